@@ -1,0 +1,49 @@
+# Two commands for a newcomer: `make run` and `make test`. Each installs into $(VENV) first, when needed.
+.PHONY: run test test-fast test-long install protos protos-fresh format check clean
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Named first, so that later steps keep this build. A GPU machine: make install TORCH=torch
+TORCH ?= torch==2.13.0
+ARGS ?=
+
+run: $(VENV)/.run                 ## start a cluster on this machine (make run ARGS="--port 9000")
+	$(BIN)/baton up $(ARGS)
+
+test: $(VENV)/.dev                ## all tests that this machine can run
+	$(BIN)/python -m pytest -m "not long" $(ARGS)
+
+test-fast: $(VENV)/.dev           ## unit and integration only
+	$(BIN)/python -m pytest -m "not long" tests/unit tests/integration $(ARGS)
+
+test-long: $(VENV)/.dev           ## full counts: chaos, fuzzing, oracle over all families
+	$(BIN)/python -m pytest -m long $(ARGS)
+
+install: $(VENV)/.dev
+
+$(VENV)/.run: pyproject.toml
+	@echo "installing into $(VENV), once; this takes a few minutes"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install --quiet -e ".[worker]"
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	touch $@
+
+protos: $(VENV)/.dev
+	PATH="$(CURDIR)/$(BIN):$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=. --grpc_python_out=. --mypy_out=quiet:. --mypy_grpc_out=quiet:. proto/baton/v1/*.proto
+	touch baton/v1/__init__.py
+
+protos-fresh: protos
+	test -z "$$(git status --porcelain baton/v1)"
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix --exit-zero . && $(BIN)/ruff format .
+
+check: protos-fresh
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && PYTHONPATH=. $(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,54 @@
+"""The `baton` command. Each subcommand is imported only when it is asked for."""
+
+import importlib
+import os
+from typing import Any
+
+import click
+
+from baton import __version__
+from baton.core.errors import BatonError
+
+# gRPC's core writes lines of its own to stderr; whatever fails reaches us as an error too, and is
+# told in our words. It reads this when it is first imported, here or in the processes we start.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+COMMANDS = {  # name: module in baton.cluster.commands, where it has the module's name
+    "up": "up",
+    "gateway": "gateway",
+    "prefill": "prefill",
+    "decode": "decode",
+    "status": "status",
+    "make-model": "make_model",
+}
+
+
+class LazyGroup(click.Group):
+    """Errors made for the reader end the command with one sentence instead of a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        name = COMMANDS.get(cmd_name)
+        if name is None:
+            return None
+        command = getattr(importlib.import_module(f"baton.cluster.commands.{name}"), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BatonError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=LazyGroup)
+@click.version_option(__version__, prog_name="baton")
+def main() -> None:
+    """Serve language models with prefill and decode on separate workers."""
+
+
+if __name__ == "__main__":
+    main(prog_name="baton")

@@ -1,0 +1,17 @@
+"""`baton decode`: one worker that writes answers, in this process."""
+
+from dataclasses import asdict
+
+import click
+
+from baton.settings import options
+from baton.worker.settings import WorkerSettings
+
+
+@click.command("decode")
+@options(WorkerSettings)
+def decode(settings: WorkerSettings) -> None:
+    """Run one decode worker."""
+    from decode_worker.__main__ import main  # brings torch along
+
+    click.get_current_context().invoke(main, **asdict(settings))

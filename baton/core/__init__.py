@@ -1,0 +1,1 @@
+"""What every process must agree on. Standard library only."""

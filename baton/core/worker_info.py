@@ -1,0 +1,50 @@
+"""What a worker says of itself: once when it joins, and again and again while it works."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from baton.core.fingerprint import Fingerprint
+
+
+class Role(Enum):
+    PREFILL = "prefill"
+    DECODE = "decode"
+
+
+class WorkerState(Enum):
+    READY = "ready"
+    DRAINING = "draining"  # takes nothing new, finishes what it has
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """Fixed for the life of one process. A restarted worker has a new `instance_id`."""
+
+    worker_id: str  # stable across restarts, such as "prefill-0"
+    instance_id: str  # random, once per process
+    role: Role
+    address: str  # host:port of its gRPC server
+    metrics_url: str
+    pid: int
+    model: str  # folder or hub id
+    max_model_len: int  # prompt + answer, tokens
+    num_blocks: int
+    fingerprint: Fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLoad:
+    """A reading; the latest one wins."""
+
+    state: WorkerState
+    running: int  # requests in the batch
+    waiting: int  # requests not yet in it
+    free_blocks: int  # neither used nor reserved
+    reserved_blocks: int
+    leased_blocks: int  # lent to hand-offs that are not over
+    total_blocks: int
+
+    @property
+    def kv_usage(self) -> float:
+        """Share of the pool in use, 0 to 1."""
+        return 1.0 - self.free_blocks / self.total_blocks if self.total_blocks else 0.0

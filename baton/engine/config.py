@@ -1,0 +1,16 @@
+"""The sizes an engine works within."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """`max_model_len` None: the model's own length, or what the pool holds if that is less."""
+
+    block_size: int = 16  # tokens, a multiple of 16
+    kv_cache_memory_bytes: int = 1 << 30
+    max_num_seqs: int = 64  # sequences in one step
+    max_num_batched_tokens: int = 1024  # tokens in one step
+    max_model_len: int | None = None
+    dtype: str = "auto"  # auto (the checkpoint's), float32, bfloat16
+    threads: int = 1

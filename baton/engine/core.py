@@ -1,0 +1,49 @@
+"""One step after the other: schedule, run, postprocess. It knows no thread; `EngineLoop` has one."""
+
+from collections.abc import Callable
+
+from baton.engine.decision import CopyBlock, Decision, ZeroBlock
+from baton.engine.kv_pool import KvPool
+from baton.engine.plan import Runner
+from baton.engine.scheduler import Scheduler
+from baton.engine.work import EngineEvent, Work
+
+Deliver = Callable[[str, EngineEvent], None]  # (key of the work, event)
+
+
+class EngineCore:
+    """Performs what the scheduler decides. Called by one thread."""
+
+    def __init__(
+        self, scheduler: Scheduler, runner: Runner, pool: KvPool, deliver: Deliver
+    ) -> None:
+        self._scheduler = scheduler
+        self._runner = runner
+        self._pool = pool
+        self._deliver = deliver
+
+    def submit(self, work: Work) -> None:
+        self._perform(self._scheduler.submit(work))
+
+    def abort(self, key: str) -> None:
+        self._scheduler.abort(key)
+
+    def step(self) -> bool:
+        """False when there was nothing to compute."""
+        decision = self._scheduler.schedule()
+        self._perform(decision)
+        if not decision.plan.slices:
+            return False
+        drawn = self._runner.run(decision.plan)
+        self._perform(self._scheduler.postprocess(decision.plan, drawn))
+        return True
+
+    def _perform(self, decision: Decision) -> None:
+        for op in decision.memory:
+            match op:
+                case ZeroBlock(block):
+                    self._pool.zero_block(block)
+                case CopyBlock(source, target):
+                    self._pool.copy_block(source, target)
+        for key, event in decision.events:
+            self._deliver(key, event)

@@ -1,0 +1,24 @@
+"""A step while the scheduler is deciding it."""
+
+from dataclasses import dataclass, field
+
+from baton.engine.sequence import Sequence
+
+
+@dataclass(slots=True)
+class Draft:
+    budget: int  # tokens left
+    picks: dict[Sequence, int] = field(default_factory=dict)  # tokens to compute, in order
+    short: bool = False  # of blocks, for somebody in the batch or the first that waits for it
+
+    @property
+    def admits(self) -> bool:
+        """Nobody new comes in while somebody in the batch lacks blocks."""
+        return self.budget > 0 and not self.short
+
+    def pick(self, sequence: Sequence, count: int) -> None:
+        self.picks[sequence] = count
+        self.budget -= count
+
+    def drop(self, sequence: Sequence) -> None:
+        self.budget += self.picks.pop(sequence, 0)

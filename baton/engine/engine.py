@@ -1,0 +1,103 @@
+"""A model with its KV pool, serving works on a thread of its own. Any thread may call it."""
+
+from collections.abc import Callable
+
+from baton.core.errors import InternalError
+from baton.engine.block_pool import BlockPool
+from baton.engine.config import EngineConfig
+from baton.engine.core import Deliver, EngineCore
+from baton.engine.engine_loop import EngineLoop
+from baton.engine.kv_pool import KvPool
+from baton.engine.limits import check_work, limits_for, num_blocks_for
+from baton.engine.plan import Runner
+from baton.engine.scheduler import Scheduler
+from baton.engine.work import EngineLoad, EventSink, Work
+
+
+class Engine:
+    """`start`, then `submit` and `abort`, at last `stop`; the pool stays readable until `close`."""
+
+    def __init__(self, runner: Runner, config: EngineConfig) -> None:
+        """Raises SettingsError where the sizes do not fit each other, the model or the machine."""
+        if runner.layout.block_size != config.block_size:
+            raise InternalError("the runner was built for another block size")
+        num_blocks = num_blocks_for(config, runner.layout)
+        self._limits = limits_for(config, runner, num_blocks)
+        self._runner = runner
+        self._pool = KvPool(runner.layout, num_blocks)
+        self._blocks = BlockPool(num_blocks)
+        self._scheduler = Scheduler(self._blocks, self._limits)
+        runner.attach(self._pool)
+        self._loop = EngineLoop(self._build_core)
+        self._blocks.on_free(self._loop.wake)
+
+    @property
+    def pool(self) -> KvPool:
+        return self._pool
+
+    @property
+    def blocks(self) -> BlockPool:
+        return self._blocks
+
+    @property
+    def runner(self) -> Runner:
+        return self._runner
+
+    @property
+    def max_model_len(self) -> int:
+        """Prompt + answer, tokens: what the model reads, the settings allow and the pool holds."""
+        return self._limits.max_model_len
+
+    @property
+    def alive(self) -> bool:
+        """The thread runs and no step has failed. Once False after `start`, for ever False."""
+        return self._loop.alive
+
+    def start(self) -> None:
+        self._loop.start()
+
+    def stop(self) -> None:
+        """Waits for the step at hand; works in flight get WorkFailed(UnavailableError)."""
+        self._loop.stop()
+
+    def close(self) -> None:
+        """Stops and gives the pool's memory up. Nobody may read or write a block any more."""
+        self.stop()
+        self._pool.close()
+
+    def submit(self, work: Work, sink: EventSink) -> None:
+        """Hands `work` over; its events come to `sink` on the engine's thread.
+
+        Raises RequestError for what can never be served, RefusedError for a key in use,
+        UnavailableError once stopped or failed; a DECODE's blocks then remain the caller's.
+        """
+        check_work(work, self._limits)
+        self._loop.submit(work, sink)
+
+    def abort(self, key: str) -> None:
+        """Drops the work before the next step, without WorkDone; an unknown key is fine.
+
+        The key is free again once the engine's thread has dropped it.
+        """
+        self._loop.abort(key)
+
+    def on_drop(self, callback: Callable[[], None]) -> None:
+        """`callback` runs on the engine's thread whenever an aborted work holds nothing any more.
+
+        It must not block.
+        """
+        self._loop.on_drop(callback)
+
+    def load(self) -> EngineLoad:
+        running = self._scheduler.num_running
+        return EngineLoad(
+            running=running,
+            waiting=max(0, self._loop.num_works - running),
+            free_blocks=self._blocks.free,
+            reserved_blocks=self._blocks.reserved,
+            total_blocks=self._blocks.total,
+            short_of_blocks=self._scheduler.short,
+        )
+
+    def _build_core(self, deliver: Deliver) -> EngineCore:
+        return EngineCore(self._scheduler, self._runner, self._pool, deliver)

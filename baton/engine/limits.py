@@ -1,0 +1,114 @@
+"""What one engine can hold, and which works can therefore never be served."""
+
+from dataclasses import dataclass
+
+from baton.core.errors import InternalError, RequestError, SettingsError
+from baton.core.layout import LayoutDescriptor
+from baton.engine.config import EngineConfig
+from baton.engine.plan import Runner
+from baton.engine.work import Mode, Work
+
+HASH_BLOCK = 16  # tokens; every pool block is a multiple of it
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """A sequence of `max_model_len` tokens always fits into the pool when it is alone."""
+
+    block_size: int  # tokens
+    max_num_seqs: int  # sequences in one step
+    max_num_batched_tokens: int  # tokens in one step
+    max_model_len: int  # prompt + answer, tokens
+    vocab_size: int
+    eos_token_ids: frozenset[int]
+
+    def blocks_for(self, num_tokens: int) -> int:
+        return -(-num_tokens // self.block_size)
+
+
+def num_blocks_for(config: EngineConfig, layout: LayoutDescriptor) -> int:
+    """Whole blocks within the memory given to the pool; at least one, or SettingsError."""
+    num_blocks = config.kv_cache_memory_bytes // layout.block_bytes
+    if not num_blocks:
+        raise SettingsError(
+            f"--kv-cache-memory-bytes {config.kv_cache_memory_bytes} is less than one block "
+            f"of this model ({layout.block_bytes} bytes)"
+        )
+    return num_blocks
+
+
+def limits_for(config: EngineConfig, runner: Runner, num_blocks: int) -> Limits:
+    """Raises SettingsError where the settings contradict each other, the model or the pool."""
+    _check_sizes(config)
+    return Limits(
+        block_size=config.block_size,
+        max_num_seqs=config.max_num_seqs,
+        max_num_batched_tokens=config.max_num_batched_tokens,
+        max_model_len=_max_model_len(config, runner, num_blocks),
+        vocab_size=runner.vocab_size,
+        eos_token_ids=runner.eos_token_ids,
+    )
+
+
+def check_work(work: Work, limits: Limits) -> None:
+    """Raises RequestError for what can never be served, InternalError for what no caller may ask."""
+    if not work.prompt:
+        raise RequestError("the prompt has no tokens", "prompt")
+    if min(work.prompt) < 0 or max(work.prompt) >= limits.vocab_size:
+        raise RequestError(f"the prompt has token ids outside 0..{limits.vocab_size - 1}", "prompt")
+    if len(work.prompt) >= limits.max_model_len:
+        raise RequestError(
+            f"the prompt has {len(work.prompt)} tokens; with at least one token of answer "
+            f"it does not fit into the maximum context length of {limits.max_model_len} tokens",
+            "prompt",
+        )
+    if work.params.max_tokens < 1:
+        raise RequestError("max_tokens must be at least 1", "max_tokens")
+    if work.params.n < 1:
+        raise RequestError("n must be at least 1", "n")
+    _check_adopted(work, limits)
+
+
+def _check_adopted(work: Work, limits: Limits) -> None:
+    if work.mode is not Mode.DECODE:
+        if work.blocks or work.first:
+            raise InternalError(f"{work.key}: {work.mode.value} starts without blocks and records")
+        return
+    if len(work.blocks) != limits.blocks_for(len(work.prompt)):
+        raise InternalError(f"{work.key}: {len(work.blocks)} blocks do not hold the prompt exactly")
+    named = [(record.choice, record.position) for record in work.first]
+    if sorted(named) != [(choice, len(work.prompt)) for choice in range(work.params.n)]:
+        raise InternalError(f"{work.key}: the first tokens {named} are not one per choice")
+
+
+def _check_sizes(config: EngineConfig) -> None:
+    if config.block_size < HASH_BLOCK or config.block_size % HASH_BLOCK:
+        raise SettingsError(
+            f"--block-size {config.block_size} must be a multiple of {HASH_BLOCK} tokens"
+        )
+    if config.max_num_seqs < 1:
+        raise SettingsError(f"--max-num-seqs {config.max_num_seqs} must be at least 1")
+    least = config.max_num_seqs + config.block_size
+    if config.max_num_batched_tokens < least:
+        raise SettingsError(
+            f"--max-num-batched-tokens {config.max_num_batched_tokens} must be at least {least} "
+            "(--max-num-seqs + --block-size), so that a full batch leaves room for a prompt"
+        )
+
+
+def _max_model_len(config: EngineConfig, runner: Runner, num_blocks: int) -> int:
+    held = num_blocks * config.block_size
+    if config.max_model_len is None:
+        return min(runner.max_model_len, held)
+    if config.max_model_len < 2:
+        raise SettingsError(f"--max-model-len {config.max_model_len} must be at least 2")
+    if config.max_model_len > runner.max_model_len:
+        raise SettingsError(
+            f"--max-model-len {config.max_model_len} is more than the model's {runner.max_model_len}"
+        )
+    if config.max_model_len > held:
+        raise SettingsError(
+            f"--max-model-len {config.max_model_len} is more than the {held} tokens that the KV "
+            "pool holds: raise --kv-cache-memory-bytes or lower --max-model-len"
+        )
+    return config.max_model_len

@@ -1,0 +1,299 @@
+"""Who computes what in the next step. Pure: no clock, no thread, no byte of KV.
+
+There are no phases: a step moves each sequence's tokens computed towards its tokens known, under a
+budget. Running decodes come first, then the next chunks of running prompts, then new ones in order
+of arrival. When blocks run out, whoever came last gives its blocks up and computes again later; so
+whoever came first always goes on.
+"""
+
+import itertools
+from bisect import insort
+from collections.abc import Iterable
+
+from baton.core.errors import InternalError
+from baton.core.token_record import TokenRecord
+from baton.engine.block_pool import BlockPool
+from baton.engine.decision import CopyBlock, Decision, MemoryOp, ZeroBlock
+from baton.engine.draft import Draft
+from baton.engine.limits import Limits
+from baton.engine.plan import StepPlan
+from baton.engine.sequence import Sequence, SequenceState
+from baton.engine.work import (
+    BlocksLent,
+    ChunkComputed,
+    EngineEvent,
+    Mode,
+    TokensDrawn,
+    Work,
+    WorkDone,
+    WorkFailed,
+)
+
+_NOTHING = StepPlan(())
+
+
+class Scheduler:
+    """Called by one thread. Works are valid (`check_work`) and their keys unique.
+
+    Order of calls: `submit` and `abort` at any time between steps; then `schedule`, and if its plan
+    has slices, `postprocess` with what was drawn. Each decision is performed before the next call.
+    """
+
+    def __init__(self, blocks: BlockPool, limits: Limits) -> None:
+        self._blocks = blocks
+        self._limits = limits
+        self._arrivals = itertools.count()
+        self._works: dict[str, list[Sequence]] = {}  # those that are not finished
+        self._queues: dict[SequenceState, list[Sequence]] = {  # each by order of arrival
+            SequenceState.WAITING: [],
+            SequenceState.READY: [],
+            SequenceState.RUNNING: [],
+        }
+        self._picks: dict[Sequence, int] = {}  # of the step being computed
+        self._short = False
+        self._memory: list[MemoryOp] = []
+        self._events: list[tuple[str, EngineEvent]] = []
+
+    @property
+    def num_running(self) -> int:
+        """Works with a sequence in the batch. Callable from any thread: it reads one copy."""
+        return len({sequence.key for sequence in tuple(self._queues[SequenceState.RUNNING])})
+
+    @property
+    def short(self) -> bool:
+        """In the last step somebody lacked blocks. Callable from any thread."""
+        return self._short
+
+    @property
+    def sequences(self) -> tuple[Sequence, ...]:
+        """All that are not finished."""
+        return tuple(itertools.chain.from_iterable(self._works.values()))
+
+    def submit(self, work: Work) -> Decision:
+        """Takes the work in; of a DECODE also the references on its blocks."""
+        choices = tuple(range(work.params.n))
+        sequence = Sequence(work, next(self._arrivals), choices, list(work.prompt))
+        self._works[work.key] = []
+        if work.mode is Mode.DECODE:
+            sequence.state = SequenceState.READY
+            sequence.blocks = list(work.blocks)
+            sequence.num_computed = len(work.prompt)
+        self._enter(sequence)
+        if work.mode is Mode.DECODE:
+            self._continue_from(sequence, work.first)
+            self._end_if_over(work.key)
+        return self._decided(_NOTHING)
+
+    def abort(self, key: str) -> None:
+        """Drops the work, without a word, and whatever it holds; an unknown key is fine."""
+        for sequence in tuple(self._works.get(key, ())):
+            self._finish(sequence)
+        self._works.pop(key, None)
+
+    def schedule(self) -> Decision:
+        """The next step. An empty plan stays empty until a submit, an abort or freed blocks.
+
+        For the oldest holder of blocks is always in the batch: it goes on, or all the others have
+        given way already and only what was lent or promised outside is in its way.
+        """
+        draft = self._draft()
+        self._picks, self._short = draft.picks, draft.short
+        return self._decided(StepPlan(tuple(s.slice_of(count) for s, count in draft.picks.items())))
+
+    def postprocess(self, plan: StepPlan, drawn: Iterable[tuple[int, ...] | None]) -> Decision:
+        """Takes in what the runner drew: for each slice of `plan` one token per draw.
+
+        A work for which nothing could be drawn fails, and it alone.
+        """
+        records: dict[str, list[TokenRecord]] = {}
+        broken: list[str] = []
+        picks, self._picks = self._picks, {}
+        for (sequence, count), piece, ids in zip(picks.items(), plan.slices, drawn, strict=True):
+            sequence.num_computed += count
+            if sequence.lends:
+                self._say(sequence.key, ChunkComputed(sequence.num_computed))
+            if ids is None:
+                broken.append(sequence.key)
+            elif piece.draws:
+                new = [
+                    sequence.record(draw.choice, token_id, self._limits)
+                    for draw, token_id in zip(piece.draws, ids, strict=True)
+                ]
+                records.setdefault(sequence.key, []).extend(new)
+                self._continue_from(sequence, new)
+        for key in dict.fromkeys(broken):
+            records.pop(key, None)
+            self.abort(key)
+            self._say(key, WorkFailed(InternalError("the model's output is not a number")))
+        for key, new in records.items():
+            self._say(key, TokensDrawn(tuple(new)))
+            self._end_if_over(key)
+        return self._decided(_NOTHING)
+
+    # -- deciding a step
+
+    def _draft(self) -> Draft:
+        draft = Draft(self._limits.max_num_batched_tokens)
+        self._seat_ready()
+        running = tuple(self._queues[SequenceState.RUNNING])
+        for sequence in (s for s in running if s.remaining == 1):
+            self._advance(draft, sequence)
+        for sequence in (s for s in running if s.remaining > 1):
+            self._advance(draft, sequence)
+        self._admit(draft)
+        return draft
+
+    def _seat_ready(self) -> None:
+        """Blocks are paid for already: these need no more than a place."""
+        ready = self._queues[SequenceState.READY]
+        while ready and self._has_place():
+            self._move(ready[0], SequenceState.RUNNING)
+
+    def _has_place(self) -> bool:
+        return len(self._queues[SequenceState.RUNNING]) < self._limits.max_num_seqs
+
+    def _advance(self, draft: Draft, sequence: Sequence) -> None:
+        count = self._chunk(sequence, draft.budget)
+        running = sequence.state is SequenceState.RUNNING  # unless just preempted for another
+        if running and count and self._grow(draft, sequence, count):
+            draft.pick(sequence, count)
+
+    def _chunk(self, sequence: Sequence, budget: int) -> int:
+        """Tokens to compute now: all that remain, or up to a block boundary."""
+        if sequence.remaining <= budget:
+            return sequence.remaining
+        end = sequence.num_computed + budget
+        return max(0, end - end % self._limits.block_size - sequence.num_computed)
+
+    def _grow(self, draft: Draft, sequence: Sequence, count: int) -> bool:
+        """Blocks for `count` more tokens, if need be from those who came later."""
+        while missing := self._missing(sequence, count):
+            if (got := self._blocks.allocate(missing)) is not None:
+                sequence.blocks += got
+                return True
+            draft.short = True
+            holders = self._preemptible()
+            if holders == [sequence]:
+                return False
+            self._preempt(draft, holders[-1])
+            if holders[-1] is sequence:
+                return False
+        return True
+
+    def _missing(self, sequence: Sequence, count: int) -> int:
+        needed = self._limits.blocks_for(sequence.num_computed + count)
+        return max(0, needed - len(sequence.blocks))
+
+    def _preemptible(self) -> list[Sequence]:
+        holders = self._queues[SequenceState.RUNNING] + self._queues[SequenceState.READY]
+        return sorted((s for s in holders if not s.lends), key=_order)
+
+    def _preempt(self, draft: Draft, sequence: Sequence) -> None:
+        draft.drop(sequence)
+        self._release(sequence)
+        sequence.num_computed = 0
+        self._move(sequence, SequenceState.WAITING)
+
+    def _admit(self, draft: Draft) -> None:
+        waiting = self._queues[SequenceState.WAITING]
+        while draft.admits and waiting and self._has_place():
+            sequence = waiting[0]
+            count = self._chunk(sequence, draft.budget)
+            draft.short = bool(count) and not self._allot(sequence, count)
+            if not count or draft.short:
+                return
+            self._move(sequence, SequenceState.RUNNING)
+            draft.pick(sequence, count)
+
+    def _allot(self, sequence: Sequence, count: int) -> bool:
+        if sequence.lends:
+            return self._lend(sequence)
+        if self._blocks.free < self._limits.blocks_for(len(sequence.tokens) + 1):
+            return False  # it would soon be preempted again
+        if (got := self._blocks.allocate(self._limits.blocks_for(count))) is None:
+            return False
+        sequence.blocks += got
+        return True
+
+    def _lend(self, sequence: Sequence) -> bool:
+        """The whole prompt's blocks at once: a reader may follow while they are computed."""
+        length = len(sequence.tokens)
+        if (got := self._blocks.allocate(self._limits.blocks_for(length))) is None:
+            return False
+        sequence.blocks += got
+        if length % self._limits.block_size:
+            self._memory.append(ZeroBlock(got[-1]))
+        self._blocks.retain(got)
+        self._say(sequence.key, BlocksLent(got))
+        return True
+
+    # -- after a draw
+
+    def _continue_from(self, sequence: Sequence, records: Iterable[TokenRecord]) -> None:
+        """Each record that ends nothing goes on as a sequence of its own."""
+        survivors = [record for record in records if record.finish_reason is None]
+        if sequence.lends or not survivors:
+            self._finish(sequence)
+            return
+        first, *others = survivors
+        for record in others:
+            self._fork(sequence, record)
+        sequence.tokens.append(first.token_id)
+        if sequence.choices != (first.choice,):
+            queue = self._queues[sequence.state]
+            queue.remove(sequence)  # its order changes with its choices
+            sequence.choices = (first.choice,)
+            insort(queue, sequence, key=_order)
+
+    def _fork(self, parent: Sequence, record: TokenRecord) -> None:
+        """Shares the full blocks and copies the partial one; without a block it starts over."""
+        tokens = [*parent.tokens, record.token_id]
+        child = Sequence(parent.work, parent.arrival, (record.choice,), tokens)
+        num_full, tail = divmod(parent.num_computed, self._limits.block_size)
+        private = self._blocks.allocate(1 if tail else 0)
+        if private is not None:
+            shared = parent.blocks[:num_full]
+            self._blocks.retain(shared)
+            child.blocks = [*shared, *private]
+            child.num_computed = parent.num_computed
+            child.state = SequenceState.READY
+            self._memory += [CopyBlock(parent.blocks[num_full], block) for block in private]
+        self._enter(child)
+
+    def _end_if_over(self, key: str) -> None:
+        if not self._works[key]:
+            del self._works[key]
+            self._say(key, WorkDone())
+
+    # -- bookkeeping
+
+    def _enter(self, sequence: Sequence) -> None:
+        self._works[sequence.key].append(sequence)
+        insort(self._queues[sequence.state], sequence, key=_order)
+
+    def _move(self, sequence: Sequence, state: SequenceState) -> None:
+        self._queues[sequence.state].remove(sequence)
+        sequence.move(state)
+        insort(self._queues[state], sequence, key=_order)
+
+    def _finish(self, sequence: Sequence) -> None:
+        self._release(sequence)
+        self._queues[sequence.state].remove(sequence)
+        sequence.move(SequenceState.FINISHED)
+        self._works[sequence.key].remove(sequence)
+
+    def _release(self, sequence: Sequence) -> None:
+        self._blocks.release(sequence.blocks)
+        sequence.blocks = []
+
+    def _say(self, key: str, event: EngineEvent) -> None:
+        self._events.append((key, event))
+
+    def _decided(self, plan: StepPlan) -> Decision:
+        decision = Decision(tuple(self._memory), tuple(self._events), plan)
+        self._memory, self._events = [], []
+        return decision
+
+
+def _order(sequence: Sequence) -> tuple[int, int]:
+    return sequence.order

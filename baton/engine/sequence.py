@@ -1,0 +1,94 @@
+"""One run of tokens being computed: a prompt on behalf of all its choices, later one choice."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from baton.core.errors import InternalError
+from baton.core.token_record import FinishReason, TokenRecord
+from baton.engine.limits import Limits
+from baton.engine.plan import Draw, Slice
+from baton.engine.work import Mode, Work
+
+
+class SequenceState(Enum):
+    WAITING = "waiting"  # holds no block; ends by admission, when there is room for it
+    READY = "ready"  # holds blocks of what is computed; ends by a free place in the batch
+    RUNNING = "running"  # in the batch; ends by its last token or by preemption
+    FINISHED = "finished"  # holds nothing, for ever
+
+
+_MOVES = {
+    SequenceState.WAITING: {SequenceState.RUNNING, SequenceState.FINISHED},
+    SequenceState.READY: {
+        SequenceState.RUNNING,
+        SequenceState.WAITING,
+        SequenceState.FINISHED,
+    },
+    SequenceState.RUNNING: {SequenceState.WAITING, SequenceState.FINISHED},
+    SequenceState.FINISHED: set(),
+}
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """`choices` are drawn from the last row: all n while the prompt is computed, then one.
+
+    `blocks` are the table of the positions computed so far (PREFILL: of the whole prompt), one
+    reference each.
+    """
+
+    work: Work
+    arrival: int  # of the work
+    choices: tuple[int, ...]
+    tokens: list[int]  # prompt and what this choice has generated
+    state: SequenceState = SequenceState.WAITING
+    num_computed: int = 0  # tokens whose KV is in `blocks`
+    blocks: list[int] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        return self.work.key
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Who came first is served first and preempted last."""
+        return self.arrival, self.choices[0]
+
+    @property
+    def lends(self) -> bool:
+        """Its blocks are somebody's to read: it is never preempted by freeing them."""
+        return self.work.mode is Mode.PREFILL
+
+    @property
+    def remaining(self) -> int:
+        """Known tokens not computed yet; 1 while decoding."""
+        return len(self.tokens) - self.num_computed
+
+    def move(self, state: SequenceState) -> None:
+        if state not in _MOVES[self.state]:
+            raise InternalError(f"{self.key} {self.choices}: {self.state.value} -> {state.value}")
+        self.state = state
+
+    def slice_of(self, count: int) -> Slice:
+        """The next `count` tokens; with draws when they are all that is known."""
+        start, end = self.num_computed, self.num_computed + count
+        draws: tuple[Draw, ...] = ()
+        if end == len(self.tokens):
+            draws = tuple(Draw(choice, end, self.work.params) for choice in self.choices)
+        return Slice(tuple(self.tokens[start:end]), start, tuple(self.blocks), draws)
+
+    def record(self, choice: int, token_id: int, limits: Limits) -> TokenRecord:
+        """The token after the known ones, with the reason if it ends the choice."""
+        position = len(self.tokens)
+        reason = finish_reason(self.work, position, token_id, limits)
+        return TokenRecord(choice, position, token_id, reason)
+
+
+def finish_reason(work: Work, position: int, token_id: int, limits: Limits) -> FinishReason | None:
+    """None while the choice goes on; the end-of-sequence token wins over a full length."""
+    if token_id in limits.eos_token_ids and not work.params.ignore_eos:
+        return FinishReason.STOP
+    length = position + 1
+    if length - len(work.prompt) >= work.params.max_tokens or length >= limits.max_model_len:
+        return FinishReason.LENGTH
+    return None

@@ -1,0 +1,115 @@
+"""The model on the CPU: one flat batch of prompt chunks and decode tokens per step."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from baton.core.errors import InternalError
+from baton.core.fingerprint import Fingerprint
+from baton.core.layout import LayoutDescriptor
+from baton.engine import sampler
+from baton.engine.attention.backend import AttentionBackend
+from baton.engine.attention.paged_tensor import paged_tensor
+from baton.engine.attention.torch_reference import TorchReference
+from baton.engine.checkpoint import Checkpoint, load_checkpoint
+from baton.engine.config import EngineConfig
+from baton.engine.plan import Draw, StepPlan
+
+if TYPE_CHECKING:
+    from baton.engine.kv_pool import KvPool
+
+
+def load_torch_runner(model: str, config: EngineConfig) -> "TorchRunner":
+    """Raises SettingsError where the folder or the dtype cannot be served."""
+    return TorchRunner(load_checkpoint(model, config.dtype), config)
+
+
+class TorchRunner:
+    """A `Runner`. It may be built on one thread and used on another."""
+
+    def __init__(self, checkpoint: Checkpoint, config: EngineConfig) -> None:
+        self._checkpoint = checkpoint
+        self._threads = config.threads
+        self._layout = checkpoint.layout(config.block_size)
+        self._fingerprint = checkpoint.fingerprint(config.block_size)
+        self._attention: AttentionBackend | None = None
+
+    @property
+    def layout(self) -> LayoutDescriptor:
+        return self._layout
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        return self._fingerprint
+
+    @property
+    def vocab_size(self) -> int:
+        return self._checkpoint.vocab_size
+
+    @property
+    def eos_token_ids(self) -> frozenset[int]:
+        return self._checkpoint.eos_token_ids
+
+    @property
+    def max_model_len(self) -> int:
+        return self._checkpoint.max_model_len
+
+    def attach(self, pool: "KvPool") -> None:
+        self._attention = TorchReference(paged_tensor(pool, self._layout))
+
+    def run(self, plan: StepPlan) -> list[tuple[int, ...] | None]:
+        if self._attention is None:
+            raise InternalError("the runner has no pool yet: attach comes before run")
+        if torch.get_num_threads() != self._threads:  # OpenMP keeps the number per thread
+            torch.set_num_threads(self._threads)
+        with torch.inference_mode():
+            logits = self._logits(plan, self._attention)
+            drawn = _draw(logits, [d for s in plan.slices for d in s.draws])
+        return [_whole(itertools.islice(drawn, len(piece.draws))) for piece in plan.slices]
+
+    def _logits(self, plan: StepPlan, attention: AttentionBackend) -> Tensor:
+        """float32 [draws, vocabulary]: a slice's last row once for each of its draws."""
+        tokens, positions, rows = _flat(plan)
+        output = self._checkpoint.model(
+            input_ids=tokens[None],
+            position_ids=positions[None],
+            use_cache=False,
+            logits_to_keep=rows,
+            attention_step=attention.prepare(plan),
+        )
+        logits: Tensor = output.logits[0].float()
+        copies = [len(piece.draws) for piece in plan.slices if piece.draws]
+        if max(copies, default=1) == 1:
+            return logits
+        return logits.repeat_interleave(torch.tensor(copies), dim=0)
+
+
+def _draw(logits: Tensor, draws: Sequence[Draw]) -> Iterator[int | None]:
+    """One id per row, None for a row with a NaN or without a finite maximum."""
+    sound = logits.amax(dim=-1).isfinite()  # a NaN is greater than everything
+    if not sound.all():
+        logits = logits.masked_fill(~sound[:, None], 0.0)
+    ids = sampler.sample(logits, draws)
+    return (token_id if good else None for token_id, good in zip(ids, sound.tolist(), strict=True))
+
+
+def _whole(ids: Iterable[int | None]) -> tuple[int, ...] | None:
+    drawn = tuple(ids)
+    known = tuple(token_id for token_id in drawn if token_id is not None)
+    return known if len(known) == len(drawn) else None
+
+
+def _flat(plan: StepPlan) -> tuple[Tensor, Tensor, Tensor]:
+    """Token ids and positions of all slices in one row, and which rows need logits; int64."""
+    tokens: list[int] = []
+    positions: list[int] = []
+    rows: list[int] = []
+    for piece in plan.slices:
+        tokens += piece.tokens
+        positions += range(piece.start, piece.start + len(piece.tokens))
+        if piece.draws:
+            rows.append(len(tokens) - 1)
+    return torch.tensor(tokens), torch.tensor(positions), torch.tensor(rows, dtype=torch.int64)

@@ -1,0 +1,89 @@
+"""What an engine is asked to do, and what it says while doing it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from baton.core.errors import BatonError
+from baton.core.sampling_params import SamplingParams
+from baton.core.token_record import TokenRecord
+
+
+class Mode(Enum):
+    GENERATE = "generate"  # read the prompt and write the whole answer here
+    PREFILL = "prefill"  # read the prompt, draw the first token of each choice, lend the blocks
+    DECODE = "decode"  # the prompt's KV is in `blocks` already; go on from `first`
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One request to one engine.
+
+    DECODE: `blocks` hold the KV of the whole prompt, in order, one reference each, which the
+    engine takes over at `submit`; `first` has one record per choice, and choices that it ends
+    are not continued.
+    """
+
+    key: str  # unique among the engine's works, such as "<request id>/<attempt>"
+    prompt: tuple[int, ...]
+    params: SamplingParams
+    mode: Mode
+    blocks: tuple[int, ...] = ()
+    first: tuple[TokenRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BlocksLent:
+    """PREFILL: the prompt's blocks, all of them, in order. One reference each is now the sink's.
+
+    Their bytes are final only as far as `ChunkComputed` says; the unused tail of the last block
+    is zero.
+    """
+
+    blocks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkComputed:
+    """PREFILL: KV of the first `num_tokens` prompt tokens is final. Comes once per chunk."""
+
+    num_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokensDrawn:
+    """What one step drew for this work: at most one record per choice."""
+
+    records: tuple[TokenRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkDone:
+    """Every choice has ended; the engine holds nothing of this work any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkFailed:
+    """The work is over without its answer; the engine holds nothing of it any more."""
+
+    error: BatonError
+
+
+EngineEvent = BlocksLent | ChunkComputed | TokensDrawn | WorkDone | WorkFailed
+
+# Called on the engine's thread, in order; must not block. After `abort` returns some events may
+# still come, but BlocksLent is always delivered once the references exist, so that they can be
+# given back.
+EventSink = Callable[[EngineEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLoad:
+    """A reading, taken from any thread."""
+
+    running: int
+    waiting: int
+    free_blocks: int  # neither used nor reserved
+    reserved_blocks: int
+    total_blocks: int
+    short_of_blocks: bool  # a work that is here already waits for some

@@ -1,0 +1,1 @@
+"""gRPC plumbing: servers, channels, errors, and the one translation between core and wire."""

@@ -1,0 +1,80 @@
+"""Client channels: alive or known to be dead within seconds, never retrying underneath."""
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+SECRET_KEY = "baton-secret"  # metadata of every call inside a cluster
+
+# A silent peer is given up after interval + timeout = 6 s; a closed socket at once. The ping has
+# a time limit of its own (a minute if it is not set), and without it the timeout has no effect.
+KEEP_ALIVE = [
+    ("grpc.keepalive_time_ms", 4_000),
+    ("grpc.keepalive_timeout_ms", 2_000),
+    ("grpc.http2.ping_timeout_ms", 2_000),
+    ("grpc.keepalive_permit_without_calls", 0),
+    ("grpc.http2.max_pings_without_data", 0),
+]
+OPTIONS = [
+    *KEEP_ALIVE,
+    ("grpc.enable_retries", 0),  # a request carries its attempt; the gateway alone repeats it
+    ("grpc.max_receive_message_length", 64 << 20),
+    ("grpc.max_send_message_length", 64 << 20),
+    ("grpc.use_local_subchannel_pool", 1),  # closing a channel closes its socket
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+]
+
+
+def open_channel(address: str, secret: str = "") -> grpc.aio.Channel:
+    """A channel to host:port whose calls all show the cluster's secret."""
+    channel = grpc.aio.insecure_channel(address, options=OPTIONS)
+    return SecretChannel(channel, secret) if secret else channel
+
+
+class SecretChannel(grpc.aio.Channel):
+    """Adds the secret to each call's metadata.
+
+    Not an interceptor: those put a generator of their own between a stream and its reader.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, secret: str) -> None:
+        self._channel = channel
+        self._metadata = ((SECRET_KEY, secret),)
+
+    async def __aenter__(self) -> "SecretChannel":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self, grace: float | None = None) -> None:
+        await self._channel.close(grace)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        return self._channel.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        await self._channel.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        await self._channel.channel_ready()
+
+    def unary_unary(self, *args: Any, **kwargs: Any) -> Any:
+        return self._shown(self._channel.unary_unary(*args, **kwargs))
+
+    def unary_stream(self, *args: Any, **kwargs: Any) -> Any:
+        return self._shown(self._channel.unary_stream(*args, **kwargs))
+
+    def stream_unary(self, *args: Any, **kwargs: Any) -> Any:
+        return self._shown(self._channel.stream_unary(*args, **kwargs))
+
+    def stream_stream(self, *args: Any, **kwargs: Any) -> Any:
+        return self._shown(self._channel.stream_stream(*args, **kwargs))
+
+    def _shown(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def with_secret(*args: Any, metadata: Any = None, **kwargs: Any) -> Any:
+            return call(*args, metadata=(*(metadata or ()), *self._metadata), **kwargs)
+
+        return with_secret

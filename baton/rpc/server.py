@@ -1,0 +1,163 @@
+"""gRPC servers: the cluster's secret at the door, named errors as status, a bounded goodbye."""
+
+import asyncio
+import hmac
+import logging
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+
+from baton.core.errors import BatonError, RequestError, SettingsError
+from baton.rpc.channel import KEEP_ALIVE, SECRET_KEY
+from baton.rpc.errors import PARAM_KEY, status_of
+
+logger = logging.getLogger(__name__)
+
+OPTIONS = [
+    *KEEP_ALIVE,
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.max_receive_message_length", 64 << 20),
+    ("grpc.max_send_message_length", 64 << 20),
+    ("grpc.so_reuseport", 0),  # an occupied port is an error, not a share
+]
+
+
+_CALLS = frozenset({"_schedule_rpc_coro", "_handle_exceptions"})  # gRPC's coroutines of one call
+_LAST_MOMENT = 1.0  # seconds
+
+
+def make_server(secret: str = "") -> grpc.aio.Server:
+    """A server whose handlers may raise any BatonError. With a secret, callers must show it."""
+    interceptors: list[Any] = [_Door(secret), _Errors()] if secret else [_Errors()]
+    return grpc.aio.server(interceptors=interceptors, options=OPTIONS)
+
+
+def bind(server: grpc.aio.Server, host: str, port: int) -> int:
+    """The port that was taken. Raises SettingsError when nobody could listen there."""
+    _check_free(host, port)
+    try:
+        return server.add_insecure_port(f"{host}:{port}")
+    except RuntimeError as error:  # somebody took it since we looked
+        raise SettingsError(f"cannot listen on {host}:{port}: is the port in use?") from error
+
+
+def _check_free(host: str, port: int) -> None:
+    """gRPC does not say why it cannot listen, and takes a port beyond 65535 for a smaller one."""
+    if not 0 <= port <= 65535:
+        raise SettingsError(f"cannot listen on {host}:{port}: ports end at 65535")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+
+
+async def stop(server: grpc.aio.Server, seconds: float) -> None:
+    """Gives calls `seconds` to end, then cuts them; returns once their tasks have ended as well.
+
+    gRPC's own `stop` may return a moment earlier. A loop that is closed in that moment cancels the
+    tasks, and gRPC prints a traceback for each.
+    """
+    await server.stop(seconds)
+    calls = [task for task in asyncio.all_tasks() if _name_of(task) in _CALLS]
+    if calls:
+        await asyncio.wait(calls, timeout=_LAST_MOMENT)
+
+
+def _name_of(task: "asyncio.Task[Any]") -> str:
+    return getattr(task.get_coro(), "__qualname__", "")
+
+
+class _Door(grpc.aio.ServerInterceptor):
+    def __init__(self, secret: str) -> None:
+        self._secret = secret.encode()
+
+    async def intercept_service(
+        self, continuation: Callable[..., Awaitable[Any]], handler_call_details: Any
+    ) -> Any:
+        shown = dict(handler_call_details.invocation_metadata or ()).get(SECRET_KEY, "")
+        if hmac.compare_digest(str(shown).encode(), self._secret):
+            return await continuation(handler_call_details)
+        handler = await continuation(handler_call_details)
+        return _refusing(handler) if handler is not None else None
+
+
+def _refusing(handler: Any) -> Any:
+    async def refuse(request: Any, context: Any) -> Any:
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the cluster secret is wrong")
+
+    return _rebuild(handler, refuse, refuse)
+
+
+class _Errors(grpc.aio.ServerInterceptor):
+    """Turns a raised BatonError into its status; anything else is logged and INTERNAL."""
+
+    async def intercept_service(
+        self, continuation: Callable[..., Awaitable[Any]], handler_call_details: Any
+    ) -> Any:
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        method = handler_call_details.method
+
+        async def unary(request: Any, context: Any) -> Any:
+            try:
+                return await handler.unary_unary(request, context)
+            except BatonError as error:
+                await _abort(context, error)
+            except Exception as error:  # the top of a call: the peer must get an answer
+                await _abort_unexpected(context, method, error)
+
+        async def stream(request: Any, context: Any) -> None:
+            try:
+                await _write_all(handler.unary_stream(request, context), context)
+            except BatonError as error:
+                await _abort(context, error)
+            except Exception as error:  # likewise
+                await _abort_unexpected(context, method, error)
+
+        return _rebuild(handler, unary, stream)
+
+
+async def _write_all(responses: Any, context: Any) -> None:
+    """Runs a stream handler of either form; a cancelled call closes its generator at once."""
+    if not isinstance(responses, AsyncGenerator):
+        await responses
+        return
+    async with aclosing(responses):
+        async for response in responses:
+            await context.write(response)
+
+
+def _rebuild(handler: Any, unary: Any, stream: Any) -> Any:
+    make = (
+        grpc.unary_stream_rpc_method_handler
+        if handler.response_streaming
+        else grpc.unary_unary_rpc_method_handler
+    )
+    return make(
+        stream if handler.response_streaming else unary,
+        request_deserializer=handler.request_deserializer,
+        response_serializer=handler.response_serializer,
+    )
+
+
+async def _abort(context: Any, error: BatonError) -> None:
+    param = error.param if isinstance(error, RequestError) else None
+    trailing = ((PARAM_KEY, param),) if param is not None else ()
+    await context.abort(status_of(error), str(error), trailing)
+
+
+async def _abort_unexpected(context: Any, method: str, error: Exception) -> None:
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    logger.exception("%s failed", method)
+    await context.abort(grpc.StatusCode.INTERNAL, "internal error")

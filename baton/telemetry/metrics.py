@@ -1,0 +1,6 @@
+"""Metrics of a process: the page that shows them and what a worker puts on it."""
+
+from baton.telemetry.metrics_server import MetricsServer
+from baton.telemetry.worker_metrics import WorkerCollector, WorkerReading
+
+__all__ = ["MetricsServer", "WorkerCollector", "WorkerReading"]

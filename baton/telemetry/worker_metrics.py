@@ -1,0 +1,87 @@
+"""What a worker exports: vLLM's names where vLLM has the number, `baton_*` for the hand-off."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
+from prometheus_client.registry import Collector
+
+ENGINE = "0"  # vLLM numbers the engines of a process; a worker has one
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReading:
+    """A worker's numbers at one moment. Counts that only grow run from the process's start."""
+
+    running: int  # requests in the batch
+    waiting: int  # requests not yet in it
+    kv_usage: float  # share of the pool in use, 0 to 1
+    leases_open: int  # hand-offs that this worker still lends blocks to
+    leased_blocks: int  # lent to them
+    reserved_blocks: int  # promised to hand-offs on their way here
+    transfer_bytes: int  # payload pulled, only grows
+    transfers: int  # pulls that were timed, only grows
+    transfer_seconds: float  # sum over them, only grows
+    handoffs: Mapping[str, int]  # ended hand-offs by result, such as "confirmed", only grow
+
+
+class WorkerCollector(Collector):
+    """Reads the worker when it is scraped. `read` is called from the page's threads."""
+
+    def __init__(self, model_name: str, read: Callable[[], WorkerReading]) -> None:
+        self._labels = {"model_name": model_name, "engine": ENGINE}
+        self._read = read
+
+    def describe(self) -> Iterator[Metric]:
+        """Spares the registry from reading the worker before it runs."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        reading = self._read()
+        yield from self._engine(reading)
+        yield from self._handoff(reading)
+
+    def _engine(self, reading: WorkerReading) -> Iterator[Metric]:
+        yield self._labelled("vllm:num_requests_running", "Requests in the batch.", reading.running)
+        yield self._labelled(
+            "vllm:num_requests_waiting", "Requests not yet in the batch.", reading.waiting
+        )
+        yield self._labelled(
+            "vllm:kv_cache_usage_perc", "Share of the KV pool in use, 0 to 1.", reading.kv_usage
+        )
+
+    def _handoff(self, reading: WorkerReading) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "baton_leases_open", "Hand-offs that are lent blocks.", reading.leases_open
+        )
+        yield GaugeMetricFamily(
+            "baton_leased_blocks", "Blocks lent to hand-offs.", reading.leased_blocks
+        )
+        yield GaugeMetricFamily(
+            "baton_reserved_blocks", "Blocks promised to hand-offs.", reading.reserved_blocks
+        )
+        yield CounterMetricFamily(
+            "baton_kv_transfer_bytes", "KV cache bytes pulled.", reading.transfer_bytes
+        )
+        yield SummaryMetricFamily(
+            "baton_kv_transfer_seconds",
+            "From the first ready segment to the confirmation.",
+            count_value=reading.transfers,
+            sum_value=reading.transfer_seconds,
+        )
+        ended = CounterMetricFamily(
+            "baton_handoffs", "Hand-offs that ended, by result.", labels=["result"]
+        )
+        for result, count in sorted(reading.handoffs.items()):
+            ended.add_metric([result], count)
+        yield ended
+
+    def _labelled(self, name: str, help: str, value: float) -> Metric:
+        family = GaugeMetricFamily(name, help, labels=list(self._labels))
+        family.add_metric(list(self._labels.values()), value)
+        return family

@@ -1,0 +1,63 @@
+"""The engine's events on the event loop: one wake-up per batch of events, order kept."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+
+from baton.engine.engine import Engine
+from baton.engine.work import EngineEvent, EventSink, Work
+
+logger = logging.getLogger(__name__)
+
+
+class EngineBridge:
+    """Submits works and delivers their events on the loop's thread.
+
+    `on_step` is called after each delivery, when the engine's load may have changed: also when an
+    aborted work, of which nothing else is heard, has left.
+    """
+
+    def __init__(
+        self, engine: Engine, loop: asyncio.AbstractEventLoop, on_step: Callable[[], None]
+    ) -> None:
+        self.engine = engine
+        self.failed = asyncio.Event()  # the engine's thread has died; the process must exit
+        self._loop = loop
+        self._on_step = on_step
+        self._lock = threading.Lock()
+        self._events: list[tuple[EventSink, EngineEvent]] = []
+        self._called = False  # a delivery is on its way
+        engine.on_drop(self._call)
+
+    def submit(self, work: Work, sink: EventSink) -> None:
+        """Raises RequestError for what never fits. `sink` is called on the loop, in order."""
+        self.engine.submit(work, lambda event: self._from_engine(sink, event))
+        self._on_step()
+
+    def abort(self, key: str) -> None:
+        self.engine.abort(key)
+
+    def _from_engine(self, sink: EventSink, event: EngineEvent) -> None:
+        with self._lock:
+            self._events.append((sink, event))
+        self._call()
+
+    def _call(self) -> None:
+        with self._lock:
+            called, self._called = self._called, True
+        if not called and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        with self._lock:
+            events, self._events = self._events, []
+            self._called = False
+        for sink, event in events:
+            try:
+                sink(event)
+            except Exception:  # the top of a callback: the others' events must reach them
+                logger.exception("An event of the engine was not taken: %s", type(event).__name__)
+        if not self.engine.alive:
+            self.failed.set()
+        self._on_step()

@@ -1,0 +1,45 @@
+"""Which requests a worker has taken, and whether it takes more."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from baton.core.errors import RefusedError, RequestError
+from baton.core.worker_info import WorkerState
+
+
+class Desk:
+    """Counts requests and their choices; each (request id, attempt) is served once at a time.
+
+    `max_choices` bounds what is in progress (None: the engine's queue takes everything); a single
+    request wider than that is taken when nothing else is there: slow rather than impossible.
+    """
+
+    def __init__(self, max_choices: int | None) -> None:
+        self.state = WorkerState.READY
+        self._max_choices = max_choices
+        self._choices: dict[str, int] = {}
+
+    @property
+    def requests(self) -> int:
+        return len(self._choices)
+
+    @contextmanager
+    def take(self, request_id: str, attempt: int, choices: int) -> Iterator[str]:
+        """Gives the request's key in the engine. Raises RefusedError at once when it must wait."""
+        key = f"{request_id}/{attempt}"
+        if self.state is not WorkerState.READY:
+            raise RefusedError("this worker is draining")
+        if key in self._choices:
+            raise RequestError(f"request {key} is running already", "request_id")
+        if self._choices and self._is_full(choices):
+            raise RefusedError(f"this worker already writes {self._max_choices} answers")
+        self._choices[key] = choices
+        try:
+            yield key
+        finally:
+            del self._choices[key]
+
+    def _is_full(self, choices: int) -> bool:
+        if self._max_choices is None:
+            return False
+        return sum(self._choices.values()) + choices > self._max_choices

@@ -1,0 +1,35 @@
+"""One work's events, from the engine's sink to the stream that a handler writes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from baton.core.token_record import TokenRecord
+from baton.engine.work import EngineEvent, TokensDrawn, WorkDone, WorkFailed
+
+
+class TokenQueue:
+    """`put` is a sink; `batches` yields whatever has been drawn since the last batch.
+
+    It never waits for more than one event, so a batch is as small as the reader is fast.
+    """
+
+    def __init__(self) -> None:
+        self._events: asyncio.Queue[EngineEvent] = asyncio.Queue()
+
+    def put(self, event: EngineEvent) -> None:
+        self._events.put_nowait(event)
+
+    async def batches(self) -> AsyncIterator[tuple[TokenRecord, ...]]:
+        """Ends with WorkDone; raises the error of WorkFailed."""
+        while True:
+            events = [await self._events.get()]
+            while not self._events.empty():
+                events.append(self._events.get_nowait())
+            records = tuple(r for e in events if isinstance(e, TokensDrawn) for r in e.records)
+            if records:
+                yield records
+            last = events[-1]
+            if isinstance(last, WorkFailed):
+                raise last.error
+            if isinstance(last, WorkDone):
+                return

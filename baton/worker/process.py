@@ -1,0 +1,211 @@
+"""A worker's process: start-up, serve, shut down. The role adds its service."""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import click
+import grpc
+from prometheus_client import CollectorRegistry
+
+from baton.core.errors import SettingsError
+from baton.core.handoff import new_id
+from baton.core.worker_info import Role, WorkerInfo, WorkerState
+from baton.engine.build import build_engine
+from baton.engine.engine import Engine
+from baton.registry.membership import Membership
+from baton.rpc.server import bind, make_server, stop
+from baton.settings import options
+from baton.telemetry.logs import setup_logging
+from baton.telemetry.metrics import MetricsServer, WorkerCollector
+from baton.v1 import kv_transfer_pb2_grpc, worker_pb2_grpc
+from baton.worker.settings import WorkerSettings
+from baton.worker.worker import Worker
+from baton.worker.worker_service import WorkerServicer
+from kv_transfer.service import KvTransferServicer
+
+logger = logging.getLogger(__name__)
+
+LAST_WORDS = 0.5  # seconds that peers get to hear why their requests end
+
+AddService = Callable[[Worker, grpc.aio.Server], None]
+
+
+def command(role: Role, add_service: AddService) -> click.Command:
+    """The command line of a role."""
+
+    @click.command(name=role.value)
+    @options(WorkerSettings)
+    def main(settings: WorkerSettings) -> None:
+        try:
+            setup_logging(
+                settings.log_level,
+                settings.log_format,
+                process=role.value,
+                worker_id=settings.worker_id,
+            )
+            code = run(settings, role, add_service)
+        except SettingsError as error:
+            click.echo(f"Error: {error}", err=True)
+            code = os.EX_CONFIG  # which says that starting again as it is cannot help
+        except KeyboardInterrupt:  # while loading, before the loop has its own handler
+            code = 130
+        sys.exit(code)
+
+    main.help = f"Run one {role.value} worker."
+    return main
+
+
+def run(settings: WorkerSettings, role: Role, add_service: AddService) -> int:
+    """Serves until SIGTERM or SIGINT; returns the exit code. Raises SettingsError at start-up."""
+    settings.check()
+    engine = build_engine(settings.model, settings.engine)
+    try:
+        return asyncio.run(_serve(settings, role, engine, add_service))
+    finally:
+        engine.close()
+
+
+async def _serve(
+    settings: WorkerSettings, role: Role, engine: Engine, add_service: AddService
+) -> int:
+    stopping = _stop_signals()
+    async with AsyncExitStack() as stack:
+        engine.start()
+        stack.callback(engine.stop)  # while the loop that its events go to still runs
+        server = make_server(settings.cluster_secret)
+        port = bind(server, settings.host, settings.port)
+        registry = CollectorRegistry()
+        metrics = MetricsServer(registry, settings.host, settings.metrics_port)
+        metrics.start()
+        stack.callback(metrics.close)
+        info = worker_info(
+            settings,
+            role,
+            engine,
+            f"{settings.advertise_host or settings.host}:{port}",
+            metrics.url,
+        )
+        max_choices = settings.max_num_seqs if role is Role.DECODE else None
+        worker = Worker(info, engine, settings, max_choices)
+        stack.push_async_callback(worker.close)
+        worker.start()
+        registry.register(WorkerCollector(settings.model, worker.reading))
+        add_shared_services(worker, server)
+        add_service(worker, server)
+        await server.start()
+        stack.push_async_callback(_shut_down, server, worker, settings.shutdown_seconds)
+        membership = await _join(settings, info, stack, stopping)
+        if stopping.is_set():
+            return 0
+        _tell_ready(settings.ready_fd, info)
+        logger.info("%s serves %s at %s", info.worker_id, settings.model, info.address)
+        return await _until_over(stopping, worker, membership)
+
+
+def add_shared_services(worker: Worker, server: grpc.aio.Server) -> None:
+    servicer = WorkerServicer(
+        worker.info, worker.desk, worker.board, lambda: worker.bridge.engine.alive
+    )
+    worker_pb2_grpc.add_WorkerServiceServicer_to_server(servicer, server)
+    kv_transfer_pb2_grpc.add_KvTransferServiceServicer_to_server(
+        KvTransferServicer(worker.sender), server
+    )
+
+
+def worker_info(
+    settings: WorkerSettings, role: Role, engine: Engine, address: str, metrics_url: str
+) -> WorkerInfo:
+    return WorkerInfo(
+        worker_id=settings.worker_id or f"{role.value}-{os.getpid()}",
+        instance_id=new_id(),
+        role=role,
+        address=address,
+        metrics_url=metrics_url,
+        pid=os.getpid(),
+        model=settings.model,
+        max_model_len=engine.max_model_len,
+        num_blocks=engine.blocks.total,
+        fingerprint=engine.runner.fingerprint,
+    )
+
+
+async def _join(
+    settings: WorkerSettings, info: WorkerInfo, stack: AsyncExitStack, stopping: asyncio.Event
+) -> "asyncio.Task[None] | None":
+    """Registers for as long as the process serves; waits for the first time, or to be stopped."""
+    if not settings.registry:
+        return None
+    membership = Membership(info, settings.registry, settings.cluster_secret)
+    task = asyncio.create_task(membership.run(), name="membership")
+    stack.push_async_callback(_cancelled, task)
+    waits = [asyncio.create_task(e.wait()) for e in (membership.joined, stopping)]
+    await asyncio.wait((task, *waits), return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    return task
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _tell_ready(ready_fd: int | None, info: WorkerInfo) -> None:
+    if ready_fd is None:
+        return
+    line = {
+        "worker_id": info.worker_id,
+        "address": info.address,
+        "metrics_url": info.metrics_url,
+        "pid": info.pid,
+    }
+    with os.fdopen(ready_fd, "w") as ready:
+        ready.write(json.dumps(line) + "\n")
+
+
+def _stop_signals() -> asyncio.Event:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup: the terminal may go
+        loop.add_signal_handler(signal.SIGHUP, stopping.set)
+    return stopping
+
+
+async def _until_over(
+    stopping: asyncio.Event, worker: Worker, membership: "asyncio.Task[None] | None"
+) -> int:
+    """0 when told to stop, 1 when the engine has died and the process is of no use any more.
+
+    Raises SettingsError when the registry will never have this worker.
+    """
+    waits: list[asyncio.Task[Any]] = [
+        asyncio.create_task(e.wait()) for e in (stopping, worker.bridge.failed)
+    ]
+    await asyncio.wait(
+        [*waits, *([membership] if membership else [])], return_when=asyncio.FIRST_COMPLETED
+    )
+    for wait in waits:
+        wait.cancel()
+    if membership and membership.done():
+        membership.result()
+    return 1 if worker.bridge.failed.is_set() else 0
+
+
+async def _shut_down(server: grpc.aio.Server, worker: Worker, seconds: float) -> None:
+    """Takes nothing new, gives what runs some time, then ends it with a reason."""
+    worker.desk.state = WorkerState.DRAINING
+    worker.board.close()
+    stopped = asyncio.create_task(stop(server, seconds + LAST_WORDS))
+    await asyncio.wait({stopped}, timeout=seconds)
+    if not stopped.done():
+        await worker.give_up()
+    await stopped

@@ -1,0 +1,1 @@
+"""A worker in the decode role: takes KV blocks over and writes answers."""

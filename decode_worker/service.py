@@ -1,0 +1,116 @@
+"""Writes answers: from a KV cache that it pulls, or from the prompt itself."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Any
+
+from baton.core.errors import RefusedError
+from baton.core.sampling_params import SamplingParams
+from baton.core.token_record import TokenRecord
+from baton.engine.block_pool import Reservation
+from baton.engine.work import Mode, Work
+from baton.rpc import wire
+from baton.v1 import decode_pb2 as pb
+from baton.v1 import decode_pb2_grpc
+from baton.worker.event_queue import TokenQueue
+from baton.worker.worker import Worker
+from kv_transfer.pulling import Pulled
+
+RESERVATION_SECONDS = 30.0  # prefill may queue that long before its first segment
+
+
+class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    async def Generate(
+        self, request: pb.GenerateRequest, context: Any
+    ) -> AsyncGenerator[pb.GenerateResponse, None]:
+        prompt = tuple(request.prompt_token_ids)
+        params = wire.sampling_from_pb(request.sampling)
+        with (
+            self._worker.desk.take(request.request_id, request.attempt, params.n) as key,
+            self._room(len(prompt), params.n) as reservation,
+        ):
+            ttl_ms = round(RESERVATION_SECONDS * 1000)
+            yield pb.GenerateResponse(reserved=pb.GenerateReserved(ttl_ms=ttl_ms))
+            handoff = request.handoff if request.HasField("handoff") else None
+            work, finished = await self._work(key, prompt, params, handoff, reservation)
+            async with aclosing(self._run(work)) as batches:
+                async for records in batches:
+                    yield _tokens(records)
+            yield pb.GenerateResponse(finished=finished)
+
+    async def _work(
+        self,
+        key: str,
+        prompt: tuple[int, ...],
+        params: SamplingParams,
+        handoff: pb.Handoff | None,
+        reservation: Reservation,
+    ) -> tuple[Work, pb.GenerateFinished]:
+        """What the engine is to do, and what to say at its end.
+
+        The blocks of a pulled prompt come with it, and are ours until the engine has taken them:
+        submit before anything else is awaited.
+        """
+        if handoff is None:
+            reservation.cancel()  # the engine allocates as it goes
+            return Work(key, prompt, params, Mode.GENERATE), pb.GenerateFinished()
+        pulled = await self._worker.pull(wire.handoff_from_pb(handoff), reservation)
+        work = Work(key, prompt, params, Mode.DECODE, pulled.blocks, pulled.records)
+        return work, pb.GenerateFinished(transfer=_report(pulled))
+
+    async def _run(self, work: Work) -> AsyncGenerator[tuple[TokenRecord, ...], None]:
+        """Submits before anything is yielded: from there on the engine holds the work's blocks."""
+        queue = TokenQueue()
+        self._worker.submit(work, queue.put)
+        try:
+            if work.first:
+                yield work.first
+            async for records in queue.batches():
+                yield records
+        finally:
+            self._worker.bridge.abort(work.key)
+
+    @contextmanager
+    def _room(self, num_tokens: int, choices: int) -> Iterator[Reservation]:
+        """Sets aside the prompt's blocks and one more per choice, or refuses at once.
+
+        Refuses also while a request that is here lacks blocks: a steady stream of new ones would
+        take whatever comes free, and one that was preempted would never go on.
+        """
+        blocks = self._worker.blocks
+        if self._worker.bridge.engine.load().short_of_blocks:
+            raise RefusedError("requests that are here already wait for KV blocks")
+        wanted = self._worker.info.fingerprint.layout.blocks_for(num_tokens) + choices
+        reservation = blocks.reserve(min(wanted, blocks.total))
+        if reservation is None:
+            raise RefusedError(f"no room for {wanted} KV blocks now")
+        self._worker.board.touch()
+        loop = asyncio.get_running_loop()
+        expiry = loop.call_later(RESERVATION_SECONDS, self._expire, reservation)
+        try:
+            yield reservation
+        finally:
+            expiry.cancel()
+            reservation.cancel()
+            self._worker.board.touch()
+
+    def _expire(self, reservation: Reservation) -> None:
+        reservation.cancel()
+        self._worker.board.touch()
+
+
+def _tokens(records: tuple[TokenRecord, ...]) -> pb.GenerateResponse:
+    return pb.GenerateResponse(tokens=pb.GenerateTokens(records=wire.records_to_pb(records)))
+
+
+def _report(pulled: Pulled) -> pb.TransferReport:
+    return pb.TransferReport(
+        bytes=pulled.bytes,
+        tokens=pulled.num_tokens,
+        transport=pulled.transport,
+        milliseconds=pulled.milliseconds,
+    )

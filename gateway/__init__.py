@@ -1,0 +1,1 @@
+"""The OpenAI face of the cluster: validate, render, tokenise, place, stream. No torch here."""

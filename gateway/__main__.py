@@ -1,0 +1,44 @@
+"""The gateway's process: `python -m gateway` or `baton gateway`."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+
+import click
+
+from baton.core.errors import SettingsError
+from baton.settings import options
+from baton.telemetry.logs import setup_logging
+from gateway.server import serve
+from gateway.settings import GatewaySettings
+
+try:  # not built for every platform
+    import uvloop
+except ImportError:
+    LOOP_FACTORY: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+else:
+    LOOP_FACTORY = uvloop.new_event_loop
+
+
+def run(settings: GatewaySettings) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    settings.check()
+    setup_logging(settings.log_level, settings.log_format, process="gateway")
+    with asyncio.Runner(loop_factory=LOOP_FACTORY) as runner:
+        runner.run(serve(settings))
+
+
+@click.command()
+@options(GatewaySettings)
+def main(settings: GatewaySettings) -> None:
+    """Serves the OpenAI API and keeps the registry of workers."""
+    try:
+        run(settings)
+    except SettingsError as error:
+        click.echo(f"baton gateway: {error}", err=True)
+        sys.exit(os.EX_CONFIG)  # which says that starting again as it is cannot help
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""The HTTP application: routes, and errors as one object everywhere."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from baton.core.errors import BatonError
+from gateway.endpoints.chat import ChatEndpoint
+from gateway.endpoints.completions import CompletionEndpoint
+from gateway.endpoints.models import ModelsEndpoint
+from gateway.endpoints.operations import OperationsEndpoint
+from gateway.errors import INTERNAL, reply_to, reply_to_status
+from gateway.openapi import describe
+from gateway.replies import error_reply
+from gateway.request_scope import RequestScope
+
+
+def make_app(
+    chat: ChatEndpoint,
+    completions: CompletionEndpoint,
+    models: ModelsEndpoint,
+    operations: OperationsEndpoint,
+) -> FastAPI:
+    app = FastAPI(redoc_url=None, swagger_ui_oauth2_redirect_url=None)
+    routes: list[tuple[str, str, Callable[..., Any], str]] = [
+        ("POST", "/v1/chat/completions", chat.__call__, "Answer a chat"),
+        ("POST", "/v1/completions", completions.__call__, "Continue a prompt"),
+        ("GET", "/v1/models", models.list, "List the models"),
+        ("GET", "/v1/models/{name:path}", models.one, "Describe a model"),
+        ("GET", "/health", operations.health, "Tell whether requests can be answered"),
+        ("GET", "/metrics", operations.metrics, "Count for Prometheus"),
+        ("GET", "/status", operations.status, "List the workers"),
+    ]
+    for method, path, endpoint, summary in routes:
+        app.add_api_route(path, endpoint, methods=[method], summary=summary)
+    describe(app)
+    app.add_exception_handler(BatonError, _named_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_middleware(RequestScope)
+    return app
+
+
+async def _named_error(request: Request, error: Exception) -> Response:
+    return error_reply(reply_to(error) if isinstance(error, BatonError) else INTERNAL)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    """Unknown path, wrong method and the like."""
+    if not isinstance(error, HTTPException):
+        return error_reply(INTERNAL)
+    headers = dict(error.headers) if error.headers else None
+    return error_reply(reply_to_status(error.status_code, str(error.detail)), headers)

@@ -1,0 +1,102 @@
+"""One placement of one request: both calls, their order, and the merging of what they tell."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from baton.core.errors import InternalError, RefusedError, TransferError, UnavailableError
+from baton.core.handoff import Handoff, new_id, new_ticket
+from baton.core.token_record import TokenRecord
+from gateway.job import Job
+from gateway.leg import Broken, Ended, Leg, LegEvent, Letters
+from gateway.mailbox import Mailbox
+from gateway.token_log import TokenLog
+from gateway.worker import Worker
+from gateway.worker_client import Reserved, Tokens
+from gateway.workers import Assignment
+
+MAILBOX_SIZE = 256  # messages; then the workers' streams are paused
+RESERVE_SECONDS = 5.0  # a decode worker answers at once or is not well
+
+
+class Attempt:
+    """Decode reserves before prefill is asked to compute, so that nothing waits in a circle.
+
+    `suspect` is the worker that a failure is put down to, if it is one.
+    """
+
+    def __init__(self, job: Job, number: int, assignment: Assignment, silence: float) -> None:
+        self._job = job
+        self._number = number
+        self._silence = silence  # seconds
+        self._mailbox: Letters = Mailbox(MAILBOX_SIZE)
+        self._log = TokenLog(len(job.prompt), job.params.n)
+        self._prefill_worker = assignment.prefill
+        self._handoff = _handoff_from(assignment.prefill)
+        self._legs: list[Leg] = []
+        self._decode = self._open_decode(assignment.decode)
+        self.suspect: Worker | None = None
+
+    async def tokens(self) -> AsyncGenerator[tuple[TokenRecord, ...], None]:
+        """New records, until every choice has ended. Leaving early cancels both calls."""
+        try:
+            await self._reserve()
+            while not self._log.ended:
+                leg, event = await self._mailbox.get(self._silence)
+                new = self._digest(leg, event)
+                if new:
+                    yield new
+        finally:
+            self._mailbox.shut()
+            if not self._log.ended:
+                self.cancel()
+
+    def fail(self, error: UnavailableError) -> None:
+        """Ends the attempt from outside."""
+        self._mailbox.fail(error)
+
+    def cancel(self) -> None:
+        for leg in self._legs:
+            leg.cancel()
+        if self._prefill_worker is not None:
+            self._prefill_worker.give_back(freed=False)
+            self._prefill_worker = None
+
+    async def finish(self, patience: float) -> None:
+        """After the last token: the hand-off is confirmed behind the answer."""
+        await asyncio.gather(*(leg.finish(patience) for leg in self._legs))
+
+    async def _reserve(self) -> None:
+        leg, event = await self._mailbox.get(RESERVE_SECONDS)
+        if not isinstance(event, Reserved):
+            self._digest(leg, event)
+            raise InternalError("a decode worker sent something before its reservation")
+        if self._prefill_worker is not None and self._handoff is not None:
+            worker, self._prefill_worker = self._prefill_worker, None
+            call = worker.client.prefill(self._job, self._number, self._handoff)
+            self._legs.append(Leg(worker, call, self._mailbox))
+
+    def _open_decode(self, worker: Worker) -> Leg:
+        call = worker.client.generate(self._job, self._number, self._handoff)
+        leg = Leg(worker, call, self._mailbox)
+        self._legs.append(leg)
+        return leg
+
+    def _digest(self, leg: Leg, event: LegEvent) -> tuple[TokenRecord, ...]:
+        match event:
+            case Tokens(records):
+                return self._log.add(records)
+            case Broken(error) if leg is self._decode or not self._log.began:
+                if isinstance(error, RefusedError | UnavailableError):
+                    self.suspect = leg.worker
+                raise error
+            case Ended() if leg is self._decode:
+                raise InternalError("a decode worker ended its stream before the answer")
+            case Ended() if not self._log.began:
+                raise TransferError("the prefill worker gave the hand-off up")
+        return ()
+
+
+def _handoff_from(prefill: Worker | None) -> Handoff | None:
+    if prefill is None:
+        return None
+    return Handoff(new_id(), new_ticket(), prefill.info.address, prefill.info.instance_id)

@@ -1,0 +1,81 @@
+"""Puts a gateway together. Nothing here starts anything."""
+
+from dataclasses import dataclass
+
+import grpc
+from fastapi import FastAPI
+
+from baton import __version__
+from baton.registry.memory import InMemoryRegistry
+from baton.registry.service import RegistryServicer
+from baton.rpc.server import make_server
+from baton.v1 import registry_pb2_grpc
+from gateway.app import make_app
+from gateway.delivery import Delivery
+from gateway.dispatch import Dispatcher
+from gateway.endpoints.chat import ChatEndpoint
+from gateway.endpoints.completions import CompletionEndpoint
+from gateway.endpoints.models import ModelsEndpoint
+from gateway.endpoints.operations import OperationsEndpoint
+from gateway.generation_config import load_defaults
+from gateway.metrics import GatewayMetrics
+from gateway.model_names import ModelNames
+from gateway.preparation import Preparation
+from gateway.queue import AdmissionQueue
+from gateway.settings import GatewaySettings
+from gateway.tokenizer import ChatTokenizer, load_tokenizer, vocab_size_of
+from gateway.workers import Assignment, Workers
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    app: FastAPI
+    registry_server: grpc.aio.Server
+    workers: Workers
+    queue: AdmissionQueue[Assignment]
+    dispatcher: Dispatcher
+
+
+def build(settings: GatewaySettings) -> Gateway:
+    """Raises SettingsError for a folder that does not hold what is needed. Wants a running loop."""
+    tokenizer = load_tokenizer(settings.tokenizer_folder)
+    registry = InMemoryRegistry()
+    server = make_server(settings.cluster_secret)
+    registry_pb2_grpc.add_RegistryServiceServicer_to_server(RegistryServicer(registry), server)
+    workers = Workers(registry, tokenizer.digest, settings.cluster_secret)
+    queue: AdmissionQueue[Assignment] = AdmissionQueue(
+        settings.max_queued_requests, settings.max_queue_seconds, Assignment.give_back
+    )
+    metrics = GatewayMetrics(settings.served_names[0])
+    dispatcher = Dispatcher(workers, queue, metrics, settings.worker_silence_seconds)
+    app = _app(settings, tokenizer, workers, dispatcher, metrics)
+    return Gateway(app, server, workers, queue, dispatcher)
+
+
+def _app(
+    settings: GatewaySettings,
+    tokenizer: ChatTokenizer,
+    workers: Workers,
+    dispatcher: Dispatcher,
+    metrics: GatewayMetrics,
+) -> FastAPI:
+    names = ModelNames(settings.served_names, settings.model)
+    vocab_size = vocab_size_of(settings.model_folder, tokenizer.vocabulary)
+    preparation = Preparation(
+        workers,
+        names,
+        load_defaults(settings.model_folder),
+        vocab_size=vocab_size,
+        fingerprint=f"baton-{__version__}-{tokenizer.digest[:8]}",
+        strict_fields=settings.strict_fields,
+        max_body_bytes=settings.max_body_bytes,
+        stall=settings.client_stall_seconds,
+        patience=settings.max_queue_seconds,
+    )
+    delivery = Delivery(dispatcher, tokenizer.vocabulary, settings.client_stall_seconds)
+    return make_app(
+        ChatEndpoint(preparation, tokenizer, delivery),
+        CompletionEndpoint(preparation, tokenizer, delivery),
+        ModelsEndpoint(names, workers),
+        OperationsEndpoint(workers, dispatcher, metrics, settings.model),
+    )

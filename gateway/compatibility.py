@@ -1,0 +1,39 @@
+"""Which workers of a cluster cannot be used together with the rest, and why."""
+
+from collections.abc import Iterable
+
+from baton.core.worker_info import WorkerInfo
+
+
+def unusable(
+    members: Iterable[WorkerInfo], tokenizer_digest: str, model_digest: str | None = None
+) -> dict[str, str]:
+    """instance id -> a sentence. A worker that is merely waiting for a partner is not in it.
+
+    `model_digest` None: which model is served is not settled yet.
+    """
+    reasons: dict[str, str] = {}
+    fitting: list[WorkerInfo] = []
+    for info in members:
+        if info.fingerprint.tokenizer_digest != tokenizer_digest:
+            reasons[info.instance_id] = "its tokenizer is not the gateway's"
+        elif info.fingerprint.model_digest != (model_digest or info.fingerprint.model_digest):
+            reasons[info.instance_id] = (
+                "its model is not the one that this gateway serves, which is that of the first "
+                "worker it has met; start a gateway of its own for it"
+            )
+        else:
+            fitting.append(info)
+    for info in fitting:
+        reason = _no_partner(info, fitting)
+        if reason is not None:
+            reasons[info.instance_id] = reason
+    return reasons
+
+
+def _no_partner(info: WorkerInfo, others: list[WorkerInfo]) -> str | None:
+    opposite = [other for other in others if other.role is not info.role]
+    if any(other.fingerprint == info.fingerprint for other in opposite) or not opposite:
+        return None
+    difference = info.fingerprint.difference(opposite[0].fingerprint)
+    return f"no {opposite[0].role.value} worker can exchange KV caches with it: {difference}"

@@ -1,0 +1,62 @@
+"""Jobs in, an answer out: as one object or as a stream of events."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from functools import partial
+
+from starlette.types import Receive
+
+from gateway.answer import PromptAnswer, StreamFormat
+from gateway.disconnect import until_disconnect
+from gateway.dispatch import Dispatcher, Records
+from gateway.job import Job
+from gateway.merge import all_of, merged
+from gateway.output import Output, fold
+from gateway.sse import EventStream
+from gateway.vocabulary import Vocabulary
+
+
+class Delivery:
+    def __init__(self, dispatcher: Dispatcher, vocabulary: Vocabulary, stall: float) -> None:
+        self._dispatcher = dispatcher
+        self._vocabulary = vocabulary
+        self._stall = stall  # seconds that a client may read nothing
+
+    async def whole(self, jobs: Sequence[Job], receive: Receive) -> list[PromptAnswer]:
+        """Raises ClientDisconnect, after cancelling the jobs, when the client goes away."""
+        works = [partial(self._dispatcher.whole, job) for job in jobs]
+        results = await until_disconnect(receive, all_of(works))
+        return [self._folded(job, records) for job, records in zip(jobs, results, strict=True)]
+
+    def stream(
+        self, jobs: Sequence[Job], format: StreamFormat, headers: Mapping[str, str]
+    ) -> EventStream:
+        return EventStream(self._events(jobs, format), headers, self._stall)
+
+    async def _events(
+        self, jobs: Sequence[Job], format: StreamFormat
+    ) -> AsyncGenerator[bytes, None]:
+        outputs = [self._output(job) for job in jobs]
+        async with aclosing(self._records(jobs)) as batches:
+            async for prompt, records in batches:
+                yield format.push(prompt, outputs[prompt].push(records))
+        end = format.end()
+        if end:
+            yield end
+
+    async def _records(self, jobs: Sequence[Job]) -> AsyncGenerator[tuple[int, Records], None]:
+        if len(jobs) > 1:
+            sources = [partial(self._dispatcher.stream, job) for job in jobs]
+            async with aclosing(merged(sources)) as letters:
+                async for letter in letters:
+                    yield letter
+            return
+        async with aclosing(self._dispatcher.stream(jobs[0])) as batches:
+            async for records in batches:
+                yield 0, records
+
+    def _folded(self, job: Job, records: Records) -> PromptAnswer:
+        return PromptAnswer(job, fold(self._output(job).push(records), job.params.n))
+
+    def _output(self, job: Job) -> Output:
+        return Output(self._vocabulary, job.prompt, job.params.n)

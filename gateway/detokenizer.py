@@ -1,0 +1,37 @@
+"""Token ids -> text, one step at a time, never taking back a character."""
+
+import codecs
+from collections.abc import Iterable, Sequence
+
+from gateway.vocabulary import Vocabulary
+
+LONGEST_CHARACTER = 4  # bytes in UTF-8
+
+
+class Detokenizer:
+    """Of one choice. Bytes wait until their character is complete; invalid ones become U+FFFD.
+
+    The concatenated deltas are the text of the whole; bytes still waiting when the answer ends
+    are dropped. Special tokens have no text. A character that the prompt began is completed.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, prompt: Sequence[int] = ()) -> None:
+        self._vocabulary = vocabulary
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._decoder.decode(_unfinished_tail(vocabulary, prompt))
+
+    def push(self, token_ids: Iterable[int]) -> str:
+        """The text that these tokens complete."""
+        return self._decoder.decode(b"".join(map(self._vocabulary.bytes_of, token_ids)))
+
+
+def _unfinished_tail(vocabulary: Vocabulary, prompt: Sequence[int]) -> bytes:
+    """The last bytes of the prompt, if they begin a character and do not end it."""
+    tail = b""
+    for token_id in reversed(prompt[-2 * LONGEST_CHARACTER :]):
+        tail = vocabulary.bytes_of(token_id) + tail
+        if len(tail) >= LONGEST_CHARACTER:
+            break
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    decoder.decode(tail)
+    return decoder.getstate()[0]

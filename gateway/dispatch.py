@@ -1,0 +1,150 @@
+"""A request's life in the cluster: wait for room, place, stream, place again when a worker breaks."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+from baton.core.errors import RefusedError, TransferError, UnavailableError
+from baton.core.token_record import TokenRecord
+from gateway.attempt import Attempt
+from gateway.job import Job
+from gateway.metrics import GatewayMetrics, JobMeter
+from gateway.queue import AdmissionQueue, Turn
+from gateway.refusals import Refusals
+from gateway.workers import Assignment, Workers
+
+logger = logging.getLogger(__name__)
+
+MOST_BREAKS = 3  # attempts that may break under one request
+FINISH_SECONDS = 10.0  # for what the workers have to settle behind an answer
+
+Records = tuple[TokenRecord, ...]
+
+
+class Dispatcher:
+    """Many requests at a time; each is one generator or one coroutine of its caller."""
+
+    def __init__(
+        self,
+        workers: Workers,
+        queue: AdmissionQueue[Assignment],
+        metrics: GatewayMetrics,
+        silence: float,
+    ) -> None:
+        self._workers = workers
+        self._queue = queue
+        self._metrics = metrics
+        self._silence = silence  # seconds
+        self._attempts: set[Attempt] = set()
+        self._settling: set[asyncio.Task[None]] = set()
+        self._closed: UnavailableError | None = None
+
+    @property
+    def queued(self) -> int:
+        """Requests that wait for room."""
+        return len(self._queue)
+
+    async def stream(self, job: Job) -> AsyncGenerator[Records, None]:
+        """New tokens as they come. Placed again as long as nothing was given out."""
+        with self._metrics.watching(job) as meter:
+            life = _Life(job, self._queue.turn())
+            while True:
+                given = False
+                try:
+                    async with aclosing(self._attempt(life, meter)) as batches:
+                        async for batch in batches:
+                            given = True
+                            yield batch
+                    return
+                except (RefusedError, UnavailableError, TransferError) as error:
+                    if given:
+                        raise
+                    self._place_again(life, error)
+
+    async def whole(self, job: Job) -> Records:
+        """All tokens. Nothing was given out before, so any break can be mended."""
+        with self._metrics.watching(job) as meter:
+            life = _Life(job, self._queue.turn())
+            while True:
+                try:
+                    async with aclosing(self._attempt(life, meter)) as batches:
+                        return tuple([record async for batch in batches for record in batch])
+                except (RefusedError, UnavailableError, TransferError) as error:
+                    self._place_again(life, error)
+
+    def fail_all(self, error: UnavailableError) -> None:
+        """Ends what is under way, and what comes later, with the error."""
+        self._closed = error
+        self._queue.close(error)
+        self._workers.give_up(error)
+        for attempt in self._attempts:
+            attempt.fail(error)
+
+    async def close(self) -> None:
+        for task in self._settling:
+            task.cancel()
+        await asyncio.gather(*self._settling, return_exceptions=True)
+
+    async def _attempt(self, life: "_Life", meter: JobMeter) -> AsyncGenerator[Records, None]:
+        """One placement, from waiting for room to the last token."""
+        assignment = await self._admit(life)
+        life.attempts += 1
+        meter.restart()
+        attempt = Attempt(life.job, life.attempts, assignment, self._silence)
+        async with self._held(attempt):
+            try:
+                async with aclosing(attempt.tokens()) as batches:
+                    async for batch in batches:
+                        meter.add(batch)
+                        yield batch
+            finally:
+                if attempt.suspect is not None:
+                    life.refusals.note(attempt.suspect)
+
+    async def _admit(self, life: "_Life") -> Assignment:
+        def place() -> Assignment | None:
+            return self._workers.assign(len(life.job.prompt), life.refusals)
+
+        life.placing = True
+        assignment = await self._queue.admit(life.turn, place, returning=life.attempts > 0)
+        life.placing = False
+        return assignment
+
+    @asynccontextmanager
+    async def _held(self, attempt: Attempt) -> AsyncIterator[None]:
+        """Known while it runs; after it the calls settle in the background."""
+        self._attempts.add(attempt)
+        try:
+            yield
+        finally:
+            self._attempts.discard(attempt)
+            task = asyncio.create_task(attempt.finish(FINISH_SECONDS))
+            self._settling.add(task)
+            task.add_done_callback(self._settling.discard)
+
+    def _place_again(
+        self, life: "_Life", error: RefusedError | UnavailableError | TransferError
+    ) -> None:
+        """Raises the error when the request has no further try. A refusal costs no try: nothing
+        was started, and the turn's deadline bounds how often it can happen."""
+        if life.placing or self._closed is not None:
+            raise error
+        if not isinstance(error, RefusedError):
+            life.breaks += 1
+            if life.breaks >= MOST_BREAKS:
+                raise error
+            life.turn = Turn(life.turn.number, self._queue.new_deadline())
+        logger.info("%s: attempt %d failed: %s", life.job.request_id, life.attempts, error)
+
+
+class _Life:
+    """What one request has behind it."""
+
+    def __init__(self, job: Job, turn: Turn) -> None:
+        self.job = job
+        self.turn = turn
+        self.attempts = 0
+        self.breaks = 0
+        self.placing = False  # waiting for room: its errors are final
+        self.refusals = Refusals()

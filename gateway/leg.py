@@ -1,0 +1,73 @@
+"""One call to one worker within an attempt, read by a task of its own."""
+
+import asyncio
+import logging
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from baton.core.errors import BatonError, InternalError, RefusedError, UnavailableError
+from gateway.mailbox import Mailbox
+from gateway.worker import Worker
+from gateway.worker_client import Call, CallEvent
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The worker closed the stream in good order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    error: BatonError
+
+
+LegEvent = CallEvent | Ended | Broken
+Letters = Mailbox[tuple["Leg", LegEvent]]
+
+
+class Leg:
+    """Its events go to the attempt's mailbox, the last one being Ended or Broken.
+
+    The worker is given back when the call is over, however it ends.
+    """
+
+    def __init__(self, worker: Worker, call: Call, mailbox: Letters) -> None:
+        self.worker = worker
+        self._call = call
+        self._mailbox = mailbox
+        self._freed = True  # a call that was refused or lost frees nothing
+        self._task = asyncio.create_task(self._read(), name=f"call to {worker.info.worker_id}")
+        self._task.add_done_callback(lambda _: worker.give_back(self._freed))
+
+    def cancel(self) -> None:
+        self._call.cancel()
+        self._task.cancel()
+
+    async def finish(self, patience: float) -> None:
+        """Lets the call end by itself, for so many seconds."""
+        try:
+            await asyncio.wait({self._task}, timeout=patience)
+        finally:
+            self.cancel()
+
+    async def _read(self) -> None:
+        last: LegEvent = Ended()
+        try:
+            async with aclosing(self._call.events()) as events:
+                async for event in events:
+                    await self._mailbox.put((self, event))
+        except BatonError as error:
+            last = Broken(self._named(error))
+            self._freed = not isinstance(error, RefusedError | UnavailableError)
+        except Exception:  # the top of a task: the attempt must hear of it
+            logger.exception("reading from %s failed", self.worker.info.worker_id)
+            last = Broken(InternalError("an answer of a worker could not be read"))
+        await self._mailbox.put((self, last))
+
+    def _named(self, error: BatonError) -> BatonError:
+        """What gRPC says of a broken connection does not tell whose it was."""
+        if isinstance(error, UnavailableError):
+            return UnavailableError(f"{self.worker.info.worker_id} broke off: {error}")
+        return error

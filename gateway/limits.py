@@ -1,0 +1,25 @@
+"""How long a prompt may be."""
+
+from dataclasses import dataclass
+
+from baton.core.errors import RequestError
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of the model as its workers serve it."""
+
+    max_model_len: int  # prompt + answer, tokens
+    vocab_size: int
+
+
+def check_length(tokens: int, limits: Limits, param: str, exact: bool = True) -> None:
+    """For a prompt of so many tokens, or of so many at least."""
+    if tokens < limits.max_model_len:
+        return
+    count = str(tokens) if exact else f"at least {tokens}"
+    raise RequestError(
+        f"This model's maximum context length is {limits.max_model_len} tokens, "
+        f"but the prompt has {count} and needs room for an answer.",
+        param,
+    )

@@ -1,0 +1,131 @@
+"""What the gateway counts: vLLM's request-level families, so that its dashboards work here too."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+
+from baton.core.token_record import TokenRecord
+from gateway.job import Job
+
+ENGINE = "0"  # vLLM's label; the gateway speaks for the one engine that a client sees
+LABELS = ("model_name", "engine")
+REASONS = ("stop", "length", "abort", "error")
+
+SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2.5, 5)
+FIRST = (*SHORT, 7.5, 10, 20, 40, 80, 160)
+LONG = (0.1, 0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 60, 120, 240, 480, 960, 1920)
+TOKENS = tuple(factor * 10**power for power in range(6) for factor in (1, 2, 5))
+
+
+class GatewayMetrics:
+    """A registry of its own, so that two gateways in one process do not meet."""
+
+    def __init__(self, model_name: str) -> None:
+        self._registry = CollectorRegistry()
+        self._model = model_name
+        self.prompt_tokens = self._counter("vllm:prompt_tokens", "Prompt tokens read.")
+        self.generation_tokens = self._counter("vllm:generation_tokens", "Tokens generated.")
+        self.first_token = self._histogram(
+            "vllm:time_to_first_token_seconds", "From arrival to the first token.", FIRST
+        )
+        self.inter_token = self._histogram(
+            "vllm:inter_token_latency_seconds", "Between two tokens of a choice.", SHORT
+        )
+        self.end_to_end = self._histogram(
+            "vllm:e2e_request_latency_seconds", "From arrival to the last token.", LONG
+        )
+        self.request_prompt = self._histogram(
+            "vllm:request_prompt_tokens", "Prompt tokens of a request.", TOKENS
+        )
+        self.request_generation = self._histogram(
+            "vllm:request_generation_tokens", "Generated tokens of a choice.", TOKENS
+        )
+        ended = Counter(
+            "vllm:request_success",
+            "Choices that ended, by reason.",
+            (*LABELS, "finished_reason"),
+            registry=self._registry,
+        )
+        self.ended = {reason: ended.labels(model_name, ENGINE, reason) for reason in REASONS}
+
+    def page(self) -> bytes:
+        return generate_latest(self._registry)
+
+    @contextmanager
+    def watching(self, job: Job) -> Iterator["JobMeter"]:
+        """Whoever leaves before the last token has aborted; a named error is an error."""
+        meter = JobMeter(self, job)
+        unfinished = "error"
+        try:
+            yield meter
+            unfinished = "stop"  # of no choice
+        except (asyncio.CancelledError, GeneratorExit):
+            unfinished = "abort"
+            raise
+        finally:
+            meter.end(unfinished)
+
+    def _counter(self, name: str, help: str) -> Counter:
+        return Counter(name, help, LABELS, registry=self._registry).labels(self._model, ENGINE)
+
+    def _histogram(self, name: str, help: str, buckets: tuple[float, ...]) -> Histogram:
+        family = Histogram(name, help, LABELS, registry=self._registry, buckets=buckets)
+        return family.labels(self._model, ENGINE)
+
+
+class JobMeter:
+    """Of one prompt. A token that a repeated attempt made again counts again: it was made. How
+    choices ended is counted at the end, from the attempt that counts.
+    """
+
+    def __init__(self, metrics: GatewayMetrics, job: Job) -> None:
+        self._metrics = metrics
+        self._job = job
+        self._start = time.monotonic()
+        self._latest: dict[int, float] = {}  # choice -> when its last token came
+        self._counts: dict[int, int] = {}
+        self._reasons: dict[int, str] = {}  # choice -> why it ended
+        self._began = False
+
+    def add(self, records: tuple[TokenRecord, ...]) -> None:
+        now = time.monotonic()
+        if not self._began:
+            self._begin(now)
+        self._metrics.generation_tokens.inc(len(records))
+        for choice in dict.fromkeys(record.choice for record in records):
+            self._add_choice(choice, [r for r in records if r.choice == choice], now)
+
+    def restart(self) -> None:
+        """A new attempt begins; what the last one made is thrown away."""
+        self._latest.clear()
+        self._counts.clear()
+        self._reasons.clear()
+
+    def end(self, unfinished: str) -> None:
+        """`unfinished`: why choices without a last token ended."""
+        for choice in range(self._job.params.n):
+            self._metrics.ended[self._reasons.get(choice, unfinished)].inc()
+        for count in self._counts.values():
+            self._metrics.request_generation.observe(count)
+        if len(self._reasons) == self._job.params.n:
+            self._metrics.end_to_end.observe(time.monotonic() - self._start)
+
+    def _begin(self, now: float) -> None:
+        self._began = True
+        self._metrics.first_token.observe(now - self._start)
+        self._metrics.prompt_tokens.inc(len(self._job.prompt))
+        self._metrics.request_prompt.observe(len(self._job.prompt))
+
+    def _add_choice(self, choice: int, records: list[TokenRecord], now: float) -> None:
+        before = self._latest.get(choice)
+        if before is not None:  # several at once: each took its share of the gap
+            for _ in records:
+                self._metrics.inter_token.observe((now - before) / len(records))
+        self._latest[choice] = now
+        self._counts[choice] = self._counts.get(choice, 0) + len(records)
+        reason = records[-1].finish_reason
+        if reason is not None:
+            self._reasons[choice] = reason.value

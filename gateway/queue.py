@@ -1,0 +1,124 @@
+"""The line in front of the cluster: first come, first placed; bounded in length and in time."""
+
+import asyncio
+import math
+import time
+from bisect import insort
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from baton.core.errors import BatonError
+from gateway.errors import NoRoomError, OverloadedError
+
+T = TypeVar("T")
+
+TICK = 1.0  # seconds; the head of the line tries again even if no event woke it
+REMEMBERED = 64  # departures that the speed of the line is judged by
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A request's place in the line. It keeps the place when it has to come back."""
+
+    number: int
+    deadline: float  # on the loop's clock
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter(Generic[T]):
+    number: int
+    place: Callable[[], T | None]
+    granted: asyncio.Future[T]
+
+
+class AdmissionQueue(Generic[T]):
+    """`pump()` must be called whenever something may fit that did not fit before.
+
+    `undo` gives back a placement whose request went away before it could take it.
+    """
+
+    def __init__(self, limit: int, patience: float, undo: Callable[[T], None]) -> None:
+        self._limit = limit
+        self._patience = patience  # seconds
+        self._undo = undo
+        self._waiters: list[_Waiter[T]] = []
+        self._next = 0
+        self._departures: deque[float] = deque(maxlen=REMEMBERED)
+        self._closed: BatonError | None = None
+
+    def __len__(self) -> int:
+        return len(self._waiters)
+
+    def turn(self) -> Turn:
+        self._next += 1
+        return Turn(self._next, self.new_deadline())
+
+    def new_deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._patience
+
+    async def admit(self, turn: Turn, place: Callable[[], T | None], returning: bool = False) -> T:
+        """Waits until `place` returns something. Raises OverloadedError or NoRoomError.
+
+        `returning`: it was placed before, so it is not refused for the length of the line.
+        """
+        if self._closed is not None:
+            raise self._closed
+        if not self._waiters or turn.number < self._waiters[0].number:
+            placed = place()
+            if placed is not None:
+                self._departures.append(time.monotonic())
+                return placed
+        if len(self._waiters) >= self._limit and not returning:
+            raise OverloadedError("Too many requests are waiting.", self.retry_after())
+        return await self._wait(turn, place)
+
+    def pump(self) -> None:
+        """Places from the head of the line as long as something fits."""
+        while self._waiters:
+            head = self._waiters[0]
+            placed = None if head.granted.done() else head.place()
+            if placed is None and not head.granted.done():
+                return
+            self._waiters.pop(0)
+            if placed is not None:
+                self._departures.append(time.monotonic())
+                head.granted.set_result(placed)
+
+    def retry_after(self) -> int:
+        """Seconds until the line will have moved up once, judged by its recent speed."""
+        if len(self._departures) < 2:
+            return max(1, math.ceil(self._patience))
+        elapsed = time.monotonic() - self._departures[0]
+        seconds = (len(self._waiters) + 1) * elapsed / len(self._departures)
+        return max(1, math.ceil(min(seconds, self._patience)))
+
+    def close(self, error: BatonError) -> None:
+        """Everyone who waits, and who comes later, gets the error."""
+        self._closed = error
+        for waiter in self._waiters:
+            if not waiter.granted.done():
+                waiter.granted.set_exception(error)
+        self._waiters.clear()
+
+    async def _wait(self, turn: Turn, place: Callable[[], T | None]) -> T:
+        loop = asyncio.get_running_loop()
+        waiter: _Waiter[T] = _Waiter(turn.number, place, loop.create_future())
+        insort(self._waiters, waiter, key=lambda w: w.number)
+        try:
+            while not waiter.granted.done():
+                left = turn.deadline - loop.time()
+                if left <= 0:
+                    raise NoRoomError("No worker had room in time.", self.retry_after())
+                await asyncio.wait({waiter.granted}, timeout=min(left, TICK))
+                self.pump()
+            return waiter.granted.result()
+        except asyncio.CancelledError:
+            if waiter.granted.done() and waiter.granted.exception() is None:
+                self._undo(waiter.granted.result())
+            raise
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+                self.pump()  # the next one may need less

@@ -1,0 +1,18 @@
+"""The body of POST /v1/chat/completions."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from gateway.schema.common import GenerationRequest
+from gateway.schema.message import Message
+
+
+class ChatCompletionRequest(GenerationRequest):
+    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
+
+    def unknown_fields(self) -> list[str]:
+        names = super().unknown_fields()
+        for message in self.messages:
+            names += [f"messages.{key}" for key in message.unknown_keys()]
+        return list(dict.fromkeys(names))

@@ -1,0 +1,80 @@
+"""Fields that chat and completions share. pydantic's lax mode: "3" and 3.0 are integers."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+INT64_MAX = (1 << 63) - 1
+MAX_CHOICES = 128  # of one prompt
+
+FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class StreamOptions(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    include_usage: bool | None = Field(None, description="Default: false.")
+    continuous_usage_stats: bool | None = Field(
+        None, description="In every chunk; only with include_usage. Default: false."
+    )
+
+
+class GenerationRequest(BaseModel):
+    """None means: not said. Unknown fields are kept aside so that the caller can name them."""
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+
+    model: str | None = Field(None, description="Default: the first that is served.")
+    max_tokens: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Cut down to what fits. Default: as many as fit."
+    )
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="The newer name of max_tokens, which it beats."
+    )
+    temperature: Annotated[FiniteFloat, Field(ge=0, le=2)] | None = Field(
+        None, description="Default: the model's own, else 1. Between 0 and 0.01 it is 0.01."
+    )
+    top_p: Annotated[FiniteFloat, Field(gt=0, le=1)] | None = Field(
+        None, description="Default: the model's own, else 1."
+    )
+    top_k: Annotated[int, Field(ge=-1)] | None = Field(
+        None, description="0 and -1 turn it off. Default: the model's own, else off."
+    )
+    seed: Annotated[int, Field(ge=-INT64_MAX - 1, le=INT64_MAX)] | None = Field(
+        None, description="Choice i draws with seed + i. Default, and for -1: a random one."
+    )
+    n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = Field(None, description="Default: 1.")
+    ignore_eos: bool | None = Field(None, description="Default: false.")
+    stream: bool | None = Field(None, description="Default: false.")
+    stream_options: StreamOptions | None = Field(None, description="Only with stream.")
+    return_token_ids: bool | None = Field(None, description="Default: false.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_omitted(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            return {key: value for key, value in data.items() if value is not None}
+        return data
+
+    @property
+    def wanted_tokens(self) -> int | None:
+        """What the client asked for; the newer name wins."""
+        if self.max_completion_tokens is not None:
+            return self.max_completion_tokens
+        return self.max_tokens
+
+    @property
+    def includes_usage(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+    @property
+    def continuous_usage(self) -> bool:
+        options = self.stream_options
+        return bool(options and options.include_usage and options.continuous_usage_stats)
+
+    def unknown_fields(self) -> list[str]:
+        """Names the contract does not have, with the path for nested ones."""
+        names = list(self.model_extra or {})
+        if self.stream_options is not None:
+            names += [f"stream_options.{name}" for name in self.stream_options.model_extra or {}]
+        return names

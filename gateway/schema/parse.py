@@ -1,0 +1,68 @@
+"""Bytes of a body -> a checked request, or a RequestError that names the field."""
+
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails, from_json
+
+from baton.core.errors import RequestError
+from gateway.schema.common import GenerationRequest
+from gateway.schema.fields import REFUSED
+
+R = TypeVar("R", bound=GenerationRequest)
+
+PREFIX = "Value error, "  # pydantic's, before the text of a ValueError
+
+
+def parse(kind: type[R], body: bytes) -> R:
+    fields = _object_of(body)
+    _refuse_later_fields(kind, fields)
+    try:
+        request = kind.model_validate(fields)
+    except ValidationError as error:
+        raise _named(error.errors(include_url=False, include_context=False)[0]) from error
+    _check_together(request, fields)
+    return request
+
+
+def refuse_unknown(names: list[str]) -> None:
+    """For --strict-fields."""
+    if names:
+        raise RequestError(f"{names[0]!r} is not a field of this API", names[0])
+
+
+def _object_of(body: bytes) -> dict[str, object]:
+    """The keys are needed before validation: which of them are refused outright."""
+    try:
+        fields = from_json(body, cache_strings=False)
+    except ValueError as error:
+        raise RequestError(f"the body is not valid JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise RequestError("the body must be a JSON object")
+    return fields
+
+
+def _refuse_later_fields(kind: type[BaseModel], fields: dict[str, object]) -> None:
+    for name, value in fields.items():
+        if name in REFUSED and name not in kind.model_fields and value is not None:
+            raise RequestError(f"{name!r} is not supported by this version", name)
+
+
+def _named(detail: ErrorDetails) -> RequestError:
+    """The first complaint as one sentence; param is the top-level field."""
+    path = _path(detail["loc"])
+    param = str(detail["loc"][0]) if detail["loc"] else None
+    message = detail["msg"].removeprefix(PREFIX)
+    return RequestError(f"{path}: {message}" if path else message, param)
+
+
+def _path(places: tuple[int | str, ...]) -> str:
+    """Without the kinds of a union, which pydantic counts among the places."""
+    kinds = {"str", "int", "model"}
+    kept = [p for p in places if isinstance(p, int) or ("[" not in p and p not in kinds)]
+    return ".".join(str(place) for place in kept)
+
+
+def _check_together(request: GenerationRequest, fields: dict[str, object]) -> None:
+    if fields.get("stream_options") and not request.stream:
+        raise RequestError("stream_options is only allowed with stream", "stream_options")

@@ -1,0 +1,76 @@
+"""Server-sent events, written straight to the ASGI server."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from baton.core.errors import BatonError
+from gateway.disconnect import until_disconnect
+from gateway.errors import INTERNAL, ErrorReply, reply_to
+from gateway.json_text import to_json
+from gateway.request_scope import request_id_of
+
+logger = logging.getLogger(__name__)
+
+DONE = b"data: [DONE]\n\n"
+HEADERS = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache",
+    "x-accel-buffering": "no",
+}
+
+
+class EventStream(Response):
+    """The response begins with the first event. An error before it is a real status, raised to
+    the caller; an error after it is one event. `[DONE]` is always last.
+
+    `events` yields encoded events, several at once if they are ready together. A client that
+    reads nothing for `stall` seconds is given up.
+    """
+
+    def __init__(
+        self, events: AsyncGenerator[bytes, None], headers: Mapping[str, str], stall: float
+    ) -> None:
+        super().__init__(headers={**headers, **HEADERS})
+        del self.headers["content-length"]
+        self._events = events
+        self._stall = stall
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await until_disconnect(receive, self._write(send, request_id_of(Request(scope))))
+
+    async def _write(self, send: Send, request_id: str) -> None:
+        async with aclosing(self._events) as events:
+            first = await anext(events)
+            start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+            await send(start)
+            await self._send(send, first)
+            try:
+                async for event in events:
+                    await self._send(send, event)
+            except BatonError as error:
+                logger.warning("%s: the stream broke: %s", request_id, error)
+                await self._send(send, error_event(reply_to(error)))
+            except ClientDisconnect:
+                raise
+            except Exception:  # the client was promised an end
+                logger.exception("%s: the stream broke", request_id)
+                await self._send(send, error_event(INTERNAL))
+        await self._send(send, DONE, more=False)
+
+    async def _send(self, send: Send, body: bytes, more: bool = True) -> None:
+        """Waits while the client's buffer is full."""
+        try:
+            async with asyncio.timeout(self._stall):
+                await send({"type": "http.response.body", "body": body, "more_body": more})
+        except TimeoutError as error:
+            raise ClientDisconnect from error
+
+
+def error_event(reply: ErrorReply) -> bytes:
+    return f"data: {to_json(reply.body)}\n\n".encode()

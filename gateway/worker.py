@@ -1,0 +1,91 @@
+"""One member of the cluster as this gateway knows it: its connection, its load, our share of it."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import aclosing
+
+from baton.core.errors import BatonError
+from baton.core.worker_info import WorkerInfo, WorkerLoad
+from gateway.worker_client import WorkerClient
+
+logger = logging.getLogger(__name__)
+
+FIRST_PAUSE = 0.05  # seconds before the load is asked for again
+LONGEST_PAUSE = 1.0
+
+
+class Worker:
+    """`load` is None while the worker cannot be reached. `revision` counts what may have changed
+    its mind: a new load, or a request of ours that ended.
+    """
+
+    def __init__(self, info: WorkerInfo, client: WorkerClient, changed: Callable[[], None]) -> None:
+        self.info = info
+        self.client = client
+        self.load: WorkerLoad | None = None
+        self.unusable: str | None = None  # a sentence saying why
+        self.in_flight = 0
+        self.revision = 0
+        self._changed = changed
+        self._left = False
+        self._watching = asyncio.create_task(self._watch(), name=f"watch {info.worker_id}")
+        self._closing: asyncio.Task[None] | None = None
+
+    def take(self) -> None:
+        self.in_flight += 1
+
+    def give_back(self, freed: bool = True) -> None:
+        """`freed`: the worker has more room than before, so that others may try it."""
+        self.in_flight -= 1
+        if freed:
+            self._touch()
+        if self._left and self.in_flight == 0:
+            self._start_closing()
+
+    def leave(self) -> None:
+        """No longer a member: nothing new goes there; what is on its way ends by itself."""
+        self._left = True
+        self._watching.cancel()
+        if self.in_flight == 0:
+            self._start_closing()
+
+    async def close(self) -> None:
+        self._watching.cancel()
+        await asyncio.gather(self._watching, return_exceptions=True)
+        await self.client.close()
+
+    @property
+    def closed(self) -> bool:
+        return self._closing is not None and self._closing.done()
+
+    def _start_closing(self) -> None:
+        if self._closing is None:
+            self._closing = asyncio.create_task(self.close(), name=f"close {self.info.worker_id}")
+
+    async def _watch(self) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                async with aclosing(self.client.watch()) as loads:
+                    async for load in loads:
+                        pause = FIRST_PAUSE
+                        self._set_load(load)
+            except BatonError as error:
+                if self.load is not None:
+                    logger.warning("lost touch with %s: %s", self.info.worker_id, error)
+            except Exception:  # the top of a task: without it the last load would stand for ever
+                logger.exception("following %s failed", self.info.worker_id)
+            self._set_load(None)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _set_load(self, load: WorkerLoad | None) -> None:
+        if load is None and self.load is None:
+            return
+        self.load = load
+        self._touch()
+
+    def _touch(self) -> None:
+        self.revision += 1
+        self._changed()

@@ -1,0 +1,128 @@
+"""The gateway's calls to workers. The only place here that knows the wire's messages."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import grpc
+
+from baton.core.handoff import Handoff
+from baton.core.token_record import TokenRecord
+from baton.core.worker_info import WorkerLoad
+from baton.rpc import wire
+from baton.rpc.channel import open_channel
+from baton.rpc.errors import from_rpc_error
+from baton.v1 import (
+    decode_pb2,
+    decode_pb2_grpc,
+    prefill_pb2,
+    prefill_pb2_grpc,
+    worker_pb2,
+    worker_pb2_grpc,
+)
+from gateway.job import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """The decode worker has room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    records: tuple[TokenRecord, ...]
+
+
+CallEvent = Reserved | Tokens
+
+
+class Call(Protocol):
+    """One streaming call. `events()` is read once; it raises a BatonError when the call breaks."""
+
+    def events(self) -> AsyncGenerator[CallEvent, None]: ...
+
+    def cancel(self) -> None:
+        """The worker drops the request; takes effect at once."""
+        ...
+
+
+class WorkerClient:
+    """A channel to one worker and what can be asked over it."""
+
+    def __init__(self, address: str, secret: str) -> None:
+        self._channel = open_channel(address, secret)
+        self._decode: decode_pb2_grpc.DecodeServiceAsyncStub = decode_pb2_grpc.DecodeServiceStub(
+            self._channel
+        )
+        self._prefill: prefill_pb2_grpc.PrefillServiceAsyncStub = (
+            prefill_pb2_grpc.PrefillServiceStub(self._channel)
+        )
+        self._worker: worker_pb2_grpc.WorkerServiceAsyncStub = worker_pb2_grpc.WorkerServiceStub(
+            self._channel
+        )
+
+    def generate(self, job: Job, attempt: int, handoff: Handoff | None) -> Call:
+        request = decode_pb2.GenerateRequest(
+            request_id=job.request_id,
+            attempt=attempt,
+            prompt_token_ids=job.prompt,
+            sampling=wire.sampling_to_pb(job.params),
+            handoff=wire.handoff_to_pb(handoff) if handoff is not None else None,
+        )
+        return _GenerateCall(self._decode.Generate(request))
+
+    def prefill(self, job: Job, attempt: int, handoff: Handoff) -> Call:
+        request = prefill_pb2.PrefillRequest(
+            request_id=job.request_id,
+            attempt=attempt,
+            transfer_id=handoff.transfer_id,
+            ticket=handoff.ticket,
+            prompt_token_ids=job.prompt,
+            sampling=wire.sampling_to_pb(job.params),
+        )
+        return _PrefillCall(self._prefill.Prefill(request))
+
+    async def watch(self) -> AsyncGenerator[WorkerLoad, None]:
+        """Ends with the worker, by a BatonError if it breaks."""
+        try:
+            async for message in self._worker.Watch(worker_pb2.WatchRequest()):
+                yield wire.worker_load_from_pb(message.load)
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+
+class _GenerateCall:
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    async def events(self) -> AsyncGenerator[CallEvent, None]:
+        try:
+            async for message in self._call:
+                if message.HasField("tokens"):
+                    yield Tokens(wire.records_from_pb(message.tokens.records))
+                elif message.HasField("reserved"):
+                    yield Reserved()
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+
+    def cancel(self) -> None:
+        self._call.cancel()
+
+
+class _PrefillCall:
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    async def events(self) -> AsyncGenerator[CallEvent, None]:
+        try:
+            async for message in self._call:
+                if message.HasField("tokens"):
+                    yield Tokens(wire.records_from_pb(message.tokens.records))
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+
+    def cancel(self) -> None:
+        self._call.cancel()

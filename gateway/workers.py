@@ -1,0 +1,139 @@
+"""The cluster as this gateway sees it: who is a member, who can be used, where a request goes."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from baton.core.errors import BatonError
+from baton.core.worker_info import Role, WorkerInfo
+from baton.registry.store import Registry
+from gateway.compatibility import unusable
+from gateway.placement import Candidate, Pair, place
+from gateway.refusals import Refusals
+from gateway.worker import Worker
+from gateway.worker_client import WorkerClient
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Workers of one attempt. Each was taken, and must be given back once."""
+
+    decode: Worker
+    prefill: Worker | None  # None: decode reads the prompt itself
+
+    def give_back(self) -> None:
+        """For an attempt that never began."""
+        self.decode.give_back()
+        if self.prefill is not None:
+            self.prefill.give_back()
+
+
+class Workers:
+    """Follows the registry while `run()` runs. `on_change` is called after every change that may
+    let a request be placed.
+    """
+
+    def __init__(self, registry: Registry, tokenizer_digest: str, secret: str) -> None:
+        self._registry = registry
+        self._digest = tokenizer_digest
+        self._model_digest: str | None = None  # settled for ever: clients must not get two models
+        self._secret = secret
+        self._workers: dict[str, Worker] = {}  # by instance id
+        self._leaving: list[Worker] = []
+        self._on_change: Callable[[], None] = lambda: None
+        self._met = asyncio.Event()
+        self._max_model_len: int | None = None
+        self._given_up: BatonError | None = None
+
+    async def run(self, on_change: Callable[[], None]) -> None:
+        """Until it is cancelled."""
+        self._on_change = on_change
+        async for members in self._registry.subscribe():
+            self._set_members(members)
+            self._on_change()
+
+    async def close(self) -> None:
+        """After `run()`; breaks what is still under way."""
+        await asyncio.gather(*(worker.close() for worker in [*self.all(), *self._leaving]))
+
+    def all(self) -> list[Worker]:
+        return sorted(self._workers.values(), key=lambda worker: worker.info.worker_id)
+
+    @property
+    def usable(self) -> list[Worker]:
+        return [worker for worker in self._workers.values() if worker.unusable is None]
+
+    @property
+    def can_answer(self) -> bool:
+        """Whether some decode worker takes requests."""
+        candidates = map(_candidate, self.usable)
+        return any(c.takes_requests and c.info.role is Role.DECODE for c in candidates)
+
+    @property
+    def max_model_len(self) -> int | None:
+        """Prompt + answer that every worker can hold; None before the first worker was met."""
+        return self._max_model_len
+
+    async def met(self) -> None:
+        """Until a usable worker has been a member once. Raises what `give_up` was told."""
+        await self._met.wait()
+        if self._given_up is not None:
+            raise self._given_up
+
+    def give_up(self, error: BatonError) -> None:
+        """Nobody need wait for a first worker any more."""
+        self._given_up = error
+        self._met.set()
+
+    def assign(self, prompt_tokens: int, refusals: Refusals) -> Assignment | None:
+        """None: nothing fits now."""
+        candidates = [_candidate(worker, refusals.holds(worker)) for worker in self.usable]
+        placement = place(candidates, prompt_tokens)
+        if placement is None:
+            return None
+        decode = self._workers[placement.decode.instance_id]
+        prefill = None
+        if isinstance(placement, Pair):
+            prefill = self._workers[placement.prefill.instance_id]
+            prefill.take()
+        decode.take()
+        return Assignment(decode, prefill)
+
+    def _set_members(self, members: Iterable[WorkerInfo]) -> None:
+        present = {info.instance_id: info for info in members}
+        self._leaving = [worker for worker in self._leaving if not worker.closed]
+        for instance_id in self._workers.keys() - present.keys():
+            worker = self._workers.pop(instance_id)
+            worker.leave()
+            self._leaving.append(worker)
+        for instance_id in present.keys() - self._workers.keys():
+            info = present[instance_id]
+            client = WorkerClient(info.address, self._secret)
+            self._workers[instance_id] = Worker(info, client, self._worker_changed)
+        self._judge()
+
+    def _judge(self) -> None:
+        infos = [worker.info for worker in self._workers.values()]
+        if self._model_digest is None:
+            prints = [info.fingerprint for info in infos]
+            known = [p.model_digest for p in prints if p.tokenizer_digest == self._digest]
+            self._model_digest = next(iter(known), None)
+        reasons = unusable(infos, self._digest, self._model_digest)
+        for worker in self.all():
+            reason = reasons.get(worker.info.instance_id)
+            if reason is not None and reason != worker.unusable:
+                logger.error("worker %s cannot be used: %s", worker.info.worker_id, reason)
+            worker.unusable = reason
+        if self.usable:
+            self._max_model_len = min(worker.info.max_model_len for worker in self.usable)
+            self._met.set()
+
+    def _worker_changed(self) -> None:
+        self._on_change()
+
+
+def _candidate(worker: Worker, refused: bool = False) -> Candidate:
+    return Candidate(worker.info, worker.load, worker.in_flight, refused)

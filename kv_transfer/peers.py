@@ -1,0 +1,210 @@
+"""The senders that this worker pulls from: found once, kept while they live, then forgotten."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from typing import Any
+
+import grpc
+
+from baton.core.errors import BatonError, TransferError, UnavailableError
+from baton.core.fingerprint import Fingerprint
+from baton.rpc.channel import open_channel
+from baton.rpc.errors import from_rpc_error
+from baton.rpc.wire import fingerprint_from_pb
+from baton.v1 import kv_transfer_pb2 as pb
+from baton.v1 import kv_transfer_pb2_grpc as pb_grpc
+from kv_transfer.memory import Memory, Run, batches
+from kv_transfer.transports.base import Endpoint, LinkLimits, Reader
+from kv_transfer.transports.negotiate import negotiate
+
+logger = logging.getLogger(__name__)
+
+BATCH_BYTES = 4 << 20  # read without looking whether the read is still wanted
+
+PeerKey = tuple[str, str]  # address, instance id
+
+
+class Peer:
+    """One sender: its control channel and a thread of its own that reads its memory."""
+
+    def __init__(self, key: PeerKey, channel: grpc.aio.Channel) -> None:
+        self.key = key
+        self.channel = channel
+        self.stub: Any = pb_grpc.KvTransferServiceStub(
+            channel
+        )  # its async type exists in stubs only
+        self.watcher: asyncio.Task[None] | None = None  # cancelled with the peer's end
+        self.progress = 0  # batches read, whoever wanted them; a link that hangs reads none
+        self._reader: Reader | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kv-read")
+        self._closed = False
+
+    @property
+    def transport(self) -> str:
+        return self._reader.transport if self._reader else "none"
+
+    async def link(
+        self, endpoints: Sequence[Endpoint], memory: Memory, choice: str, limits: LinkLimits
+    ) -> None:
+        """Finds a data plane, in the reading thread."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._link, endpoints, memory, choice, limits)
+
+    def _link(
+        self, endpoints: Sequence[Endpoint], memory: Memory, choice: str, limits: LinkLimits
+    ) -> None:
+        self._reader = negotiate(endpoints, memory, choice, limits)
+
+    def read(self, runs: Sequence[Run], cancelled: threading.Event) -> asyncio.Future[None]:
+        """Done when every byte has landed, failed when none lands any more. Never cancel it:
+        the thread would go on unseen. Set `cancelled` instead.
+        """
+        loop = asyncio.get_running_loop()
+        if self._closed:
+            future: asyncio.Future[None] = loop.create_future()
+            future.set_exception(TransferError("the link to the peer was closed"))
+            return future
+        return loop.run_in_executor(self._thread, self._read, runs, cancelled)
+
+    def _read(self, runs: Sequence[Run], cancelled: threading.Event) -> None:
+        if self._reader is None:
+            raise TransferError("there is no link to the peer")
+        for batch in batches(runs, BATCH_BYTES):
+            if cancelled.is_set():
+                raise TransferError("the read was cancelled")
+            self._reader.read(batch)
+            self.progress += 1
+
+    async def close(self) -> None:
+        """Ends running reads, then the thread, the mapping or socket, and the channel."""
+        if self._closed:
+            return
+        self._closed = True
+        if self.watcher is not None:
+            self.watcher.cancel()
+        self._close_reader()
+        # What is queued fails at once now; behind the last of it the thread can be joined.
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close_reader)
+        self._thread.shutdown()
+        await self.channel.close()
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+
+
+class Peers:
+    """Peers by address and instance. Call everything on one loop's thread."""
+
+    def __init__(
+        self,
+        instance_id: str,
+        memory: Memory,
+        fingerprint: Fingerprint,
+        secret: str,
+        choice: str,
+        limits: LinkLimits,
+    ) -> None:
+        self._instance_id = instance_id
+        self._memory = memory
+        self._fingerprint = fingerprint
+        self._secret = secret
+        self._choice = choice
+        self._limits = limits
+        self._found: dict[PeerKey, asyncio.Task[Peer]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def get(self, address: str, instance_id: str) -> Peer:
+        """Raises UnavailableError when it is gone or another process, TransferError when its
+        caches do not fit.
+        """
+        key = (address, instance_id)
+        task = self._found.get(key)
+        if task is None:
+            task = self._found[key] = asyncio.create_task(self._connect(key))
+            task.add_done_callback(lambda done: self._found_or_not(key, done))
+        return await asyncio.shield(task)  # others may wait for the same peer
+
+    def drop(self, peer: Peer) -> None:
+        """The next `get` starts afresh; whatever still uses the peer fails."""
+        task = self._found.get(peer.key)
+        if task is not None and task.done() and not task.cancelled() and task.result() is peer:
+            del self._found[peer.key]
+        self._spawn(peer.close())
+
+    async def close(self) -> None:
+        tasks = list(self._found.values())
+        self._found.clear()
+        for task in tasks:
+            if not task.done():
+                task.cancel()
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, Peer):
+                await result.close()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _found_or_not(self, key: PeerKey, task: asyncio.Task[Peer]) -> None:
+        if not task.cancelled() and task.exception() is None:
+            peer = task.result()
+            peer.watcher = self._spawn(self._watch(peer))
+        elif self._found.get(key) is task:
+            del self._found[key]
+
+    async def _connect(self, key: PeerKey) -> Peer:
+        address, instance_id = key
+        async with AsyncExitStack() as stack:
+            peer = Peer(key, open_channel(address, self._secret))
+            stack.push_async_callback(peer.close)
+            about = await self._describe(peer)
+            self._check(about, instance_id)
+            endpoints = [_endpoint_from_pb(endpoint) for endpoint in about.endpoints]
+            await peer.link(endpoints, self._memory, self._choice, self._limits)
+            stack.pop_all()
+        logger.info("Pulling from %s at %s over %s", instance_id, address, peer.transport)
+        return peer
+
+    async def _describe(self, peer: Peer) -> pb.KvTransferServiceDescribeResponse:
+        request = pb.KvTransferServiceDescribeRequest(instance_id=self._instance_id)
+        try:
+            about: pb.KvTransferServiceDescribeResponse = await peer.stub.Describe(
+                request, timeout=self._limits.connect_s
+            )
+        except grpc.aio.AioRpcError as error:
+            raise _as_unavailable(from_rpc_error(error)) from error
+        return about
+
+    def _check(self, about: pb.KvTransferServiceDescribeResponse, instance_id: str) -> None:
+        if about.instance_id != instance_id:
+            raise UnavailableError(f"another process answers for {instance_id}: it has restarted")
+        difference = self._fingerprint.difference(fingerprint_from_pb(about.fingerprint))
+        if difference is not None:
+            raise TransferError(f"the KV caches do not fit: {difference}")
+
+    async def _watch(self, peer: Peer) -> None:
+        """A peer that is gone keeps no memory mapped and no thread here."""
+        state = peer.channel.get_state()
+        while state is grpc.ChannelConnectivity.READY:
+            await peer.channel.wait_for_state_change(state)
+            state = peer.channel.get_state()
+        self.drop(peer)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _as_unavailable(error: BatonError) -> BatonError:
+    return error if isinstance(error, UnavailableError) else UnavailableError(str(error))
+
+
+def _endpoint_from_pb(message: pb.Endpoint) -> Endpoint:
+    return Endpoint(
+        message.transport, message.address, message.token, message.canary_offset, message.canary
+    )

@@ -1,0 +1,129 @@
+"""The receiving half of a worker: pulls KV caches into its pool."""
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass, field
+
+import grpc
+
+from baton.core.errors import BatonError
+from baton.core.fingerprint import Fingerprint
+from baton.core.handoff import Handoff
+from baton.v1 import kv_transfer_pb2 as pb
+from kv_transfer.memory import Memory
+from kv_transfer.peers import Peers
+from kv_transfer.pulling import Allocate, Pulled, Pulling, Release
+from kv_transfer.receiver import ReceiverMachine
+from kv_transfer.receiver_events import ReceiverLimits
+from kv_transfer.transports.base import LinkLimits
+from kv_transfer.transports.negotiate import AUTO
+
+logger = logging.getLogger(__name__)
+
+ABORT_S = 1.0  # for telling the sender; nobody waits
+
+
+@dataclass(frozen=True, slots=True)
+class PullLimits:
+    """Bounds for every wait on a sender."""
+
+    machine: ReceiverLimits = field(default_factory=ReceiverLimits)
+    link: LinkLimits = field(default_factory=LinkLimits)
+
+
+class Puller:
+    """Call everything on one asyncio loop's thread; `close` once no pull is wanted any more."""
+
+    def __init__(
+        self,
+        instance_id: str,
+        memory: Memory,
+        fingerprint: Fingerprint,
+        secret: str = "",
+        transports: str = AUTO,
+        limits: PullLimits | None = None,
+    ) -> None:
+        """`transports` is one of `negotiate.CHOICES`."""
+        self._instance_id = instance_id
+        self._memory = memory
+        self._digest = fingerprint.digest()
+        self._block_size = fingerprint.layout.block_size
+        self._limits = limits or PullLimits()
+        self._peers = Peers(instance_id, memory, fingerprint, secret, transports, self._limits.link)
+        self._pulls: dict[asyncio.Task[Pulled], Pulling] = {}
+        self._aborts: set[asyncio.Task[None]] = set()
+
+    async def pull(self, handoff: Handoff, allocate: Allocate, release: Release) -> Pulled:
+        """Raises TransferError or UnavailableError.
+
+        `allocate(n)` gives n blocks with one reference each, or None; at most one call, at the
+        first ready segment. However this ends, cancellation included, it ends only when no byte
+        can land in them any more; unless they are returned, they have been released.
+        """
+        pulling = self._start(handoff, allocate, release)
+        task = asyncio.create_task(pulling.run())
+        self._pulls[task] = pulling
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            pulling.abort("the pull was cancelled")
+            await _finished(task)
+            if not task.cancelled() and task.exception() is None:
+                release(task.result().blocks)  # the verdict was faster, but nobody wants them
+            raise
+        finally:
+            del self._pulls[task]
+
+    async def close(self) -> None:
+        """Aborts what is under way, waits for its end, forgets all peers."""
+        pulls = dict(self._pulls)
+        for pulling in pulls.values():
+            pulling.abort("the worker stops")
+        await asyncio.gather(*pulls, return_exceptions=True)
+        await asyncio.gather(*self._aborts, return_exceptions=True)  # also those just begun
+        await self._peers.close()
+
+    def _start(self, handoff: Handoff, allocate: Allocate, release: Release) -> Pulling:
+        machine = ReceiverMachine(
+            handoff.instance_id,
+            self._digest,
+            self._block_size,
+            self._limits.machine,
+            asyncio.get_running_loop().time(),
+        )
+        return Pulling(
+            self._instance_id,
+            handoff,
+            machine,
+            self._peers,
+            self._memory.block_bytes,
+            allocate,
+            release,
+            self._tell_abort,
+        )
+
+    def _tell_abort(self, handoff: Handoff, reason: str) -> None:
+        task = asyncio.create_task(_send_abort(self._peers, handoff, reason))
+        self._aborts.add(task)
+        task.add_done_callback(self._aborts.discard)
+
+
+async def _send_abort(peers: Peers, handoff: Handoff, reason: str) -> None:
+    """Also where the pull ended before it had found its sender, which would wait for it."""
+    request = pb.AbortRequest(transfer_id=handoff.transfer_id, ticket=handoff.ticket, reason=reason)
+    try:
+        async with asyncio.timeout(ABORT_S):
+            peer = await peers.get(handoff.address, handoff.instance_id)
+            await peer.stub.Abort(request)
+    except (grpc.aio.AioRpcError, BatonError, TimeoutError, asyncio.CancelledError) as error:
+        logger.info(
+            "Transfer %s: the sender did not hear the abort: %r", handoff.transfer_id, error
+        )
+
+
+async def _finished(task: "asyncio.Task[Pulled]") -> None:
+    """Waits for the end of `task`, however often the waiting itself is cancelled."""
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait({task})

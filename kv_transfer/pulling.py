@@ -1,0 +1,244 @@
+"""One pull under way: a receiver machine with its stream, its reads and its verdict.
+
+A thin shell: it has the clock and does what the machine says. `run` ends only in a terminal
+state, when no byte can land any more.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import grpc
+
+from baton.core.errors import BatonError, InternalError, UnavailableError
+from baton.core.handoff import Epoch, Handoff
+from baton.core.token_record import TokenRecord
+from baton.rpc.errors import from_rpc_error
+from baton.rpc.wire import epoch_to_pb
+from baton.v1 import kv_transfer_pb2 as pb
+from kv_transfer import receiver_events as ev
+from kv_transfer.memory import runs_of
+from kv_transfer.peers import Peer, Peers
+from kv_transfer.pull_events import event_of
+from kv_transfer.receiver import ReceiverMachine
+
+logger = logging.getLogger(__name__)
+
+Allocate = Callable[[int], tuple[int, ...] | None]
+Release = Callable[[tuple[int, ...]], None]
+
+CANCEL_S = 1.0  # without a batch, after which the link of a cancelled read is closed
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """A hand-off that decode may use. One reference on each block is the caller's."""
+
+    blocks: tuple[int, ...]
+    records: tuple[TokenRecord, ...]
+    continuation: bool
+    num_tokens: int
+    bytes: int
+    transport: str
+    milliseconds: float  # from the first ready segment to the verdict
+
+
+class Pulling:
+    """`instance_id` is this worker's."""
+
+    def __init__(
+        self,
+        instance_id: str,
+        handoff: Handoff,
+        machine: ReceiverMachine,
+        peers: Peers,
+        block_bytes: int,
+        allocate: Allocate,
+        release: Release,
+        tell_abort: Callable[[Handoff, str], None],
+    ) -> None:
+        self._instance_id = instance_id
+        self._handoff = handoff
+        self._machine = machine
+        self._peers = peers
+        self._block_bytes = block_bytes
+        self._allocate = allocate
+        self._release = release
+        self._tell_abort = tell_abort
+        self._loop = asyncio.get_running_loop()
+        self._events: asyncio.Queue[ev.ReceiverEvent] = asyncio.Queue()
+        self._peer: Peer | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stream: asyncio.Task[None] | None = None
+        self._cancelled = threading.Event()
+        self._patience: asyncio.TimerHandle | None = None
+        self._first_ready: float | None = None
+        self._pulled: Pulled | None = None
+        self._error: BatonError | None = None
+
+    async def run(self) -> Pulled:
+        """Raises TransferError or UnavailableError; the target blocks are back in the pool then."""
+        self._events.put_nowait(ev.Started())
+        try:
+            await self._until_over()
+        finally:
+            if not self._machine.over:  # a defect; reads may be under way all the same
+                self.abort("an internal error")
+                await self._until_over()
+            await self._stop_tasks()
+        if self._pulled is None:
+            raise self._error or InternalError("a pull ended without a result")
+        return self._pulled
+
+    def abort(self, reason: str) -> None:
+        """`run` goes on until no byte can land, unless the verdict is there already."""
+        self._events.put_nowait(ev.AbortRequested(reason))
+
+    async def _until_over(self) -> None:
+        while not self._machine.over:
+            event = await self._next_event()
+            for instruction in self._machine.handle(event, self._loop.time()):
+                self._do(instruction)
+
+    async def _next_event(self) -> ev.ReceiverEvent:
+        if not self._events.empty():  # what has happened counts before any deadline
+            return self._events.get_nowait()
+        try:
+            async with asyncio.timeout_at(self._machine.deadline):
+                return await self._events.get()
+        except TimeoutError:
+            return ev.DeadlinePassed()
+
+    async def _stop_tasks(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _do(self, instruction: ev.ReceiverInstruction) -> None:
+        match instruction:
+            case ev.OpenPull():
+                self._stream = self._spawn(self._follow())
+            case ev.ClosePull():
+                if self._stream is not None:
+                    self._stream.cancel()
+            case ev.AllocateBlocks(num_blocks):
+                self._allocate_blocks(num_blocks)
+            case ev.StartRead():
+                self._start_read(instruction)
+            case ev.CancelReads():
+                self._cancel_reads()
+            case ev.SendConfirm(epoch, again):
+                self._spawn(self._confirm(epoch, again))
+            case ev.SendAbort(reason):
+                self._tell_abort(self._handoff, reason)
+            case ev.ReleaseBlocks(blocks):
+                self._release(blocks)
+            case ev.DeliverUsable():
+                self._pulled = self._result(instruction)
+            case ev.Fail(error):
+                self._error = error
+
+    def _spawn(self, work: "asyncio._CoroutineLike[None]") -> asyncio.Task[None]:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        return task
+
+    async def _follow(self) -> None:
+        """Turns the stream into events, its end included."""
+        error: BatonError = UnavailableError("the link to the sender was closed")
+        try:
+            self._peer = await self._peers.get(self._handoff.address, self._handoff.instance_id)
+            request = pb.PullRequest(
+                transfer_id=self._handoff.transfer_id,
+                ticket=self._handoff.ticket,
+                instance_id=self._instance_id,
+            )
+            async for message in self._peer.stub.Pull(request):
+                self._hear(event_of(message))
+            error = UnavailableError("the sender ended the stream")
+        except grpc.aio.AioRpcError as broken:
+            error = from_rpc_error(broken)
+        except BatonError as refused:
+            error = refused
+        finally:  # a channel closed under the call looks like a cancellation, and must be told too
+            self._events.put_nowait(ev.PullBroken(error))
+
+    def _hear(self, event: ev.ReceiverEvent) -> None:
+        if isinstance(event, ev.SegmentReady) and self._first_ready is None:
+            self._first_ready = self._loop.time()
+        self._events.put_nowait(event)
+
+    def _allocate_blocks(self, num_blocks: int) -> None:
+        blocks: tuple[int, ...] | None = None
+        try:
+            blocks = self._allocate(num_blocks)
+        finally:  # the machine waits for the answer even when this failed
+            self._events.put_nowait(
+                ev.BlocksAllocated(blocks) if blocks else ev.AllocationRefused()
+            )
+
+    def _start_read(self, read: ev.StartRead) -> None:
+        peer = self._linked_peer()
+        runs = runs_of(read.source_blocks, read.target_blocks, self._block_bytes)
+        future = peer.read(runs, self._cancelled)
+        future.add_done_callback(lambda done: self._read_ended(read.read_id, peer, done))
+
+    def _read_ended(self, read_id: int, peer: Peer, done: asyncio.Future[None]) -> None:
+        error = done.exception()
+        if error is None:
+            self._events.put_nowait(ev.ReadDone(read_id))
+            return
+        if not isinstance(error, BatonError):
+            logger.error("A read of KV blocks failed", exc_info=error)
+        if not self._cancelled.is_set():
+            self._peers.drop(peer)  # its link may be out of step
+        self._events.put_nowait(ev.ReadFailed(read_id, str(error)))
+
+    def _cancel_reads(self) -> None:
+        self._cancelled.set()
+        self._be_patient(self._linked_peer())
+
+    def _be_patient(self, peer: Peer) -> None:
+        self._patience = self._loop.call_later(CANCEL_S, self._look_at, peer, peer.progress)
+
+    def _look_at(self, peer: Peer, progress: int) -> None:
+        """The read may only stand behind those of others, which closing the link would break."""
+        if peer.progress == progress:
+            self._peers.drop(peer)
+        else:
+            self._be_patient(peer)
+
+    async def _confirm(self, epoch: Epoch, again: bool) -> None:
+        request = pb.ConfirmRequest(transfer_id=self._handoff.transfer_id, epoch=epoch_to_pb(epoch))
+        left = max(0.0, (self._machine.deadline or 0.0) - self._loop.time())
+        event: ev.ReceiverEvent = ev.ConfirmLost("the link to the sender was closed")
+        try:
+            answer = await self._linked_peer().stub.Confirm(
+                request, timeout=left, wait_for_ready=again
+            )
+            event = ev.ConfirmAnswered(answer.outcome == pb.CONFIRM_OUTCOME_OK)
+        except grpc.aio.AioRpcError as error:
+            event = ev.ConfirmLost(str(from_rpc_error(error)))
+        finally:  # likewise
+            self._events.put_nowait(event)
+
+    def _linked_peer(self) -> Peer:
+        if self._peer is None:
+            raise InternalError("a hand-off goes on without its peer")
+        return self._peer
+
+    def _result(self, usable: ev.DeliverUsable) -> Pulled:
+        now = self._loop.time()
+        return Pulled(
+            blocks=usable.blocks,
+            records=usable.records,
+            continuation=usable.continuation,
+            num_tokens=self._machine.num_tokens,
+            bytes=len(usable.blocks) * self._block_bytes,
+            transport=self._linked_peer().transport,
+            milliseconds=(now - (self._first_ready or now)) * 1000,
+        )

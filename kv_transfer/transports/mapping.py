@@ -1,0 +1,78 @@
+"""Reads a peer's pool that is mapped into this process."""
+
+import ctypes
+import mmap
+import os
+import threading
+from collections.abc import Sequence
+
+from baton.core.errors import TransferError
+from kv_transfer.memory import Memory, Run
+from kv_transfer.transports.base import check_runs
+
+SLICE = 16 << 20  # bytes of one copy; between two of them a close is heard
+
+# The mmap module cannot give the address of a read-only mapping, so the mapping is made here.
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_LIBC.mmap.restype = ctypes.c_void_p
+_LIBC.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+_LIBC.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+_MAP_FAILED = ctypes.c_void_p(-1).value
+
+
+class MappedReader:
+    """Copies run by run straight into this process's pool; the GIL is free meanwhile."""
+
+    def __init__(self, transport: str, fd: int, size: int, memory: Memory) -> None:
+        """Maps `size` bytes of `fd`, which the caller may close afterwards."""
+        self._transport = transport
+        self._size = size
+        self._memory = memory
+        self._lock = threading.Lock()  # held while the mapping is in use
+        self._closed = False
+        self._address = _map_read_only(fd, size)
+
+    @property
+    def transport(self) -> str:
+        return self._transport
+
+    def probe(self, offset: int, length: int) -> bytes:
+        if offset < 0 or length < 0 or offset + length > self._size:
+            raise TransferError(f"{length} bytes at {offset} leave the pool of {self._size}")
+        with self._lock:
+            self._check_open()
+            return ctypes.string_at(self._address + offset, length)
+
+    def read(self, runs: Sequence[Run]) -> None:
+        check_runs(runs, self._size, self._memory.size)
+        with self._lock:
+            # Keeps the pool from being unmapped as long as it lives, so it must not outlive this.
+            pool = ctypes.c_char.from_buffer(self._memory.view)
+            target = ctypes.addressof(pool)
+            for run in runs:
+                for start in range(0, run.length, SLICE):
+                    self._check_open()
+                    ctypes.memmove(
+                        target + run.target + start,
+                        self._address + run.source + start,
+                        min(SLICE, run.length - start),
+                    )
+
+    def close(self) -> None:
+        self._closed = True
+        with self._lock:
+            if self._address:
+                _LIBC.munmap(self._address, self._size)
+                self._address = 0
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise TransferError("the link to the peer was closed")
+
+
+def _map_read_only(fd: int, size: int) -> int:
+    address = _LIBC.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0)
+    if address is None or address == _MAP_FAILED:
+        reason = os.strerror(ctypes.get_errno())
+        raise TransferError(f"its memory of {size} bytes cannot be mapped: {reason}")
+    return int(address)

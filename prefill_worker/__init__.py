@@ -1,0 +1,1 @@
+"""A worker in the prefill role: reads prompts and hands their KV blocks over."""

@@ -1,0 +1,67 @@
+"""One prompt's engine events: to the lease at once, to the gateway's stream in order."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from baton.core.errors import BatonError, TransferError
+from baton.core.token_record import TokenRecord
+from baton.engine.work import (
+    BlocksLent,
+    ChunkComputed,
+    EngineEvent,
+    TokensDrawn,
+    WorkDone,
+    WorkFailed,
+)
+from baton.rpc import wire
+from baton.v1 import prefill_pb2 as pb
+from kv_transfer.sending import Lease
+
+
+class Relay:
+    """The lease must not wait for a gateway that reads slowly, so the stream has a queue.
+
+    It outlives the stream: blocks that were lent late still reach the lease, which gives them back.
+    """
+
+    def __init__(self, lease: Lease, num_tokens: int) -> None:
+        self._lease = lease
+        self._num_tokens = num_tokens
+        self._responses: asyncio.Queue[pb.PrefillResponse | BatonError | None] = asyncio.Queue()
+
+    def take(self, event: EngineEvent) -> None:
+        match event:
+            case BlocksLent(blocks):
+                self._lease.blocks_lent(blocks, self._num_tokens)
+                self._responses.put_nowait(pb.PrefillResponse(admitted=pb.PrefillAdmitted()))
+            case ChunkComputed(num_tokens):
+                self._lease.chunk_computed(num_tokens)
+            case TokensDrawn(records):
+                self._lease.finished(records, any(r.finish_reason is None for r in records))
+                self._responses.put_nowait(_tokens(records))
+            case WorkFailed(error):
+                self._lease.failed(error)
+                self._responses.put_nowait(error)
+            case WorkDone():
+                pass  # the lease goes on without the engine
+
+    async def responses(self) -> AsyncGenerator[pb.PrefillResponse, None]:
+        """Until the lease is over. Raises what the engine raised, TransferError when it was cut."""
+        ended = asyncio.ensure_future(self._lease.ended())
+        ended.add_done_callback(lambda _: self._responses.put_nowait(None))
+        drawn = False
+        try:
+            while (response := await self._responses.get()) is not None:
+                if isinstance(response, BatonError):
+                    raise response
+                drawn = drawn or response.HasField("tokens")
+                yield response
+            if not drawn:
+                raise TransferError("the hand-off was given up before the prompt was read")
+            yield pb.PrefillResponse(released=pb.PrefillReleased(confirmed=ended.result()))
+        finally:
+            ended.cancel()
+
+
+def _tokens(records: tuple[TokenRecord, ...]) -> pb.PrefillResponse:
+    return pb.PrefillResponse(tokens=pb.PrefillTokens(records=wire.records_to_pb(records)))

@@ -1,0 +1,37 @@
+"""Reads prompts and lends their KV blocks to the one Pull that comes for them."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from baton.engine.work import Mode, Work
+from baton.rpc import wire
+from baton.v1 import prefill_pb2 as pb
+from baton.v1 import prefill_pb2_grpc
+from baton.worker.worker import Worker
+from prefill_worker.relay import Relay
+
+
+class PrefillServicer(prefill_pb2_grpc.PrefillServiceServicer):
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    async def Prefill(
+        self, request: pb.PrefillRequest, context: Any
+    ) -> AsyncGenerator[pb.PrefillResponse, None]:
+        prompt = tuple(request.prompt_token_ids)
+        params = wire.sampling_from_pb(request.sampling)
+        bridge = self._worker.bridge
+        with self._worker.desk.take(request.request_id, request.attempt, params.n) as key:
+            lease = self._worker.sender.open(
+                request.transfer_id, request.ticket, drop=lambda: bridge.abort(key)
+            )
+            relay = Relay(lease, len(prompt))
+            try:
+                bridge.submit(Work(key, prompt, params, Mode.PREFILL), relay.take)
+                async with aclosing(relay.responses()) as responses:
+                    async for response in responses:
+                        yield response
+            finally:
+                bridge.abort(key)
+                lease.stream_closed()

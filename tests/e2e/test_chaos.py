@@ -1,0 +1,134 @@
+"""Processes die and fall silent at random under mixed load: right answers or clean errors, nothing
+that hangs, nothing that stays.
+"""
+
+import asyncio
+import os
+import random
+import signal
+from pathlib import Path
+
+import pytest
+
+from baton.core.sampling_params import SamplingParams
+from baton.engine.hash_model import HashModelConfig, parse_hash_config
+from tests.support.chaos import Asked, Crowd, End, drawn
+from tests.support.cluster import RunningCluster, running_cluster
+from tests.support.cluster_state import nothing_is_held
+from tests.support.residue import Residue, residue_of
+
+AT_ONCE = 16
+BOUND = 70.0  # seconds: the longest wait for room, and some
+POOL = 64 << 20  # bytes
+
+
+@pytest.mark.timeout(180)
+async def test_random_kills_end_in_right_answers_or_clean_errors(slow_hash_model: Path) -> None:
+    await kill_at_random(slow_hash_model, kills=8, requests=80)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+async def test_many_random_kills_do_the_same(slow_hash_model: Path) -> None:
+    await kill_at_random(slow_hash_model, kills=30, requests=400)
+
+
+async def kill_at_random(model: Path, kills: int, requests: int) -> None:
+    """At least so many of each, over two prefill and two decode workers and the gateway."""
+    rng = drawn_rng()
+    async with running_cluster(model, 2, 2, kv_cache_memory_bytes=POOL) as cluster:
+        members = list(await cluster.pids())
+        crowd = crowd_of(cluster, model)
+
+        def start(count: int) -> asyncio.Task[None]:
+            return asyncio.create_task(crowd.ask([drawn(rng) for _ in range(count)], AT_ONCE))
+
+        loads = [start(requests)]
+        for number in range(kills):
+            await asyncio.wait(loads[-1:], timeout=rng.uniform(0.1, 1.0))
+            if loads[-1].done():
+                loads.append(start(AT_ONCE))
+            victim = "gateway" if number % 4 == 3 else rng.choice(members)
+            await kill_and_wait(cluster, victim, members)
+        await asyncio.gather(*loads)
+        print(dict(crowd.ends), f"longest {crowd.longest:.1f} s")  # noqa: T201
+        assert crowd.wrong == []
+        assert crowd.ends[End.ANSWER] > 0
+        await nothing_is_held(cluster)
+        assert await cluster.until_members(*members)
+        assert len(cluster.processes()) == len(members) + 2
+        await nothing_grows(cluster, model, rng)
+
+
+async def kill_and_wait(cluster: RunningCluster, victim: str, members: list[str]) -> None:
+    """SIGKILL; until it is back."""
+    said = "gateway ready at " if victim == "gateway" else f"{victim} ready: "
+    life = 1 + sum(line.startswith(said) for line in cluster.output)
+    if victim == "gateway":
+        await cluster.kill_gateway()
+    else:
+        await cluster.kill(victim)
+    await cluster.until_said(said, 60, life)
+    await cluster.until_members(*members)
+
+
+async def nothing_grows(cluster: RunningCluster, model: Path, rng: random.Random) -> None:
+    """More requests, more clients that leave: no process has more descriptors or threads than
+    after the first of them.
+    """
+    seen: list[dict[int, Residue]] = []
+    for _ in range(3):
+        crowd = crowd_of(cluster, model)
+        await crowd.ask([drawn(rng) for _ in range(2 * AT_ONCE)], AT_ONCE)
+        assert crowd.wrong == []
+        assert set(crowd.ends) <= {End.ANSWER, End.LEFT}
+        await nothing_is_held(cluster)
+        seen.append({pid: residue_of(pid) for pid in cluster.processes()})
+    first, _, last = seen
+    grown = {pid: (first[pid], last[pid]) for pid in first if last[pid].exceeds(first[pid])}
+    assert not grown
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("victim", ["prefill-0", "decode-0"])
+async def test_a_worker_that_falls_silent_is_left_and_comes_back(
+    slow_hash_model: Path, victim: str
+) -> None:
+    rng = drawn_rng()
+    async with running_cluster(slow_hash_model, 2, 2, kv_cache_memory_bytes=POOL) as cluster:
+        members = await cluster.pids()
+        crowd = crowd_of(cluster, slow_hash_model, bound=25)
+        load = asyncio.create_task(crowd.ask([steady(rng, n) for n in range(AT_ONCE)], AT_ONCE))
+        await asyncio.wait({load}, timeout=0.6)
+        os.kill(members[victim], signal.SIGSTOP)
+        await cluster.until_members(*(members.keys() - {victim}), seconds=15)
+        await load  # nothing of it waits for the silent one
+        assert crowd.wrong == []
+        os.kill(members[victim], signal.SIGCONT)
+        assert await cluster.until_members(*members, seconds=15) == members
+        crowd = crowd_of(cluster, slow_hash_model)
+        await crowd.ask([drawn(rng) for _ in range(2 * AT_ONCE)], AT_ONCE)
+        assert crowd.wrong == []
+        assert set(crowd.ends) <= {End.ANSWER, End.LEFT}
+        await nothing_is_held(cluster)
+        assert not [line for line in cluster.output if line.startswith(("I0", "I1", "E0", "E1"))]
+
+
+def steady(rng: random.Random, number: int) -> Asked:
+    """Still at work when the silence begins."""
+    params = SamplingParams(100, seed=number, temperature=0.0, ignore_eos=True)
+    return Asked(drawn(rng).prompt, params, stream=number % 2 == 0, leaves_after=None)
+
+
+def crowd_of(cluster: RunningCluster, model: Path, bound: float = BOUND) -> Crowd:
+    return Crowd(cluster.url, config_of(model), cluster.until_healthy, bound)
+
+
+def config_of(model: Path) -> HashModelConfig:
+    return parse_hash_config((model / "config.json").read_bytes(), str(model))
+
+
+def drawn_rng() -> random.Random:
+    seed = random.SystemRandom().randrange(2**32)
+    print("seed", seed)  # noqa: T201
+    return random.Random(seed)

@@ -1,0 +1,145 @@
+"""The `baton` command, run as a program or against a gateway's stand-in."""
+
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from baton import __version__
+from baton.cluster.cli import COMMANDS, main
+
+PAGE = {
+    "model": "tiny",
+    "queued": 2,
+    "workers": [
+        {
+            "id": "decode-0",
+            "role": "decode",
+            "state": "ready",
+            "pid": 7,
+            "address": "127.0.0.1:1",
+            "metrics_url": "http://127.0.0.1:2/metrics",
+            "model": "tiny",
+            "running": 0,
+            "waiting": 0,
+            "kv_usage": 0.5,
+            "free_blocks": 4,
+            "total_blocks": 8,
+            "leased_blocks": 0,
+            "reserved_blocks": 0,
+        }
+    ],
+}
+
+
+@contextlib.contextmanager
+def answering(body: bytes, status: int = 200) -> Iterator[str]:
+    """A server that says the same to every GET /status."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status if self.path == "/status" else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def baton(*words: str, env: dict[str, str] | None = None) -> Result:
+    return CliRunner().invoke(main, words, env=env)
+
+
+def test_the_version_is_the_projects() -> None:
+    assert baton("--version").stdout == f"baton, version {__version__}\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str) -> None:
+    result = baton(name, "--help")
+    assert result.exit_code == 0
+    assert f" {name} [OPTIONS]" in result.stdout
+
+
+def test_help_loads_neither_torch_nor_transformers() -> None:
+    program = """
+import sys
+from click.testing import CliRunner
+from baton.cluster.cli import COMMANDS, main
+for words in [["--help"], *([name, "--help"] for name in COMMANDS)]:
+    assert CliRunner().invoke(main, words).exit_code == 0, words
+assert not {"torch", "transformers", "ray"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=50)
+
+
+def test_status_shows_a_table() -> None:
+    with answering(json.dumps(PAGE).encode()) as url:
+        result = baton("status", "--url", url + "/")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0] == "tiny: 1 worker, 2 queued"
+    assert "decode-0" in result.stdout
+
+
+def test_status_passes_the_gateways_json_on() -> None:
+    with answering(json.dumps(PAGE).encode()) as url:
+        assert json.loads(baton("status", "--json", "--url", url).stdout) == PAGE
+
+
+def test_status_takes_its_url_from_the_environment() -> None:
+    with answering(json.dumps(PAGE).encode()) as url:
+        assert baton("status", env={"BATON_URL": url}).exit_code == 0
+
+
+def test_a_url_may_come_without_its_scheme() -> None:
+    with answering(json.dumps(PAGE).encode()) as url:
+        assert baton("status", "--url", url.removeprefix("http://")).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "sentence"),
+    [
+        (b"", 404, "it answers 404 to GET /status"),
+        (b"<html>", 200, "is no baton gateway"),
+        (b"[]", 200, "it lists no workers"),
+    ],
+)
+def test_another_server_is_told_from_a_gateway(body: bytes, status: int, sentence: str) -> None:
+    with answering(body, status) as url:
+        result = baton("status", "--url", url)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+    assert sentence in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_no_server_is_one_sentence() -> None:
+    with answering(b"") as url:
+        pass
+    result = baton("status", "--url", url)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"Error: no gateway answers at {url}")
+
+
+def test_a_folder_that_holds_something_is_not_made_a_model(tmp_path: Path) -> None:
+    (tmp_path / "notes").touch()
+    result = baton("make-model", "--preset", "hash", str(tmp_path))
+    assert result.exit_code == 1
+    assert "--force replaces it" in result.stderr

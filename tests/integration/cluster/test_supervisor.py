@@ -1,0 +1,129 @@
+"""A cluster of fake processes: its order, its restarts, its end."""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from baton.cluster.keeper import GaveUpError, Patience, Voices
+from baton.cluster.supervisor import Supervisor
+from tests.support.fake_processes import FakePlan, fake_crash, fake_starting, is_gone
+
+
+class Scene:
+    def __init__(self, plan: FakePlan) -> None:
+        self.plan = plan
+        self.said: list[str] = []
+        self.heard: list[str] = []
+        self._changed = asyncio.Event()
+        voices = Voices(self._say, self._hear)
+        self.supervisor = Supervisor(plan, voices, asyncio.Event(), Patience())
+
+    def _say(self, line: str) -> None:
+        self.said.append(line)
+        self._changed.set()
+
+    def _hear(self, line: str) -> None:
+        self.heard.append(line)
+        self._changed.set()
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not holds():
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def until_said(self, start: str, times: int = 1) -> str:
+        def matching() -> list[str]:
+            return [line for line in self.said if line.startswith(start)]
+
+        await self.until(lambda: len(matching()) >= times)
+        return matching()[-1]
+
+    async def pid_of(self, worker: str, life: int = 1) -> int:
+        line = await self.until_said(f"{worker} ready: pid ", life)
+        return int(line.removeprefix(f"{worker} ready: pid ").partition(",")[0])
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> "AsyncIterator[asyncio.Task[None]]":
+        task = asyncio.create_task(self.supervisor.run())
+        try:
+            yield task
+        finally:
+            task.cancel()
+            await asyncio.wait({task}, timeout=20)
+            assert task.done()
+            assert children() == []
+
+
+def children() -> list[int]:
+    with open(f"/proc/self/task/{os.getpid()}/children") as listed:
+        return [int(pid) for pid in listed.read().split()]
+
+
+async def test_the_gateway_comes_first_and_the_invitation_last() -> None:
+    scene = Scene(FakePlan())
+    async with scene.running():
+        await scene.until_said("  curl ")
+    assert re.fullmatch(r"gateway ready at http://127.0.0.1:8123 \(\d+\.\d s\)", scene.said[0])
+    ready = {line.partition(" ")[0] for line in scene.said[1:3]}
+    assert ready == {"prefill-0", "decode-0"}
+    assert scene.said[3] == "endpoint: http://127.0.0.1:8123/v1"
+    assert scene.plan.asked[0] == ("gateway", "0", "0")
+    assert set(scene.plan.asked[1:]) == {
+        ("prefill-0", "127.0.0.1:8124"),
+        ("decode-0", "127.0.0.1:8124"),
+    }
+
+
+async def test_a_restarted_gateway_takes_its_ports_again() -> None:
+    scene = Scene(FakePlan(ids=("decode-0",)))
+    async with scene.running():
+        worker = await scene.pid_of("decode-0")
+        (gateway,) = set(children()) - {worker}
+        os.kill(gateway, signal.SIGKILL)
+        await scene.until_said("gateway ready", times=2)
+        assert scene.plan.asked[-1] == ("gateway", "8123", "8124")
+        assert worker in children()
+
+
+async def test_a_dead_worker_comes_back_without_disturbing_the_others() -> None:
+    scene = Scene(FakePlan())
+    async with scene.running():
+        prefill, decode = await scene.pid_of("prefill-0"), await scene.pid_of("decode-0")
+        os.kill(prefill, signal.SIGKILL)
+        again = await scene.pid_of("prefill-0", life=2)
+        assert again != prefill
+        assert decode in children()
+
+
+async def test_a_worker_that_cannot_start_ends_everything() -> None:
+    scene = Scene(FakePlan(odd={"decode-0": fake_crash()}))
+    async with scene.running() as task:
+        with pytest.raises(GaveUpError, match="decode-0 died 3 times"):
+            await asyncio.wait_for(asyncio.shield(task), 20)
+        assert children() == []
+    assert not any("endpoint" in line for line in scene.said)
+
+
+async def test_a_gateway_that_cannot_start_ends_it_before_any_worker() -> None:
+    scene = Scene(FakePlan(odd={"gateway": fake_crash()}))
+    async with scene.running() as task:
+        with pytest.raises(GaveUpError, match="gateway died 3 times"):
+            await asyncio.wait_for(asyncio.shield(task), 20)
+    assert {asked[0] for asked in scene.plan.asked} == {"gateway"}
+
+
+async def test_stopping_while_a_worker_still_loads_leaves_nothing() -> None:
+    scene = Scene(FakePlan(odd={"decode-0": fake_starting()}))
+    async with scene.running() as task:
+        prefill = await scene.pid_of("prefill-0")
+        await scene.until(lambda: "loading" in scene.heard)
+        task.cancel()
+        await asyncio.wait({task}, timeout=20)
+        assert task.cancelled()
+        assert is_gone(prefill)

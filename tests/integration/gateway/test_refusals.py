@@ -1,0 +1,95 @@
+"""Requests that cannot be served as written: 400 or 404 with the field, never a 500."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
+from tests.support.gateway_reading import CHAT, HI, TEXT
+
+
+@pytest.fixture
+async def served(model_folder: Path) -> AsyncIterator[GatewayUnderTest]:
+    async with running_gateway(model_folder, max_body_bytes=100_000) as gateway:
+        await gateway.pair()
+        yield gateway
+        assert all(not worker.calls.all for worker in gateway.workers)
+
+
+def check(response: Any, status: int, param: str | None, kind: str = "BadRequestError") -> None:
+    assert response.status_code == status, response.text
+    error = response.json()["error"]
+    assert set(response.json()) == {"error"}
+    assert set(error) == {"message", "type", "param", "code"}
+    assert (error["type"], error["param"], error["code"]) == (kind, param, status)
+    assert error["message"]
+    assert response.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("tools", []), ("stop", "x"), ("logprobs", False), ("temperature", 3), ("n", 0), ("user", "")],
+)
+async def test_a_refused_field_is_named(
+    served: GatewayUnderTest, field: str, value: Any, stream: bool
+) -> None:
+    body = {"messages": HI, field: value, "stream": stream}
+    check(await served.client.post(CHAT, json=body), 400, field)
+
+
+async def test_malformed_bodies_are_400(served: GatewayUnderTest) -> None:
+    json_type = {"content-type": "application/json"}
+    for body in (b"", b"{", b"[1]", b"nope", b"\xff", b'{"messages": "\\ud83d"}'):
+        response = await served.client.post(CHAT, content=body, headers=json_type)
+        assert response.status_code == 400
+        check(response, 400, response.json()["error"]["param"])
+
+
+async def test_only_json_is_read(served: GatewayUnderTest) -> None:
+    body = b'{"messages": [{"role": "user", "content": "hi"}], "n": 0}'
+    for kind in ({}, {"content-type": "text/plain"}):
+        check(await served.client.post(CHAT, content=body, headers=kind), 400, None)
+    charset = {"content-type": "Application/JSON; charset=utf-8"}
+    check(await served.client.post(CHAT, content=body, headers=charset), 400, "n")
+
+
+async def test_a_body_beyond_the_limit_is_413(served: GatewayUnderTest) -> None:
+    body = {"messages": [{"role": "user", "content": "x" * 100_001}]}
+    check(await served.client.post(CHAT, json=body), 413, None)
+
+
+async def test_an_unknown_model_is_404(served: GatewayUnderTest) -> None:
+    body = {"messages": HI, "model": "other"}
+    check(await served.client.post(CHAT, json=body), 404, "model", "NotFoundError")
+    response = await served.client.get("/v1/models/a/b")
+    check(response, 404, "model", "NotFoundError")
+
+
+async def test_unknown_paths_and_methods_have_the_error_object_too(
+    served: GatewayUnderTest,
+) -> None:
+    check(await served.client.get("/v1/nothing"), 404, None, "NotFoundError")
+    response = await served.client.get(CHAT)
+    check(response, 405, None, "MethodNotAllowedError")
+    assert response.headers["allow"] == "POST"
+
+
+async def test_too_long_a_prompt_is_400(served: GatewayUnderTest) -> None:
+    messages = [{"role": "user", "content": "zq " * 2000}]
+    check(await served.client.post(CHAT, json={"messages": messages}), 400, "messages")
+    check(await served.client.post(TEXT, json={"prompt": [5] * 1024}), 400, "prompt")
+
+
+@pytest.mark.parametrize("prompt", ["", [], [512], [-1], [[5], []], ["a", ""], [[5], ["a"]]])
+async def test_an_impossible_prompt_is_400(served: GatewayUnderTest, prompt: Any) -> None:
+    check(await served.client.post(TEXT, json={"prompt": prompt}), 400, "prompt")
+
+
+async def test_strict_fields_refuse_what_the_api_does_not_know(model_folder: Path) -> None:
+    async with running_gateway(model_folder, strict_fields=True) as gateway:
+        await gateway.pair()
+        body = {"messages": HI, "store": True}
+        check(await gateway.client.post(CHAT, json=body), 400, "store")

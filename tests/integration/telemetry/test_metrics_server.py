@@ -1,0 +1,89 @@
+"""The Prometheus page over a real socket."""
+
+import contextlib
+import socket
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from baton.core.errors import SettingsError
+from baton.telemetry.metrics import MetricsServer
+
+
+@contextlib.contextmanager
+def page(registry: CollectorRegistry) -> Iterator[MetricsServer]:
+    server = MetricsServer(registry, "127.0.0.1")
+    server.start()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def get(url: str, accept: str = "*/*") -> tuple[str, str]:
+    request = urllib.request.Request(url, headers={"Accept": accept})
+    with urllib.request.urlopen(request, timeout=5) as response:
+        return response.headers["Content-Type"], response.read().decode()
+
+
+def test_the_page_shows_the_registry() -> None:
+    registry = CollectorRegistry()
+    Counter("hops", "Hops made.", registry=registry).inc(3)
+    with page(registry) as server:
+        content_type, text = get(server.url)
+    assert content_type.startswith("text/plain")
+    assert "hops_total 3.0" in text
+
+
+def test_openmetrics_is_spoken_to_who_asks_for_it() -> None:
+    with page(CollectorRegistry()) as server:
+        content_type, text = get(server.url, "application/openmetrics-text; version=1.0.0")
+    assert content_type.startswith("application/openmetrics-text")
+    assert text.endswith("# EOF\n")
+
+
+def test_other_paths_are_not_found() -> None:
+    with page(CollectorRegistry()) as server:
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            get(server.url.replace("/metrics", "/else"))
+        caught.value.close()
+    assert caught.value.code == 404
+
+
+def test_closing_leaves_no_thread_and_no_port() -> None:
+    before = set(threading.enumerate())
+    with page(CollectorRegistry()) as server:
+        get(server.url)
+        port = urlsplit(server.url).port
+    assert set(threading.enumerate()) <= before
+    with socket.socket() as again:
+        again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        again.bind(("127.0.0.1", port))
+
+
+def test_closing_does_not_wait_for_a_client_that_says_nothing() -> None:
+    before = set(threading.enumerate())
+    with page(CollectorRegistry()) as server:
+        parts = urlsplit(server.url)
+        silent = socket.create_connection((parts.hostname, parts.port), timeout=5)
+        get(server.url)  # accepted after the silent one, so that one has its thread by now
+    with silent:
+        assert silent.recv(1) == b""
+    assert set(threading.enumerate()) <= before
+
+
+def test_a_server_that_never_started_closes_too() -> None:
+    MetricsServer(CollectorRegistry(), "127.0.0.1").close()
+
+
+def test_an_occupied_port_is_a_settings_error() -> None:
+    with page(CollectorRegistry()) as server:
+        port = urlsplit(server.url).port
+        assert port is not None
+        with pytest.raises(SettingsError, match=rf"cannot serve metrics on 127.0.0.1:{port}"):
+            MetricsServer(CollectorRegistry(), "127.0.0.1", port)

@@ -1,0 +1,121 @@
+"""An engine's core without a thread: the test steps it and sees every event and plan."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from baton.core.sampling_params import SamplingParams
+from baton.core.token_record import TokenRecord
+from baton.engine.block_pool import BlockPool
+from baton.engine.core import EngineCore
+from baton.engine.hash_model import HashModelConfig
+from baton.engine.kv_pool import KvPool
+from baton.engine.limits import Limits, check_work
+from baton.engine.plan import StepPlan
+from baton.engine.scheduler import Scheduler
+from baton.engine.work import BlocksLent, EngineEvent, TokensDrawn, Work, WorkDone
+from tests.support.engine_hash_model import HASH_MODEL, hash_runner
+from tests.support.hash_answer import hash_answer
+
+
+class RecordingRunner:
+    """Passes plans on to a hash model and keeps them."""
+
+    def __init__(self, model: HashModelConfig, block_size: int, pool: KvPool) -> None:
+        self._inner = hash_runner(model, block_size)
+        self._inner.attach(pool)
+        self.plans: list[StepPlan] = []
+        self.layout = self._inner.layout
+        self.fingerprint = self._inner.fingerprint
+        self.vocab_size = self._inner.vocab_size
+        self.eos_token_ids = self._inner.eos_token_ids
+        self.max_model_len = self._inner.max_model_len
+
+    def attach(self, pool: KvPool) -> None:
+        self._inner.attach(pool)
+
+    def run(self, plan: StepPlan) -> list[tuple[int, ...]]:
+        self.plans.append(plan)
+        return self._inner.run(plan)
+
+
+class Bench:
+    """Block sizes below 16 are allowed here, so that small examples cross many boundaries."""
+
+    def __init__(
+        self,
+        num_blocks: int,
+        block_size: int = 4,
+        max_num_seqs: int = 8,
+        max_num_batched_tokens: int = 64,
+        model: HashModelConfig = HASH_MODEL,
+    ) -> None:
+        self.model = model
+        self.limits = Limits(
+            block_size=block_size,
+            max_num_seqs=max_num_seqs,
+            max_num_batched_tokens=max_num_batched_tokens,
+            max_model_len=min(model.max_position_embeddings, num_blocks * block_size),
+            vocab_size=model.vocab_size,
+            eos_token_ids=frozenset({model.eos_token_id}),
+        )
+        self.pool = KvPool(model.layout(block_size), num_blocks)
+        self.blocks = BlockPool(num_blocks)
+        self.scheduler = Scheduler(self.blocks, self.limits)
+        self.runner = RecordingRunner(model, block_size, self.pool)
+        self.core = EngineCore(self.scheduler, self.runner, self.pool, self._deliver)
+        self.events: defaultdict[str, list[EngineEvent]] = defaultdict(list)
+
+    def submit(self, work: Work) -> None:
+        check_work(work, self.limits)
+        self.core.submit(work)
+
+    def step(self) -> bool:
+        return self.core.step()
+
+    def run(self, max_steps: int = 2000) -> None:
+        """Until there is nothing left to compute."""
+        for _ in range(max_steps):
+            if not self.step():
+                return
+        raise AssertionError(f"still busy after {max_steps} steps")
+
+    @property
+    def last_plan(self) -> StepPlan:
+        return self.runner.plans[-1]
+
+    def records(self, key: str, choice: int = 0) -> tuple[TokenRecord, ...]:
+        """What was drawn for one choice, in the order in which it came."""
+        return tuple(
+            record
+            for event in self.events[key]
+            if isinstance(event, TokensDrawn)
+            for record in event.records
+            if record.choice == choice
+        )
+
+    def close(self) -> None:
+        self.pool.close()
+
+    def _deliver(self, key: str, event: EngineEvent) -> None:
+        self.events[key].append(event)
+
+
+@contextmanager
+def bench(num_blocks: int = 32, **sizes: Any) -> Iterator[Bench]:
+    made = Bench(num_blocks, **sizes)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def assert_answers(made: Bench, key: str, prompt: tuple[int, ...], params: SamplingParams) -> None:
+    expected = hash_answer(made.model, prompt, params, made.limits.max_model_len)
+    assert tuple(made.records(key, choice) for choice in range(params.n)) == expected
+    assert isinstance(made.events[key][-1], WorkDone)
+
+
+def lent(made: Bench, key: str) -> tuple[int, ...]:
+    return next(e.blocks for e in made.events[key] if isinstance(e, BlocksLent))

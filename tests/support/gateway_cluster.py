@@ -1,0 +1,112 @@
+"""A real gateway inside the test's process: real HTTP, real registry, on free ports."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from baton.core.worker_info import Role
+from baton.rpc.server import bind
+from gateway.build import Gateway, build
+from gateway.http_server import HttpServer, listen, url_of
+from gateway.settings import GatewaySettings
+from gateway.tokenizer import load_tokenizer
+from tests.support.gateway_fake_workers import FakeWorker
+from tests.support.gateway_members import make_fingerprint
+
+SECRET = "test secret"
+
+
+@dataclass
+class GatewayUnderTest:
+    gateway: Gateway
+    registry: str
+    client: httpx.AsyncClient
+    tokenizer_digest: str
+    changed: asyncio.Event
+    workers: list[FakeWorker] = field(default_factory=list)
+
+    async def join(
+        self, worker_id: str, role: Role, *, model: str = "m", tokenizer: str | None = None
+    ) -> FakeWorker:
+        """A worker that has joined and whose load the gateway has read."""
+        fingerprint = make_fingerprint(model, tokenizer or self.tokenizer_digest)
+        worker = FakeWorker(worker_id, role, fingerprint)
+        self.workers.append(worker)
+        await worker.start(self.registry, SECRET)
+        await self.until_known(worker_id)
+        return worker
+
+    async def pair(self) -> tuple[FakeWorker, FakeWorker]:
+        return await self.join("p0", Role.PREFILL), await self.join("d0", Role.DECODE)
+
+    async def until_known(self, worker_id: str) -> None:
+        await self.until(lambda: self._knows(worker_id))
+
+    async def until_gone(self, worker_id: str) -> None:
+        await self.until(lambda: not self._knows(worker_id))
+
+    async def until_queued(self, count: int) -> None:
+        await self.until(lambda: len(self.gateway.queue) == count)
+
+    async def until_idle(self) -> None:
+        """No call to a worker is open any more."""
+        workers = self.gateway.workers
+        await self.until(lambda: not any(worker.in_flight for worker in workers.all()))
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Looks after every change in the cluster, and a hundred times a second."""
+        async with asyncio.timeout(5):
+            while not condition():
+                self.changed.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.01):
+                        await self.changed.wait()
+
+    def _knows(self, worker_id: str) -> bool:
+        workers = self.gateway.workers.all()
+        return any(w.info.worker_id == worker_id and w.load is not None for w in workers)
+
+
+@asynccontextmanager
+async def running_gateway(
+    folder: Path, send_buffer: int | None = None, **settings: object
+) -> AsyncIterator[GatewayUnderTest]:
+    """`send_buffer`: bytes that the system keeps for a client who does not read."""
+    given = {"served_model_name": ("tiny", "alias"), "max_queue_seconds": 10.0, **settings}
+    chosen = GatewaySettings(model=str(folder), cluster_secret=SECRET, **given)  # type: ignore[arg-type]
+    listener = listen("127.0.0.1", 0)
+    if send_buffer is not None:  # connections inherit it
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+    gateway = build(chosen)
+    registry = f"127.0.0.1:{bind(gateway.registry_server, '127.0.0.1', 0)}"
+    await gateway.registry_server.start()
+    http = HttpServer(gateway.app, grace=1)
+    serving = asyncio.create_task(http.serve([listener]))
+    changed = asyncio.Event()
+
+    def on_change() -> None:
+        gateway.queue.pump()
+        changed.set()
+
+    following = asyncio.create_task(gateway.workers.run(on_change))
+    await http.until_ready(serving)
+    client = httpx.AsyncClient(base_url=url_of(listener), timeout=10, trust_env=False)
+    under_test = GatewayUnderTest(gateway, registry, client, load_tokenizer(folder).digest, changed)
+    try:
+        yield under_test
+    finally:
+        await client.aclose()
+        http.stop()
+        await serving
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await gateway.dispatcher.close()
+        await gateway.workers.close()
+        await asyncio.gather(*(worker.stop() for worker in under_test.workers))
+        await gateway.registry_server.stop(None)
+        listener.close()

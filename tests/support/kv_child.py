@@ -1,0 +1,24 @@
+"""A sending worker as a process of its own, to be killed: lends half a prompt and waits."""
+
+import asyncio
+import sys
+
+from baton.engine.kv_pool import KvPool
+from tests.support.kv_pair import LAYOUT, NUM_BLOCKS, sending_side
+
+
+async def main() -> None:
+    with KvPool(LAYOUT, NUM_BLOCKS) as pool:
+        async with sending_side(pool) as side:
+            handoff = side.handoff()
+            prefill = side.prefill(handoff, 100)
+            prefill.lend()
+            prefill.compute(50)
+            names = [handoff.transfer_id, handoff.ticket.hex(), side.address, side.instance_id]
+            sys.stdout.write(" ".join([*names, side.sender.endpoints[0].address]) + "\n")
+            sys.stdout.flush()
+            await prefill.lease.ended()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

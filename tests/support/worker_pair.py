@@ -1,0 +1,125 @@
+"""Real prefill and decode workers inside one process, with real gRPC between them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from baton.core.handoff import Handoff, new_id, new_ticket
+from baton.core.sampling_params import SamplingParams
+from baton.core.token_record import TokenRecord
+from baton.core.worker_info import Role, WorkerLoad
+from baton.engine.engine import Engine
+from baton.engine.hash_model import HashModelConfig
+from baton.rpc import wire
+from baton.rpc.channel import open_channel
+from baton.rpc.server import bind, make_server
+from baton.v1 import decode_pb2, decode_pb2_grpc, prefill_pb2, prefill_pb2_grpc
+from baton.worker.process import add_shared_services, worker_info
+from baton.worker.settings import WorkerSettings
+from baton.worker.worker import Worker
+from decode_worker.service import DecodeServicer
+from prefill_worker.service import PrefillServicer
+from tests.support.engine_hash_model import HASH_MODEL, hash_runner
+
+BLOCKS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One worker and a channel to it."""
+
+    worker: Worker
+    channel: grpc.aio.Channel
+
+    async def until_idle(self) -> None:
+        """Returns once nothing is used, reserved, lent or running; raises TimeoutError."""
+        await self.until(
+            lambda load: load.free_blocks == load.total_blocks and not (load.running + load.waiting)
+        )
+
+    async def until(self, so: Callable[[WorkerLoad], bool], seconds: float = 10.0) -> None:
+        """Watches the load as a gateway would; raises TimeoutError."""
+        async with asyncio.timeout(seconds), aclosing(self.worker.board.watch()) as loads:
+            async for load in loads:
+                if so(load):
+                    return
+
+    def prefill(self, request: prefill_pb2.PrefillRequest) -> Any:
+        """The call: an async iterator of PrefillResponse with `cancel`."""
+        return prefill_pb2_grpc.PrefillServiceStub(self.channel).Prefill(request)
+
+    def generate(self, request: decode_pb2.GenerateRequest) -> Any:
+        """The call: an async iterator of GenerateResponse with `cancel`."""
+        return decode_pb2_grpc.DecodeServiceStub(self.channel).Generate(request)
+
+
+@asynccontextmanager
+async def serving(
+    role: Role,
+    model: HashModelConfig = HASH_MODEL,
+    num_blocks: int = BLOCKS,
+    settings: WorkerSettings | None = None,
+) -> AsyncIterator[Served]:
+    runner = hash_runner(model)
+    settings = settings or WorkerSettings(
+        model="test",
+        worker_id=role.value,
+        kv_cache_memory_bytes=num_blocks * runner.layout.block_bytes,
+    )
+    engine = Engine(runner, settings.engine)
+    engine.start()
+    server = make_server()
+    address = f"127.0.0.1:{bind(server, '127.0.0.1', 0)}"
+    max_choices = settings.max_num_seqs if role is Role.DECODE else None
+    worker = Worker(worker_info(settings, role, engine, address, ""), engine, settings, max_choices)
+    add_shared_services(worker, server)
+    if role is Role.PREFILL:
+        prefill_pb2_grpc.add_PrefillServiceServicer_to_server(PrefillServicer(worker), server)
+    else:
+        decode_pb2_grpc.add_DecodeServiceServicer_to_server(DecodeServicer(worker), server)
+    worker.start()
+    await server.start()
+    try:
+        async with open_channel(address) as channel:
+            yield Served(worker, channel)
+    finally:
+        worker.board.close()
+        await server.stop(0)
+        await worker.close()
+        engine.close()
+
+
+def handoff_to(prefill: Served) -> Handoff:
+    info = prefill.worker.info
+    return Handoff(new_id(), new_ticket(), info.address, info.instance_id)
+
+
+def prefill_request(
+    handoff: Handoff, prompt: tuple[int, ...], params: SamplingParams
+) -> prefill_pb2.PrefillRequest:
+    return prefill_pb2.PrefillRequest(
+        request_id=handoff.transfer_id,
+        transfer_id=handoff.transfer_id,
+        ticket=handoff.ticket,
+        prompt_token_ids=prompt,
+        sampling=wire.sampling_to_pb(params),
+    )
+
+
+def generate_request(
+    handoff: Handoff | None, prompt: tuple[int, ...], params: SamplingParams
+) -> decode_pb2.GenerateRequest:
+    return decode_pb2.GenerateRequest(
+        request_id=handoff.transfer_id if handoff else new_id(),
+        prompt_token_ids=prompt,
+        sampling=wire.sampling_to_pb(params),
+        handoff=wire.handoff_to_pb(handoff) if handoff else None,
+    )
+
+
+def by_choice(records: list[TokenRecord], choices: int) -> tuple[tuple[TokenRecord, ...], ...]:
+    return tuple(tuple(r for r in records if r.choice == c) for c in range(choices))

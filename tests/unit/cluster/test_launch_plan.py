@@ -1,0 +1,108 @@
+"""How the processes of a cluster are started."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from baton.cluster.child_process import Command
+from baton.cluster.launch_plan import LaunchPlan
+from baton.cluster.up_settings import UpSettings
+from baton.core.worker_info import Role
+
+SECRET = "5ec2e7"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    (tmp_path / "config.json").write_text("{}")
+    return str(tmp_path)
+
+
+def plan(
+    settings: UpSettings, environ: Mapping[str, str] | None = None, cores: int = 8
+) -> LaunchPlan:
+    return LaunchPlan(settings, SECRET, environ or {}, cores, "text")
+
+
+def flag(command: Command, name: str) -> str:
+    return command.argv[command.argv.index(name) + 1]
+
+
+def test_workers_are_named_by_role_and_number(model: str) -> None:
+    workers = plan(UpSettings(model=model, prefill_workers=2)).workers()
+    assert workers == [
+        ("prefill-0", Role.PREFILL),
+        ("prefill-1", Role.PREFILL),
+        ("decode-0", Role.DECODE),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("role", "program"), [(Role.PREFILL, "prefill_worker"), (Role.DECODE, "decode_worker")]
+)
+def test_a_worker_is_told_its_name_model_and_registry(model: str, role: Role, program: str) -> None:
+    settings = UpSettings(model=model, max_num_seqs=4)
+    command = plan(settings).worker("w-0", role, "127.0.0.1:77")
+    assert command.argv[1:3] == ("-m", program)
+    assert flag(command, "--worker-id") == "w-0"
+    assert flag(command, "--model") == model
+    assert flag(command, "--registry") == "127.0.0.1:77"
+    assert flag(command, "--max-num-seqs") == "4"
+    assert flag(command, "--log-level") == "warning"
+
+
+def test_the_gateway_gets_its_ports_back(model: str) -> None:
+    command = plan(UpSettings(model=model, served_model_name=("a", "b"))).gateway(8123, 8124)
+    assert command.argv[1:3] == ("-m", "gateway")
+    assert flag(command, "--port") == "8123"
+    assert flag(command, "--registry-port") == "8124"
+    assert command.argv.count("--served-model-name") == 2
+
+
+def test_the_gateway_is_told_its_limits(model: str) -> None:
+    settings = UpSettings(model=model, max_queued_requests=3, strict_fields=True)
+    command = plan(settings).gateway(0, 0)
+    assert flag(command, "--max-queued-requests") == "3"
+    assert "--strict-fields" in command.argv
+    assert "--max-queue-seconds" not in command.argv
+
+
+def test_the_secret_is_in_the_environment_and_on_no_command_line(model: str) -> None:
+    launch = plan(UpSettings(model=model))
+    commands = [launch.gateway(1, 2), launch.worker("decode-0", Role.DECODE, "r:1")]
+    for command in commands:
+        assert command.env["BATON_CLUSTER_SECRET"] == SECRET
+        assert not any(SECRET in word for word in command.argv)
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(8, "4"), (3, "1"), (1, "1")])
+def test_workers_share_the_cores(model: str, cores: int, threads: str) -> None:
+    launch = plan(UpSettings(model=model), cores=cores)
+    command = launch.worker("decode-0", Role.DECODE, "r:1")
+    assert command.env["OMP_NUM_THREADS"] == threads
+    assert launch.threads == int(threads)
+
+
+def test_threads_that_were_asked_for_are_given(model: str) -> None:
+    assert plan(UpSettings(model=model, threads=3)).threads == 3
+
+
+def test_variables_meant_for_up_do_not_reach_its_children(model: str) -> None:
+    environ = {
+        "BATON_PORT": "8000",
+        "BATON_WORKER_ID": "x",
+        "BATON_CLIENT_STALL_SECONDS": "9",
+        "PATH": "/bin",
+    }
+    launch = plan(UpSettings(model=model), environ)
+    for command in (launch.gateway(1, 2), launch.worker("d", Role.DECODE, "r:1")):
+        assert "BATON_PORT" not in command.env
+        assert "BATON_WORKER_ID" not in command.env
+        assert command.env["BATON_CLIENT_STALL_SECONDS"] == "9"
+        assert command.env["PATH"] == "/bin"
+
+
+def test_the_first_served_name_is_the_one_to_try(model: str) -> None:
+    assert plan(UpSettings(model=model)).served_name == model
+    assert plan(UpSettings(model=model, served_model_name=("a", "b"))).served_name == "a"

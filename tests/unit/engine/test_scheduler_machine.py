@@ -1,0 +1,226 @@
+"""The scheduler explored: any works, aborts, reservations and leases, on pools that are too small.
+
+Works really run on the hash model, so that a block used twice or too late also changes a token.
+"""
+
+from collections import Counter
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from baton.core.sampling_params import SamplingParams
+from baton.core.token_record import TokenRecord
+from baton.engine.block_pool import Reservation
+from baton.engine.sequence import Sequence, SequenceState
+from baton.engine.work import BlocksLent, ChunkComputed, TokensDrawn, Work, WorkDone
+from tests.support.engine_bench import Bench
+from tests.support.engine_works import decode, generate, prefill, prompt_of, sampled
+from tests.support.hash_answer import Answer, hash_answer
+
+LENGTHS = st.integers(1, 23)
+PARAMS = st.builds(
+    sampled,
+    max_tokens=st.integers(1, 12),
+    seed=st.integers(0, 20),
+    n=st.integers(1, 3),
+    ignore_eos=st.booleans(),
+)
+
+
+class SchedulerMachine(RuleBasedStateMachine):
+    bench: Bench
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.works: dict[str, Work] = {}  # those that have not been seen to end
+        self.finished: list[Work] = []
+        self.loans: dict[str, tuple[int, ...]] = {}  # lent and not given back
+        self.given_back: set[str] = set()
+        self.reservations: list[Reservation] = []
+        self.answers: dict[Work, tuple[Answer, ...]] = {}
+        self.count = 0
+
+    @initialize(
+        num_blocks=st.integers(6, 14), max_num_seqs=st.integers(1, 4), spare=st.integers(4, 16)
+    )
+    def build(self, num_blocks: int, max_num_seqs: int, spare: int) -> None:
+        self.bench = Bench(num_blocks, 4, max_num_seqs, max_num_seqs + spare)
+
+    def teardown(self) -> None:
+        if hasattr(self, "bench"):
+            self.everything_ends()
+            self.bench.close()
+
+    @rule(length=LENGTHS, salt=st.integers(0, 5), params=PARAMS, lends=st.booleans())
+    def submit(self, length: int, salt: int, params: SamplingParams, lends: bool) -> None:
+        make = prefill if lends else generate
+        self._submit(make(self._key(), prompt_of(length, salt), params))
+
+    @precondition(lambda self: self._handed_over())
+    @rule(data=st.data())
+    def submit_decode_of_a_loan(self, data: st.DataObject) -> None:
+        source = data.draw(st.sampled_from(self._handed_over()))
+        blocks = self.loans.pop(source.key)
+        self.given_back.add(source.key)
+        first = tuple(
+            self.bench.records(source.key, choice)[0] for choice in range(source.params.n)
+        )
+        self._submit(decode(self._key(), source.prompt, blocks, first, source.params))
+
+    @precondition(lambda self: self.works)
+    @rule(data=st.data())
+    def abort(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.works)))
+        self.bench.core.abort(key)
+        del self.works[key]
+
+    @precondition(lambda self: self.loans)
+    @rule(data=st.data())
+    def give_back(self, data: st.DataObject) -> None:
+        """At any time: a lease may end while its prompt is still computed."""
+        self._give_back(data.draw(st.sampled_from(sorted(self.loans))))
+
+    @rule(count=st.integers(1, 6))
+    def reserve(self, count: int) -> None:
+        reservation = self.bench.blocks.reserve(count)
+        if reservation:
+            self.reservations.append(reservation)
+
+    @precondition(lambda self: self.reservations)
+    @rule()
+    def cancel(self) -> None:
+        self.reservations.pop().cancel()
+
+    @rule(count=st.integers(1, 6))
+    def step(self, count: int) -> None:
+        for _ in range(count):
+            stepped = self.bench.step()
+            self._take_events()
+            self._check_plan(stepped)
+
+    @rule()
+    def everything_ends(self) -> None:
+        """Once nothing is lent or reserved any more, every work comes to its end."""
+        for reservation in self.reservations:
+            reservation.cancel()
+        self.reservations.clear()
+        for _ in range(3000):
+            self._take_events()
+            for key in tuple(self.loans):
+                self._give_back(key)
+            if not self.bench.step():
+                break
+            self._check_plan(True)
+        self._take_events()
+        assert not self.works
+        assert not self.loans
+        assert self.bench.scheduler.sequences == ()
+        assert self.bench.blocks.free == self.bench.blocks.total
+
+    @invariant()
+    def every_reference_has_one_holder(self) -> None:
+        if not hasattr(self, "bench"):
+            return
+        blocks = self.bench.blocks
+        blocks.check_integrity()
+        held = Counter(b for s in self.bench.scheduler.sequences for b in s.blocks)
+        held.update(b for loan in self.loans.values() for b in loan)
+        assert held == Counter({b: n for b, n in enumerate(blocks._references) if n})
+
+    @invariant()
+    def every_sequence_holds_what_its_state_says(self) -> None:
+        if hasattr(self, "bench"):
+            for sequence in self.bench.scheduler.sequences:
+                self._check_sequence(sequence)
+
+    def _check_sequence(self, sequence: Sequence) -> None:
+        assert len(sequence.blocks) == len(set(sequence.blocks))
+        if sequence.state is SequenceState.WAITING:
+            assert not sequence.blocks
+            assert not sequence.num_computed
+        elif not sequence.lends:
+            assert len(sequence.blocks) == self.bench.limits.blocks_for(sequence.num_computed)
+        assert sequence.num_computed < len(sequence.tokens)
+
+    def _check_plan(self, stepped: bool) -> None:
+        limits = self.bench.limits
+        running = [s for s in self.bench.scheduler.sequences if s.state is SequenceState.RUNNING]
+        assert len(running) <= limits.max_num_seqs
+        if not stepped:
+            return
+        plan = self.bench.last_plan
+        assert plan.num_tokens <= limits.max_num_batched_tokens
+        assert len(plan.slices) <= limits.max_num_seqs
+        written = Counter[int]()
+        for piece in plan.slices:
+            end = piece.start + len(piece.tokens)
+            assert piece.draws or not end % limits.block_size
+            assert len(piece.blocks) >= limits.blocks_for(end)
+            first, last = piece.start // limits.block_size, (end - 1) // limits.block_size
+            written.update(piece.blocks[first : last + 1])
+        assert not written or max(written.values()) == 1
+
+    def _key(self) -> str:
+        self.count += 1
+        return f"w{self.count}"
+
+    def _submit(self, work: Work) -> None:
+        self.works[work.key] = work
+        self.answers[work] = hash_answer(
+            self.bench.model, work.prompt, work.params, self.bench.limits.max_model_len
+        )
+        self.bench.submit(work)
+        self._take_events()
+
+    def _handed_over(self) -> list[Work]:
+        """Prefills that are done, whose blocks are still lent and whose answer goes on."""
+        return [w for w in self.finished if w.key in self.loans]
+
+    def _give_back(self, key: str) -> None:
+        self.bench.blocks.release(self.loans.pop(key))
+        self.given_back.add(key)
+
+    def _take_events(self) -> None:
+        for key, events in self.bench.events.items():
+            lent = [e.blocks for e in events if isinstance(e, BlocksLent)]
+            if lent and key not in self.given_back:
+                self.loans[key] = lent[0]
+            if key in self.works:
+                self._check_events(self.works[key])
+
+    def _check_events(self, work: Work) -> None:
+        events = self.bench.events[work.key]
+        expected = self._expected(work)
+        for choice, answer in enumerate(expected):
+            records = self.bench.records(work.key, choice)
+            assert records == answer[: len(records)]
+        if any(isinstance(e, WorkDone) for e in events):
+            assert isinstance(events[-1], WorkDone)
+            assert [self.bench.records(work.key, c) for c in range(work.params.n)] == expected
+            self._check_order(work)
+            self.finished.append(self.works.pop(work.key))
+
+    def _check_order(self, work: Work) -> None:
+        """Of a prefill: lent, chunks up to the prompt's end, first tokens, done."""
+        events = self.bench.events[work.key]
+        if work.key in self.loans or work.key in self.given_back:
+            first, *chunks, drawn, _ = events
+            assert isinstance(first, BlocksLent)
+            assert isinstance(drawn, TokensDrawn)
+            lengths = [e.num_tokens for e in chunks if isinstance(e, ChunkComputed)]
+            assert len(lengths) == len(chunks)
+            assert lengths == sorted(set(lengths))
+            assert lengths[-1] == len(work.prompt)
+
+    def _expected(self, work: Work) -> list[tuple[TokenRecord, ...]]:
+        answers = self.answers[work]
+        if work.first:
+            return [answer[1:] for answer in answers]
+        if work.mode.value == "prefill":
+            return [answer[:1] for answer in answers]
+        return list(answers)
+
+
+TestSchedulerMachine = SchedulerMachine.TestCase
+TestSchedulerMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

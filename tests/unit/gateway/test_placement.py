@@ -1,0 +1,84 @@
+"""Where a request goes, decided from readings alone."""
+
+from baton.core.worker_info import Role, WorkerState
+from gateway.placement import Alone, Candidate, Pair, place
+from tests.support.gateway_members import make_fingerprint, make_info, make_load
+
+P, D = Role.PREFILL, Role.DECODE
+A, B = make_fingerprint("a"), make_fingerprint("b")
+
+
+def prefill(name: str = "p", requests: int = 0, **kw: object) -> Candidate:
+    return Candidate(make_info(name, P, A), make_load(running=requests))
+
+
+def decode(name: str = "d", requests: int = 0, free: int = 100) -> Candidate:
+    return Candidate(make_info(name, D, A), make_load(running=requests, free=free))
+
+
+def names(candidates: list[Candidate], prompt_tokens: int = 20) -> tuple[str, ...] | None:
+    match place(candidates, prompt_tokens):
+        case Pair(first, second):
+            return first.worker_id, second.worker_id
+        case Alone(only):
+            return (only.worker_id,)
+    return None
+
+
+def test_the_least_loaded_pair_is_taken() -> None:
+    crowd = [prefill("p0", 2), prefill("p1", 1), decode("d0", 1), decode("d1", 3)]
+    assert names(crowd) == ("p1", "d0")
+
+
+def test_own_requests_count_before_the_reading_knows_of_them() -> None:
+    busy = Candidate(make_info("d0", D, A), make_load(), in_flight=3)
+    assert names([prefill(), busy, decode("d1", 2)]) == ("p", "d1")
+
+
+def test_among_equals_the_emptier_pool_wins() -> None:
+    assert names([prefill(), decode("d0", free=50), decode("d1", free=60)]) == ("p", "d1")
+
+
+def test_without_a_living_prefill_worker_decode_works_alone() -> None:
+    assert names([decode()]) == ("d",)
+    draining = Candidate(make_info("p", P, A), make_load(state=WorkerState.DRAINING))
+    assert names([draining, decode()]) == ("d",)
+
+
+def test_a_prefill_worker_that_is_out_of_touch_is_waited_for() -> None:
+    assert names([Candidate(make_info("p", P, A), None), decode()]) is None
+
+
+def test_a_prefill_worker_that_refused_is_waited_for() -> None:
+    refused = Candidate(make_info("p", P, A), make_load(), refused=True)
+    assert names([refused, decode()]) is None
+    assert names([refused, prefill("q"), decode()]) == ("q", "d")
+
+
+def test_without_a_decode_worker_nothing_fits() -> None:
+    assert names([]) is None
+    assert names([prefill()]) is None
+    assert names([prefill(), Candidate(make_info("d", D, A), None)]) is None
+
+
+def test_a_decode_worker_needs_room_for_the_prompt_and_a_token() -> None:
+    assert names([prefill(), decode(free=2)], prompt_tokens=31) == ("p", "d")
+    assert names([prefill(), decode(free=2)], prompt_tokens=32) is None
+
+
+def test_a_prefill_worker_queues_so_it_needs_no_room() -> None:
+    full = Candidate(make_info("p", P, A), make_load(free=0))
+    assert names([full, decode()]) == ("p", "d")
+
+
+def test_a_worker_that_drains_or_refused_gets_nothing() -> None:
+    draining = Candidate(make_info("d0", D, A), make_load(state=WorkerState.DRAINING))
+    refused = Candidate(make_info("d1", D, A), make_load(), refused=True)
+    assert names([prefill(), draining, refused]) is None
+    assert names([prefill(), draining, refused, decode("d2", 9)]) == ("p", "d2")
+
+
+def test_unequal_fingerprints_are_never_paired() -> None:
+    other = Candidate(make_info("d0", D, B), make_load())
+    assert names([prefill(), other]) is None
+    assert names([prefill(), other, decode("d1", 9)]) == ("p", "d1")

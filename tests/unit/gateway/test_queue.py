@@ -1,0 +1,140 @@
+"""First come, first placed; bounded in length and in time."""
+
+import asyncio
+
+import pytest
+
+from baton.core.errors import UnavailableError
+from gateway.errors import NoRoomError, OverloadedError
+from gateway.queue import AdmissionQueue
+
+
+class Rooms:
+    """So many places; `undone` holds what came back by itself."""
+
+    def __init__(self, free: int) -> None:
+        self.free = free
+        self.undone: list[str] = []
+
+    def take(self, name: str) -> str | None:
+        if self.free == 0:
+            return None
+        self.free -= 1
+        return name
+
+    def queue(self, limit: int = 10, patience: float = 30.0) -> AdmissionQueue[str]:
+        return AdmissionQueue(limit, patience, self.undone.append)
+
+
+async def enter(
+    queue: AdmissionQueue[str], rooms: Rooms, name: str, order: list[str]
+) -> asyncio.Task[str]:
+    async def run() -> str:
+        result = await queue.admit(queue.turn(), lambda: rooms.take(name))
+        order.append(name)
+        return result
+
+    task = asyncio.create_task(run())
+    await asyncio.sleep(0)
+    return task
+
+
+async def test_with_room_nobody_waits() -> None:
+    rooms = Rooms(1)
+    queue = rooms.queue()
+    assert await queue.admit(queue.turn(), lambda: rooms.take("a")) == "a"
+    assert len(queue) == 0
+
+
+async def test_those_who_wait_are_placed_in_order() -> None:
+    rooms, order = Rooms(0), list[str]()
+    queue = rooms.queue()
+    tasks = [await enter(queue, rooms, name, order) for name in "abc"]
+    assert len(queue) == 3
+    rooms.free = 2
+    queue.pump()
+    await asyncio.gather(*tasks[:2])
+    assert order == ["a", "b"]
+    rooms.free = 1
+    queue.pump()
+    assert await tasks[2] == "c"
+
+
+async def test_a_newcomer_does_not_overtake() -> None:
+    rooms, order = Rooms(0), list[str]()
+    queue = rooms.queue()
+    first = await enter(queue, rooms, "a", order)
+    rooms.free = 1
+    second = await enter(queue, rooms, "b", order)
+    queue.pump()
+    assert await first == "a"
+    second.cancel()
+
+
+async def test_who_comes_back_keeps_the_place_and_is_not_refused_for_length() -> None:
+    rooms = Rooms(0)
+    queue = rooms.queue(limit=1)
+    early = queue.turn()
+    later = asyncio.create_task(queue.admit(queue.turn(), lambda: rooms.take("later")))
+    await asyncio.sleep(0)
+    back = asyncio.create_task(queue.admit(early, lambda: rooms.take("back"), returning=True))
+    await asyncio.sleep(0)
+    rooms.free = 1
+    queue.pump()
+    assert await back == "back"
+    assert not later.done()
+    rooms.free = 1
+    queue.pump()
+    await later
+
+
+async def test_a_full_line_refuses_and_says_when_to_come_back() -> None:
+    rooms, order = Rooms(0), list[str]()
+    queue = rooms.queue(limit=1)
+    waiting = await enter(queue, rooms, "a", order)
+    with pytest.raises(OverloadedError) as caught:
+        await queue.admit(queue.turn(), lambda: rooms.take("b"))
+    assert 1 <= caught.value.retry_after <= 30
+    waiting.cancel()
+
+
+async def test_patience_ends() -> None:
+    rooms = Rooms(0)
+    queue = rooms.queue(patience=0.02)
+    with pytest.raises(NoRoomError):
+        await queue.admit(queue.turn(), lambda: rooms.take("a"))
+    assert len(queue) == 0
+
+
+async def test_who_leaves_the_line_makes_way() -> None:
+    rooms, order = Rooms(0), list[str]()
+    queue = rooms.queue()
+    first = await enter(queue, rooms, "a", order)
+    second = await enter(queue, rooms, "b", order)
+    rooms.free = 1
+    first.cancel()
+    assert await second == "b"
+
+
+async def test_a_placement_that_its_request_cannot_take_is_undone() -> None:
+    rooms, order = Rooms(0), list[str]()
+    queue = rooms.queue()
+    task = await enter(queue, rooms, "a", order)
+    rooms.free = 1
+    queue.pump()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert rooms.undone == ["a"]
+
+
+async def test_closing_tells_everyone() -> None:
+    rooms, order = Rooms(0), list[str]()
+    queue = rooms.queue()
+    task = await enter(queue, rooms, "a", order)
+    queue.close(UnavailableError("closing"))
+    with pytest.raises(UnavailableError):
+        await task
+    rooms.free = 1
+    with pytest.raises(UnavailableError):
+        await queue.admit(queue.turn(), lambda: rooms.take("b"))

@@ -1,0 +1,235 @@
+"""Bodies: what is taken, what is refused, and under which name."""
+
+import json
+from typing import Any
+
+import pytest
+
+from baton.core.errors import RequestError
+from gateway.schema.chat import ChatCompletionRequest
+from gateway.schema.completion import CompletionRequest
+from gateway.schema.fields import DANGEROUS, LATER
+from gateway.schema.parse import parse, refuse_unknown
+
+MESSAGES = [{"role": "user", "content": "hi"}]
+
+
+def chat(**fields: Any) -> ChatCompletionRequest:
+    return parse(ChatCompletionRequest, json.dumps({"messages": MESSAGES, **fields}).encode())
+
+
+def completion(**fields: Any) -> CompletionRequest:
+    return parse(CompletionRequest, json.dumps({"prompt": "hi", **fields}).encode())
+
+
+def refused_chat(**fields: Any) -> RequestError:
+    with pytest.raises(RequestError) as caught:
+        chat(**fields)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("max_tokens", 0),
+        ("max_tokens", 3.5),
+        ("max_tokens", "many"),
+        ("max_completion_tokens", 0),
+        ("max_completion_tokens", -1),
+        ("temperature", -0.1),
+        ("temperature", 2.1),
+        ("temperature", float("nan")),
+        ("temperature", float("inf")),
+        ("top_p", 0),
+        ("top_p", 1.1),
+        ("top_p", float("nan")),
+        ("top_k", -2),
+        ("top_k", 1.5),
+        ("seed", 1 << 63),
+        ("seed", "x"),
+        ("n", 0),
+        ("n", 129),
+        ("ignore_eos", "perhaps"),
+        ("stream", "perhaps"),
+        ("stream", []),
+        ("return_token_ids", 7),
+        ("model", 5),
+        ("stream_options", "yes"),
+        ("messages", []),
+        ("messages", "hi"),
+        ("messages", [{"content": "no role"}]),
+        ("messages", ["hi"]),
+        ("messages", [{"role": 5, "content": "hi"}]),
+        ("messages", [{"role": "user", "content": None}]),
+        ("messages", [{"role": "user", "content": 5}]),
+        ("messages", [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]),
+        ("messages", [{"role": "user", "content": [{"image_url": {"url": "x"}}]}]),
+        ("messages", [{"role": "user", "content": [{"type": "strange"}]}]),
+        ("messages", [{"role": "user", "content": [{"type": "text"}]}]),
+        ("messages", [{"role": "user", "content": [5]}]),
+        ("messages", [{"role": "assistant", "tool_calls": [{"id": "1"}]}]),
+    ],
+)
+def test_a_wrong_value_is_refused_under_its_field(field: str, value: Any) -> None:
+    assert refused_chat(**{field: value}).param == field
+
+
+@pytest.mark.parametrize("name", sorted((LATER | DANGEROUS) - {"messages"}))
+def test_a_field_that_does_not_act_yet_is_refused_by_name(name: str) -> None:
+    error = refused_chat(**{name: 1})
+    assert error.param == name
+    assert name in str(error)
+
+
+@pytest.mark.parametrize("name", sorted((LATER | DANGEROUS) - {"messages"}))
+def test_null_means_left_out(name: str) -> None:
+    assert chat(**{name: None}).unknown_fields() == []
+
+
+def test_completions_refuse_what_only_chat_has_and_their_own_later_fields() -> None:
+    for name in ("messages", "suffix", "echo", "logprobs", "stop"):
+        with pytest.raises(RequestError) as caught:
+            completion(**{name: 1})
+        assert caught.value.param == name
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "read"),
+    [
+        ("max_tokens", "3", 3),
+        ("max_tokens", 3.0, 3),
+        ("temperature", "0.5", 0.5),
+        ("stream", "yes", True),
+        ("ignore_eos", "true", True),
+        ("seed", -1, -1),
+        ("top_k", -1, -1),
+        ("n", None, None),
+    ],
+)
+def test_values_are_read_loosely(field: str, value: Any, read: Any) -> None:
+    assert getattr(chat(**{field: value}), field) == read
+
+
+def test_the_newer_name_of_the_token_limit_wins() -> None:
+    assert chat(max_tokens=5, max_completion_tokens=7).wanted_tokens == 7
+    assert chat(max_tokens=5).wanted_tokens == 5
+    assert chat().wanted_tokens is None
+
+
+@pytest.mark.parametrize("options", [{"include_usage": False}, {"x": 1}])
+def test_stream_options_need_a_stream(options: Any) -> None:
+    assert refused_chat(stream_options=options).param == "stream_options"
+
+
+def test_empty_stream_options_need_no_stream_and_ask_for_nothing() -> None:
+    assert not chat(stream_options={}).includes_usage
+    assert not chat(stream=True, stream_options={}).includes_usage
+
+
+def test_continuous_usage_needs_usage() -> None:
+    only = {"continuous_usage_stats": True}
+    assert not chat(stream=True, stream_options=only).continuous_usage
+    assert chat(stream=True, stream_options={**only, "include_usage": True}).continuous_usage
+
+
+def test_foreign_fields_are_named_with_their_path() -> None:
+    messages = [{"role": "user", "content": "a", "colour": 1}, {"role": "user", "colour": 2}]
+    request = chat(
+        messages=messages, store=True, stream=True, stream_options={"include_usage": 1, "x": 2}
+    )
+    assert request.unknown_fields() == ["store", "stream_options.x", "messages.colour"]
+    with pytest.raises(RequestError) as caught:
+        refuse_unknown(request.unknown_fields())
+    assert caught.value.param == "store"
+
+
+def test_all_ways_to_write_text_are_read() -> None:
+    content = [
+        "plain",
+        {"type": "text", "text": "a"},
+        {"type": "input_text", "text": "b"},
+        {"type": "refusal", "refusal": "c"},
+        {"text": "d"},
+    ]
+    message = chat(messages=[{"role": "user", "content": content}]).messages[0]
+    assert message.content == ["plain", "a", "b", "c", "d"]
+
+
+def test_content_may_be_missing_and_null_for_the_assistant() -> None:
+    request = chat(messages=[{"role": "user"}, {"role": "assistant", "content": None}])
+    assert [message.content for message in request.messages] == ["", ""]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"text"',
+        b"\xff\xfe",
+        b'{"messages": [{"role": "user", "content": "\\ud83d"}]}',
+        b'{"messages": ' + b"[" * 5000,
+    ],
+)
+def test_a_body_that_is_no_json_object_is_refused(body: bytes) -> None:
+    with pytest.raises(RequestError):
+        parse(ChatCompletionRequest, body)
+
+
+def test_the_last_of_two_equal_keys_wins_and_nul_is_a_character() -> None:
+    body = b'{"n": 2, "n": 3, "messages": [{"role": "user", "content": "a\\u0000b"}]}'
+    request = parse(ChatCompletionRequest, body)
+    assert request.n == 3
+    assert request.messages[0].content == "a\0b"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "texts", "token_ids"),
+    [
+        ("hi", ["hi"], []),
+        ("", [""], []),
+        (["a", "b"], ["a", "b"], []),
+        (["1", "2"], ["1", "2"], []),
+        ([1, 2], [], [[1, 2]]),
+        ([[1], [2, 3]], [], [[1], [2, 3]]),
+    ],
+)
+def test_a_prompt_comes_in_four_shapes(prompt: Any, texts: Any, token_ids: Any) -> None:
+    request = completion(prompt=prompt)
+    assert (request.texts, request.token_ids) == (texts, token_ids)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        [],
+        [1, "a"],
+        ["a", 1],
+        [True],
+        [[True]],
+        [["1"]],
+        [-1],
+        [[-1]],
+        [["a"]],
+        {},
+        5,
+        [1.5],
+        [[1], "a"],
+        None,
+    ],
+)
+def test_any_other_prompt_is_refused(prompt: Any) -> None:
+    with pytest.raises(RequestError) as caught:
+        completion(prompt=prompt)
+    assert caught.value.param == "prompt"
+
+
+def test_a_long_list_with_many_faults_is_refused_for_the_first_and_at_once() -> None:
+    wrong = [{"role": 5}] * 100_000
+    with pytest.raises(RequestError) as caught:
+        chat(messages=wrong)
+    assert (caught.value.param, str(caught.value)[:16]) == ("messages", "messages.0.role:")
+    with pytest.raises(RequestError, match="negative"):
+        completion(prompt=[0] * 1_000_000 + [-1])

@@ -1,0 +1,71 @@
+"""Two workers tell the same tokens; the log takes each once and notices what cannot be."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from baton.core.errors import InternalError
+from baton.core.token_record import FinishReason, TokenRecord
+from gateway.token_log import TokenLog
+
+PROMPT = 10
+
+
+def record(position: int, token: int = 7, choice: int = 0, last: bool = False) -> TokenRecord:
+    return TokenRecord(choice, position, token, FinishReason.STOP if last else None)
+
+
+def test_the_first_copy_counts_and_an_equal_repeat_is_dropped() -> None:
+    log = TokenLog(PROMPT, 1)
+    assert log.add([record(10)]) == (record(10),)
+    assert log.add([record(10), record(11)]) == (record(11),)
+
+
+def test_it_ends_when_every_choice_has_ended() -> None:
+    log = TokenLog(PROMPT, 2)
+    log.add([record(10, last=True)])
+    assert not log.began
+    assert not log.ended
+    log.add([record(10, choice=1, last=True)])
+    assert log.began
+    assert log.ended
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        record(10, token=8),
+        record(10, last=True),
+        record(12),
+        record(9),
+        record(10, choice=2),
+        record(11, choice=1),
+    ],
+    ids=["other token", "other end", "gap", "in the prompt", "no such choice", "gap in choice 1"],
+)
+def test_what_cannot_be_is_a_fault(wrong: TokenRecord) -> None:
+    log = TokenLog(PROMPT, 2)
+    log.add([record(10)])
+    with pytest.raises(InternalError):
+        log.add([wrong])
+
+
+def test_a_token_after_the_end_is_a_fault() -> None:
+    log = TokenLog(PROMPT, 1)
+    log.add([record(10, last=True)])
+    with pytest.raises(InternalError):
+        log.add([record(11)])
+
+
+@given(tokens=st.lists(st.integers(0, 9), min_size=1, max_size=20), data=st.data())
+def test_any_interleaving_of_two_equal_streams_gives_the_stream_once(
+    tokens: list[int], data: st.DataObject
+) -> None:
+    stream = [record(PROMPT + i, token) for i, token in enumerate(tokens)]
+    log, at = TokenLog(PROMPT, 1), [0, 0]
+    taken: list[TokenRecord] = []
+    while min(at) < len(stream):
+        side = data.draw(st.sampled_from([s for s in (0, 1) if at[s] < len(stream)]))
+        taken += log.add([stream[at[side]]])
+        at[side] += 1
+    assert taken == stream

@@ -1,0 +1,79 @@
+"""The numbers a worker exports, as Prometheus reads them."""
+
+from collections.abc import Mapping
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from baton.telemetry.metrics import WorkerCollector, WorkerReading
+
+
+def reading(running: int = 2, handoffs: Mapping[str, int] | None = None) -> WorkerReading:
+    return WorkerReading(
+        running=running,
+        waiting=1,
+        kv_usage=0.25,
+        leases_open=3,
+        leased_blocks=12,
+        reserved_blocks=5,
+        transfer_bytes=4096,
+        transfers=4,
+        transfer_seconds=0.5,
+        handoffs=handoffs or {},
+    )
+
+
+def scraped(value: WorkerReading) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(WorkerCollector("tiny", lambda: value))
+    return registry
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("vllm:num_requests_running", 2),
+        ("vllm:num_requests_waiting", 1),
+        ("vllm:kv_cache_usage_perc", 0.25),
+    ],
+)
+def test_engine_numbers_have_vllm_names_and_labels(name: str, value: float) -> None:
+    labels = {"model_name": "tiny", "engine": "0"}
+    assert scraped(reading()).get_sample_value(name, labels) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("baton_leases_open", 3),
+        ("baton_leased_blocks", 12),
+        ("baton_reserved_blocks", 5),
+        ("baton_kv_transfer_bytes_total", 4096),
+        ("baton_kv_transfer_seconds_count", 4),
+        ("baton_kv_transfer_seconds_sum", 0.5),
+    ],
+)
+def test_handoff_numbers_have_names_of_their_own(name: str, value: float) -> None:
+    assert scraped(reading()).get_sample_value(name) == value
+
+
+def test_handoffs_are_counted_by_result() -> None:
+    registry = scraped(reading(handoffs={"confirmed": 7, "aborted": 1}))
+    for result, count in (("confirmed", 7), ("aborted", 1)):
+        assert registry.get_sample_value("baton_handoffs_total", {"result": result}) == count
+
+
+def test_registering_does_not_read_the_worker() -> None:
+    def unready() -> WorkerReading:
+        raise AssertionError("read before the worker runs")
+
+    CollectorRegistry().register(WorkerCollector("tiny", unready))
+
+
+def test_each_scrape_reads_anew() -> None:
+    readings = iter([reading(running=1), reading(running=9)])
+    registry = CollectorRegistry()
+    registry.register(WorkerCollector("tiny", lambda: next(readings)))
+    labels = {"model_name": "tiny", "engine": "0"}
+    seen = [registry.get_sample_value("vllm:num_requests_running", labels) for _ in range(2)]
+    assert seen == [1, 9]

@@ -1,0 +1,42 @@
+"""A worker takes what it has room for, says no at once otherwise, and forgets nothing."""
+
+import pytest
+
+from baton.core.errors import RefusedError, RequestError
+from baton.core.worker_info import WorkerState
+from baton.worker.desk import Desk
+
+
+def test_requests_beyond_the_bound_are_refused_until_one_ends() -> None:
+    desk = Desk(max_choices=2)
+    with desk.take("a", 0, 1):
+        with desk.take("b", 0, 1), pytest.raises(RefusedError, match="2 answers"):
+            desk.take("c", 0, 1).__enter__()
+        with desk.take("c", 0, 1):
+            assert desk.requests == 2
+    assert desk.requests == 0
+
+
+def test_a_request_wider_than_the_bound_is_taken_alone() -> None:
+    desk = Desk(max_choices=2)
+    with desk.take("a", 0, 5):
+        assert desk.requests == 1
+    with desk.take("b", 0, 1), pytest.raises(RefusedError):
+        desk.take("a", 1, 5).__enter__()
+
+
+def test_one_attempt_is_served_once_and_another_attempt_is_another() -> None:
+    desk = Desk(max_choices=None)
+    with desk.take("a", 0, 1):
+        with pytest.raises(RequestError, match="a/0"):
+            desk.take("a", 0, 1).__enter__()
+        with desk.take("a", 1, 1) as key:
+            assert key == "a/1"
+
+
+def test_a_draining_worker_takes_nothing_new() -> None:
+    desk = Desk(max_choices=None)
+    with desk.take("a", 0, 1):
+        desk.state = WorkerState.DRAINING
+        with pytest.raises(RefusedError, match="draining"):
+            desk.take("b", 0, 1).__enter__()

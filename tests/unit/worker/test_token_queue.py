@@ -1,0 +1,36 @@
+"""One step's tokens reach the stream together, and the end is told as it was."""
+
+import asyncio
+
+import pytest
+
+from baton.core.errors import UnavailableError
+from baton.core.token_record import TokenRecord
+from baton.engine.work import TokensDrawn, WorkDone, WorkFailed
+from baton.worker.event_queue import TokenQueue
+
+
+def drawn(*positions: int) -> TokensDrawn:
+    return TokensDrawn(tuple(TokenRecord(0, p, 7) for p in positions))
+
+
+async def test_what_came_meanwhile_is_one_batch() -> None:
+    queue = TokenQueue()
+    batches = queue.batches()
+    queue.put(drawn(1))
+    assert [r.position for r in await anext(batches)] == [1]
+    queue.put(drawn(2))
+    queue.put(drawn(3))
+    queue.put(WorkDone())
+    assert [r.position for r in await anext(batches)] == [2, 3]
+    assert [batch async for batch in batches] == []
+
+
+async def test_tokens_before_a_failure_are_still_delivered() -> None:
+    queue = TokenQueue()
+    queue.put(drawn(1))
+    queue.put(WorkFailed(UnavailableError("the engine has stopped")))
+    batches = queue.batches()
+    assert len(await asyncio.wait_for(anext(batches), 5)) == 1
+    with pytest.raises(UnavailableError, match="stopped"):
+        await anext(batches)

@@ -1,0 +1,33 @@
+"""What a worker refuses before it loads anything."""
+
+from typing import Any
+
+import pytest
+
+from baton.core.errors import SettingsError
+from baton.worker.settings import WorkerSettings
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("model", "", "--model is missing"),
+        ("port", 65536, "--port must be between 0 and 65535"),
+        ("metrics_port", -1, "--metrics-port must be between 0 and 65535"),
+        ("threads", 0, "--threads must be at least 1, not 0"),
+        ("shutdown_seconds", -1.0, "--shutdown-seconds must be a number of seconds, 0 or more"),
+        ("shutdown_seconds", float("nan"), "--shutdown-seconds must be"),
+        ("registry", "localhost", "--registry localhost must be HOST:PORT"),
+        ("registry", ":9000", "--registry :9000 must be HOST:PORT"),
+        ("registry", "localhost:99999", "--registry localhost:99999 must be HOST:PORT"),
+        ("host", "0.0.0.0", "--advertise-host"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence(field: str, value: Any, sentence: str) -> None:
+    with pytest.raises(SettingsError, match=sentence):
+        WorkerSettings(**{"model": "some/folder", field: value}).check()
+
+
+def test_a_registry_may_have_a_name_or_an_address() -> None:
+    for registry in ("127.0.0.1:9000", "gateway.internal:1", "[::1]:65535"):
+        WorkerSettings(model="some/folder", registry=registry).check()
