@@ -1,5 +1,6 @@
 """The seam between the model runner and a way to compute attention."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
@@ -7,11 +8,20 @@ from torch import Tensor
 from baton.engine.plan import StepPlan
 
 
+@dataclass(frozen=True, slots=True)
+class AttentionRule:
+    """How one layer attends, as its model says; the same for all rows of a step."""
+
+    scaling: float  # of the scores, before the soft cap
+    window: int | None = None  # positions that a row sees, itself included; None: all before it
+    softcap: float | None = None  # scores become softcap * tanh(score / softcap)
+
+
 class AttentionStep(Protocol):
     """One step's metadata, bound to the pool. Used once, layer after layer, in order."""
 
     def forward(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule
     ) -> Tensor:
         """Writes the step's K and V into the pool, then attends causally; the result is as `query`.
 

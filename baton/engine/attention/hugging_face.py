@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
-from baton.engine.attention.backend import AttentionStep
+from baton.engine.attention.backend import AttentionRule, AttentionStep
 
 NAME = "baton_paged"
 
@@ -25,10 +25,13 @@ def paged_attention(
     *,
     scaling: float,
     attention_step: AttentionStep,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
     """`attention_step` is a keyword of the model's forward; the result is [1, tokens, heads, dim]."""
     layer = module.layer_idx
     assert isinstance(layer, int)
     rows = [states[0].transpose(0, 1) for states in (query, key, value)]
-    return attention_step.forward(layer, rows[0], rows[1], rows[2], scaling)[None], None
+    rule = AttentionRule(scaling, sliding_window, softcap)
+    return attention_step.forward(layer, rows[0], rows[1], rows[2], rule)[None], None

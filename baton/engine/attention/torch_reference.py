@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from baton.engine.attention.backend import AttentionRule
 from baton.engine.plan import Slice, StepPlan
 
 
@@ -50,7 +51,7 @@ class TorchReferenceStep:
         self._offsets = offsets
 
     def forward(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule
     ) -> Tensor:
         memory = self._pool[:, layer]
         memory[self._blocks, 0, :, self._offsets] = key
@@ -64,7 +65,7 @@ class TorchReferenceStep:
             else:
                 past = by_head.index_select(2, span.blocks).flatten(2, 3)[:, :, : span.context]
             attend = _attend_one if span.count == 1 else _attend_many
-            output[rows] = attend(query[rows], past, span, scaling)
+            output[rows] = attend(query[rows], past, span, rule.scaling)
         return output
 
 
