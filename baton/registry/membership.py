@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-import random
 
 import grpc
 
 from baton.core.errors import SettingsError
 from baton.core.worker_info import WorkerInfo
+from baton.registry.outage import Outage
 from baton.rpc.channel import open_channel
 from baton.rpc.wire import worker_info_to_pb
 from baton.v1 import registry_pb2 as pb
@@ -15,18 +15,7 @@ from baton.v1 import registry_pb2_grpc as rpc
 
 logger = logging.getLogger(__name__)
 
-FIRST_DELAY = 0.1  # seconds
-LONGEST_DELAY = 2.0  # seconds
 JOIN_TIMEOUT = 5.0  # seconds for a registry to answer that the worker is a member
-
-
-def delay_after(failures: int, draw: float) -> float:
-    """Seconds to wait after so many failures in a row; `draw` in [0, 1) spreads workers out.
-
-    Between half and all of 0.1 s, doubled per failure up to 2 s.
-    """
-    whole = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(failures - 1, 16))
-    return whole * (0.5 + 0.5 * draw)
 
 
 class Membership:
@@ -39,12 +28,16 @@ class Membership:
         self._info = info
         self._address = registry_address
         self._secret = secret
+        self._outage = Outage(
+            logger,
+            away=f"not in the registry at {registry_address}",
+            back=f"joined the registry at {registry_address}",
+        )
         self.joined = asyncio.Event()
 
     async def run(self) -> None:
         """Returns never. Raises SettingsError where trying again cannot help: the secret is
         wrong, or another process has joined under the same worker id."""
-        failures = 0
         while True:
             try:
                 await self._stay()
@@ -54,11 +47,8 @@ class Membership:
             except grpc.aio.AioRpcError as error:
                 self._raise_if_hopeless(error)
                 reason = error.details() or error.code().name.lower()
-            failures = 1 if self.joined.is_set() else failures + 1
             self.joined.clear()
-            if failures == 1:  # one line per outage, not per attempt
-                logger.warning("not in the registry at %s: %s; retrying", self._address, reason)
-            await asyncio.sleep(delay_after(failures, random.random()))
+            await asyncio.sleep(self._outage.failed(reason))
 
     async def _stay(self) -> None:
         """One stream, from its opening to its end."""
@@ -70,7 +60,7 @@ class Membership:
                 async for _ in stub.Register(request):
                     deadline.reschedule(None)
                     self.joined.set()
-                    logger.info("joined the registry at %s", self._address)
+                    self._outage.over()
         finally:
             await channel.close()
 

@@ -7,6 +7,8 @@ from baton.core.worker_info import WorkerInfo
 
 
 class InMemoryRegistry:
+    trouble: None = None  # one's own memory can always be read
+
     def __init__(self) -> None:
         self._members: dict[str, WorkerInfo] = {}
         self._subscribers: set[asyncio.Event] = set()

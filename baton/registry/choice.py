@@ -1,0 +1,32 @@
+"""Opens a registry that is kept in Redis. Its client is imported here, by those who use one."""
+
+import asyncio
+from typing import Protocol
+
+from baton.core.worker_info import WorkerInfo
+from baton.registry.redis_place import RedisPlace
+from baton.registry.store import Directory
+
+
+class Member(Protocol):
+    """A worker's side of any registry."""
+
+    joined: asyncio.Event
+
+    async def run(self) -> None:
+        """Stays a member until cancelled. Raises SettingsError where trying again cannot help."""
+        ...
+
+
+def member_in_redis(info: WorkerInfo, place: RedisPlace, secret: str) -> Member:
+    from baton.registry.redis_membership import RedisMembership
+    from baton.registry.redis_store import RedisStore
+
+    return RedisMembership(info, RedisStore(place, f"baton-{info.worker_id}"), secret)
+
+
+def directory_in_redis(place: RedisPlace, secret: str) -> Directory:
+    from baton.registry.redis_directory import RedisDirectory
+    from baton.registry.redis_store import RedisStore
+
+    return RedisDirectory(RedisStore(place, "baton-gateway"), secret)
