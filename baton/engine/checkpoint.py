@@ -1,6 +1,5 @@
 """A Hugging Face checkpoint from a local folder: the model, and what others must know of it."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,19 +7,22 @@ from typing import Any
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from baton.core.errors import SettingsError
 from baton.core.fingerprint import PROTOCOL_VERSION, Fingerprint
 from baton.core.layout import LayoutDescriptor
 from baton.engine.attention import hugging_face
+from baton.engine.attention.paged_tensor import TORCH_DTYPES
 from baton.engine.checkpoint_digest import digest_of_json, digest_of_model, digest_of_tokenizer
-
-SUPPORTED = {"LlamaForCausalLM": "llama", "Qwen3ForCausalLM": "qwen3"}
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-# The others change their frequencies with the longest sequence of a batch.
-ROPE_TYPES = frozenset({"default", "linear", "llama3", "yarn"})
+from baton.engine.eager_check import check_against_eager
+from baton.engine.families import KNOWN, is_known, kind_refused, rope_refused
+from baton.engine.kv_shape import KvShape, kv_shape
+from baton.engine.weight_files import read_json, weight_files
+from baton.model_source import revision_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Checkpoint:
     """`model` is on the CPU, in eval mode, its attention routed to `baton.engine.attention`."""
 
     model: PreTrainedModel
-    dtype: str  # float32 or bfloat16, of weights and KV
+    dtype: str  # float32, bfloat16 or float16, of weights and KV
     num_layers: int
     num_kv_heads: int
     head_dim: int
@@ -36,6 +38,7 @@ class Checkpoint:
     max_model_len: int  # positions the model was made for
     eos_token_ids: frozenset[int]
     model_digest: str
+    revision: str  # commit of a hub's snapshot, empty for another folder
     tokenizer_digest: str
     rope_digest: str
 
@@ -48,7 +51,7 @@ class Checkpoint:
         return Fingerprint(
             protocol=PROTOCOL_VERSION,
             model_digest=self.model_digest,
-            revision="",  # a folder has none
+            revision=self.revision,
             tokenizer_digest=self.tokenizer_digest,
             dtype=self.dtype,
             layout=self.layout(block_size),
@@ -57,7 +60,7 @@ class Checkpoint:
 
 
 def load_checkpoint(model: str, dtype: str) -> Checkpoint:
-    """`model` is a folder with config.json and safetensors; `dtype` auto, float32 or bfloat16.
+    """`model` is a folder with config.json and safetensors; `dtype` auto, float32, bfloat16, float16.
 
     Raises SettingsError for whatever cannot be served exactly as it was trained.
     """
@@ -65,63 +68,76 @@ def load_checkpoint(model: str, dtype: str) -> Checkpoint:
     if not folder.is_dir():
         raise SettingsError(
             f"the model folder {model!r} does not exist; --model takes a folder with config.json "
-            "and *.safetensors (hub ids are not supported yet)"
+            "and *.safetensors"
         )
-    if dtype not in ("auto", *DTYPES):
-        raise SettingsError(f"--dtype {dtype!r} is none of: auto, {', '.join(DTYPES)}")
-    raw = _read_json(folder / "config.json")
-    _check_architecture(raw)
-    weights = _weight_files(folder)
+    if dtype not in ("auto", *TORCH_DTYPES):
+        raise SettingsError(f"--dtype {dtype!r} is none of: auto, {', '.join(TORCH_DTYPES)}")
+    raw = read_json(folder / "config.json")
+    config = _checked_config(folder, raw)
+    weights = weight_files(folder)
     network = _load_network(folder, dtype)
-    config = network.config
-    _check_config(config)
+    stored_as = _name_of_dtype(network.dtype)
+    shape = _tried(network, is_known(raw))
     eos = _eos_token_ids(network)  # both workers must end an answer at the same token
     return Checkpoint(
         model=network,
-        dtype=_name_of_dtype(network.dtype),
-        num_layers=config.num_hidden_layers,
-        num_kv_heads=config.num_key_value_heads,
-        head_dim=config.head_dim,
-        vocab_size=config.vocab_size,
-        max_model_len=config.max_position_embeddings,
+        dtype=stored_as,
+        num_layers=shape.num_layers,
+        num_kv_heads=shape.num_kv_heads,
+        head_dim=shape.head_dim,
+        vocab_size=shape.vocab_size,
+        max_model_len=_positions(config),
         eos_token_ids=eos,
         model_digest=digest_of_model({**raw, "eos_token_ids": sorted(eos)}, weights),
+        revision=revision_of(folder),
         tokenizer_digest=digest_of_tokenizer(folder),
-        rope_digest=digest_of_json(config.rope_parameters),
+        rope_digest=digest_of_json(getattr(config, "rope_parameters", None)),
     )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _checked_config(folder: Path, raw: Mapping[str, Any]) -> Any:
+    """transformers' config object; raises SettingsError for a kind of model that is not served."""
+    _refuse(raw, kind_refused(raw))
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise SettingsError(f"{path} does not hold a JSON object")
-    return value
+        config: Any = AutoConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError, StrictDataclassError) as error:
+        raise SettingsError(f"{folder / 'config.json'} cannot be used: {error}") from error
+    _refuse(raw, kind_refused(config.to_dict()))
+    _check_architecture(raw)
+    rope = rope_refused(getattr(config, "rope_parameters", None))
+    if rope:
+        raise SettingsError(rope)
+    _positions(config)
+    return config
+
+
+def _refuse(raw: Mapping[str, Any], kind: str | None) -> None:
+    if kind:
+        names, model_type = raw.get("architectures"), raw.get("model_type")
+        raise SettingsError(
+            f"the model's architecture {names} (model_type {model_type!r}) is not supported: "
+            f"it is {kind}"
+        )
 
 
 def _check_architecture(raw: Mapping[str, Any]) -> None:
+    """The class that transformers would load must be the one that was saved."""
     names, kind = raw.get("architectures"), raw.get("model_type")
-    if not isinstance(names, list) or len(names) != 1 or SUPPORTED.get(names[0]) != kind:
+    loaded = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(str(kind))
+    if names != [loaded]:
         raise SettingsError(
-            f"the model's architecture {names} (model_type {kind!r}) is not supported; "
-            f"supported are {' and '.join(SUPPORTED)}"
+            f"the model's architecture {names} (model_type {kind!r}) is not supported; tested are "
+            f"{', '.join(KNOWN)}, and other causal language models of transformers are tried"
         )
-    if raw.get("quantization_config"):
-        raise SettingsError("quantized checkpoints are not supported; take the float one")
 
 
-def _weight_files(folder: Path) -> list[Path]:
-    index = folder / "model.safetensors.index.json"
-    names = {"model.safetensors"}
-    if index.is_file():
-        shards = _read_json(index).get("weight_map")
-        names = set(shards.values()) if isinstance(shards, dict) else set()
-    missing = sorted(name for name in names if not (folder / name).is_file())
-    if missing or not names:
-        raise SettingsError(f"{folder} lacks its weights: {', '.join(missing) or index.name}")
-    return [folder / name for name in names]
+def _positions(config: Any) -> int:
+    positions = getattr(config, "max_position_embeddings", None)
+    if not isinstance(positions, int):
+        raise SettingsError(
+            "config.json does not say how long a sequence may be: it lacks max_position_embeddings"
+        )
+    return positions
 
 
 def _load_network(folder: Path, dtype: str) -> PreTrainedModel:
@@ -130,7 +146,7 @@ def _load_network(folder: Path, dtype: str) -> PreTrainedModel:
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=DTYPES.get(dtype, "auto"),
+            dtype=TORCH_DTYPES.get(dtype, "auto"),
             attn_implementation=hugging_face.NAME,
             use_safetensors=True,
             local_files_only=True,
@@ -149,22 +165,20 @@ def _load_network(folder: Path, dtype: str) -> PreTrainedModel:
     return network
 
 
-def _check_config(config: Any) -> None:
-    if getattr(config, "sliding_window", None) is not None:
-        raise SettingsError("models with sliding-window attention are not supported")
-    kind = config.rope_parameters["rope_type"]
-    if kind not in ROPE_TYPES:
-        known = ", ".join(sorted(ROPE_TYPES))
-        raise SettingsError(f"the rope type {kind!r} is not supported; supported are {known}")
+def _tried(network: PreTrainedModel, known: bool) -> KvShape:
+    shape = kv_shape(network)
+    if not known:
+        check_against_eager(network, shape)
+    return shape
 
 
 def _name_of_dtype(dtype: torch.dtype) -> str:
-    for name, known in DTYPES.items():
+    for name, known in TORCH_DTYPES.items():
         if dtype == known:
             return name
     raise SettingsError(
         f"the checkpoint is stored as {dtype}, which is not supported: "
-        f"give --dtype {' or '.join(DTYPES)}"
+        f"give --dtype {' or '.join(TORCH_DTYPES)}"
     )
 
 

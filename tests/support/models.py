@@ -1,71 +1,117 @@
 """Small checkpoints with random float32 weights, made once per test session."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
-from transformers import (
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedModel,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-)
+from transformers import PreTrainedConfig, PreTrainedModel
 
 VOCAB = 1000
 EOS = 2
+WINDOW = 40  # positions: less than most prompts, and no multiple of a block
+
+_COMMON: dict[str, Any] = {
+    "vocab_size": VOCAB,
+    "hidden_size": 64,
+    "intermediate_size": 160,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 4096,
+    "tie_word_embeddings": False,
+    "bos_token_id": None,
+    "eos_token_id": EOS,
+    "pad_token_id": 0,
+}
+_GEMMA = {"head_dim": 16, "query_pre_attn_scalar": 24, "sliding_window": WINDOW}
+_MIXED = ["sliding_attention", "full_attention", "sliding_attention"]
+
+# What each family has that Llama has not; the tested families first.
+FAMILIES: dict[str, dict[str, Any]] = {
+    "Llama": {"head_dim": 16},
+    "Qwen2": {"use_sliding_window": True, "sliding_window": WINDOW, "max_window_layers": 2},
+    "Qwen3": {
+        "hidden_size": 96,
+        "intermediate_size": 192,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 6,
+        "head_dim": 32,
+        "tie_word_embeddings": True,
+    },
+    "Mistral": {"sliding_window": WINDOW},
+    "Gemma2": {
+        **_GEMMA,
+        "layer_types": _MIXED,
+        "attn_logit_softcapping": 5.0,
+        "final_logit_softcapping": 30.0,
+    },
+    "Gemma3": {
+        **_GEMMA,
+        "layer_types": _MIXED,
+        "rope_parameters": {
+            "full_attention": {"rope_type": "linear", "rope_theta": 1e6, "factor": 8.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+        },
+    },
+    "Phi": {"partial_rotary_factor": 0.5, "num_key_value_heads": 4, "qk_layernorm": True},
+    "Phi3": {"sliding_window": WINDOW, "partial_rotary_factor": 0.75},
+}
+# Served when they pass the check at load.
+OTHERS: dict[str, dict[str, Any]] = {
+    "GPT2": {"n_embd": 64, "n_head": 4, "n_layer": 3, "n_positions": 512},
+    "GPTNeoX": {},
+    "Olmo2": {},
+    "StableLm": {},
+    "Granite": {"attention_multiplier": 0.2, "logits_scaling": 2.0},
+    "Cohere": {},
+    "Cohere2": {"sliding_window": WINDOW},
+    "Starcoder2": {"sliding_window": WINDOW},
+    "Bloom": {"hidden_size": 64, "n_head": 4, "n_layer": 3, "max_position_embeddings": 512},
+    "OPT": {"ffn_dim": 160, "word_embed_proj_dim": 64},
+}
+
+
+def make(family: str, folder: Path, *, seed: int = 0, **changes: Any) -> Path:
+    """A checkpoint of a family of FAMILIES or OTHERS; `changes` go into its config."""
+    own = FAMILIES.get(family) or OTHERS.get(family, {})
+    suffix = "TextConfig" if family == "Gemma3" else "Config"
+    config = getattr(transformers, family + suffix)(**{**_COMMON, **own, **changes})
+    heads = (f"{family}ForCausalLM", f"{family}LMHeadModel")
+    architecture = next(name for name in heads if hasattr(transformers, name))
+    return save(getattr(transformers, architecture), config, folder, seed)
+
+
+def save(
+    architecture: Callable[[PreTrainedConfig], PreTrainedModel],
+    config: PreTrainedConfig,
+    folder: Path,
+    seed: int = 0,
+) -> Path:
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = architecture(config)
+        _spread(model)
+    model.save_pretrained(folder)
+    return folder
 
 
 def make_llama(folder: Path, *, seed: int = 0) -> Path:
     """3 layers, 4 heads on 2 KV heads of 16, untied."""
-    config = LlamaConfig(
-        vocab_size=VOCAB,
-        hidden_size=64,
-        intermediate_size=160,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=16,
-        max_position_embeddings=4096,
-        tie_word_embeddings=False,
-        bos_token_id=None,
-        eos_token_id=EOS,
-        pad_token_id=0,
-    )
-    return _save(lambda: LlamaForCausalLM(config), folder, seed)
+    return make("Llama", folder, seed=seed)
 
 
 def make_qwen3(folder: Path, *, seed: int = 0) -> Path:
     """2 layers, 6 heads on 2 KV heads of 32, tied, with norms on queries and keys."""
-    config = Qwen3Config(
-        vocab_size=VOCAB,
-        hidden_size=96,
-        intermediate_size=192,
-        num_hidden_layers=2,
-        num_attention_heads=6,
-        num_key_value_heads=2,
-        head_dim=32,
-        max_position_embeddings=4096,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=EOS,
-        pad_token_id=0,
-    )
-    return _save(lambda: Qwen3ForCausalLM(config), folder, seed)
+    return make("Qwen3", folder, seed=seed)
 
 
-MAKERS: dict[str, Callable[[Path], Path]] = {"llama": make_llama, "qwen3": make_qwen3}
-
-
-def _save(build: Callable[[], PreTrainedModel], folder: Path, seed: int) -> Path:
-    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = build()
-        _spread(model)
-    model.save_pretrained(folder)
-    return folder
+MAKERS: dict[str, Callable[[Path], Path]] = {
+    family.lower(): partial(make, family) for family in FAMILIES
+}
 
 
 def _spread(model: PreTrainedModel) -> None:
@@ -77,8 +123,11 @@ def _spread(model: PreTrainedModel) -> None:
     """
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            gain = 4.0 if name.endswith(("o_proj.weight", "down_proj.weight")) else 1.0
+            gain = 4.0 if name.endswith(_OUTPUTS) else 1.0
             if parameter.dim() == 2:
                 parameter.normal_(std=gain * parameter.shape[1] ** -0.5)
             else:
                 parameter.uniform_(0.5, 1.5)
+
+
+_OUTPUTS = ("o_proj.weight", "down_proj.weight", "dense.weight", "fc2.weight")

@@ -10,7 +10,11 @@ from baton.core.layout import LayoutDescriptor
 if TYPE_CHECKING:
     from baton.engine.kv_pool import KvPool
 
-TORCH_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+TORCH_DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
 def paged_tensor(pool: "KvPool", layout: LayoutDescriptor) -> Tensor:

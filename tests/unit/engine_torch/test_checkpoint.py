@@ -15,7 +15,7 @@ from baton.core.errors import SettingsError
 from baton.core.layout import LayoutDescriptor
 from baton.engine.checkpoint import load_checkpoint
 from baton.engine.checkpoint_digest import MAX_SAMPLES, SAMPLE_BYTES, digest_of_model
-from tests.support.models import make_llama
+from tests.support.models import FAMILIES, VOCAB, make, make_llama
 
 Edit = Callable[[dict[str, Any]], None]
 
@@ -103,17 +103,15 @@ def test_ends_of_sequence_come_from_the_generation_config_first(
     assert load_checkpoint(str(copy), "auto").eos_token_ids == expected
 
 
-def test_a_path_that_does_not_exist_is_named_and_hub_ids_are_ruled_out() -> None:
-    with pytest.raises(SettingsError, match=r"org/name.*does not exist.*hub ids"):
+def test_a_path_that_does_not_exist_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"org/name.*does not exist"):
         load_checkpoint("org/name", "auto")
 
 
-def test_another_architecture_is_refused_with_the_supported_ones(copy: Path) -> None:
-    edit_config(
-        copy, lambda values: values.update(architectures=["GPT2LMHeadModel"], model_type="gpt2")
-    )
+def test_an_architecture_of_nobody_is_refused_with_the_tested_ones(copy: Path) -> None:
+    edit_config(copy, lambda values: values.update(architectures=["HomeMadeLM"]))
 
-    with pytest.raises(SettingsError, match=r"GPT2LMHeadModel.*LlamaForCausalLM and Qwen3"):
+    with pytest.raises(SettingsError, match=r"HomeMadeLM.*LlamaForCausalLM, Qwen2ForCausalLM"):
         load_checkpoint(str(copy), "auto")
 
 
@@ -126,7 +124,9 @@ REFUSALS: dict[str, tuple[Edit, str]] = {
         ),
         "rope type 'dynamic'",
     ),
-    "float16": (lambda c: c.update(dtype="float16"), "float16.*--dtype float32 or bfloat16"),
+    "float64": (lambda c: c.update(dtype="float64"), "float64.*--dtype float32 or bfloat16"),
+    "unknown to transformers": (lambda c: c.update(model_type="homemade"), "homemade"),
+    "no known length": (lambda c: c.update(max_position_embeddings=None), "max_position_embed"),
     "other shapes": (lambda c: c.update(vocab_size=999), "other shapes"),
     "more layers": (lambda c: c.update(num_hidden_layers=4), "lacks weights"),
 }
@@ -141,17 +141,21 @@ def test_a_config_that_cannot_be_served_is_refused(copy: Path, name: str) -> Non
         load_checkpoint(str(copy), "auto")
 
 
-def test_sliding_windows_are_refused(qwen3: Path, tmp_path: Path) -> None:
-    copy = shutil.copytree(qwen3, tmp_path / "copy")
-    edit_config(
-        copy,
-        lambda values: values.update(
-            use_sliding_window=True, sliding_window=64, max_window_layers=0, layer_types=None
-        ),
-    )
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_shapes_come_from_the_model_whatever_its_config_says(
+    tmp_path: Path, family: str, dtype: str
+) -> None:
+    folder = make(family, tmp_path / family)
+    if family == "Phi":  # as older files of this family are
+        edit_config(folder, lambda values: values.pop("num_key_value_heads"))
 
-    with pytest.raises(SettingsError, match="sliding-window"):
-        load_checkpoint(str(copy), "auto")
+    checkpoint = load_checkpoint(str(folder), dtype)
+
+    heads = {"Phi": 4}.get(family, 2)
+    layers, dim = (2, 32) if family == "Qwen3" else (3, 16)
+    assert checkpoint.layout(16) == LayoutDescriptor(layers, heads, dim, 16, dtype)
+    assert checkpoint.vocab_size == VOCAB
 
 
 def test_an_unknown_dtype_is_refused(llama: Path) -> None:
@@ -222,6 +226,13 @@ def test_the_tokenizer_digest_is_of_its_file(copy: Path) -> None:
     (copy / "tokenizer.json").write_text("{}")
 
     assert len(load_checkpoint(str(copy), "auto").tokenizer_digest) == 64
+
+
+def test_a_snapshot_of_a_hub_says_its_commit(copy: Path, tmp_path: Path) -> None:
+    assert load_checkpoint(str(copy), "auto").fingerprint(16).revision == ""
+    snapshot = shutil.copytree(copy, tmp_path / "snapshots" / ("0a" * 20))
+
+    assert load_checkpoint(str(snapshot), "auto").fingerprint(16).revision == "0a" * 20
 
 
 def test_the_rope_digest_sees_its_parameters(copy: Path) -> None:
