@@ -12,3 +12,5 @@ class Job:
     request_id: str  # unique in the cluster, whatever the client sent
     prompt: tuple[int, ...]
     params: SamplingParams
+    cache_salt: str = ""  # requests of unequal salts share no cached prefix
+    tenant: str = ""  # nor do requests of unequal tenants

@@ -68,6 +68,8 @@ class WorkerClient:
             prompt_token_ids=job.prompt,
             sampling=wire.sampling_to_pb(job.params),
             handoff=wire.handoff_to_pb(handoff) if handoff is not None else None,
+            cache_salt=job.cache_salt,
+            tenant=job.tenant,
         )
         return _GenerateCall(self._decode.Generate(request))
 
@@ -79,6 +81,8 @@ class WorkerClient:
             ticket=handoff.ticket,
             prompt_token_ids=job.prompt,
             sampling=wire.sampling_to_pb(job.params),
+            cache_salt=job.cache_salt,
+            tenant=job.tenant,
         )
         return _PrefillCall(self._prefill.Prefill(request))
 

@@ -14,3 +14,4 @@ class EngineConfig:
     max_model_len: int | None = None
     dtype: str = "auto"  # auto (the checkpoint's), float32, bfloat16
     threads: int = 1
+    enable_prefix_caching: bool = True

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
+from baton.core.block_hashes import HASH_BLOCK
 from baton.core.errors import InternalError, RequestError, SettingsError
 from baton.core.layout import LayoutDescriptor
 from baton.engine.config import EngineConfig
 from baton.engine.plan import Runner
 from baton.engine.work import Mode, Work
-
-HASH_BLOCK = 16  # tokens; every pool block is a multiple of it
 
 
 @dataclass(frozen=True, slots=True)

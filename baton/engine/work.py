@@ -22,6 +22,8 @@ class Work:
     DECODE: `blocks` hold the KV of the whole prompt, in order, one reference each, which the
     engine takes over at `submit`; `first` has one record per choice, and choices that it ends
     are not continued.
+
+    A cached prefix is found only by works of the same `cache_salt` and `tenant`.
     """
 
     key: str  # unique among the engine's works, such as "<request id>/<attempt>"
@@ -30,6 +32,20 @@ class Work:
     mode: Mode
     blocks: tuple[int, ...] = ()
     first: tuple[TokenRecord, ...] = ()
+    cache_salt: str = ""
+    tenant: str = ""
+    reads_cache: bool = True  # False: computes every token itself, and still fills the cache
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """GENERATE, PREFILL: the prompt leaves the queue. The first event, once per work.
+
+    KV of `num_cached_tokens` prompt tokens was in the prefix cache: full blocks, and never the
+    last token. One that was preempted and comes back says nothing again.
+    """
+
+    num_cached_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +61,10 @@ class BlocksLent:
 
 @dataclass(frozen=True, slots=True)
 class ChunkComputed:
-    """PREFILL: KV of the first `num_tokens` prompt tokens is final. Comes once per chunk."""
+    """PREFILL: KV of the first `num_tokens` prompt tokens is final. Comes once per chunk.
+
+    Cached tokens are a chunk that comes with BlocksLent.
+    """
 
     num_tokens: int
 
@@ -69,7 +88,7 @@ class WorkFailed:
     error: BatonError
 
 
-EngineEvent = BlocksLent | ChunkComputed | TokensDrawn | WorkDone | WorkFailed
+EngineEvent = Admitted | BlocksLent | ChunkComputed | TokensDrawn | WorkDone | WorkFailed
 
 # Called on the engine's thread, in order; must not block. After `abort` returns some events may
 # still come, but BlocksLent is always delivered once the references exist, so that they can be

@@ -30,10 +30,16 @@ class GenerateRequest(google.protobuf.message.Message):
     PROMPT_TOKEN_IDS_FIELD_NUMBER: builtins.int
     SAMPLING_FIELD_NUMBER: builtins.int
     HANDOFF_FIELD_NUMBER: builtins.int
+    CACHE_SALT_FIELD_NUMBER: builtins.int
+    TENANT_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """The gateway's name of the request."""
     attempt: builtins.int
     """Counts placements of the same request."""
+    cache_salt: builtins.str
+    """The same that prefill gets."""
+    tenant: builtins.str
+    """The same that prefill gets."""
     @property
     def prompt_token_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """The whole prompt."""
@@ -54,9 +60,11 @@ class GenerateRequest(google.protobuf.message.Message):
         prompt_token_ids: collections.abc.Iterable[builtins.int] | None = ...,
         sampling: baton.v1.types_pb2.SamplingParams | None = ...,
         handoff: Global___Handoff | None = ...,
+        cache_salt: builtins.str = ...,
+        tenant: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["handoff", b"handoff", "sampling", b"sampling"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "handoff", b"handoff", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "cache_salt", b"cache_salt", "handoff", b"handoff", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant"]) -> None: ...
 
 Global___GenerateRequest: typing_extensions.TypeAlias = GenerateRequest
 
@@ -99,6 +107,7 @@ class GenerateResponse(google.protobuf.message.Message):
     RESERVED_FIELD_NUMBER: builtins.int
     TOKENS_FIELD_NUMBER: builtins.int
     FINISHED_FIELD_NUMBER: builtins.int
+    ADMITTED_FIELD_NUMBER: builtins.int
     @property
     def reserved(self) -> Global___GenerateReserved:
         """There is room; the first message."""
@@ -111,16 +120,21 @@ class GenerateResponse(google.protobuf.message.Message):
     def finished(self) -> Global___GenerateFinished:
         """Every choice has ended; the last message."""
 
+    @property
+    def admitted(self) -> Global___GenerateAdmitted:
+        """Without a hand-off: the prompt left the queue; before the first tokens."""
+
     def __init__(
         self,
         *,
         reserved: Global___GenerateReserved | None = ...,
         tokens: Global___GenerateTokens | None = ...,
         finished: Global___GenerateFinished | None = ...,
+        admitted: Global___GenerateAdmitted | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["event", b"event", "finished", b"finished", "reserved", b"reserved", "tokens", b"tokens"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["event", b"event", "finished", b"finished", "reserved", b"reserved", "tokens", b"tokens"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["reserved", "tokens", "finished"] | None: ...
+    def HasField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "finished", b"finished", "reserved", b"reserved", "tokens", b"tokens"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "finished", b"finished", "reserved", b"reserved", "tokens", b"tokens"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["reserved", "tokens", "finished", "admitted"] | None: ...
 
 Global___GenerateResponse: typing_extensions.TypeAlias = GenerateResponse
 
@@ -141,6 +155,24 @@ class GenerateReserved(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["ttl_ms", b"ttl_ms"]) -> None: ...
 
 Global___GenerateReserved: typing_extensions.TypeAlias = GenerateReserved
+
+@typing.final
+class GenerateAdmitted(google.protobuf.message.Message):
+    """The prompt is read here, and its reading begins."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUM_CACHED_TOKENS_FIELD_NUMBER: builtins.int
+    num_cached_tokens: builtins.int
+    """Tokens of the prompt whose KV was in the prefix cache."""
+    def __init__(
+        self,
+        *,
+        num_cached_tokens: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["num_cached_tokens", b"num_cached_tokens"]) -> None: ...
+
+Global___GenerateAdmitted: typing_extensions.TypeAlias = GenerateAdmitted
 
 @typing.final
 class GenerateTokens(google.protobuf.message.Message):

@@ -31,6 +31,8 @@ class PrefillRequest(google.protobuf.message.Message):
     TICKET_FIELD_NUMBER: builtins.int
     PROMPT_TOKEN_IDS_FIELD_NUMBER: builtins.int
     SAMPLING_FIELD_NUMBER: builtins.int
+    CACHE_SALT_FIELD_NUMBER: builtins.int
+    TENANT_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """The gateway's name of the request."""
     attempt: builtins.int
@@ -39,6 +41,10 @@ class PrefillRequest(google.protobuf.message.Message):
     """Names the hand-off."""
     ticket: builtins.bytes
     """128 random bits that the Pull must show."""
+    cache_salt: builtins.str
+    """Requests of unequal salts share no cached prefix; "" is a salt like any other."""
+    tenant: builtins.str
+    """Whose request it is: tenants share no cached prefix; "" when the gateway tells none apart."""
     @property
     def prompt_token_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """The whole prompt."""
@@ -56,9 +62,11 @@ class PrefillRequest(google.protobuf.message.Message):
         ticket: builtins.bytes = ...,
         prompt_token_ids: collections.abc.Iterable[builtins.int] | None = ...,
         sampling: baton.v1.types_pb2.SamplingParams | None = ...,
+        cache_salt: builtins.str = ...,
+        tenant: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["sampling", b"sampling"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "ticket", b"ticket", "transfer_id", b"transfer_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "cache_salt", b"cache_salt", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "ticket", b"ticket", "transfer_id", b"transfer_id"]) -> None: ...
 
 Global___PrefillRequest: typing_extensions.TypeAlias = PrefillRequest
 
@@ -102,9 +110,15 @@ class PrefillAdmitted(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    NUM_CACHED_TOKENS_FIELD_NUMBER: builtins.int
+    num_cached_tokens: builtins.int
+    """Tokens of the prompt whose KV was in the prefix cache."""
     def __init__(
         self,
+        *,
+        num_cached_tokens: builtins.int = ...,
     ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["num_cached_tokens", b"num_cached_tokens"]) -> None: ...
 
 Global___PrefillAdmitted: typing_extensions.TypeAlias = PrefillAdmitted
 

@@ -1,0 +1,62 @@
+"""Names for prefixes of token sequences: equal names mean equal tokens, model, salt and tenant.
+
+A chain of SHA-256 over hash blocks of 16 tokens, in which each hash covers all that comes before
+it. Whoever knows a worker's fingerprint computes the same names, whatever the pool's block size.
+"""
+
+import hashlib
+import struct
+from collections.abc import Sequence
+
+HASH_BLOCK = 16  # tokens; every pool block is a multiple of it
+
+
+def root_hash(fingerprint_digest: str, cache_salt: str, tenant: str) -> bytes:
+    """Where a chain starts. Each part carries its length, so no two triples look alike."""
+    state = hashlib.sha256()
+    for part in (fingerprint_digest, cache_salt, tenant):
+        data = part.encode()
+        state.update(struct.pack("<Q", len(data)))
+        state.update(data)
+    return state.digest()
+
+
+def next_hash(parent: bytes, tokens: Sequence[int]) -> bytes:
+    """Of the prefix that ends with `tokens`, each below 2**32; `parent` names what is before."""
+    return hashlib.sha256(parent + struct.pack(f"<{len(tokens)}I", *tokens)).digest()
+
+
+class HashChain:
+    """Names of the full pool blocks of one sequence that grows; nothing is hashed twice.
+
+    The name of a pool block is that of its last hash block.
+    """
+
+    def __init__(self, root: bytes, block_size: int, hash_block: int = HASH_BLOCK) -> None:
+        """`block_size` is a multiple of `hash_block`, which differs from 16 only in tests."""
+        self.root = root
+        self._block_size = block_size
+        self._hash_block = hash_block
+        self._names: list[bytes] = []
+
+    def names(self, tokens: Sequence[int], count: int) -> Sequence[bytes]:
+        """Of the first `count` blocks, all of them full.
+
+        `tokens` is the whole sequence: what an earlier call gave, and perhaps more behind it.
+        """
+        while len(self._names) < count:
+            self._names.append(self._name(tokens, len(self._names)))
+        return self._names[:count]
+
+    def copy(self) -> "HashChain":
+        """For a sequence that begins with the same tokens and grows by itself."""
+        other = HashChain(self.root, self._block_size, self._hash_block)
+        other._names = list(self._names)
+        return other
+
+    def _name(self, tokens: Sequence[int], index: int) -> bytes:
+        name = self._names[-1] if self._names else self.root
+        start = index * self._block_size
+        for at in range(start, start + self._block_size, self._hash_block):
+            name = next_hash(name, tokens[at : at + self._hash_block])
+        return name
