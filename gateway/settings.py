@@ -4,22 +4,45 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from baton.core.errors import SettingsError
-from baton.settings import setting
+from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
+from gateway.tls import TlsSettings
+
+_POSITIVE = ("max_queue_seconds", "worker_silence_seconds", "client_stall_seconds")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class CorsSettings:
+    allowed_origins: tuple[str, ...] = setting(("*",), "Origins of web pages that may call.")
+    allowed_methods: tuple[str, ...] = setting(("*",), "Methods that they may use.")
+    allowed_headers: tuple[str, ...] = setting(("*",), "Headers that they may send.")
+    allow_credentials: bool = setting(False, "Whether they may send cookies along.")
+
+
+@dataclass(frozen=True, slots=True)
 class GatewaySettings:
-    model: str = setting("", "Folder of the model that the workers serve.")
+    model: str = setting("", "Folder of the model that the workers serve.", positional=True)
     tokenizer: str = setting("", "Folder of the tokenizer; the model's if left out.")
     served_model_name: tuple[str, ...] = setting(
-        (), "Name clients use; repeat for more. Answers carry the first. Default: the folder."
+        (), "Names clients may use. Answers carry the first. Default: the model as given."
     )
     host: str = setting("127.0.0.1", "Address of the HTTP server.")
     port: int = setting(8000, "Port of the HTTP server; 0 takes a free one.")
+    root_path: str = setting("", "Prefix under which a proxy shows this server, such as /llm.")
+    api_key: tuple[str, ...] = setting(
+        (),
+        "Keys that clients must send one of. Requests of different keys share no cached prefix.",
+        secret=True,
+        env=("VLLM_API_KEY",),
+    )
+    tls: TlsSettings = nested(TlsSettings)
+    cors: CorsSettings = nested(CorsSettings)
+    disable_fastapi_docs: bool = setting(False, "Serve neither /docs nor /openapi.json.")
     registry_host: str = setting("127.0.0.1", "Address that workers register at.")
     registry_port: int = setting(0, "Port that workers register at; 0 takes a free one.")
-    cluster_secret: str = setting("", "Shown on every call inside the cluster; empty: none.")
+    cluster_secret: str = setting(
+        "", "Shown on every call inside the cluster; empty: none.", secret=True
+    )
     strict_fields: bool = setting(False, "Answer 400 to a field that the API does not know.")
     max_queued_requests: int = setting(1024, "Requests that may wait for room; more get 429.")
     max_queue_seconds: float = setting(60.0, "Longest wait for room; then 503.")
@@ -29,7 +52,9 @@ class GatewaySettings:
     client_stall_seconds: float = setting(
         60.0, "A client that stops sending its body or reading its stream is dropped after so long."
     )
-    max_body_bytes: int = setting(16 << 20, "Largest request body; a larger one gets 413.")
+    max_body_bytes: int = setting(
+        16 << 20, "Largest request body; a larger one gets 413.", size=True
+    )
     log_level: str = setting("info", "How much to log.", choices=LEVELS)
     log_format: str = setting("auto", "auto: text on a terminal, else JSON.", choices=FORMATS)
     ready_fd: int | None = setting(
@@ -40,16 +65,26 @@ class GatewaySettings:
         """Raises SettingsError for a value that no gateway can run with."""
         if not self.model:
             raise SettingsError("--model is missing: the folder of the model")
+        self.check_values()
+
+    def check_values(self) -> None:
+        """`check` for those who do not know the model yet."""
         for name in ("port", "registry_port"):
             if not 0 <= getattr(self, name) <= 65535:
-                raise SettingsError(f"--{name.replace('_', '-')} must be between 0 and 65535")
+                flag = f"--{name.replace('_', '-')}"
+                raise SettingsError(
+                    f"{flag} must be between 0 and 65535, not {getattr(self, name)}"
+                )
         if self.max_queued_requests < 0:
             raise SettingsError("--max-queued-requests cannot be negative")
-        for name in ("max_queue_seconds", "worker_silence_seconds", "client_stall_seconds"):
+        for name in _POSITIVE:
             if not 0 < getattr(self, name) < float("inf"):
                 raise SettingsError(f"--{name.replace('_', '-')} must be a positive number")
         if self.max_body_bytes < 1:
             raise SettingsError("--max-body-bytes must be at least 1")
+        if self.root_path and not self.root_path.startswith("/"):
+            raise SettingsError(f"--root-path {self.root_path} must begin with /")
+        self.tls.check()
 
     @property
     def served_names(self) -> tuple[str, ...]:

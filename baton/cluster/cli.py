@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from baton import __version__
-from baton.core.errors import BatonError
+from baton.core.errors import BatonError, SettingsError
 
 # gRPC's core writes lines of its own to stderr; whatever fails reaches us as an error too, and is
 # told in our words. It reads this when it is first imported, here or in the processes we start.
@@ -21,6 +21,10 @@ COMMANDS = {  # name: module in baton.cluster.commands, where it has the module'
     "status": "status",
     "make-model": "make_model",
 }
+
+
+class WrongSettings(click.ClickException):
+    exit_code = os.EX_CONFIG  # which says that starting again as it is cannot help
 
 
 class LazyGroup(click.Group):
@@ -41,7 +45,8 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except BatonError as error:
-            raise click.ClickException(str(error)) from error
+            kind = WrongSettings if isinstance(error, SettingsError) else click.ClickException
+            raise kind(str(error)) from error
 
 
 @click.group(cls=LazyGroup)

@@ -2,24 +2,21 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from baton.cluster.child_process import Command
-from baton.cluster.up_settings import UpSettings, own_variables
+from baton.cluster.up_settings import UpSettings
 from baton.core.worker_info import Role
-from baton.settings import as_flags, env_of
+from baton.settings import CONFIG_VARIABLE, as_environment, as_flags, variables_of
 from baton.worker.settings import WorkerSettings
 from gateway.settings import GatewaySettings
 
 _PYTHON = (sys.executable, "-m")
-SECRET_VARIABLE = "BATON_CLUSTER_SECRET"
-# What must differ from process to process would be wrong in all but one.
-_EACH_ITS_OWN = {"port", "metrics_port", "registry_port", "registry", "worker_id", "ready_fd"}
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchPlan:
-    """Commands of the gateway and the workers. The secret is only in their environment."""
+    """Commands of the gateway and the workers. Secrets are only in their environment."""
 
     settings: UpSettings  # with a model
     secret: str
@@ -29,23 +26,24 @@ class LaunchPlan:
 
     def gateway(self, port: int, registry_port: int) -> Command:
         told = replace(
-            replace(GatewaySettings(), **self.settings.tuning(GatewaySettings)),  # type: ignore[arg-type]
+            self.settings.gateway,
             model=self.settings.model,
-            host=self.settings.host,
             port=port,
             registry_port=registry_port,
+            cluster_secret=self.secret,
+            log_level=self.settings.log_level,
             log_format=self.log_format,
         )
-        return Command((*_PYTHON, "gateway", *as_flags(told)), self._environment())
+        return Command((*_PYTHON, "gateway", *as_flags(told)), self._environment(told))
 
     @property
     def port(self) -> int:
-        return self.settings.port
+        return self.settings.gateway.port
 
     @property
     def served_name(self) -> str:
         """What clients call the model."""
-        return (self.settings.served_model_name or (self.settings.model,))[0]
+        return (self.settings.gateway.served_model_name or (self.settings.model,))[0]
 
     def workers(self) -> list[tuple[str, Role]]:
         """Their ids and roles."""
@@ -54,16 +52,17 @@ class LaunchPlan:
         return prefill + decode
 
     def worker(self, worker_id: str, role: Role, registry: str) -> Command:
-        tuned = replace(WorkerSettings(), **self.settings.tuning(WorkerSettings))  # type: ignore[arg-type]
         told = replace(
-            tuned,
+            self.settings.worker,
             model=self.settings.model,
             worker_id=worker_id,
             registry=registry,
+            cluster_secret=self.secret,
             threads=self.threads,
+            log_level=self.settings.log_level,
             log_format=self.log_format,
         )
-        env = {**self._environment(), "OMP_NUM_THREADS": str(self.threads)}
+        env = {**self._environment(told), "OMP_NUM_THREADS": str(self.threads)}
         return Command((*_PYTHON, f"{role.value}_worker", *as_flags(told)), env)
 
     @property
@@ -71,12 +70,9 @@ class LaunchPlan:
         """Of each worker: the cores shared out, so that workers do not fight over them."""
         return self.settings.threads or max(1, self.cores // self.settings.num_workers)
 
-    def _environment(self) -> dict[str, str]:
-        specs = [*fields(GatewaySettings), *fields(WorkerSettings)]
-        private = {env_of(spec) for spec in specs if spec.name in _EACH_ITS_OWN}
-        kept = {
-            name: value
-            for name, value in self.environ.items()
-            if name not in own_variables() | private
-        }
-        return {**kept, SECRET_VARIABLE: self.secret}
+    def _environment(self, told: object) -> dict[str, str]:
+        """Ours without what we have read from it: everything is told by flags, secrets apart."""
+        read = {CONFIG_VARIABLE} | variables_of(UpSettings)
+        read |= variables_of(GatewaySettings) | variables_of(WorkerSettings)
+        kept = {name: value for name, value in self.environ.items() if name not in read}
+        return kept | as_environment(told)

@@ -18,9 +18,10 @@ from baton.settings.field import (
     settings_of,
     variables_of,
 )
-from baton.settings.options import options
+from baton.settings.options import CONFIG_VARIABLE, options
 
 __all__ = [
+    "CONFIG_VARIABLE",
     "Setting",
     "SettingsCommand",
     "as_environment",

@@ -5,44 +5,67 @@ from dataclasses import dataclass
 from baton.core.errors import SettingsError
 from baton.engine.config import EngineConfig
 from baton.settings import setting
+from baton.telemetry.logs import FORMATS, LEVELS
+
+_COUNTS = (
+    *("max_model_len", "max_num_seqs", "max_num_batched_tokens"),
+    *("kv_cache_memory_bytes", "threads"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    model: str = setting("", "folder of the checkpoint")
-    worker_id: str = setting("", "name in the cluster, stable across restarts (default: role-pid)")
-    host: str = setting("127.0.0.1", "address to listen on")
-    advertise_host: str = setting("", "address that others reach this worker at (default: host)")
-    port: int = setting(0, "port of the gRPC server, 0 takes a free one")
-    metrics_port: int = setting(0, "port of the metrics page, 0 takes a free one")
-    registry: str = setting("", "host:port of the registry to join; none: the worker stands alone")
-    cluster_secret: str = setting("", "shown by every call inside the cluster")
+    model: str = setting("", "Folder of the checkpoint.", positional=True)
+    worker_id: str = setting("", "Name in the cluster, stable across restarts (default: role-pid).")
+    host: str = setting("127.0.0.1", "Address to listen on.")
+    advertise_host: str = setting("", "Address that others reach this worker at (default: --host).")
+    port: int = setting(0, "Port of the gRPC server; 0 takes a free one.")
+    metrics_port: int = setting(0, "Port of the metrics page; 0 takes a free one.")
+    registry: str = setting(
+        "", "HOST:PORT of the registry to join; without it the worker stands alone."
+    )
+    cluster_secret: str = setting("", "Shown on every call inside the cluster.", secret=True)
     dtype: str = setting(
-        "auto", "auto is the checkpoint's", choices=("auto", "float32", "bfloat16")
+        "auto",
+        "Of weights and KV cache; auto is the checkpoint's.",
+        choices=("auto", "float32", "bfloat16"),
     )
-    max_model_len: int | None = setting(None, "prompt and answer, tokens (default: the model's)")
-    max_num_seqs: int = setting(64, "sequences in one step")
-    max_num_batched_tokens: int = setting(1024, "tokens in one step")
-    kv_cache_memory_bytes: int = setting(1 << 30, "size of the KV pool")
-    block_size: int = setting(16, "tokens per KV block, a multiple of 16")
-    threads: int = setting(1, "compute threads")
-    kv_transport: str = setting("auto", "how KV blocks are read", choices=("auto", "shm", "tcp"))
-    shutdown_seconds: float = setting(5.0, "what running requests get to finish after SIGTERM")
-    ready_fd: int | None = setting(None, "write one JSON line here when ready, then close it")
-    log_level: str = setting("info", "debug, info, warning or error")
-    log_format: str = setting(
-        "auto", "auto is text on a terminal", choices=("auto", "text", "json")
+    max_model_len: int | None = setting(
+        None, "Prompt and answer, tokens, such as 8192 or 8K (default: the model's).", size=True
     )
+    max_num_seqs: int = setting(64, "Sequences in one step.")
+    max_num_batched_tokens: int = setting(1024, "Tokens in one step.", size=True)
+    kv_cache_memory_bytes: int = setting(
+        1 << 30, "Size of the KV pool, such as 4GiB or 512M.", size=True
+    )
+    block_size: int = setting(16, "Tokens per KV block, a multiple of 16.")
+    threads: int = setting(1, "Compute threads.")
+    kv_transport: str = setting("auto", "How KV blocks are read.", choices=("auto", "shm", "tcp"))
+    shutdown_seconds: float = setting(5.0, "What running requests get to finish after SIGTERM.")
+    ready_fd: int | None = setting(
+        None, "File descriptor that gets one JSON line when ready, then is closed."
+    )
+    log_level: str = setting("info", "How much to log.", choices=LEVELS)
+    log_format: str = setting("auto", "auto: text on a terminal, else JSON.", choices=FORMATS)
 
     def check(self) -> None:
         """Raises SettingsError for what no default can mend."""
         if not self.model:
             raise SettingsError("--model is missing: name the checkpoint's folder")
+        self.check_values()
+
+    def check_values(self) -> None:
+        """`check` for those who do not know the model yet."""
         for name in ("port", "metrics_port"):
             if not 0 <= getattr(self, name) <= 65535:
                 raise SettingsError(f"--{name.replace('_', '-')} must be between 0 and 65535")
-        if self.threads < 1:
-            raise SettingsError(f"--threads must be at least 1, not {self.threads}")
+        for name in _COUNTS:
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                flag = "--" + name.replace("_", "-")
+                raise SettingsError(f"{flag} must be at least 1, not {value}")
+        if self.block_size < 16 or self.block_size % 16:
+            raise SettingsError(f"--block-size must be a multiple of 16, not {self.block_size}")
         if not 0 <= self.shutdown_seconds < float("inf"):
             raise SettingsError("--shutdown-seconds must be a number of seconds, 0 or more")
         if self.registry and not _is_address(self.registry):

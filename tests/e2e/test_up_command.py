@@ -40,14 +40,14 @@ async def test_an_occupied_port_is_one_sentence_before_anything_starts(model: Pa
         other.listen()
         port = other.getsockname()[1]
         async with baton_up(f"--model={model}", f"--port={port}") as cluster:
-            assert await cluster.exit_code() == 1
+            assert await cluster.exit_code() == 78
     (line,) = cluster.output
     assert line.startswith(f"Error: cannot listen on 127.0.0.1:{port}")
 
 
 async def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
     async with baton_up(f"--model={tmp_path / 'none'}") as cluster:
-        assert await cluster.exit_code() == 1
+        assert await cluster.exit_code() == 78
     assert cluster.output == [f"Error: --model {tmp_path / 'none'}: there is no such folder"]
 
 

@@ -4,11 +4,11 @@ from dataclasses import asdict
 
 import click
 
-from baton.settings import options
+from baton.settings import SettingsCommand, options
 from baton.worker.settings import WorkerSettings
 
 
-@click.command("decode")
+@click.command("decode", cls=SettingsCommand)
 @options(WorkerSettings)
 def decode(settings: WorkerSettings) -> None:
     """Run one decode worker."""

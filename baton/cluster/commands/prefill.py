@@ -4,11 +4,11 @@ from dataclasses import asdict
 
 import click
 
-from baton.settings import options
+from baton.settings import SettingsCommand, options
 from baton.worker.settings import WorkerSettings
 
 
-@click.command("prefill")
+@click.command("prefill", cls=SettingsCommand)
 @options(WorkerSettings)
 def prefill(settings: WorkerSettings) -> None:
     """Run one prefill worker."""

@@ -6,27 +6,26 @@ import secrets
 import socket
 import sys
 from collections import deque
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from baton.cluster.child_process import ChildProcess, Command
-from baton.cluster.interrupts import Interrupts
 from baton.cluster.keeper import GaveUpError, Patience, Voices
 from baton.cluster.launch_plan import LaunchPlan
 from baton.cluster.model_folder import DEFAULT_PRESET, cached_model, is_model
 from baton.cluster.supervisor import Supervisor
 from baton.cluster.up_settings import UpSettings
 from baton.core.errors import SettingsError
-from baton.settings import options
+from baton.core.interrupts import Interrupts
+from baton.settings import SettingsCommand, options
 
 
-@click.command("up")
+@click.command("up", cls=SettingsCommand)
 @options(UpSettings)
 def up(settings: UpSettings) -> None:
     """Start a gateway and workers here; Ctrl-C stops all of them."""
-    check_free(settings.host, settings.port)
+    check_free(settings.gateway.host, settings.gateway.port)
     try:
         sys.exit(asyncio.run(_until_interrupted(settings)))
     except KeyboardInterrupt:  # before the event loop listened: nothing was started yet
@@ -77,8 +76,7 @@ async def _with_default_model(settings: UpSettings, hurry: asyncio.Event) -> UpS
     else:
         _voices.say(f"no --model given: making a random {DEFAULT_PRESET} model in {folder}")
         await _make_model(folder, hurry)
-    names = settings.served_model_name or (DEFAULT_PRESET,)
-    return replace(settings, model=str(folder), served_model_name=names)
+    return settings.serving(str(folder), DEFAULT_PRESET)
 
 
 async def _make_model(folder: Path, hurry: asyncio.Event) -> None:

@@ -141,5 +141,5 @@ def test_no_server_is_one_sentence() -> None:
 def test_a_folder_that_holds_something_is_not_made_a_model(tmp_path: Path) -> None:
     (tmp_path / "notes").touch()
     result = baton("make-model", "--preset", "hash", str(tmp_path))
-    assert result.exit_code == 1
+    assert result.exit_code == 78
     assert "--force replaces it" in result.stderr

@@ -9,6 +9,8 @@ from baton.cluster.child_process import Command
 from baton.cluster.launch_plan import LaunchPlan
 from baton.cluster.up_settings import UpSettings
 from baton.core.worker_info import Role
+from baton.worker.settings import WorkerSettings
+from gateway.settings import GatewaySettings
 
 SECRET = "5ec2e7"
 
@@ -23,6 +25,10 @@ def plan(
     settings: UpSettings, environ: Mapping[str, str] | None = None, cores: int = 8
 ) -> LaunchPlan:
     return LaunchPlan(settings, SECRET, environ or {}, cores, "text")
+
+
+def named(model: str) -> UpSettings:
+    return UpSettings(model=model, gateway=GatewaySettings(served_model_name=("a", "b")))
 
 
 def flag(command: Command, name: str) -> str:
@@ -42,7 +48,7 @@ def test_workers_are_named_by_role_and_number(model: str) -> None:
     ("role", "program"), [(Role.PREFILL, "prefill_worker"), (Role.DECODE, "decode_worker")]
 )
 def test_a_worker_is_told_its_name_model_and_registry(model: str, role: Role, program: str) -> None:
-    settings = UpSettings(model=model, max_num_seqs=4)
+    settings = UpSettings(model=model, worker=WorkerSettings(max_num_seqs=4))
     command = plan(settings).worker("w-0", role, "127.0.0.1:77")
     assert command.argv[1:3] == ("-m", program)
     assert flag(command, "--worker-id") == "w-0"
@@ -53,7 +59,7 @@ def test_a_worker_is_told_its_name_model_and_registry(model: str, role: Role, pr
 
 
 def test_the_gateway_gets_its_ports_back(model: str) -> None:
-    command = plan(UpSettings(model=model, served_model_name=("a", "b"))).gateway(8123, 8124)
+    command = plan(named(model)).gateway(8123, 8124)
     assert command.argv[1:3] == ("-m", "gateway")
     assert flag(command, "--port") == "8123"
     assert flag(command, "--registry-port") == "8124"
@@ -61,7 +67,9 @@ def test_the_gateway_gets_its_ports_back(model: str) -> None:
 
 
 def test_the_gateway_is_told_its_limits(model: str) -> None:
-    settings = UpSettings(model=model, max_queued_requests=3, strict_fields=True)
+    settings = UpSettings(
+        model=model, gateway=GatewaySettings(max_queued_requests=3, strict_fields=True)
+    )
     command = plan(settings).gateway(0, 0)
     assert flag(command, "--max-queued-requests") == "3"
     assert "--strict-fields" in command.argv
@@ -74,6 +82,14 @@ def test_the_secret_is_in_the_environment_and_on_no_command_line(model: str) -> 
     for command in commands:
         assert command.env["BATON_CLUSTER_SECRET"] == SECRET
         assert not any(SECRET in word for word in command.argv)
+
+
+def test_api_keys_reach_only_the_gateway_and_only_by_its_environment(model: str) -> None:
+    launch = plan(UpSettings(model=model, gateway=GatewaySettings(api_key=("key-1", "key-2"))))
+    gateway, worker = launch.gateway(1, 2), launch.worker("d", Role.DECODE, "r:1")
+    assert gateway.env["BATON_API_KEY"] == '["key-1", "key-2"]'
+    assert not any("key-" in word for word in [*gateway.argv, *worker.argv])
+    assert "BATON_API_KEY" not in worker.env
 
 
 @pytest.mark.parametrize(("cores", "threads"), [(8, "4"), (3, "1"), (1, "1")])
@@ -92,17 +108,19 @@ def test_variables_meant_for_up_do_not_reach_its_children(model: str) -> None:
     environ = {
         "BATON_PORT": "8000",
         "BATON_WORKER_ID": "x",
-        "BATON_CLIENT_STALL_SECONDS": "9",
+        "BATON_CONFIG": "file",
+        "BATON_API_KEY": "k",
+        "VLLM_API_KEY": "k",
         "PATH": "/bin",
     }
     launch = plan(UpSettings(model=model), environ)
     for command in (launch.gateway(1, 2), launch.worker("d", Role.DECODE, "r:1")):
         assert "BATON_PORT" not in command.env
         assert "BATON_WORKER_ID" not in command.env
-        assert command.env["BATON_CLIENT_STALL_SECONDS"] == "9"
+        assert not {"BATON_CONFIG", "BATON_API_KEY", "VLLM_API_KEY"} & set(command.env)
         assert command.env["PATH"] == "/bin"
 
 
 def test_the_first_served_name_is_the_one_to_try(model: str) -> None:
     assert plan(UpSettings(model=model)).served_name == model
-    assert plan(UpSettings(model=model, served_model_name=("a", "b"))).served_name == "a"
+    assert plan(named(model)).served_name == "a"

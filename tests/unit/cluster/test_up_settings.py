@@ -7,7 +7,9 @@ import pytest
 
 from baton.cluster.up_settings import UpSettings
 from baton.core.errors import SettingsError
+from baton.settings import settings_of
 from baton.worker.settings import WorkerSettings
+from gateway.settings import GatewaySettings
 
 
 @pytest.mark.parametrize(
@@ -15,12 +17,7 @@ from baton.worker.settings import WorkerSettings
     [
         ("prefill_workers", -1, "--prefill-workers must be at least 0, not -1"),
         ("decode_workers", 0, "--decode-workers must be at least 1, not 0"),
-        ("port", 65536, "--port must be between 0 and 65535"),
-        ("max_num_seqs", 0, "--max-num-seqs must be at least 1"),
-        ("max_model_len", -5, "--max-model-len must be at least 1"),
         ("threads", 0, "--threads must be at least 1"),
-        ("block_size", 24, "--block-size must be a multiple of 16, not 24"),
-        ("block_size", 0, "--block-size must be a multiple of 16, not 0"),
         ("start_seconds", float("nan"), "--start-seconds must be a positive number"),
         ("model", "/no/such/folder", "there is no such folder"),
         ("model", __file__, "is a file, give its folder"),
@@ -40,6 +37,22 @@ def test_a_cluster_may_do_without_prefill_workers() -> None:
     assert UpSettings(prefill_workers=0).num_workers == 1
 
 
-def test_a_worker_is_told_only_what_was_given() -> None:
-    tuning = UpSettings(max_num_seqs=4, host="0.0.0.0", port=9).tuning(WorkerSettings)
-    assert tuning == {"max_num_seqs": 4, "log_level": "warning", "log_format": "auto"}
+def test_the_values_of_gateway_and_workers_are_checked_too() -> None:
+    with pytest.raises(SettingsError, match="--block-size must be a multiple of 16, not 24"):
+        UpSettings(worker=WorkerSettings(block_size=24))
+    with pytest.raises(SettingsError, match="--port must be between 0 and 65535, not 65536"):
+        UpSettings(gateway=GatewaySettings(port=65536))
+
+
+def test_what_the_plan_decides_is_no_flag_of_up() -> None:
+    flags = {one.flag for one in settings_of(UpSettings)}
+    assert {"--model", "--port", "--max-num-seqs", "--api-key", "--ssl-certfile"} <= flags
+    assert not {"--registry", "--worker-id", "--ready-fd", "--metrics-port"} & flags
+
+
+def test_another_model_brings_its_name_unless_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    told = UpSettings().serving(str(tmp_path), "tiny")
+    assert (told.model, told.gateway.served_model_name) == (str(tmp_path), ("tiny",))
+    named = UpSettings(gateway=GatewaySettings(served_model_name=("mine",)))
+    assert named.serving(str(tmp_path), "tiny").gateway.served_model_name == ("mine",)
