@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 
+from baton.core.address import join_address
 from baton.core.errors import BatonError, RequestError, SettingsError
 from baton.rpc.channel import KEEP_ALIVE, SECRET_KEY
 from baton.rpc.errors import PARAM_KEY, status_of
@@ -26,6 +27,8 @@ OPTIONS = [
 ]
 
 
+# Kubernetes and load balancers ask without knowing anything of us; nothing is told but yes or no.
+_OPEN_TO_ALL = "/grpc.health.v1.Health/"
 _CALLS = frozenset({"_schedule_rpc_coro", "_handle_exceptions"})  # gRPC's coroutines of one call
 _LAST_MOMENT = 1.0  # seconds
 
@@ -38,26 +41,27 @@ def make_server(secret: str = "") -> grpc.aio.Server:
 
 def bind(server: grpc.aio.Server, host: str, port: int) -> int:
     """The port that was taken. Raises SettingsError when nobody could listen there."""
-    _check_free(host, port)
+    address = join_address(host, port)
+    _check_free(host, port, address)
     try:
-        return server.add_insecure_port(f"{host}:{port}")
+        return server.add_insecure_port(address)
     except RuntimeError as error:  # somebody took it since we looked
-        raise SettingsError(f"cannot listen on {host}:{port}: is the port in use?") from error
+        raise SettingsError(f"cannot listen on {address}: is the port in use?") from error
 
 
-def _check_free(host: str, port: int) -> None:
+def _check_free(host: str, port: int, address: str) -> None:
     """gRPC does not say why it cannot listen, and takes a port beyond 65535 for a smaller one."""
     if not 0 <= port <= 65535:
-        raise SettingsError(f"cannot listen on {host}:{port}: ports end at 65535")
+        raise SettingsError(f"cannot listen on {address}: ports end at 65535")
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
+        family, kind, protocol, _, there = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+            probe.bind(there)
     except OSError as error:
-        raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        raise SettingsError(f"cannot listen on {address}: {error.strerror}") from error
 
 
 async def stop(server: grpc.aio.Server, seconds: float) -> None:
@@ -77,6 +81,8 @@ def _name_of(task: "asyncio.Task[Any]") -> str:
 
 
 class _Door(grpc.aio.ServerInterceptor):
+    """Lets in who shows the secret, and whoever asks for the server's health."""
+
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()
 
@@ -84,7 +90,8 @@ class _Door(grpc.aio.ServerInterceptor):
         self, continuation: Callable[..., Awaitable[Any]], handler_call_details: Any
     ) -> Any:
         shown = dict(handler_call_details.invocation_metadata or ()).get(SECRET_KEY, "")
-        if hmac.compare_digest(str(shown).encode(), self._secret):
+        is_open = handler_call_details.method.startswith(_OPEN_TO_ALL)
+        if is_open or hmac.compare_digest(str(shown).encode(), self._secret):
             return await continuation(handler_call_details)
         handler = await continuation(handler_call_details)
         return _refusing(handler) if handler is not None else None

@@ -10,6 +10,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from baton.core.address import join_address
 from baton.core.errors import SettingsError
 
 
@@ -26,7 +27,7 @@ class MetricsServer:
             self._server = _Server((host, port), _handler(registry))
         except OSError as error:
             raise SettingsError(
-                f"cannot serve metrics on {host}:{port}: {error.strerror or error}"
+                f"cannot serve metrics on {join_address(host, port)}: {error.strerror or error}"
             ) from error
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="metrics"
@@ -35,8 +36,8 @@ class MetricsServer:
     @property
     def url(self) -> str:
         """A wildcard address is shown as loopback, where the page can be read too."""
-        host = "127.0.0.1" if self._host in ("", "0.0.0.0") else self._host
-        return f"http://{host}:{self._server.server_address[1]}/metrics"
+        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)
+        return f"http://{join_address(host, self._server.server_address[1])}/metrics"
 
     def start(self) -> None:
         self._thread.start()
@@ -59,6 +60,8 @@ class _Server(ThreadingMixIn, TCPServer):
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
         super().__init__(address, handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:

@@ -1,6 +1,6 @@
 """Which requests a worker has taken, and whether it takes more."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from baton.core.errors import RefusedError, RequestError
@@ -9,19 +9,26 @@ from baton.core.worker_info import WorkerState
 
 class Desk:
     """Counts requests and their choices; each (request id, attempt) is served once at a time.
+    `changed` is called when one has come or gone, and when the desk closes.
 
     `max_choices` bounds what is in progress (None: the engine's queue takes everything); a single
     request wider than that is taken when nothing else is there: slow rather than impossible.
     """
 
-    def __init__(self, max_choices: int | None) -> None:
+    def __init__(self, max_choices: int | None, changed: Callable[[], None] = lambda: None) -> None:
         self.state = WorkerState.READY
         self._max_choices = max_choices
+        self._changed = changed
         self._choices: dict[str, int] = {}
 
     @property
     def requests(self) -> int:
         return len(self._choices)
+
+    def drain(self) -> None:
+        """Takes nothing from now on."""
+        self.state = WorkerState.DRAINING
+        self._changed()
 
     @contextmanager
     def take(self, request_id: str, attempt: int, choices: int) -> Iterator[str]:
@@ -34,10 +41,12 @@ class Desk:
         if self._choices and self._is_full(choices):
             raise RefusedError(f"this worker already writes {self._max_choices} answers")
         self._choices[key] = choices
+        self._changed()
         try:
             yield key
         finally:
             del self._choices[key]
+            self._changed()
 
     def _is_full(self, choices: int) -> bool:
         if self._max_choices is None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 from baton.core.worker_info import WorkerLoad
 
@@ -9,7 +10,9 @@ MIN_INTERVAL = 0.1  # seconds between two readings of one watcher
 
 
 class LoadBoard:
-    """`touch` says that the load may have changed; nothing runs while it does not."""
+    """`touch` says that the load, or whether the worker is well, may have changed; nothing runs
+    while it does not.
+    """
 
     def __init__(self, read: Callable[[], WorkerLoad]) -> None:
         self._read = read
@@ -27,17 +30,30 @@ class LoadBoard:
 
     async def watch(self) -> AsyncGenerator[WorkerLoad, None]:
         """A reading at once, then one whenever it differs from the last."""
-        changed = asyncio.Event()
-        self._watchers.add(changed)
         last = None
-        try:
-            while not self._closed:
-                changed.clear()
+        async with aclosing(self.touches()) as touches:
+            async for _ in touches:
                 load = self._read()
                 if load != last:
                     last = load
                     yield load
                     await asyncio.sleep(MIN_INTERVAL)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Returns once `holds()`, or when the board is closed."""
+        async with aclosing(self.touches()) as touches:
+            async for _ in touches:
+                if holds():
+                    return
+
+    async def touches(self) -> AsyncGenerator[None, None]:
+        """Once at once, then after each touch; those of one moment count as one."""
+        changed = asyncio.Event()
+        self._watchers.add(changed)
+        try:
+            while not self._closed:
+                changed.clear()
+                yield
                 await changed.wait()
         finally:
             self._watchers.discard(changed)

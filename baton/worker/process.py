@@ -1,30 +1,35 @@
 """A worker's process: start-up, serve, shut down. The role adds its service."""
 
 import asyncio
+import gc
 import json
 import logging
 import os
-import signal
 import sys
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 import click
 import grpc
+from grpc_health.v1 import health_pb2_grpc
 from prometheus_client import CollectorRegistry
 
+from baton.core.address import join_address
 from baton.core.errors import SettingsError
 from baton.core.handoff import new_id
-from baton.core.worker_info import Role, WorkerInfo, WorkerState
+from baton.core.interrupts import Interrupts
+from baton.core.worker_info import Role, WorkerInfo
 from baton.engine.build import build_engine
 from baton.engine.engine import Engine
 from baton.registry.membership import Membership
-from baton.rpc.server import bind, make_server, stop
+from baton.rpc.server import bind, make_server
 from baton.settings import options
 from baton.telemetry.logs import setup_logging
 from baton.telemetry.metrics import MetricsServer, WorkerCollector
 from baton.v1 import kv_transfer_pb2_grpc, worker_pb2_grpc
+from baton.worker.drain import drain, say_goodbye
+from baton.worker.health_service import HealthServicer
 from baton.worker.settings import WorkerSettings
 from baton.worker.worker import Worker
 from baton.worker.worker_service import WorkerServicer
@@ -32,7 +37,11 @@ from kv_transfer.service import KvTransferServicer
 
 logger = logging.getLogger(__name__)
 
-LAST_WORDS = 0.5  # seconds that peers get to hear why their requests end
+_SHARED_SERVICES = ("baton.v1.WorkerService", "baton.v1.KvTransferService")
+_SERVICE_OF_ROLE = {
+    Role.PREFILL: "baton.v1.PrefillService",
+    Role.DECODE: "baton.v1.DecodeService",
+}
 
 AddService = Callable[[Worker, grpc.aio.Server], None]
 
@@ -65,51 +74,82 @@ def command(role: Role, add_service: AddService) -> click.Command:
 def run(settings: WorkerSettings, role: Role, add_service: AddService) -> int:
     """Serves until SIGTERM or SIGINT; returns the exit code. Raises SettingsError at start-up."""
     settings.check()
-    engine = build_engine(settings.model, settings.engine)
+    with _without_collector():
+        engine = build_engine(settings.model, settings.engine)
     try:
         return asyncio.run(_serve(settings, role, engine, add_service))
     finally:
         engine.close()
 
 
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Loading makes millions of objects that stay. Looking for garbage among them would take a
+    fifth of the start, and again later in the middle of serving.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 async def _serve(
     settings: WorkerSettings, role: Role, engine: Engine, add_service: AddService
 ) -> int:
-    stopping = _stop_signals()
+    interrupts = Interrupts()
+    interrupts.listen()
     async with AsyncExitStack() as stack:
         engine.start()
         stack.callback(engine.stop)  # while the loop that its events go to still runs
         server = make_server(settings.cluster_secret)
         port = bind(server, settings.host, settings.port)
-        registry = CollectorRegistry()
-        metrics = MetricsServer(registry, settings.host, settings.metrics_port)
-        metrics.start()
-        stack.callback(metrics.close)
+        metrics = _metrics_server(settings, stack)
         info = worker_info(
             settings,
             role,
             engine,
-            f"{settings.advertise_host or settings.host}:{port}",
+            join_address(settings.advertise_host or settings.host, port),
             metrics.url,
         )
         max_choices = settings.max_num_seqs if role is Role.DECODE else None
         worker = Worker(info, engine, settings, max_choices)
         stack.push_async_callback(worker.close)
         worker.start()
-        registry.register(WorkerCollector(settings.model, worker.reading))
+        metrics.registry.register(WorkerCollector(settings.model, worker.reading))
         add_shared_services(worker, server)
         add_service(worker, server)
         await server.start()
-        stack.push_async_callback(_shut_down, server, worker, settings.shutdown_seconds)
-        membership = await _join(settings, info, stack, stopping)
-        if stopping.is_set():
+        stack.push_async_callback(say_goodbye, server, worker)
+        membership = await _join(settings, info, stack, interrupts.stop)
+        stack.push_async_callback(_drain, worker, settings.shutdown_seconds, interrupts.hurry)
+        if interrupts.stop.is_set():
             return 0
         _tell_ready(settings.ready_fd, info)
         logger.info("%s serves %s at %s", info.worker_id, settings.model, info.address)
-        return await _until_over(stopping, worker, membership)
+        return await _until_over(interrupts.stop, worker, membership)
+
+
+async def _drain(worker: Worker, seconds: float, hurry: asyncio.Event) -> None:
+    """Leaves the process at once when hurried: the step at hand may take long, and what a dead
+    process leaves behind is the same as after any kill: nothing.
+    """
+    await drain(worker, seconds, hurry)
+    if hurry.is_set():
+        logger.warning("ending now; %d requests are cut off", worker.requests)
+        os._exit(1)
+
+
+def _metrics_server(settings: WorkerSettings, stack: AsyncExitStack) -> MetricsServer:
+    metrics = MetricsServer(CollectorRegistry(), settings.host, settings.metrics_port)
+    metrics.start()
+    stack.callback(metrics.close)
+    return metrics
 
 
 def add_shared_services(worker: Worker, server: grpc.aio.Server) -> None:
+    """What every worker serves, whatever its role. Its health speaks for its role's service too."""
     servicer = WorkerServicer(
         worker.info, worker.desk, worker.board, lambda: worker.bridge.engine.alive
     )
@@ -117,6 +157,9 @@ def add_shared_services(worker: Worker, server: grpc.aio.Server) -> None:
     kv_transfer_pb2_grpc.add_KvTransferServiceServicer_to_server(
         KvTransferServicer(worker.sender), server
     )
+    services = {*_SHARED_SERVICES, _SERVICE_OF_ROLE[worker.info.role]}
+    health = HealthServicer(services, worker.board, lambda: worker.takes_requests)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
 
 
 def worker_info(
@@ -170,16 +213,6 @@ def _tell_ready(ready_fd: int | None, info: WorkerInfo) -> None:
         ready.write(json.dumps(line) + "\n")
 
 
-def _stop_signals() -> asyncio.Event:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup: the terminal may go
-        loop.add_signal_handler(signal.SIGHUP, stopping.set)
-    return stopping
-
-
 async def _until_over(
     stopping: asyncio.Event, worker: Worker, membership: "asyncio.Task[None] | None"
 ) -> int:
@@ -198,14 +231,3 @@ async def _until_over(
     if membership and membership.done():
         membership.result()
     return 1 if worker.bridge.failed.is_set() else 0
-
-
-async def _shut_down(server: grpc.aio.Server, worker: Worker, seconds: float) -> None:
-    """Takes nothing new, gives what runs some time, then ends it with a reason."""
-    worker.desk.state = WorkerState.DRAINING
-    worker.board.close()
-    stopped = asyncio.create_task(stop(server, seconds + LAST_WORDS))
-    await asyncio.wait({stopped}, timeout=seconds)
-    if not stopped.done():
-        await worker.give_up()
-    await stopped

@@ -4,7 +4,7 @@ import asyncio
 
 from baton.core.errors import BatonError
 from baton.core.handoff import Handoff
-from baton.core.worker_info import WorkerInfo, WorkerLoad
+from baton.core.worker_info import WorkerInfo, WorkerLoad, WorkerState
 from baton.engine.block_pool import BlockPool, Reservation
 from baton.engine.engine import Engine
 from baton.engine.work import EventSink, Work
@@ -30,7 +30,7 @@ class Worker:
     ) -> None:
         self.info = info
         self.board = LoadBoard(self.load)
-        self.desk = Desk(max_choices)
+        self.desk = Desk(max_choices, self.board.touch)
         self.bridge = EngineBridge(engine, asyncio.get_running_loop(), self.board.touch)
         self.sender = Sender(
             info.instance_id,
@@ -51,6 +51,21 @@ class Worker:
     @property
     def blocks(self) -> BlockPool:
         return self.bridge.engine.blocks
+
+    @property
+    def takes_requests(self) -> bool:
+        return self.desk.state is WorkerState.READY and self.bridge.engine.alive
+
+    @property
+    def requests(self) -> int:
+        """That are here, or that a peer still pulls from."""
+        return max(self.desk.requests, self.sender.counts().open_leases)
+
+    @property
+    def idle(self) -> bool:
+        """Nobody waits for this worker, and nothing of anybody's is in its engine."""
+        load = self.bridge.engine.load()
+        return not (self.requests or load.running or load.waiting)
 
     def start(self) -> None:
         """From now on peers can read the pool."""

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from baton.core.worker_info import WorkerInfo, WorkerState
+from baton.core.worker_info import WorkerInfo
 from baton.rpc import wire
 from baton.v1 import worker_pb2 as pb
 from baton.v1 import worker_pb2_grpc
@@ -30,8 +30,7 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
         return pb.WorkerServiceDescribeResponse(info=wire.worker_info_to_pb(self._info))
 
     async def Drain(self, request: pb.DrainRequest, context: Any) -> pb.DrainResponse:
-        self._desk.state = WorkerState.DRAINING
-        self._board.touch()
+        self._desk.drain()
         return pb.DrainResponse()
 
     async def Watch(

@@ -37,6 +37,16 @@ def test_one_attempt_is_served_once_and_another_attempt_is_another() -> None:
 def test_a_draining_worker_takes_nothing_new() -> None:
     desk = Desk(max_choices=None)
     with desk.take("a", 0, 1):
-        desk.state = WorkerState.DRAINING
+        desk.drain()
+        assert desk.state is WorkerState.DRAINING
         with pytest.raises(RefusedError, match="draining"):
             desk.take("b", 0, 1).__enter__()
+
+
+def test_every_change_is_told() -> None:
+    seen: list[tuple[int, WorkerState]] = []
+    desk = Desk(None, lambda: seen.append((desk.requests, desk.state)))
+    with desk.take("a", 0, 1):
+        desk.drain()
+    ready, draining = WorkerState.READY, WorkerState.DRAINING
+    assert seen == [(1, ready), (1, draining), (0, draining)]

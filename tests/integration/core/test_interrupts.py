@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from baton.cluster.interrupts import Interrupts
+from baton.core.interrupts import Interrupts
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
