@@ -5,8 +5,11 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 from baton.core.errors import BatonError
+from gateway.auth import Authentication, Keys
+from gateway.cors import with_cors
 from gateway.endpoints.chat import ChatEndpoint
 from gateway.endpoints.completions import CompletionEndpoint
 from gateway.endpoints.models import ModelsEndpoint
@@ -15,6 +18,8 @@ from gateway.errors import INTERNAL, reply_to, reply_to_status
 from gateway.openapi import describe
 from gateway.replies import error_reply
 from gateway.request_scope import RequestScope
+from gateway.root_path import RootPath
+from gateway.settings import GatewaySettings
 
 
 def make_app(
@@ -22,13 +27,21 @@ def make_app(
     completions: CompletionEndpoint,
     models: ModelsEndpoint,
     operations: OperationsEndpoint,
+    docs: bool = True,
 ) -> FastAPI:
-    app = FastAPI(redoc_url=None, swagger_ui_oauth2_redirect_url=None)
+    app = FastAPI(
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        docs_url="/docs" if docs else None,
+        openapi_url="/openapi.json" if docs else None,
+    )
     routes: list[tuple[str, str, Callable[..., Any], str]] = [
         ("POST", "/v1/chat/completions", chat.__call__, "Answer a chat"),
         ("POST", "/v1/completions", completions.__call__, "Continue a prompt"),
         ("GET", "/v1/models", models.list, "List the models"),
         ("GET", "/v1/models/{name:path}", models.one, "Describe a model"),
+        ("GET", "/ping", operations.health, "The same as /health"),
+        ("GET", "/version", operations.version, "Tell the version"),
         ("GET", "/health", operations.health, "Tell whether requests can be answered"),
         ("GET", "/metrics", operations.metrics, "Count for Prometheus"),
         ("GET", "/status", operations.status, "List the workers"),
@@ -38,8 +51,15 @@ def make_app(
     describe(app)
     app.add_exception_handler(BatonError, _named_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_middleware(RequestScope)
     return app
+
+
+def guarded(app: FastAPI, settings: GatewaySettings) -> ASGIApp:
+    """The application as clients meet it. From the outside in: the proxy's prefix, CORS (so that a
+    browser may read errors too), the request's id, the key.
+    """
+    inner = Authentication(app, Keys(settings.api_key))
+    return RootPath(with_cors(RequestScope(inner), settings.cors), settings.root_path)
 
 
 async def _named_error(request: Request, error: Exception) -> Response:

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 import grpc
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from baton import __version__
 from baton.registry.memory import InMemoryRegistry
 from baton.registry.service import RegistryServicer
 from baton.rpc.server import make_server
 from baton.v1 import registry_pb2_grpc
-from gateway.app import make_app
+from gateway.app import guarded, make_app
 from gateway.delivery import Delivery
 from gateway.dispatch import Dispatcher
 from gateway.endpoints.chat import ChatEndpoint
@@ -29,7 +29,7 @@ from gateway.workers import Assignment, Workers
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    app: FastAPI
+    app: ASGIApp
     registry_server: grpc.aio.Server
     workers: Workers
     queue: AdmissionQueue[Assignment]
@@ -58,7 +58,7 @@ def _app(
     workers: Workers,
     dispatcher: Dispatcher,
     metrics: GatewayMetrics,
-) -> FastAPI:
+) -> ASGIApp:
     names = ModelNames(settings.served_names, settings.model)
     vocab_size = vocab_size_of(settings.model_folder, tokenizer.vocabulary)
     preparation = Preparation(
@@ -73,9 +73,11 @@ def _app(
         patience=settings.max_queue_seconds,
     )
     delivery = Delivery(dispatcher, tokenizer.vocabulary, settings.client_stall_seconds)
-    return make_app(
+    app = make_app(
         ChatEndpoint(preparation, tokenizer, delivery),
         CompletionEndpoint(preparation, tokenizer, delivery),
         ModelsEndpoint(names, workers),
         OperationsEndpoint(workers, dispatcher, metrics, settings.model),
+        docs=not settings.disable_fastapi_docs,
     )
+    return guarded(app, settings)

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -31,15 +32,15 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, scheme: str = "http") -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 class HttpServer(uvicorn.Server):
     """`stop()` ends the listening; what is under way may end within `grace` seconds."""
 
-    def __init__(self, app: ASGIApp, grace: int) -> None:
+    def __init__(self, app: ASGIApp, grace: int, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -53,6 +54,8 @@ class HttpServer(uvicorn.Server):
                 timeout_graceful_shutdown=grace,
             )
         )
+        self.config.load()
+        self.config.ssl = tls  # made by us, who name the file that is wrong
         self._ready = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

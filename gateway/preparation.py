@@ -13,6 +13,7 @@ from baton.core.errors import InternalError
 from baton.core.handoff import new_id
 from gateway.answer import AnswerHead, AnswerOptions
 from gateway.body import json_body
+from gateway.caller import Caller
 from gateway.disconnect import until_disconnect
 from gateway.errors import RETRY_SOON, NoRoomError
 from gateway.generation_config import GenerationDefaults
@@ -90,7 +91,7 @@ class Preparation:
         self,
         asked: GenerationRequest,
         limits: Limits,
-        request_id: str,
+        caller: Caller,
         prompts: Sequence[list[int]],
         param: str,
         default_max_tokens: int | None = None,
@@ -100,16 +101,17 @@ class Preparation:
             check_prompt(prompt, limits, param)
         return [
             Job(
-                request_id=f"{request_id}-{new_id()[:8]}",
+                request_id=f"{caller.request_id}-{new_id()[:8]}",
                 prompt=tuple(prompt),
                 params=resolve(asked, self._defaults, len(prompt), limits, default_max_tokens),
+                tenant=caller.tenant,
             )
             for prompt in prompts
         ]
 
-    def head(self, prefix: str, request_id: str) -> AnswerHead:
+    def head(self, prefix: str, caller: Caller) -> AnswerHead:
         return AnswerHead(
-            f"{prefix}-{request_id}", int(time.time()), self._names.first, self._fingerprint
+            f"{prefix}-{caller.request_id}", int(time.time()), self._names.first, self._fingerprint
         )
 
 

@@ -30,7 +30,7 @@ async def serve(settings: GatewaySettings) -> None:
         await gateway.registry_server.start()
         try:
             registry = f"{settings.registry_host}:{port}"
-            await _run(gateway, listener, settings.ready_fd, registry, stopping)
+            await _run(gateway, listener, settings, registry, stopping)
         finally:
             await stop(gateway.registry_server, REGISTRY_GRACE)
     finally:
@@ -51,17 +51,17 @@ def _until_signalled() -> asyncio.Event:
 async def _run(
     gateway: Gateway,
     listener: socket.socket,
-    ready_fd: int | None,
+    settings: GatewaySettings,
     registry: str,
     stopping: asyncio.Event,
 ) -> None:
-    http = HttpServer(gateway.app, GRACE)
+    http = HttpServer(gateway.app, GRACE, settings.tls.context())
     serving = asyncio.create_task(http.serve([listener]), name="http")
     following = asyncio.create_task(gateway.workers.run(gateway.queue.pump), name="registry")
     stopped = asyncio.create_task(stopping.wait(), name="until stopped")
     try:
         await http.until_ready(serving)
-        _announce(url_of(listener), registry, ready_fd)
+        _announce(url_of(listener, settings.tls.scheme), registry, settings.ready_fd)
         await asyncio.wait({serving, following, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if following.done():
             following.result()  # never returns by itself

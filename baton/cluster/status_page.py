@@ -1,36 +1,18 @@
 """The gateway's GET /status: fetched and shown as a table."""
 
-import http.client
-import json
-import urllib.error
-import urllib.request
 from typing import Any
 
+from baton.cluster.api_client import ApiClient
 from baton.core.errors import UnavailableError
 
-_TIMEOUT = 5.0  # seconds
 
-
-def fetch_status(url: str) -> dict[str, Any]:
-    """Raises UnavailableError with a sentence when there is no gateway at `url`."""
-    if "://" not in url:
-        url = f"http://{url}"
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with direct.open(url.rstrip("/") + "/status", timeout=_TIMEOUT) as response:
-            status = json.load(response)
-    except urllib.error.HTTPError as error:
-        with error:
-            raise UnavailableError(
-                f"the server at {url} is no baton gateway: it answers {error.code} to GET /status"
-            ) from None
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        raise UnavailableError(f"no gateway answers at {url}: {reason}") from error
-    except (ValueError, http.client.HTTPException) as error:
-        raise UnavailableError(f"the server at {url} is no baton gateway: {error}") from error
+def fetch_status(client: ApiClient) -> dict[str, Any]:
+    """Raises UnavailableError with a sentence when there is no gateway."""
+    status = client.get("/status")
     if not isinstance(status, dict) or not isinstance(status.get("workers"), list):
-        raise UnavailableError(f"the server at {url} is no baton gateway: it lists no workers")
+        raise UnavailableError(
+            f"the server at {client.url} is no baton gateway: it lists no workers"
+        )
     return status
 
 

@@ -3,12 +3,12 @@
 from fastapi import Request, Response
 
 from baton.core.errors import RequestError
+from gateway.caller import caller_of
 from gateway.completion_format import CompletionStream, completion_object
 from gateway.delivery import Delivery
 from gateway.limits import Limits
 from gateway.preparation import Preparation, ignored_header, options_of
 from gateway.replies import JsonReply
-from gateway.request_scope import request_id_of
 from gateway.schema.completion import DEFAULT_MAX_TOKENS, CompletionRequest
 from gateway.tokenizer import ChatTokenizer
 
@@ -23,13 +23,11 @@ class CompletionEndpoint:
 
     async def __call__(self, request: Request) -> Response:
         asked = await self._preparation.read(CompletionRequest, request)
-        request_id = request_id_of(request)
+        caller = caller_of(request)
         limits = await self._preparation.limits(request.receive)
         prompts = await self._prompts(asked, limits)
-        jobs = self._preparation.jobs(
-            asked, limits, request_id, prompts, "prompt", DEFAULT_MAX_TOKENS
-        )
-        head = self._preparation.head("cmpl", request_id)
+        jobs = self._preparation.jobs(asked, limits, caller, prompts, "prompt", DEFAULT_MAX_TOKENS)
+        head = self._preparation.head("cmpl", caller)
         options, headers = options_of(asked), ignored_header(asked)
         if asked.stream:
             return self._delivery.stream(jobs, CompletionStream(head, jobs, options), headers)

@@ -1,8 +1,9 @@
-"""GET /health, /metrics and /status: for those who run the cluster."""
+"""GET /health, /version, /metrics and /status: for those who run the cluster."""
 
 from fastapi import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from baton import __version__
 from gateway.dispatch import Dispatcher
 from gateway.errors import RETRY_SOON, NoRoomError
 from gateway.metrics import GatewayMetrics
@@ -25,6 +26,9 @@ class OperationsEndpoint:
         if not self._workers.can_answer:
             raise NoRoomError("No worker takes requests.", RETRY_SOON)
         return Response(status_code=200)
+
+    async def version(self) -> Response:
+        return JsonReply({"version": __version__})
 
     async def metrics(self) -> Response:
         return Response(self._metrics.page(), headers={"content-type": CONTENT_TYPE_LATEST})

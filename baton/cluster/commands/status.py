@@ -4,21 +4,16 @@ import json
 
 import click
 
+from baton.cluster.api_client import ApiClient
+from baton.cluster.endpoint_options import endpoint_options
 from baton.cluster.status_page import fetch_status, table
 
 
 @click.command("status")
-@click.option(
-    "--url",
-    default="http://127.0.0.1:8000",
-    envvar="BATON_URL",
-    show_default=True,
-    show_envvar=True,
-    help="Of the gateway.",
-)
+@endpoint_options
 @click.option("--json", "as_json", is_flag=True, help="What the gateway says, as JSON.")
-def status(url: str, as_json: bool) -> None:
+def status(url: str, api_key: str, ssl_ca_certs: str, as_json: bool) -> None:
     """Show the workers of a running cluster, their load and KV use."""
-    page = fetch_status(url)
+    page = fetch_status(ApiClient(url, api_key, ssl_ca_certs))
     for line in [json.dumps(page, indent=2)] if as_json else table(page):
         click.echo(line)

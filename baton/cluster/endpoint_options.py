@@ -1,0 +1,44 @@
+"""Where the gateway is and what it wants to see: the options of every command that asks it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from baton.settings.values import Word
+
+
+def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --url, --api-key and --ssl-ca-certs as `url`, `api_key` and `ssl_ca_certs`."""
+    for option in (
+        click.option(
+            "--ssl-ca-certs",
+            default="",
+            envvar="BATON_SSL_CA_CERTS",
+            show_envvar=True,
+            help="PEM file to trust, for a gateway whose certificate is your own.",
+        ),
+        click.option(
+            "--api-key",
+            default="",
+            envvar=["BATON_API_KEY", "VLLM_API_KEY"],
+            show_envvar=True,
+            callback=_first,
+            help="If the gateway asks for one. The variable is not seen by others, the flag is.",
+        ),
+        click.option(
+            "--url",
+            default="http://127.0.0.1:8000",
+            envvar="BATON_URL",
+            show_default=True,
+            show_envvar=True,
+            help="Of the gateway: http://, https:// or unix:PATH.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _first(_: click.Context, __: click.Parameter, text: str) -> str:
+    """The variable may hold the gateway's whole list."""
+    return next(iter(Word().split_envvar_value(text)), "")

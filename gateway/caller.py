@@ -1,0 +1,18 @@
+"""Who sent a request, as far as its jobs must know."""
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from gateway.auth import tenant_of
+from gateway.request_scope import request_id_of
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    request_id: str  # the client's, or a fresh one
+    tenant: str  # digest of its key, "" where none is asked for
+
+
+def caller_of(request: Request) -> Caller:
+    return Caller(request_id_of(request), tenant_of(request))
