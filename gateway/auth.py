@@ -52,7 +52,7 @@ class Authentication:
         if scope["type"] != "http" or not self._keys or _is_open(scope):
             await self._app(scope, receive, send)
             return
-        key = _bearer(Headers(scope=scope).get("authorization", "").encode("latin-1"))
+        key = bearer_of(Headers(scope=scope).get("authorization", "").encode("latin-1"))
         tenant = self._keys.tenant_of(key) if key else None
         if tenant is None:
             await error_reply(WRONG if key else MISSING, CHALLENGE)(scope, receive, send)
@@ -72,7 +72,7 @@ def _is_open(scope: Scope) -> bool:
     return scope["method"] == "OPTIONS" or path_of(scope) in OPEN
 
 
-def _bearer(header: bytes) -> bytes:
+def bearer_of(header: bytes) -> bytes:
     """Empty for any other scheme."""
     scheme, _, key = header.partition(b" ")
     return key.strip(b" ") if scheme.lower() == b"bearer" else b""

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -85,7 +86,7 @@ async def running_gateway(
     gateway = build(chosen)
     registry = f"127.0.0.1:{bind(gateway.registry_server, '127.0.0.1', 0)}"
     await gateway.registry_server.start()
-    http = HttpServer(gateway.app, grace=1)
+    http = HttpServer(gateway.app, 1, chosen.tls.context())
     serving = asyncio.create_task(http.serve([listener]))
     changed = asyncio.Event()
 
@@ -95,7 +96,12 @@ async def running_gateway(
 
     following = asyncio.create_task(gateway.workers.run(on_change))
     await http.until_ready(serving)
-    client = httpx.AsyncClient(base_url=url_of(listener), timeout=10, trust_env=False)
+    client = httpx.AsyncClient(
+        base_url=url_of(listener, chosen.tls.scheme),
+        timeout=10,
+        trust_env=False,
+        verify=ssl.create_default_context(cafile=chosen.tls.ssl_certfile or None),
+    )
     under_test = GatewayUnderTest(gateway, registry, client, load_tokenizer(folder).digest, changed)
     try:
         yield under_test
