@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from baton.core.errors import RefusedError
-from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import TokenRecord
 from baton.engine.block_pool import Reservation
-from baton.engine.work import Mode, Work
+from baton.engine.work import Admitted, Mode, Work
 from baton.rpc import wire
 from baton.v1 import decode_pb2 as pb
 from baton.v1 import decode_pb2_grpc
@@ -35,20 +35,23 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
         ):
             ttl_ms = round(RESERVATION_SECONDS * 1000)
             yield pb.GenerateResponse(reserved=pb.GenerateReserved(ttl_ms=ttl_ms))
+            work = Work(
+                key,
+                prompt,
+                params,
+                Mode.GENERATE,
+                cache_salt=request.cache_salt,
+                tenant=request.tenant,
+            )
             handoff = request.handoff if request.HasField("handoff") else None
-            work, finished = await self._work(key, prompt, params, handoff, reservation)
+            work, finished = await self._with_blocks(work, handoff, reservation)
             async with aclosing(self._run(work)) as batches:
-                async for records in batches:
-                    yield _tokens(records)
+                async for batch in batches:
+                    yield _admitted(batch) if isinstance(batch, Admitted) else _tokens(batch)
             yield pb.GenerateResponse(finished=finished)
 
-    async def _work(
-        self,
-        key: str,
-        prompt: tuple[int, ...],
-        params: SamplingParams,
-        handoff: pb.Handoff | None,
-        reservation: Reservation,
+    async def _with_blocks(
+        self, work: Work, handoff: pb.Handoff | None, reservation: Reservation
     ) -> tuple[Work, pb.GenerateFinished]:
         """What the engine is to do, and what to say at its end.
 
@@ -57,20 +60,20 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
         """
         if handoff is None:
             reservation.cancel()  # the engine allocates as it goes
-            return Work(key, prompt, params, Mode.GENERATE), pb.GenerateFinished()
+            return work, pb.GenerateFinished()
         pulled = await self._worker.pull(wire.handoff_from_pb(handoff), reservation)
-        work = Work(key, prompt, params, Mode.DECODE, pulled.blocks, pulled.records)
+        work = replace(work, mode=Mode.DECODE, blocks=pulled.blocks, first=pulled.records)
         return work, pb.GenerateFinished(transfer=_report(pulled))
 
-    async def _run(self, work: Work) -> AsyncGenerator[tuple[TokenRecord, ...], None]:
+    async def _run(self, work: Work) -> AsyncGenerator[Admitted | tuple[TokenRecord, ...], None]:
         """Submits before anything is yielded: from there on the engine holds the work's blocks."""
         queue = TokenQueue()
         self._worker.submit(work, queue.put)
         try:
             if work.first:
                 yield work.first
-            async for records in queue.batches():
-                yield records
+            async for batch in queue.batches():
+                yield batch
         finally:
             self._worker.bridge.abort(work.key)
 
@@ -101,6 +104,11 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
     def _expire(self, reservation: Reservation) -> None:
         reservation.cancel()
         self._worker.board.touch()
+
+
+def _admitted(event: Admitted) -> pb.GenerateResponse:
+    admitted = pb.GenerateAdmitted(num_cached_tokens=event.num_cached_tokens)
+    return pb.GenerateResponse(admitted=admitted)
 
 
 def _tokens(records: tuple[TokenRecord, ...]) -> pb.GenerateResponse:

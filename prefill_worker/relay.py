@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from baton.core.errors import BatonError, TransferError
 from baton.core.token_record import TokenRecord
 from baton.engine.work import (
+    Admitted,
     BlocksLent,
     ChunkComputed,
     EngineEvent,
@@ -31,9 +32,10 @@ class Relay:
 
     def take(self, event: EngineEvent) -> None:
         match event:
+            case Admitted(num_cached_tokens):
+                self._responses.put_nowait(_admitted(num_cached_tokens))
             case BlocksLent(blocks):
                 self._lease.blocks_lent(blocks, self._num_tokens)
-                self._responses.put_nowait(pb.PrefillResponse(admitted=pb.PrefillAdmitted()))
             case ChunkComputed(num_tokens):
                 self._lease.chunk_computed(num_tokens)
             case TokensDrawn(records):
@@ -61,6 +63,11 @@ class Relay:
             yield pb.PrefillResponse(released=pb.PrefillReleased(confirmed=ended.result()))
         finally:
             ended.cancel()
+
+
+def _admitted(num_cached_tokens: int) -> pb.PrefillResponse:
+    admitted = pb.PrefillAdmitted(num_cached_tokens=num_cached_tokens)
+    return pb.PrefillResponse(admitted=admitted)
 
 
 def _tokens(records: tuple[TokenRecord, ...]) -> pb.PrefillResponse:

@@ -28,7 +28,15 @@ class PrefillServicer(prefill_pb2_grpc.PrefillServiceServicer):
             )
             relay = Relay(lease, len(prompt))
             try:
-                bridge.submit(Work(key, prompt, params, Mode.PREFILL), relay.take)
+                work = Work(
+                    key,
+                    prompt,
+                    params,
+                    Mode.PREFILL,
+                    cache_salt=request.cache_salt,
+                    tenant=request.tenant,
+                )
+                bridge.submit(work, relay.take)
                 async with aclosing(relay.responses()) as responses:
                     async for response in responses:
                         yield response

@@ -7,6 +7,7 @@ it. Whoever knows a worker's fingerprint computes the same names, whatever the p
 import hashlib
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 HASH_BLOCK = 16  # tokens; every pool block is a multiple of it
 
@@ -26,6 +27,19 @@ def next_hash(parent: bytes, tokens: Sequence[int]) -> bytes:
     return hashlib.sha256(parent + struct.pack(f"<{len(tokens)}I", *tokens)).digest()
 
 
+@dataclass(frozen=True, slots=True)
+class Hashing:
+    """How one worker names its blocks."""
+
+    fingerprint_digest: str
+    block_size: int  # tokens of a pool block, a multiple of `hash_block`
+    hash_block: int = HASH_BLOCK  # smaller only in tests
+
+    def chain(self, cache_salt: str, tenant: str) -> "HashChain":
+        root = root_hash(self.fingerprint_digest, cache_salt, tenant)
+        return HashChain(root, self.block_size, self.hash_block)
+
+
 class HashChain:
     """Names of the full pool blocks of one sequence that grows; nothing is hashed twice.
 
@@ -33,13 +47,12 @@ class HashChain:
     """
 
     def __init__(self, root: bytes, block_size: int, hash_block: int = HASH_BLOCK) -> None:
-        """`block_size` is a multiple of `hash_block`, which differs from 16 only in tests."""
-        self.root = root
+        self._root = root
         self._block_size = block_size
         self._hash_block = hash_block
         self._names: list[bytes] = []
 
-    def names(self, tokens: Sequence[int], count: int) -> Sequence[bytes]:
+    def names(self, tokens: Sequence[int], count: int) -> list[bytes]:
         """Of the first `count` blocks, all of them full.
 
         `tokens` is the whole sequence: what an earlier call gave, and perhaps more behind it.
@@ -50,12 +63,12 @@ class HashChain:
 
     def copy(self) -> "HashChain":
         """For a sequence that begins with the same tokens and grows by itself."""
-        other = HashChain(self.root, self._block_size, self._hash_block)
+        other = HashChain(self._root, self._block_size, self._hash_block)
         other._names = list(self._names)
         return other
 
     def _name(self, tokens: Sequence[int], index: int) -> bytes:
-        name = self._names[-1] if self._names else self.root
+        name = self._names[-1] if self._names else self._root
         start = index * self._block_size
         for at in range(start, start + self._block_size, self._hash_block):
             name = next_hash(name, tokens[at : at + self._hash_block])

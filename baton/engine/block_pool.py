@@ -1,10 +1,15 @@
-"""Who holds which block, as counts. It knows no bytes and no requests."""
+"""Who holds which block, as counts, and what stays in those that nobody holds.
+
+It knows no bytes and no requests.
+"""
 
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from baton.core.errors import InternalError
+from baton.engine.prefix_cache import PrefixCache
 
 
 class Reservation:
@@ -24,17 +29,28 @@ class Reservation:
         self._pool._cancel(self)
 
 
-class BlockPool:
-    """A free list and a reference count per block. Every method may be called from any thread.
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A block as `publish` returned it, with its name: it may be gone by now, or reused."""
 
-    `free + reserved + used == total`. The free list is a queue: a block rests as long as possible
-    before its next use.
+    block: int
+    name: bytes
+
+
+class BlockPool:
+    """A free list, a reference count per block, and an index of what full blocks hold.
+
+    Every method may be called from any thread. `free + reserved + used == total`. The free list is
+    a queue: a block rests as long as possible before its next use. A block that is published when
+    its last reference goes stays findable; it is free like any other, but taken only when no other
+    is left. (While its name leads to blocks in use, it counts as used.)
     """
 
     def __init__(self, num_blocks: int) -> None:
         self._lock = threading.Lock()
         self._queue = deque(range(num_blocks))
         self._references = [0] * num_blocks
+        self._cache = PrefixCache()
         self._reserved = 0
         self._on_free: list[Callable[[], None]] = []
 
@@ -81,9 +97,7 @@ class BlockPool:
                 return None
             if reservation:
                 self._spend(reservation)
-            blocks = tuple(self._queue.popleft() for _ in range(count))
-            for block in blocks:
-                self._references[block] = 1
+            blocks = tuple(self._take() for _ in range(count))
         if held > count:
             self._tell_free()
         return blocks
@@ -93,34 +107,118 @@ class BlockPool:
         with self._lock:
             self._check_held(Counter(dict.fromkeys(blocks, 1)))
             for block in blocks:
-                self._references[block] += 1
+                self._hold(block)
+
+    def take_cached(self, names: Sequence[bytes], room: int) -> tuple[int, ...] | None:
+        """The blocks of the longest run of `names` that are published, one reference more on each.
+
+        None, and nothing changed, unless with them there is room for `room` blocks in all; which
+        promises nothing, for other threads allocate too.
+        """
+        with self._lock:
+            run = self._cache.find(names)
+            idle = self._cache.num_idle_up_from(run[-1]) if run else 0
+            if max(0, room - len(run)) + idle > self._available():
+                return None
+            for block in run:
+                self._hold(block)
+            return tuple(run)
+
+    def publish(
+        self, block: int, name: bytes, parent: Published | None, may_swap: bool = True
+    ) -> int | None:
+        """From now on `name` finds `block`, which is full, held, and not written any more.
+
+        The first that is published under a name keeps it: a later one with the same contents stays
+        as it is, or, if it `may_swap`, gives its reference to the first. Returns the first: the
+        parent of what comes next, and with `may_swap` what the caller holds now.
+
+        None, and nothing changed: its `parent` (None: it is a sequence's first block) is not
+        published any more, or to keep it would take blocks which are reserved.
+        """
+        with self._lock:
+            self._check_held(Counter((block,)))
+            first = self._cache.get(name)
+            if first == block or (first is not None and not may_swap):
+                return first
+            if block in self._cache:
+                raise InternalError(f"block {block} is published under another name")
+            if first is None:
+                return block if self._add(block, name, parent) else None
+            gained = self._references[block] == 1
+            if self._cache.num_idle_up_from(first) - gained > self._available():
+                return None
+            self._hold(first)
+            freed = self._drop(block)
+        if freed:
+            self._tell_free()
+        return first
+
+    def withdraw(self, blocks: Sequence[int]) -> None:
+        """No name finds these blocks any more, nor what was computed from them."""
+        with self._lock:
+            before = self._unused()
+            for block in blocks:
+                self._queue += self._cache.withdraw(block)
+            freed = self._unused() > before
+        if freed:
+            self._tell_free()
 
     def release(self, blocks: Sequence[int]) -> None:
         """One reference less on each; InternalError, and nothing changed, where there is none."""
         freed = False
         with self._lock:
             self._check_held(Counter(blocks))
-            for block in blocks:
-                self._references[block] -= 1
-                if not self._references[block]:
-                    self._queue.append(block)
-                    freed = True
+            for block in reversed(blocks):
+                freed |= self._drop(block)
         if freed:
             self._tell_free()
 
     def check_integrity(self) -> None:
         """Raises InternalError when the books do not balance."""
         with self._lock:
-            unused = {block for block, count in enumerate(self._references) if not count}
+            blocks = enumerate(self._references)
+            unused = {block for block, count in blocks if not count and block not in self._cache}
             if len(self._queue) != len(unused) or set(self._queue) != unused:
                 raise InternalError(f"free list {list(self._queue)} is not {sorted(unused)}")
-            if not 0 <= self._reserved <= len(self._queue):
-                raise InternalError(
-                    f"{self._reserved} reserved of {len(self._queue)} unused blocks"
-                )
+            self._cache.check_integrity([b for b, count in enumerate(self._references) if count])
+            if not 0 <= self._reserved <= self._unused():
+                raise InternalError(f"{self._reserved} reserved of {self._unused()} unused blocks")
+
+    def _add(self, block: int, name: bytes, parent: Published | None) -> bool:
+        above = None if parent is None else parent.block
+        if parent is not None:
+            if self._cache.name_of(parent.block) != parent.name:
+                return False
+            if self._cache.num_idle_up_from(parent.block) > self._available():
+                return False
+        self._cache.add(block, name, above)
+        return True
+
+    def _unused(self) -> int:
+        return len(self._queue) + self._cache.num_idle
 
     def _available(self) -> int:
-        return len(self._queue) - self._reserved
+        return self._unused() - self._reserved
+
+    def _take(self) -> int:
+        block = self._queue.popleft() if self._queue else self._cache.evict()
+        self._references[block] = 1
+        return block
+
+    def _hold(self, block: int) -> None:
+        if not self._references[block]:
+            self._cache.hold(block)
+        self._references[block] += 1
+
+    def _drop(self, block: int) -> bool:
+        """One reference less; True if it was the last."""
+        self._references[block] -= 1
+        if self._references[block]:
+            return False
+        if not self._cache.drop(block):
+            self._queue.append(block)
+        return True
 
     def _check_held(self, wanted: Counter[int]) -> None:
         for block, count in wanted.items():

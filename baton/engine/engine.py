@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from baton.core.block_hashes import Hashing
 from baton.core.errors import InternalError
 from baton.engine.block_pool import BlockPool
 from baton.engine.config import EngineConfig
@@ -26,7 +27,10 @@ class Engine:
         self._runner = runner
         self._pool = KvPool(runner.layout, num_blocks)
         self._blocks = BlockPool(num_blocks)
-        self._scheduler = Scheduler(self._blocks, self._limits)
+        hashing = Hashing(runner.fingerprint.digest(), config.block_size)
+        self._scheduler = Scheduler(
+            self._blocks, self._limits, hashing if config.enable_prefix_caching else None
+        )
         runner.attach(self._pool)
         self._loop = EngineLoop(self._build_core)
         self._blocks.on_free(self._loop.wake)
@@ -97,6 +101,8 @@ class Engine:
             reserved_blocks=self._blocks.reserved,
             total_blocks=self._blocks.total,
             short_of_blocks=self._scheduler.short,
+            cache_queries=self._scheduler.tables.cache_queries,
+            cache_hits=self._scheduler.tables.cache_hits,
         )
 
     def _build_core(self, deliver: Deliver) -> EngineCore:

@@ -10,15 +10,18 @@ import itertools
 from bisect import insort
 from collections.abc import Iterable
 
+from baton.core.block_hashes import Hashing
 from baton.core.errors import InternalError
 from baton.core.token_record import TokenRecord
 from baton.engine.block_pool import BlockPool
-from baton.engine.decision import CopyBlock, Decision, MemoryOp, ZeroBlock
+from baton.engine.block_tables import BlockTables
+from baton.engine.decision import Decision, MemoryOp, ZeroBlock
 from baton.engine.draft import Draft
 from baton.engine.limits import Limits
 from baton.engine.plan import StepPlan
 from baton.engine.sequence import Sequence, SequenceState
 from baton.engine.work import (
+    Admitted,
     BlocksLent,
     ChunkComputed,
     EngineEvent,
@@ -39,8 +42,9 @@ class Scheduler:
     has slices, `postprocess` with what was drawn. Each decision is performed before the next call.
     """
 
-    def __init__(self, blocks: BlockPool, limits: Limits) -> None:
-        self._blocks = blocks
+    def __init__(self, blocks: BlockPool, limits: Limits, hashing: Hashing | None = None) -> None:
+        """`hashing` names what a prefix cache keeps; None: there is none."""
+        self._tables = BlockTables(blocks, limits, hashing)
         self._limits = limits
         self._arrivals = itertools.count()
         self._works: dict[str, list[Sequence]] = {}  # those that are not finished
@@ -53,6 +57,11 @@ class Scheduler:
         self._short = False
         self._memory: list[MemoryOp] = []
         self._events: list[tuple[str, EngineEvent]] = []
+
+    @property
+    def tables(self) -> BlockTables:
+        """For its counts."""
+        return self._tables
 
     @property
     def num_running(self) -> int:
@@ -74,10 +83,11 @@ class Scheduler:
         choices = tuple(range(work.params.n))
         sequence = Sequence(work, next(self._arrivals), choices, list(work.prompt))
         self._works[work.key] = []
+        self._tables.begin(sequence)
         if work.mode is Mode.DECODE:
             sequence.state = SequenceState.READY
-            sequence.blocks = list(work.blocks)
-            sequence.num_computed = len(work.prompt)
+            sequence.admitted = True
+            self._tables.adopt(sequence, work.blocks, len(work.prompt))
         self._enter(sequence)
         if work.mode is Mode.DECODE:
             self._continue_from(sequence, work.first)
@@ -114,7 +124,9 @@ class Scheduler:
                 self._say(sequence.key, ChunkComputed(sequence.num_computed))
             if ids is None:
                 broken.append(sequence.key)
-            elif piece.draws:
+                continue
+            self._tables.publish(sequence)
+            if piece.draws:
                 new = [
                     sequence.record(draw.choice, token_id, self._limits)
                     for draw, token_id in zip(piece.draws, ids, strict=True)
@@ -123,6 +135,8 @@ class Scheduler:
                 self._continue_from(sequence, new)
         for key in dict.fromkeys(broken):
             records.pop(key, None)
+            for sequence in self._works[key]:
+                self._tables.withdraw(sequence)
             self.abort(key)
             self._say(key, WorkFailed(InternalError("the model's output is not a number")))
         for key, new in records.items():
@@ -153,24 +167,14 @@ class Scheduler:
         return len(self._queues[SequenceState.RUNNING]) < self._limits.max_num_seqs
 
     def _advance(self, draft: Draft, sequence: Sequence) -> None:
-        count = self._chunk(sequence, draft.budget)
+        count = sequence.chunk(draft.budget, self._limits.block_size)
         running = sequence.state is SequenceState.RUNNING  # unless just preempted for another
         if running and count and self._grow(draft, sequence, count):
             draft.pick(sequence, count)
 
-    def _chunk(self, sequence: Sequence, budget: int) -> int:
-        """Tokens to compute now: all that remain, or up to a block boundary."""
-        if sequence.remaining <= budget:
-            return sequence.remaining
-        end = sequence.num_computed + budget
-        return max(0, end - end % self._limits.block_size - sequence.num_computed)
-
     def _grow(self, draft: Draft, sequence: Sequence, count: int) -> bool:
         """Blocks for `count` more tokens, if need be from those who came later."""
-        while missing := self._missing(sequence, count):
-            if (got := self._blocks.allocate(missing)) is not None:
-                sequence.blocks += got
-                return True
+        while not self._tables.extend(sequence, count):
             draft.short = True
             holders = self._preemptible()
             if holders == [sequence]:
@@ -180,52 +184,44 @@ class Scheduler:
                 return False
         return True
 
-    def _missing(self, sequence: Sequence, count: int) -> int:
-        needed = self._limits.blocks_for(sequence.num_computed + count)
-        return max(0, needed - len(sequence.blocks))
-
     def _preemptible(self) -> list[Sequence]:
         holders = self._queues[SequenceState.RUNNING] + self._queues[SequenceState.READY]
         return sorted((s for s in holders if not s.lends), key=_order)
 
     def _preempt(self, draft: Draft, sequence: Sequence) -> None:
         draft.drop(sequence)
-        self._release(sequence)
-        sequence.num_computed = 0
+        self._tables.release(sequence)
         self._move(sequence, SequenceState.WAITING)
 
     def _admit(self, draft: Draft) -> None:
         waiting = self._queues[SequenceState.WAITING]
+        block_size = self._limits.block_size
         while draft.admits and waiting and self._has_place():
             sequence = waiting[0]
-            count = self._chunk(sequence, draft.budget)
-            draft.short = bool(count) and not self._allot(sequence, count)
-            if not count or draft.short:
+            if not sequence.chunk(draft.budget, block_size):
                 return
+            draft.short = not self._tables.seat(sequence, draft.budget)
+            if draft.short:
+                return
+            count = sequence.chunk(draft.budget, block_size)
+            self._welcome(sequence)
             self._move(sequence, SequenceState.RUNNING)
             draft.pick(sequence, count)
 
-    def _allot(self, sequence: Sequence, count: int) -> bool:
+    def _welcome(self, sequence: Sequence) -> None:
+        if not sequence.admitted:
+            sequence.admitted = True
+            self._tables.count_admission(sequence)
+            self._say(sequence.key, Admitted(sequence.num_computed))
         if sequence.lends:
-            return self._lend(sequence)
-        if self._blocks.free < self._limits.blocks_for(len(sequence.tokens) + 1):
-            return False  # it would soon be preempted again
-        if (got := self._blocks.allocate(self._limits.blocks_for(count))) is None:
-            return False
-        sequence.blocks += got
-        return True
+            self._lend(sequence)
 
-    def _lend(self, sequence: Sequence) -> bool:
-        """The whole prompt's blocks at once: a reader may follow while they are computed."""
-        length = len(sequence.tokens)
-        if (got := self._blocks.allocate(self._limits.blocks_for(length))) is None:
-            return False
-        sequence.blocks += got
-        if length % self._limits.block_size:
-            self._memory.append(ZeroBlock(got[-1]))
-        self._blocks.retain(got)
-        self._say(sequence.key, BlocksLent(got))
-        return True
+    def _lend(self, sequence: Sequence) -> None:
+        if len(sequence.tokens) % self._limits.block_size:
+            self._memory.append(ZeroBlock(sequence.blocks[-1]))
+        self._say(sequence.key, BlocksLent(self._tables.lend(sequence)))
+        if sequence.num_computed:
+            self._say(sequence.key, ChunkComputed(sequence.num_computed))
 
     # -- after a draw
 
@@ -247,17 +243,11 @@ class Scheduler:
 
     def _fork(self, parent: Sequence, record: TokenRecord) -> None:
         """Shares the full blocks and copies the partial one; without a block it starts over."""
-        tokens = [*parent.tokens, record.token_id]
-        child = Sequence(parent.work, parent.arrival, (record.choice,), tokens)
-        num_full, tail = divmod(parent.num_computed, self._limits.block_size)
-        private = self._blocks.allocate(1 if tail else 0)
-        if private is not None:
-            shared = parent.blocks[:num_full]
-            self._blocks.retain(shared)
-            child.blocks = [*shared, *private]
-            child.num_computed = parent.num_computed
+        child = parent.fork(record)
+        copies = self._tables.share(parent, child)
+        if copies is not None:
             child.state = SequenceState.READY
-            self._memory += [CopyBlock(parent.blocks[num_full], block) for block in private]
+            self._memory += copies
         self._enter(child)
 
     def _end_if_over(self, key: str) -> None:
@@ -277,14 +267,10 @@ class Scheduler:
         insort(self._queues[state], sequence, key=_order)
 
     def _finish(self, sequence: Sequence) -> None:
-        self._release(sequence)
+        self._tables.release(sequence)
         self._queues[sequence.state].remove(sequence)
         sequence.move(SequenceState.FINISHED)
         self._works[sequence.key].remove(sequence)
-
-    def _release(self, sequence: Sequence) -> None:
-        self._blocks.release(sequence.blocks)
-        sequence.blocks = []
 
     def _say(self, key: str, event: EngineEvent) -> None:
         self._events.append((key, event))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
+from baton.core.block_hashes import HashChain
 from baton.core.errors import InternalError
 from baton.core.token_record import FinishReason, TokenRecord
 from baton.engine.limits import Limits
@@ -34,7 +35,8 @@ class Sequence:
     """`choices` are drawn from the last row: all n while the prompt is computed, then one.
 
     `blocks` are the table of the positions computed so far (PREFILL: of the whole prompt), one
-    reference each.
+    reference each. `published` are the blocks by which others find its first full ones; those of
+    PREFILL may be others than its own, which had to stay because they were lent.
     """
 
     work: Work
@@ -44,6 +46,9 @@ class Sequence:
     state: SequenceState = SequenceState.WAITING
     num_computed: int = 0  # tokens whose KV is in `blocks`
     blocks: list[int] = field(default_factory=list)
+    published: list[int] = field(default_factory=list)
+    chain: HashChain | None = None  # None: there is no prefix cache
+    admitted: bool = False  # the work has heard so
 
     @property
     def key(self) -> str:
@@ -63,6 +68,21 @@ class Sequence:
     def remaining(self) -> int:
         """Known tokens not computed yet; 1 while decoding."""
         return len(self.tokens) - self.num_computed
+
+    def chunk(self, budget: int, block_size: int) -> int:
+        """Tokens to compute now: all that remain, or up to a block boundary."""
+        if self.remaining <= budget:
+            return self.remaining
+        end = self.num_computed + budget
+        return max(0, end - end % block_size - self.num_computed)
+
+    def fork(self, record: TokenRecord) -> "Sequence":
+        """One choice that goes on by itself with the token that was drawn for it; without blocks."""
+        tokens = [*self.tokens, record.token_id]
+        chain = None if self.chain is None else self.chain.copy()
+        return Sequence(
+            self.work, self.arrival, (record.choice,), tokens, chain=chain, admitted=True
+        )
 
     def move(self, state: SequenceState) -> None:
         if state not in _MOVES[self.state]:

@@ -102,7 +102,9 @@ class EngineLoad:
 
     running: int
     waiting: int
-    free_blocks: int  # neither used nor reserved
+    free_blocks: int  # neither used nor reserved; what they hold may still be cached
     reserved_blocks: int
     total_blocks: int
     short_of_blocks: bool  # a work that is here already waits for some
+    cache_queries: int  # prompt tokens looked up in the prefix cache, only grows
+    cache_hits: int  # of those found, only grows

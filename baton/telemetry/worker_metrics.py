@@ -21,6 +21,8 @@ class WorkerReading:
     running: int  # requests in the batch
     waiting: int  # requests not yet in it
     kv_usage: float  # share of the pool in use, 0 to 1
+    cache_queries: int  # prompt tokens looked up in the prefix cache, only grows
+    cache_hits: int  # of those found, only grows
     leases_open: int  # hand-offs that this worker still lends blocks to
     leased_blocks: int  # lent to them
     reserved_blocks: int  # promised to hand-offs on their way here
@@ -54,6 +56,16 @@ class WorkerCollector(Collector):
         yield self._labelled(
             "vllm:kv_cache_usage_perc", "Share of the KV pool in use, 0 to 1.", reading.kv_usage
         )
+        yield self._counted(
+            "vllm:prefix_cache_queries",
+            "Prompt tokens looked up in the prefix cache.",
+            reading.cache_queries,
+        )
+        yield self._counted(
+            "vllm:prefix_cache_hits",
+            "Prompt tokens found in the prefix cache.",
+            reading.cache_hits,
+        )
 
     def _handoff(self, reading: WorkerReading) -> Iterator[Metric]:
         yield GaugeMetricFamily(
@@ -80,6 +92,11 @@ class WorkerCollector(Collector):
         for result, count in sorted(reading.handoffs.items()):
             ended.add_metric([result], count)
         yield ended
+
+    def _counted(self, name: str, help: str, count: int) -> Metric:
+        family = CounterMetricFamily(name, help, labels=list(self._labels))
+        family.add_metric(list(self._labels.values()), count)
+        return family
 
     def _labelled(self, name: str, help: str, value: float) -> Metric:
         family = GaugeMetricFamily(name, help, labels=list(self._labels))

@@ -120,6 +120,7 @@ class Worker:
     def reading(self) -> WorkerReading:
         """For the metrics page, on whichever thread serves it. Readings of the same moment, nearly."""
         load, counts, traffic = self.load(), self.sender.counts(), self._traffic
+        engine = self.bridge.engine.load()
         ended = {
             "confirmed": counts.confirmed,
             "aborted": counts.aborted,
@@ -130,6 +131,8 @@ class Worker:
             running=load.running,
             waiting=load.waiting,
             kv_usage=load.kv_usage,
+            cache_queries=engine.cache_queries,
+            cache_hits=engine.cache_hits,
             leases_open=counts.open_leases,
             leased_blocks=counts.leased_blocks,
             reserved_blocks=load.reserved_blocks,

@@ -13,7 +13,7 @@ from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import TokenRecord
 from baton.engine.block_pool import Reservation
 from baton.engine.sequence import Sequence, SequenceState
-from baton.engine.work import BlocksLent, ChunkComputed, TokensDrawn, Work, WorkDone
+from baton.engine.work import Admitted, BlocksLent, ChunkComputed, TokensDrawn, Work, WorkDone
 from tests.support.engine_bench import Bench
 from tests.support.engine_works import decode, generate, prefill, prompt_of, sampled
 from tests.support.hash_answer import Answer, hash_answer
@@ -202,10 +202,11 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.finished.append(self.works.pop(work.key))
 
     def _check_order(self, work: Work) -> None:
-        """Of a prefill: lent, chunks up to the prompt's end, first tokens, done."""
+        """Of a prefill: admitted, lent, chunks up to the prompt's end, first tokens, done."""
         events = self.bench.events[work.key]
         if work.key in self.loans or work.key in self.given_back:
-            first, *chunks, drawn, _ = events
+            admitted, first, *chunks, drawn, _ = events
+            assert isinstance(admitted, Admitted)
             assert isinstance(first, BlocksLent)
             assert isinstance(drawn, TokensDrawn)
             lengths = [e.num_tokens for e in chunks if isinstance(e, ChunkComputed)]

@@ -7,7 +7,7 @@ import pytest
 from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import FinishReason, TokenRecord
 from baton.engine.sequence import SequenceState
-from baton.engine.work import BlocksLent, ChunkComputed, TokensDrawn, WorkDone
+from baton.engine.work import Admitted, BlocksLent, ChunkComputed, TokensDrawn, WorkDone
 from tests.support.engine_bench import Bench, assert_answers, bench, lent
 from tests.support.engine_hash_model import HASH_MODEL
 from tests.support.engine_works import GREEDY, decode, generate, prefill, prompt_of, sampled
@@ -80,6 +80,7 @@ def test_prefill_lends_all_blocks_first_and_tells_of_each_chunk() -> None:
         blocks = lent(made, "p")
         assert len(blocks) == 8
         assert made.events["p"] == [
+            Admitted(0),
             BlocksLent(blocks),
             ChunkComputed(16),
             ChunkComputed(30),

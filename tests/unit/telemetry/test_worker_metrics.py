@@ -13,6 +13,8 @@ def reading(running: int = 2, handoffs: Mapping[str, int] | None = None) -> Work
         running=running,
         waiting=1,
         kv_usage=0.25,
+        cache_queries=640,
+        cache_hits=512,
         leases_open=3,
         leased_blocks=12,
         reserved_blocks=5,
@@ -35,6 +37,8 @@ def scraped(value: WorkerReading) -> CollectorRegistry:
         ("vllm:num_requests_running", 2),
         ("vllm:num_requests_waiting", 1),
         ("vllm:kv_cache_usage_perc", 0.25),
+        ("vllm:prefix_cache_queries_total", 640),
+        ("vllm:prefix_cache_hits_total", 512),
     ],
 )
 def test_engine_numbers_have_vllm_names_and_labels(name: str, value: float) -> None:

@@ -1,0 +1,159 @@
+"""Which blocks hold which prefix, and which of them may go first. It knows no bytes and no lock."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from baton.core.errors import InternalError
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """A published block. `pins`: 1 while somebody holds the block, and 1 per pinned child."""
+
+    block: int
+    name: bytes
+    parent: "_Entry | None"
+    children: "set[_Entry]" = field(default_factory=set)
+    pins: int = 0
+
+
+class PrefixCache:
+    """A forest of published blocks, each below the one that holds the tokens before its own.
+
+    A block that nobody holds and that has no pinned child is idle: it keeps its contents and is
+    found until it is evicted, the one that became idle first going first. Whatever is pinned pins
+    its parent, so a parent becomes idle after all its children: the oldest idle block never has
+    any left, and no cached block is ever without its parent.
+
+    Its owner counts the references and says when the first comes (`hold`) and the last goes
+    (`drop`).
+    """
+
+    def __init__(self) -> None:
+        self._by_name: dict[bytes, _Entry] = {}
+        self._by_block: dict[int, _Entry] = {}
+        self._idle: dict[int, _Entry] = {}  # by block, the oldest first
+
+    def __contains__(self, block: int) -> bool:
+        return block in self._by_block
+
+    @property
+    def num_idle(self) -> int:
+        """How often `evict` can be called."""
+        return len(self._idle)
+
+    def num_idle_up_from(self, block: int) -> int:
+        """How many would be idle no more if this published block were pinned."""
+        entry, count = self._by_block.get(block), 0
+        while entry is not None and not entry.pins:
+            entry, count = entry.parent, count + 1
+        return count
+
+    def find(self, names: Sequence[bytes]) -> list[int]:
+        """Blocks of the longest run of `names` that are published, from the first one on."""
+        blocks = []
+        for name in names:
+            entry = self._by_name.get(name)
+            if entry is None:
+                break
+            blocks.append(entry.block)
+        return blocks
+
+    def get(self, name: bytes) -> int | None:
+        entry = self._by_name.get(name)
+        return None if entry is None else entry.block
+
+    def name_of(self, block: int) -> bytes | None:
+        entry = self._by_block.get(block)
+        return None if entry is None else entry.name
+
+    def add(self, block: int, name: bytes, parent: int | None) -> None:
+        """Publishes a block that is held. It and its name are new here, its parent is not.
+
+        `parent` None: the block holds a sequence's first tokens.
+        """
+        above = None if parent is None else self._by_block[parent]
+        entry = _Entry(block, name, above, pins=1)
+        self._by_name[name] = self._by_block[block] = entry
+        if above is not None:
+            above.children.add(entry)
+            self._pin(above)
+
+    def hold(self, block: int) -> None:
+        """The block, published or not, has got its first reference."""
+        if (entry := self._by_block.get(block)) is not None:
+            self._pin(entry)
+
+    def drop(self, block: int) -> bool:
+        """The block has lost its last reference. True if it stays because it is published."""
+        if (entry := self._by_block.get(block)) is None:
+            return False
+        self._unpin(entry)
+        return True
+
+    def evict(self) -> int:
+        """Takes the oldest idle block out; it is the caller's now."""
+        entry = next(iter(self._idle.values()))
+        if entry.children:
+            raise InternalError(f"block {entry.block} is to go before what was computed from it")
+        self._remove(entry)
+        return entry.block
+
+    def withdraw(self, block: int) -> list[int]:
+        """Takes out the block and all that was computed from it, if it is published.
+
+        Returns those that nobody holds; they are the caller's now.
+        """
+        if (top := self._by_block.get(block)) is None:
+            return []
+        below = [top]
+        for entry in below:
+            below += entry.children
+        free = []
+        for entry in reversed(below):  # children first: a parent that only they pin is idle by then
+            if entry.block in self._idle:
+                free.append(entry.block)
+            self._remove(entry)
+        return free
+
+    def check_integrity(self, held: Sequence[int]) -> None:
+        """Raises InternalError when the books do not balance; `held` blocks have references."""
+        held_blocks = set(held)
+        for block, entry in self._by_block.items():
+            pins = (block in held_blocks) + sum(child.pins > 0 for child in entry.children)
+            if entry.pins != pins or (block in self._idle) != (pins == 0):
+                raise InternalError(f"published block {block} has {entry.pins} pins, not {pins}")
+            if entry.parent is not None and self._by_block.get(entry.parent.block) is not (
+                entry.parent
+            ):
+                raise InternalError(f"published block {block} is without its parent")
+        order = {block: index for index, block in enumerate(self._idle)}
+        for block, entry in self._idle.items():
+            if any(order[child.block] > order[block] for child in entry.children):
+                raise InternalError(f"block {block} would go before what was computed from it")
+
+    def _pin(self, entry: _Entry | None) -> None:
+        while entry is not None:
+            entry.pins += 1
+            if entry.pins > 1:
+                return
+            del self._idle[entry.block]
+            entry = entry.parent
+
+    def _unpin(self, entry: _Entry | None) -> None:
+        while entry is not None:
+            entry.pins -= 1
+            if entry.pins:
+                return
+            self._idle[entry.block] = entry
+            entry = entry.parent
+
+    def _remove(self, entry: _Entry) -> None:
+        """`entry` has no children."""
+        if entry.pins:
+            self._unpin(entry.parent)
+        else:
+            del self._idle[entry.block]
+        if entry.parent is not None:
+            entry.parent.children.remove(entry)
+        del self._by_name[entry.name], self._by_block[entry.block]
