@@ -6,9 +6,10 @@ Both keys expire with their last lease. `PREFIX:changes` is a channel: a message
 membership has changed. Every step is one script, hence atomic.
 """
 
+import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from redis import exceptions
@@ -77,8 +78,8 @@ class RedisStore:
             place.url,
             protocol=2,
             max_connections=_CONNECTIONS,
-            socket_timeout=TIMEOUT,
             socket_connect_timeout=TIMEOUT,
+            socket_timeout=None,  # its way to bound a write can lose a cancellation; see `bounded`
             health_check_interval=_HEALTH_CHECK,
             retry=Retry(NoBackoff(), 0),  # the callers try again, at their own pace
             client_name=re.sub(r"[^!-~]", "_", client_name),  # all that Redis takes in a name
@@ -110,7 +111,7 @@ class RedisStore:
         """Changes from now on."""
         pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
         try:
-            with self._in_our_words():
+            async with self.bounded():
                 await pubsub.subscribe(self._channel)
             yield Changes(self, pubsub)
         finally:
@@ -129,13 +130,17 @@ class RedisStore:
         return held
 
     async def _eval(self, script: str, *arguments: str | bytes | int) -> Any:
-        with self._in_our_words():
+        async with self.bounded():
             return await self._redis.eval(script, len(self._keys), *self._keys, *arguments)
 
-    @contextmanager
-    def _in_our_words(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def bounded(self, seconds: float = TIMEOUT) -> AsyncIterator[None]:
+        """Something is asked of Redis: ends in time, and in our errors."""
         try:
-            yield
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as error:
+            raise UnavailableError(f"no answer within {seconds:g} s") from error
         except (exceptions.RedisError, OSError) as error:
             reason = str(error) or type(error).__name__
             if _is_hopeless(error):
@@ -153,7 +158,7 @@ class Changes:
 
     async def wait(self, seconds: float) -> None:
         """Until something has changed since the last call, at most so long."""
-        with self._store._in_our_words():
+        async with self._store.bounded(seconds + TIMEOUT):
             message = await self._pubsub.get_message(timeout=seconds)
             while message is not None:  # one reading will do for all
                 message = await self._pubsub.get_message(timeout=0)
