@@ -5,7 +5,7 @@ import json
 import os
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -41,7 +41,7 @@ class ApiClient:
         with self._asked("GET", path, None) as response:
             return self._json(response.read())
 
-    def events(self, path: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def events(self, path: str, body: Mapping[str, Any]) -> Generator[dict[str, Any], None, None]:
         """The JSON events of a streamed answer, until its [DONE]."""
         with self._asked("POST", path, json.dumps(body).encode()) as response:
             for line in response:
@@ -69,9 +69,10 @@ class ApiClient:
         try:
             connection.request(method, prefix + path, body, headers)
             response = connection.getresponse()
-            if response.status != 200:
-                raise self._refusal(response, f"{method} {path}")
-            yield response
+            with response:  # which keeps the connection open by itself
+                if response.status != 200:
+                    raise self._refusal(response, f"{method} {path}")
+                yield response
         except ssl.SSLCertVerificationError as error:
             raise UnavailableError(
                 f"the certificate of {self.url} is not trusted ({error.verify_message}); name its "
@@ -80,7 +81,8 @@ class ApiClient:
         except TimeoutError as error:
             raise UnavailableError(f"{self.url} said nothing for {self.timeout:g} s") from error
         except OSError as error:
-            raise UnavailableError(f"no gateway answers at {self.url}: {error}") from error
+            reason = error.strerror or error
+            raise UnavailableError(f"no gateway answers at {self.url}: {reason}") from error
         except http.client.HTTPException as error:
             raise self._no_gateway(str(error) or type(error).__name__) from error
         finally:

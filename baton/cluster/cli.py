@@ -18,8 +18,10 @@ COMMANDS = {  # name: module in baton.cluster.commands, where it has the module'
     "gateway": "gateway",
     "prefill": "prefill",
     "decode": "decode",
+    "chat": "chat",
     "status": "status",
     "make-model": "make_model",
+    "completion": "completion",
 }
 
 

@@ -1,0 +1,198 @@
+"""`baton chat` and `baton status`, as programs, against a real gateway."""
+
+import asyncio
+import os
+import pty
+import signal
+import sys
+import termios
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from baton.core.token_record import FinishReason
+from baton.v1 import decode_pb2
+from gateway.tls import TlsSettings
+from tests.support.certificates import make_certificate
+from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
+from tests.support.gateway_fake_workers import RESERVED, answering, decoded, prefilling, records
+from tests.support.gateway_reading import CHAT, HI
+from tests.support.gateway_tokenizer import END_OF_TURN
+
+TOKENS = [40, 41, 42, END_OF_TURN]
+
+
+@pytest.fixture
+async def served(model_folder: Path) -> AsyncIterator[GatewayUnderTest]:
+    async with running_gateway(model_folder, api_key=("one",)) as gateway:
+        await answering_pair(gateway)
+        yield gateway
+
+
+async def answering_pair(gateway: GatewayUnderTest) -> None:
+    prefill, decode = await gateway.pair()
+    prefill.prefill_script = prefilling(TOKENS[:1])
+    decode.decode_script = answering(TOKENS, FinishReason.STOP)
+
+
+def environment(url: object, key: str = "one") -> dict[str, str]:
+    return {**os.environ, "BATON_URL": str(url), "BATON_API_KEY": key}
+
+
+async def baton(
+    *words: str, env: dict[str, str], sent: str | None = None
+) -> tuple[int | None, str, str]:
+    """Exit code, stdout and stderr."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "baton.cluster.cli", *words),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=env,
+    )
+    async with asyncio.timeout(30):
+        out, err = await process.communicate((sent or "").encode())
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_a_pipe_is_one_message_and_only_the_answer_comes_out(
+    served: GatewayUnderTest,
+) -> None:
+    headers = {"Authorization": "Bearer one"}
+    whole = await served.client.post(CHAT, json={"messages": HI}, headers=headers)
+    answer = whole.json()["choices"][0]["message"]["content"]
+    env = environment(served.client.base_url, "one,two")
+    assert await baton("chat", env=env, sent="hi\n") == (0, answer + "\n", "")
+
+
+async def test_what_is_wrong_is_one_sentence(served: GatewayUnderTest) -> None:
+    url = served.client.base_url
+    for env, words, sentence in (
+        (environment(url, "three"), ("chat",), "API key is not known"),
+        (environment(url, ""), ("status",), "BATON_API_KEY"),
+        (environment(url), ("chat", "--model", "nope"), "The model `nope` does not exist"),
+        (environment("http://127.0.0.1:1"), ("chat",), "no gateway answers at http://127.0.0.1:1"),
+        (environment("unix:/no/such.sock"), ("chat",), "No such file"),
+        (environment("ftp://x"), ("chat",), "must be http://, https:// or unix:PATH"),
+        (environment(f"{url}/no"), ("status",), "Not Found"),
+    ):
+        code, out, err = await baton(*words, env=env, sent="hi")
+        assert (code, out) in ((1, ""), (78, ""))
+        assert err.startswith("Error: ")
+        assert sentence in err
+        assert err.count("\n") == 1
+    code, _, err = await baton("chat", env=environment(url), sent=" \n")
+    assert code == 2
+    assert "nothing came through the pipe" in err
+
+
+async def test_an_answer_that_breaks_off_ends_with_an_error(served: GatewayUnderTest) -> None:
+    async def breaks(
+        request: decode_pb2.GenerateRequest,
+    ) -> AsyncIterator[decode_pb2.GenerateResponse]:
+        yield RESERVED
+        yield decoded(records(len(request.prompt_token_ids), [7], finish=None))  # not prefill's
+
+    served.workers[1].decode_script = breaks
+    code, _, err = await baton("chat", env=environment(served.client.base_url), sent="hi")
+    assert code == 1
+    assert err.startswith("Error: the answer broke off: ")
+
+
+async def test_https_with_a_certificate_of_ones_own(model_folder: Path, tmp_path: Path) -> None:
+    made = make_certificate(tmp_path)
+    tls = TlsSettings(str(made.cert), str(made.key))
+    async with running_gateway(model_folder, tls=tls) as gateway:
+        await answering_pair(gateway)
+        env = environment(gateway.client.base_url)
+        code, _, err = await baton("status", env=env)
+        assert code == 1
+        assert "name its authority with --ssl-ca-certs" in err
+        trusting = {**env, "BATON_SSL_CA_CERTS": str(made.cert)}
+        code, out, _ = await baton("status", env=trusting)
+        assert code == 0
+        assert "d0" in out
+        code, out, _ = await baton("chat", env=trusting, sent="hi")
+        assert code == 0
+        assert out.strip()
+
+
+class Screen:
+    """`baton chat` on a terminal of its own."""
+
+    def __init__(self, env: dict[str, str]) -> None:
+        self._env = env
+        self.shown = ""
+
+    async def __aenter__(self) -> "Screen":
+        self._ours, theirs = pty.openpty()
+        attributes = termios.tcgetattr(theirs)
+        attributes[3] &= ~termios.ECHO
+        termios.tcsetattr(theirs, termios.TCSANOW, attributes)
+        self.process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "baton.cluster.cli", "chat"),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**self._env, "TERM": "dumb"},
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self._more = asyncio.Event()
+        asyncio.get_running_loop().add_reader(self._ours, self._read)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        asyncio.get_running_loop().remove_reader(self._ours)
+        os.close(self._ours)
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+
+    def _read(self) -> None:
+        try:
+            self.shown += os.read(self._ours, 1 << 16).decode(errors="replace")
+        except OSError:  # the other side has ended
+            asyncio.get_running_loop().remove_reader(self._ours)
+        self._more.set()
+
+    def type(self, text: str) -> None:
+        os.write(self._ours, text.encode())
+
+    async def until(self, text: str, times: int = 1) -> None:
+        async with asyncio.timeout(30):
+            while self.shown.count(text) < times:
+                self._more.clear()
+                await self._more.wait()
+
+
+async def test_a_talk_at_a_terminal(served: GatewayUnderTest) -> None:
+    async def endless(
+        request: decode_pb2.GenerateRequest,
+    ) -> AsyncIterator[decode_pb2.GenerateResponse]:
+        yield RESERVED
+        yield decoded(records(len(request.prompt_token_ids), TOKENS[:1], finish=None))
+        await asyncio.Event().wait()
+
+    decode = served.workers[1]
+    async with Screen(environment(served.client.base_url)) as screen:
+        await screen.until("tiny; /help lists commands")
+        await screen.until("> ")
+        screen.type("hi\n")
+        await screen.until("> ", 2)
+        decode.decode_script = endless
+        screen.type("more\n")
+        call = await decode.calls.number(1)
+        assert len(call.request.prompt_token_ids) > len(
+            (await decode.calls.number(0)).request.prompt_token_ids
+        )
+        screen.process.send_signal(signal.SIGINT)
+        await screen.until("(stopped)")
+        async with asyncio.timeout(10):
+            await call.cancelled.wait()
+        await screen.until("> ", 3)
+        screen.type("\x04")
+        async with asyncio.timeout(10):
+            assert await screen.process.wait() == 0
+    assert "Traceback" not in screen.shown
