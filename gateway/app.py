@@ -54,7 +54,7 @@ def make_app(
     return app
 
 
-def guarded(app: FastAPI, settings: GatewaySettings) -> ASGIApp:
+def guarded(app: ASGIApp, settings: GatewaySettings) -> ASGIApp:
     """The application as clients meet it. From the outside in: the proxy's prefix, CORS (so that a
     browser may read errors too), the request's id, the key.
     """

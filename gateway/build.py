@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import grpc
+from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from baton import __version__
@@ -13,6 +14,7 @@ from baton.v1 import registry_pb2_grpc
 from gateway.app import guarded, make_app
 from gateway.delivery import Delivery
 from gateway.dispatch import Dispatcher
+from gateway.doorway import Doorway
 from gateway.endpoints.chat import ChatEndpoint
 from gateway.endpoints.completions import CompletionEndpoint
 from gateway.endpoints.models import ModelsEndpoint
@@ -30,6 +32,7 @@ from gateway.workers import Assignment, Workers
 @dataclass(frozen=True, slots=True)
 class Gateway:
     app: ASGIApp
+    doorway: Doorway
     registry_server: grpc.aio.Server
     workers: Workers
     queue: AdmissionQueue[Assignment]
@@ -48,8 +51,8 @@ def build(settings: GatewaySettings) -> Gateway:
     )
     metrics = GatewayMetrics(settings.served_names[0])
     dispatcher = Dispatcher(workers, queue, metrics, settings.worker_silence_seconds)
-    app = _app(settings, tokenizer, workers, dispatcher, metrics)
-    return Gateway(app, server, workers, queue, dispatcher)
+    doorway = Doorway(_app(settings, tokenizer, workers, dispatcher, metrics))
+    return Gateway(guarded(doorway, settings), doorway, server, workers, queue, dispatcher)
 
 
 def _app(
@@ -58,7 +61,7 @@ def _app(
     workers: Workers,
     dispatcher: Dispatcher,
     metrics: GatewayMetrics,
-) -> ASGIApp:
+) -> FastAPI:
     names = ModelNames(settings.served_names, settings.model)
     vocab_size = vocab_size_of(settings.model_folder, tokenizer.vocabulary)
     preparation = Preparation(
@@ -73,11 +76,10 @@ def _app(
         patience=settings.max_queue_seconds,
     )
     delivery = Delivery(dispatcher, tokenizer.vocabulary, settings.client_stall_seconds)
-    app = make_app(
+    return make_app(
         ChatEndpoint(preparation, tokenizer, delivery),
         CompletionEndpoint(preparation, tokenizer, delivery),
         ModelsEndpoint(names, workers),
         OperationsEndpoint(workers, dispatcher, metrics, settings.model),
         docs=not settings.disable_fastapi_docs,
     )
-    return guarded(app, settings)

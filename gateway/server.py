@@ -4,48 +4,40 @@ import asyncio
 import json
 import logging
 import os
-import signal
 import socket
 
+from baton.core.address import join_address
 from baton.core.errors import UnavailableError
+from baton.core.interrupts import Interrupts, still_running
 from baton.rpc.server import bind, stop
 from gateway.build import Gateway, build
+from gateway.doorway import Doorway
 from gateway.http_server import HttpServer, listen, url_of
 from gateway.settings import GatewaySettings
 
 logger = logging.getLogger(__name__)
 
-OWN_PACE = 2.0  # seconds in which streams may end by themselves
-GRACE = 4  # seconds after which uvicorn cancels what is left
+GRACE = 4  # seconds in which clients may read how their requests end; then uvicorn cancels
+HURRIED_GRACE = 0.5  # likewise, when told twice
 REGISTRY_GRACE = 0.5  # seconds for workers to notice
 
 
 async def serve(settings: GatewaySettings) -> None:
     """Until SIGTERM or SIGINT. Raises SettingsError when it cannot start."""
-    stopping = _until_signalled()
+    interrupts = Interrupts()
+    interrupts.listen()  # from the first moment, so that a start can be stopped
     listener = listen(settings.host, settings.port)
     try:
         gateway = build(settings)
         port = bind(gateway.registry_server, settings.registry_host, settings.registry_port)
         await gateway.registry_server.start()
         try:
-            registry = f"{settings.registry_host}:{port}"
-            await _run(gateway, listener, settings, registry, stopping)
+            registry = join_address(settings.registry_host, port)
+            await _run(gateway, listener, settings, registry, interrupts)
         finally:
             await stop(gateway.registry_server, REGISTRY_GRACE)
     finally:
         listener.close()
-
-
-def _until_signalled() -> asyncio.Event:
-    """Set by SIGTERM, SIGINT or SIGHUP; caught from the first moment, so that a start can be stopped."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup: the terminal may go
-        loop.add_signal_handler(signal.SIGHUP, stopping.set)
-    return stopping
 
 
 async def _run(
@@ -53,12 +45,12 @@ async def _run(
     listener: socket.socket,
     settings: GatewaySettings,
     registry: str,
-    stopping: asyncio.Event,
+    interrupts: Interrupts,
 ) -> None:
     http = HttpServer(gateway.app, GRACE, settings.tls.context())
     serving = asyncio.create_task(http.serve([listener]), name="http")
     following = asyncio.create_task(gateway.workers.run(gateway.queue.pump), name="registry")
-    stopped = asyncio.create_task(stopping.wait(), name="until stopped")
+    stopped = asyncio.create_task(interrupts.stop.wait(), name="until stopped")
     try:
         await http.until_ready(serving)
         _announce(url_of(listener, settings.tls.scheme), registry, settings.ready_fd)
@@ -66,7 +58,7 @@ async def _run(
         if following.done():
             following.result()  # never returns by itself
     finally:
-        await _shut_down(gateway, http, serving)
+        await _shut_down(gateway, http, serving, settings.shutdown_seconds, interrupts.hurry)
         following.cancel()
         stopped.cancel()
         await asyncio.gather(following, stopped, return_exceptions=True)
@@ -74,13 +66,43 @@ async def _run(
         await gateway.workers.close()
 
 
-async def _shut_down(gateway: Gateway, http: HttpServer, serving: asyncio.Task[None]) -> None:
-    """Takes nothing new, gives streams a moment, then ends them with an error event."""
-    logger.info("shutting down")
+async def _shut_down(
+    gateway: Gateway,
+    http: HttpServer,
+    serving: asyncio.Task[None],
+    seconds: float,
+    hurry: asyncio.Event,
+) -> None:
+    """Takes nothing new, lets what runs finish for so long, then ends it with an error event."""
+    gateway.doorway.shut()
+    hurrying = asyncio.create_task(_hurry(http, hurry), name="until hurried")
+    if gateway.doorway.inside:
+        logger.warning(still_running(gateway.doorway.inside))
+        await _until_empty(gateway.doorway, seconds, hurry)
     http.stop()
-    await asyncio.wait({serving}, timeout=OWN_PACE)
     gateway.dispatcher.fail_all(UnavailableError("the gateway is shutting down"))
-    await serving
+    try:
+        await serving
+    finally:
+        hurrying.cancel()
+        await asyncio.gather(hurrying, return_exceptions=True)
+
+
+async def _until_empty(doorway: Doorway, seconds: float, hurry: asyncio.Event) -> None:
+    """At most `seconds`, and no longer than until `hurry` is set."""
+    waits = [
+        asyncio.create_task(doorway.until_empty(), name="until empty"),
+        asyncio.create_task(hurry.wait(), name="until hurried"),
+    ]
+    await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+
+
+async def _hurry(http: HttpServer, hurry: asyncio.Event) -> None:
+    await hurry.wait()
+    await asyncio.sleep(HURRIED_GRACE)
+    http.force_exit = True
 
 
 def _announce(url: str, registry: str, ready_fd: int | None) -> None:

@@ -55,6 +55,9 @@ class GatewaySettings:
     max_body_bytes: int = setting(
         16 << 20, "Largest request body; a larger one gets 413.", size=True
     )
+    shutdown_seconds: float = setting(
+        25.0, "Longest time that requests get to finish after SIGTERM or Ctrl-C."
+    )
     log_level: str = setting("info", "How much to log.", choices=LEVELS)
     log_format: str = setting("auto", "auto: text on a terminal, else JSON.", choices=FORMATS)
     ready_fd: int | None = setting(
@@ -80,6 +83,8 @@ class GatewaySettings:
         for name in _POSITIVE:
             if not 0 < getattr(self, name) < float("inf"):
                 raise SettingsError(f"--{name.replace('_', '-')} must be a positive number")
+        if not 0 <= self.shutdown_seconds < float("inf"):
+            raise SettingsError("--shutdown-seconds must be a number of seconds, 0 or more")
         if self.max_body_bytes < 1:
             raise SettingsError("--max-body-bytes must be at least 1")
         if self.root_path and not self.root_path.startswith("/"):

@@ -87,8 +87,9 @@ class Keeper:
             if isinstance(decision, GiveUp):
                 reason = f"{self._name} died {decision.deaths} times before it was ready, giving up"
                 raise GaveUpError(reason, tuple(self._last_words))
+            verb = "ended" if ended.code == 0 else "died"  # somebody told it to stop
             self._voices.say(
-                f"{self._name} died ({ended}), starting it again in {decision.delay:g} s"
+                f"{self._name} {verb} ({ended}), starting it again in {decision.delay:g} s"
             )
             await asyncio.sleep(decision.delay)
 

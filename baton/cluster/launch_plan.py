@@ -31,6 +31,7 @@ class LaunchPlan:
             port=port,
             registry_port=registry_port,
             cluster_secret=self.secret,
+            shutdown_seconds=self.settings.shutdown_seconds,
             log_level=self.settings.log_level,
             log_format=self.log_format,
         )
@@ -58,6 +59,7 @@ class LaunchPlan:
             worker_id=worker_id,
             registry=registry,
             cluster_secret=self.secret,
+            shutdown_seconds=self.settings.shutdown_seconds,
             threads=self.threads,
             log_level=self.settings.log_level,
             log_format=self.log_format,

@@ -1,27 +1,20 @@
-"""A cluster of plain processes on this machine: the gateway first, then all workers at once."""
+"""A cluster of plain processes on this machine: one gateway and its workers."""
 
 import asyncio
 import json
 import shlex
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from baton.cluster.child_process import Command
 from baton.cluster.keeper import Keeper, Patience, Ready, Voices
+from baton.cluster.reserved_port import reserved_port
+from baton.core.address import join_address
 from baton.core.errors import BatonError
 from baton.core.worker_info import Role
 
-
-@dataclass(frozen=True, slots=True)
-class GatewayPlace:
-    """Where the gateway listens. Kept over its restarts, for clients and workers come back."""
-
-    port: int
-    registry_port: int = 0
-    url: str = ""
-    registry: str = ""  # host:port
+REGISTRY_HOST = "127.0.0.1"  # as the gateway has it by default; all are on this machine
 
 
 class Plan(Protocol):
@@ -45,7 +38,9 @@ class Plan(Protocol):
 class Supervisor:
     """`run()` starts the cluster and keeps it alive until cancelled; then all of it is gone.
 
-    `hurry`, once set, turns the orderly stop into a kill.
+    Gateway and workers start at the same time: where workers register is known before anybody
+    listens there. They stop one after the other: workers serve until the gateway has seen its
+    requests through. `hurry`, once set, turns the orderly stop into a kill.
     """
 
     def __init__(
@@ -55,31 +50,46 @@ class Supervisor:
         self._voices = voices
         self._hurry = hurry
         self._patience = patience
-        self._gateway = GatewayPlace(plan.port)
+        self._port = plan.port  # kept over the gateway's restarts, for clients come back
+        self._url = ""
 
     async def run(self) -> None:
         """Returns never. Raises GaveUpError when a process cannot start."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                await self._start(group)
-                for line in welcome(self._gateway.url, self._plan.served_name):
-                    self._voices.say(line)
-        except ExceptionGroup as failures:
-            raise _first(failures) from None
+        with reserved_port(REGISTRY_HOST) as registry_port:
+            gateway = self._gateway_keeper(registry_port)
+            registry = join_address(REGISTRY_HOST, registry_port)
+            workers = [
+                self._worker_keeper(name, role, registry) for name, role in self._plan.workers()
+            ]
+            running = [_started(keeper) for keeper in (gateway, *workers)]
+            inviting = asyncio.create_task(self._invite([gateway, *workers]))
+            try:
+                await _until_failure([*running, inviting])
+            finally:
+                await _end([inviting])
+                await _end(running[:1])
+                await _end(running[1:])
 
-    async def _start(self, group: asyncio.TaskGroup) -> None:
-        gateway = self._keeper("gateway", self._gateway_command, self._gateway_ready)
-        group.create_task(gateway.run())
-        await gateway.ready.wait()
-        workers = [self._worker_keeper(name, role) for name, role in self._plan.workers()]
-        for worker in workers:
-            group.create_task(worker.run())
-        for worker in workers:
-            await worker.ready.wait()
+    async def _invite(self, keepers: list[Keeper]) -> None:
+        for keeper in keepers:
+            await keeper.ready.wait()
+        for line in welcome(self._url, self._plan.served_name):
+            self._voices.say(line)
 
-    def _worker_keeper(self, name: str, role: Role) -> Keeper:
+    def _gateway_keeper(self, registry_port: int) -> Keeper:
         def command() -> Command:
-            return self._plan.worker(name, role, self._gateway.registry)
+            return self._plan.gateway(self._port, registry_port)
+
+        def on_ready(ready: Ready) -> None:
+            self._url = ready.line["url"]
+            self._port = port_of(self._url)
+            self._voices.say(f"gateway ready at {self._url} ({ready.seconds:.1f} s)")
+
+        return self._keeper("gateway", command, on_ready)
+
+    def _worker_keeper(self, name: str, role: Role, registry: str) -> Keeper:
+        def command() -> Command:
+            return self._plan.worker(name, role, registry)
 
         def on_ready(ready: Ready) -> None:
             address, metrics = ready.line["address"], ready.line["metrics_url"]
@@ -94,19 +104,12 @@ class Supervisor:
     ) -> Keeper:
         return Keeper(name, command, on_ready, self._voices, self._hurry, self._patience)
 
-    def _gateway_command(self) -> Command:
-        return self._plan.gateway(self._gateway.port, self._gateway.registry_port)
 
-    def _gateway_ready(self, ready: Ready) -> None:
-        self._gateway = place_of(ready.line["url"], ready.line["registry"])
-        self._voices.say(f"gateway ready at {self._gateway.url} ({ready.seconds:.1f} s)")
-
-
-def place_of(url: str, registry: str) -> GatewayPlace:
+def port_of(url: str) -> int:
     port = urlsplit(url).port
     if port is None:
         raise ValueError(f"{url} names no port")
-    return GatewayPlace(port, int(registry.rpartition(":")[2]), url, registry)
+    return port
 
 
 def welcome(url: str, model: str) -> list[str]:
@@ -117,10 +120,18 @@ def welcome(url: str, model: str) -> list[str]:
     return [f"endpoint: {url}/v1", "try it:", f"  {shlex.join([*words, '-d', body])}"]
 
 
-def _first(failures: "ExceptionGroup[Exception]") -> Exception:
-    """The reason of the end; the others are its echo."""
-    known = failures.subgroup(BatonError)
-    first: Exception = known or failures
-    while isinstance(first, ExceptionGroup):
-        first = first.exceptions[0]
-    return first
+def _started(keeper: Keeper) -> "asyncio.Task[None]":
+    return asyncio.create_task(keeper.run())
+
+
+async def _until_failure(tasks: "Sequence[asyncio.Task[None]]") -> None:
+    """Raises what the first of them raises; of several, the one with a reason to be told."""
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    failures = [error for task in done if (error := task.exception()) is not None]
+    raise next((error for error in failures if isinstance(error, BatonError)), failures[0])
+
+
+async def _end(tasks: "Sequence[asyncio.Task[None]]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -10,7 +10,9 @@ from baton.worker.settings import WorkerSettings
 from gateway.settings import GatewaySettings
 
 # What the plan decides for each process by itself, or what is one setting for all of them here.
-_DECIDED = frozenset({"model", "cluster_secret", "ready_fd", "log_level", "log_format"})
+_DECIDED = frozenset(
+    {"model", "cluster_secret", "ready_fd", "shutdown_seconds", "log_level", "log_format"}
+)
 _GATEWAY_DECIDED = _DECIDED | {"registry_host", "registry_port"}
 _WORKER_DECIDED = _DECIDED | {
     *("worker_id", "host", "advertise_host", "port", "metrics_port", "registry", "threads")
@@ -30,6 +32,9 @@ class UpSettings:
         None, "Compute threads of each worker (default: the cores shared out)."
     )
     start_seconds: float = setting(600.0, "How long a process may take to become ready.")
+    shutdown_seconds: float = setting(
+        5.0, "Longest time that requests get to finish after Ctrl-C or SIGTERM."
+    )
     log_level: str = setting("warning", "How much the processes log.", choices=LEVELS)
     log_format: str = setting("auto", "auto: text on a terminal, else JSON.", choices=FORMATS)
     gateway: GatewaySettings = nested(GatewaySettings, without=_GATEWAY_DECIDED)
@@ -41,6 +46,8 @@ class UpSettings:
         _at_least(1, self.threads, "--threads")
         if not 0 < self.start_seconds < float("inf"):
             raise SettingsError("--start-seconds must be a positive number")
+        if not 0 <= self.shutdown_seconds < float("inf"):
+            raise SettingsError("--shutdown-seconds must be a number of seconds, 0 or more")
         self.gateway.check_values()
         self.worker.check_values()
         if self.model:

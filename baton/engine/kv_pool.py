@@ -24,7 +24,8 @@ class KvPool:
         self._canary_offset = _whole_pages(num_blocks * layout.block_bytes)
         self._size = self._canary_offset + mmap.PAGESIZE
         self._fd = _committed_memfd(self._size)
-        self._map = mmap.mmap(self._fd, self._size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
+        # Not mapped page by page ahead, which would take a second per GiB: the memory is ours already.
+        self._map = mmap.mmap(self._fd, self._size, flags=mmap.MAP_SHARED)
         self._view = memoryview(self._map)
         self._view[self._canary_offset :] = os.urandom(mmap.PAGESIZE)
         self._zeros = bytes(layout.block_bytes)

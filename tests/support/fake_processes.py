@@ -59,6 +59,22 @@ def fake_stubborn() -> Command:
     )
 
 
+def fake_leaving(name: str) -> Command:
+    """Becomes ready as `name`; says when it is told to stop and, a while later, when it does."""
+    return fake(
+        """
+        told = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: told.set())
+        announce(url="http://127.0.0.1:8123", address="127.0.0.1:1", metrics_url="http://x/")
+        told.wait()
+        print(sys.argv[1], "told")
+        threading.Event().wait(0.2)  # in which another one could be told
+        print(sys.argv[1], "leaves")
+        """,
+        name,
+    )
+
+
 def fake_starting() -> Command:
     """Never becomes ready; says when SIGTERM would end it."""
     return fake("print('loading'); signal.pause()")

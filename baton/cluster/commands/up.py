@@ -16,17 +16,20 @@ from baton.cluster.launch_plan import LaunchPlan
 from baton.cluster.model_folder import DEFAULT_PRESET, cached_model, is_model
 from baton.cluster.supervisor import Supervisor
 from baton.cluster.up_settings import UpSettings
+from baton.core.address import join_address
 from baton.core.errors import SettingsError
 from baton.core.interrupts import Interrupts
 from baton.settings import SettingsCommand, options
+
+_TO_END = 10.0  # seconds that a process gets beyond what its requests get
 
 
 @click.command("up", cls=SettingsCommand)
 @options(UpSettings)
 def up(settings: UpSettings) -> None:
     """Start a gateway and workers here; Ctrl-C stops all of them."""
-    check_free(settings.gateway.host, settings.gateway.port)
     try:
+        check_free(settings.gateway.host, settings.gateway.port)
         sys.exit(asyncio.run(_until_interrupted(settings)))
     except KeyboardInterrupt:  # before the event loop listened: nothing was started yet
         sys.exit(0)
@@ -66,7 +69,8 @@ async def _run(settings: UpSettings, hurry: asyncio.Event) -> None:
         cores=len(os.sched_getaffinity(0)),
         log_format=_log_format(settings.log_format),
     )
-    await Supervisor(plan, _voices, hurry, Patience(to_start=settings.start_seconds)).run()
+    patience = Patience(settings.start_seconds, settings.shutdown_seconds + _TO_END)
+    await Supervisor(plan, _voices, hurry, patience).run()
 
 
 async def _with_default_model(settings: UpSettings, hurry: asyncio.Event) -> UpSettings:
@@ -110,7 +114,7 @@ def check_free(host: str, port: int) -> None:
             probe.bind(address)
     except OSError as error:
         raise SettingsError(
-            f"cannot listen on {host}:{port} ({error.strerror}); choose with --host and --port"
+            f"cannot listen on {join_address(host, port)} ({error.strerror}); choose with --host and --port"
         ) from error
 
 

@@ -74,7 +74,7 @@ async def test_a_process_that_leaves_by_itself_is_started_again() -> None:
     async with scene.running():
         await scene.next_life()
         await scene.next_life()
-        assert scene.said[0] == "prefill-0 died (exit code 0), starting it again in 0.2 s"
+        assert scene.said[0] == "prefill-0 ended (exit code 0), starting it again in 0.2 s"
 
 
 async def test_a_crash_loop_is_given_up_with_its_last_words() -> None:

@@ -11,7 +11,13 @@ import pytest
 
 from baton.cluster.keeper import GaveUpError, Patience, Voices
 from baton.cluster.supervisor import Supervisor
-from tests.support.fake_processes import FakePlan, fake_crash, fake_starting, is_gone
+from tests.support.fake_processes import (
+    FakePlan,
+    fake_crash,
+    fake_leaving,
+    fake_starting,
+    is_gone,
+)
 
 
 class Scene:
@@ -65,29 +71,52 @@ def children() -> list[int]:
         return [int(pid) for pid in listed.read().split()]
 
 
-async def test_the_gateway_comes_first_and_the_invitation_last() -> None:
+async def test_all_start_at_once_and_the_invitation_comes_last() -> None:
     scene = Scene(FakePlan())
     async with scene.running():
         await scene.until_said("  curl ")
-    assert re.fullmatch(r"gateway ready at http://127.0.0.1:8123 \(\d+\.\d s\)", scene.said[0])
-    ready = {line.partition(" ")[0] for line in scene.said[1:3]}
-    assert ready == {"prefill-0", "decode-0"}
+    ready = {line.partition(" ")[0] for line in scene.said[:3]}
+    assert ready == {"gateway", "prefill-0", "decode-0"}
+    assert any(
+        re.fullmatch(r"gateway ready at http://127.0.0.1:8123 \(\d+\.\d s\)", line)
+        for line in scene.said[:3]
+    )
     assert scene.said[3] == "endpoint: http://127.0.0.1:8123/v1"
-    assert scene.plan.asked[0] == ("gateway", "0", "0")
-    assert set(scene.plan.asked[1:]) == {
-        ("prefill-0", "127.0.0.1:8124"),
-        ("decode-0", "127.0.0.1:8124"),
-    }
+    (_, _, registry_port) = scene.plan.asked[0]
+    assert scene.plan.asked == [
+        ("gateway", "0", registry_port),
+        ("prefill-0", f"127.0.0.1:{registry_port}"),
+        ("decode-0", f"127.0.0.1:{registry_port}"),
+    ]
+
+
+async def test_workers_do_not_wait_for_the_gateway() -> None:
+    scene = Scene(FakePlan(odd={"gateway": fake_starting()}))
+    async with scene.running():
+        await scene.until_said("prefill-0 ready")
+        await scene.until_said("decode-0 ready")
+        assert not any("endpoint" in line for line in scene.said)
+
+
+async def test_workers_serve_until_the_gateway_has_ended() -> None:
+    scene = Scene(FakePlan(odd={name: fake_leaving(name) for name in ("gateway", "decode-0")}))
+    async with scene.running() as task:
+        await scene.until_said("  curl ")
+        task.cancel()
+        await asyncio.wait({task}, timeout=20)
+    assert scene.heard == ["gateway told", "gateway leaves", "decode-0 told", "decode-0 leaves"]
 
 
 async def test_a_restarted_gateway_takes_its_ports_again() -> None:
     scene = Scene(FakePlan(ids=("decode-0",)))
     async with scene.running():
         worker = await scene.pid_of("decode-0")
+        await scene.until_said("gateway ready")
         (gateway,) = set(children()) - {worker}
         os.kill(gateway, signal.SIGKILL)
         await scene.until_said("gateway ready", times=2)
-        assert scene.plan.asked[-1] == ("gateway", "8123", "8124")
+        (_, _, registry_port), _, again = scene.plan.asked
+        assert again == ("gateway", "8123", registry_port)
         assert worker in children()
 
 
@@ -110,12 +139,13 @@ async def test_a_worker_that_cannot_start_ends_everything() -> None:
     assert not any("endpoint" in line for line in scene.said)
 
 
-async def test_a_gateway_that_cannot_start_ends_it_before_any_worker() -> None:
+async def test_a_gateway_that_cannot_start_ends_everything() -> None:
     scene = Scene(FakePlan(odd={"gateway": fake_crash()}))
     async with scene.running() as task:
         with pytest.raises(GaveUpError, match="gateway died 3 times"):
             await asyncio.wait_for(asyncio.shield(task), 20)
-    assert {asked[0] for asked in scene.plan.asked} == {"gateway"}
+        assert children() == []
+    assert not any("endpoint" in line for line in scene.said)
 
 
 async def test_stopping_while_a_worker_still_loads_leaves_nothing() -> None:

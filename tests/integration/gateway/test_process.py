@@ -54,7 +54,7 @@ def test_it_serves_without_torch_and_ends_cleanly(model_folder: Path) -> None:
 
 
 def test_an_interrupt_ends_a_request_that_waits(model_folder: Path) -> None:
-    with gateway_process(model_folder) as (process, url):
+    with gateway_process(model_folder, "--shutdown-seconds", "0.5") as (process, url):
         host, port = url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=10) as client:
             body = json.dumps({"messages": HI}).encode()

@@ -3,7 +3,9 @@
 import json
 import shlex
 
-from baton.cluster.supervisor import GatewayPlace, place_of, welcome
+import pytest
+
+from baton.cluster.supervisor import port_of, welcome
 
 
 def test_the_curl_can_be_pasted() -> None:
@@ -14,6 +16,11 @@ def test_the_curl_can_be_pasted() -> None:
     assert json.loads(words[-1])["model"] == 'it\'s "tiny"'
 
 
-def test_a_gateway_keeps_the_ports_it_took() -> None:
-    url, registry = "http://127.0.0.1:8123", "127.0.0.1:8124"
-    assert place_of(url, registry) == GatewayPlace(8123, 8124, url, registry)
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8123", "https://[::1]:8123"])
+def test_a_gateway_keeps_the_port_it_took(url: str) -> None:
+    assert port_of(url) == 8123
+
+
+def test_a_url_without_a_port_is_a_defect() -> None:
+    with pytest.raises(ValueError, match="names no port"):
+        port_of("http://127.0.0.1")

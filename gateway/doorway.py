@@ -1,0 +1,59 @@
+"""Who is inside, and whether more may come in: what an orderly stop has to know."""
+
+import asyncio
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.errors import RETRY_SOON, NoRoomError, reply_to
+from gateway.replies import error_reply
+from gateway.root_path import path_of
+
+CLOSED = reply_to(NoRoomError("This server is shutting down.", RETRY_SOON))
+HEALTH = ("/health", "/ping")
+
+
+class Doorway:
+    """ASGI middleware. Once shut, it refuses requests for answers and says so to those who ask for
+    the health; the pages for operators stay open.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._open = True
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._inside = 0
+
+    @property
+    def inside(self) -> int:
+        """Requests for answers that have not had all of theirs."""
+        return self._inside
+
+    def shut(self) -> None:
+        self._open = False
+
+    async def until_empty(self) -> None:
+        await self._empty.wait()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asks = scope["type"] == "http" and scope["method"] == "POST"
+        if not self._open and (asks or _is_about_health(scope)):
+            await error_reply(CLOSED)(scope, receive, send)
+        elif asks:
+            await self._answer(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._inside += 1
+        self._empty.clear()
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._inside -= 1
+            if not self._inside:
+                self._empty.set()
+
+
+def _is_about_health(scope: Scope) -> bool:
+    return scope["type"] == "http" and path_of(scope) in HEALTH
