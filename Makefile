@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make run` and `make test`. Each installs into $(VENV) first, when needed.
-.PHONY: run test test-fast test-long install protos protos-fresh format check clean
+.PHONY: run test test-fast test-long install protos protos-fresh settings-page format check clean
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -38,6 +38,10 @@ protos: $(VENV)/.dev
 
 protos-fresh: protos
 	test -z "$$(git status --porcelain baton/v1)"
+
+settings-page: $(VENV)/.dev       ## write docs/settings.md anew
+	$(BIN)/python -m baton.cluster.settings_page > docs/settings.md.new
+	mv docs/settings.md.new docs/settings.md
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix --exit-zero . && $(BIN)/ruff format .

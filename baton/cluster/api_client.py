@@ -28,13 +28,13 @@ class ApiError(UnavailableError):
 class ApiClient:
     """`url` is `http(s)://HOST:PORT`, with a prefix or without, or `unix:PATH`.
 
-    `ca_certs`, a PEM file, is trusted beside the system's authorities. `timeout`, in seconds, is
+    `cacert`, a PEM file, is trusted beside the system's authorities. `timeout`, in seconds, is
     for every single wait. Every call raises UnavailableError with a sentence.
     """
 
     url: str
     key: str = ""
-    ca_certs: str = ""
+    cacert: str = ""
     timeout: float = 5.0
 
     def get(self, path: str) -> Any:
@@ -76,7 +76,7 @@ class ApiClient:
         except ssl.SSLCertVerificationError as error:
             raise UnavailableError(
                 f"the certificate of {self.url} is not trusted ({error.verify_message}); name its "
-                "authority with --ssl-ca-certs"
+                "authority with --cacert"
             ) from error
         except TimeoutError as error:
             raise UnavailableError(f"{self.url} said nothing for {self.timeout:g} s") from error
@@ -111,12 +111,12 @@ class ApiClient:
 
     def _trust(self) -> ssl.SSLContext:
         context = ssl.create_default_context()
-        if self.ca_certs:
+        if self.cacert:
             try:
-                context.load_verify_locations(self.ca_certs)
+                context.load_verify_locations(self.cacert)
             except (OSError, ssl.SSLError) as error:
                 reason = os.strerror(error.errno) if error.errno else "it holds no certificate"
-                raise SettingsError(f"cannot read {self.ca_certs}: {reason}") from error
+                raise SettingsError(f"cannot read {self.cacert}: {reason}") from error
         return context
 
     def _refusal(self, response: http.client.HTTPResponse, asked: str) -> UnavailableError:

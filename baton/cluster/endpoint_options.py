@@ -9,12 +9,12 @@ from baton.settings.values import Word
 
 
 def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --url, --api-key and --ssl-ca-certs as `url`, `api_key` and `ssl_ca_certs`."""
+    """Adds --url, --api-key and --cacert as `url`, `api_key` and `cacert`."""
     for option in (
         click.option(
-            "--ssl-ca-certs",
+            "--cacert",
             default="",
-            envvar="BATON_SSL_CA_CERTS",
+            envvar="BATON_CACERT",
             show_envvar=True,
             help="PEM file to trust, for a gateway whose certificate is your own.",
         ),

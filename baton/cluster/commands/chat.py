@@ -25,14 +25,14 @@ _PATIENCE = 600.0  # seconds without a word; a long prompt may wait for room and
 def chat(
     url: str,
     api_key: str,
-    ssl_ca_certs: str,
+    cacert: str,
     model: str,
     system: str,
     max_tokens: int | None,
     temperature: float | None,
 ) -> None:
     """Talk to a running cluster. What a pipe brings is sent as one message."""
-    client = ApiClient(url, api_key, ssl_ca_certs, _PATIENCE)
+    client = ApiClient(url, api_key, cacert, _PATIENCE)
     options = ChatOptions(model, system, max_tokens, temperature)
     conversation = Conversation(client, options)
     if sys.stdin.isatty():

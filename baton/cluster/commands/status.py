@@ -12,8 +12,8 @@ from baton.cluster.status_page import fetch_status, table
 @click.command("status")
 @endpoint_options
 @click.option("--json", "as_json", is_flag=True, help="What the gateway says, as JSON.")
-def status(url: str, api_key: str, ssl_ca_certs: str, as_json: bool) -> None:
+def status(url: str, api_key: str, cacert: str, as_json: bool) -> None:
     """Show the workers of a running cluster, their load and KV use."""
-    page = fetch_status(ApiClient(url, api_key, ssl_ca_certs))
+    page = fetch_status(ApiClient(url, api_key, cacert))
     for line in [json.dumps(page, indent=2)] if as_json else table(page):
         click.echo(line)

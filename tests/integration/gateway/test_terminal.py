@@ -108,8 +108,8 @@ async def test_https_with_a_certificate_of_ones_own(model_folder: Path, tmp_path
         env = environment(gateway.client.base_url)
         code, _, err = await baton("status", env=env)
         assert code == 1
-        assert "name its authority with --ssl-ca-certs" in err
-        trusting = {**env, "BATON_SSL_CA_CERTS": str(made.cert)}
+        assert "name its authority with --cacert" in err
+        trusting = {**env, "BATON_CACERT": str(made.cert)}
         code, out, _ = await baton("status", env=trusting)
         assert code == 0
         assert "d0" in out
