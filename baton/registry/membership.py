@@ -57,7 +57,8 @@ class Membership:
             stub: rpc.RegistryServiceAsyncStub = rpc.RegistryServiceStub(channel)
             request = pb.RegisterRequest(info=worker_info_to_pb(self._info))
             async with asyncio.timeout(JOIN_TIMEOUT) as deadline:
-                async for _ in stub.Register(request):
+                # A gateway that was started at the same moment is no outage: wait for it.
+                async for _ in stub.Register(request, wait_for_ready=True):
                     deadline.reschedule(None)
                     self.joined.set()
                     self._outage.over()
