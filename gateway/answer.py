@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.job import Job
-from gateway.output import ChoiceText, Delta, Usage
+from gateway.output import ChoiceText, Delta, Usage, known_sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class AnswerOptions:
     usage: bool = False
     continuous_usage: bool = False
     token_ids: bool = False
+    prompt_tokens_details: bool = True
 
 
 class StreamFormat(Protocol):
@@ -32,6 +33,10 @@ class StreamFormat(Protocol):
 
     def push(self, prompt: int, deltas: Sequence[Delta]) -> bytes:
         """Events for what `prompt`, an index, has new."""
+        ...
+
+    def cached(self, prompt: int, num_tokens: int | None) -> None:
+        """So many tokens of `prompt`, an index, were cached. Comes before `end`."""
         ...
 
     def end(self) -> bytes:
@@ -45,10 +50,28 @@ class PromptAnswer:
 
     job: Job
     choices: list[ChoiceText]
+    cached_tokens: int | None
 
     @property
     def usage(self) -> Usage:
-        return Usage(len(self.job.prompt), sum(len(c.token_ids) for c in self.choices))
+        completion_tokens = sum(len(c.token_ids) for c in self.choices)
+        return Usage(len(self.job.prompt), completion_tokens, self.cached_tokens)
+
+
+def whole_usage(usage: Usage, options: AnswerOptions) -> dict[str, object]:
+    """Every key is always there."""
+    return {**usage_object(usage), "prompt_tokens_details": _details(usage, options)}
+
+
+def last_usage(usage: Usage, options: AnswerOptions) -> dict[str, object]:
+    """Of a stream: the same without nulls."""
+    return {k: v for k, v in whole_usage(usage, options).items() if v is not None}
+
+
+def _details(usage: Usage, options: AnswerOptions) -> dict[str, int] | None:
+    if not options.prompt_tokens_details or usage.cached_tokens is None:
+        return None
+    return {"cached_tokens": usage.cached_tokens}
 
 
 def usage_object(usage: Usage) -> dict[str, int]:
@@ -60,11 +83,13 @@ def usage_object(usage: Usage) -> dict[str, int]:
 
 
 class TokenCounts:
-    """Generated tokens of a streamed answer, by prompt and choice."""
+    """Tokens of a streamed answer: generated ones by prompt and choice, cached ones by prompt."""
 
-    def __init__(self, jobs: Sequence[Job]) -> None:
+    def __init__(self, jobs: Sequence[Job], options: AnswerOptions) -> None:
+        self._options = options
         self._jobs = jobs
         self._counts = [[0] * job.params.n for job in jobs]
+        self._cached: list[int | None] = [None] * len(jobs)
 
     def add(self, prompt: int, delta: Delta) -> int:
         """The count of the choice before this delta."""
@@ -72,10 +97,15 @@ class TokenCounts:
         self._counts[prompt][delta.choice] += len(delta.token_ids)
         return before
 
+    def cached(self, prompt: int, num_tokens: int | None) -> None:
+        self._cached[prompt] = num_tokens
+
     def usage_of(self, prompt: int, completion_tokens: int) -> dict[str, int]:
         """Of one choice, as running usage tells it."""
-        return usage_object(Usage(len(self._jobs[prompt].prompt), completion_tokens))
+        return usage_object(Usage(len(self._jobs[prompt].prompt), completion_tokens, None))
 
-    def total(self) -> dict[str, int]:
+    def total(self) -> dict[str, object]:
+        """For the last chunk."""
         prompt_tokens = sum(len(job.prompt) for job in self._jobs)
-        return usage_object(Usage(prompt_tokens, sum(map(sum, self._counts))))
+        usage = Usage(prompt_tokens, sum(map(sum, self._counts)), known_sum(self._cached))
+        return last_usage(usage, self._options)

@@ -1,9 +1,16 @@
 """One placement of one request: both calls, their order, and the merging of what they tell."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 
-from baton.core.errors import InternalError, RefusedError, TransferError, UnavailableError
+from baton.core.errors import (
+    BatonError,
+    InternalError,
+    RefusedError,
+    TransferError,
+    UnavailableError,
+)
 from baton.core.handoff import Handoff, new_id, new_ticket
 from baton.core.token_record import TokenRecord
 from gateway.job import Job
@@ -11,17 +18,21 @@ from gateway.leg import Broken, Ended, Leg, LegEvent, Letters
 from gateway.mailbox import Mailbox
 from gateway.token_log import TokenLog
 from gateway.worker import Worker
-from gateway.worker_client import Reserved, Tokens
+from gateway.worker_client import Admitted, Reserved, Tokens
 from gateway.workers import Assignment
+
+logger = logging.getLogger(__name__)
 
 MAILBOX_SIZE = 256  # messages; then the workers' streams are paused
 RESERVE_SECONDS = 5.0  # a decode worker answers at once or is not well
+ADMITTED_SECONDS = 5.0  # for what was sent before the first token, if the last one overtook it
 
 
 class Attempt:
     """Decode reserves before prefill is asked to compute, so that nothing waits in a circle.
 
-    `suspect` is the worker that a failure is put down to, if it is one.
+    `suspect` is the worker that a failure is put down to, if it is one. `cached_tokens` of the
+    prompt are known after the last token, None if the one who knew was lost by then.
     """
 
     def __init__(self, job: Job, number: int, assignment: Assignment, silence: float) -> None:
@@ -34,7 +45,9 @@ class Attempt:
         self._handoff = _handoff_from(assignment.prefill)
         self._legs: list[Leg] = []
         self._decode = self._open_decode(assignment.decode)
+        self._reader: Leg | None = self._decode if self._handoff is None else None
         self.suspect: Worker | None = None
+        self.cached_tokens: int | None = None
 
     async def tokens(self) -> AsyncGenerator[tuple[TokenRecord, ...], None]:
         """New records, until every choice has ended. Leaving early cancels both calls."""
@@ -45,6 +58,7 @@ class Attempt:
                 new = self._digest(leg, event)
                 if new:
                     yield new
+            await self._until_admitted()
         finally:
             self._mailbox.shut()
             if not self._log.ended:
@@ -73,7 +87,26 @@ class Attempt:
         if self._prefill_worker is not None and self._handoff is not None:
             worker, self._prefill_worker = self._prefill_worker, None
             call = worker.client.prefill(self._job, self._number, self._handoff)
-            self._legs.append(Leg(worker, call, self._mailbox))
+            self._reader = Leg(worker, call, self._mailbox)
+            self._legs.append(self._reader)
+
+    async def _until_admitted(self) -> None:
+        """Every token is there; only a number may be missing, and none fails for want of it."""
+        try:
+            while self.cached_tokens is None and self._reader is not None:
+                leg, event = await self._mailbox.get(ADMITTED_SECONDS)
+                if leg is self._reader:
+                    self._note_reading(event)
+        except BatonError as error:
+            logger.info("%s: how much was cached is not known: %s", self._job.request_id, error)
+
+    def _note_reading(self, event: LegEvent) -> None:
+        """What the leg that reads the prompt tells of its cache."""
+        match event:
+            case Admitted(num_cached_tokens):
+                self.cached_tokens = num_cached_tokens
+            case Broken() | Ended():
+                self._reader = None
 
     def _open_decode(self, worker: Worker) -> Leg:
         call = worker.client.generate(self._job, self._number, self._handoff)
@@ -82,6 +115,8 @@ class Attempt:
         return leg
 
     def _digest(self, leg: Leg, event: LegEvent) -> tuple[TokenRecord, ...]:
+        if leg is self._reader:
+            self._note_reading(event)
         match event:
             case Tokens(records):
                 return self._log.add(records)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gateway.answer import AnswerHead, AnswerOptions, PromptAnswer, TokenCounts, usage_object
+from gateway.answer import AnswerHead, AnswerOptions, PromptAnswer, TokenCounts, whole_usage
 from gateway.job import Job
 from gateway.json_text import to_json
 from gateway.output import ChoiceText, Delta
@@ -20,7 +20,7 @@ def chat_object(
         "choices": [_choice(i, c, options) for i, c in enumerate(answer.choices)],
         "service_tier": None,
         "system_fingerprint": head.fingerprint,
-        "usage": {**usage_object(answer.usage), "prompt_tokens_details": None},
+        "usage": whole_usage(answer.usage, options),
         "prompt_logprobs": None,
         "prompt_token_ids": list(answer.job.prompt) if options.token_ids else None,
         "kv_transfer_params": None,
@@ -55,7 +55,7 @@ class ChatStream:
 
     def __init__(self, head: AnswerHead, job: Job, options: AnswerOptions) -> None:
         self._options = options
-        self._counts = TokenCounts([job])
+        self._counts = TokenCounts([job], options)
         self._head = (
             f'data: {{"id":{to_json(head.answer_id)},"object":"chat.completion.chunk",'
             f'"created":{head.created},"model":{to_json(head.model)},"choices":['
@@ -66,6 +66,9 @@ class ChatStream:
 
     def push(self, prompt: int, deltas: Sequence[Delta]) -> bytes:
         return "".join(map(self._chunks, deltas)).encode()
+
+    def cached(self, prompt: int, num_tokens: int | None) -> None:
+        self._counts.cached(prompt, num_tokens)
 
     def end(self) -> bytes:
         if not self._options.usage:

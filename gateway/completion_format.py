@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gateway.answer import AnswerHead, AnswerOptions, PromptAnswer, TokenCounts, usage_object
+from gateway.answer import AnswerHead, AnswerOptions, PromptAnswer, TokenCounts, whole_usage
 from gateway.job import Job
 from gateway.json_text import to_json
 from gateway.output import Delta, Usage
@@ -12,7 +12,7 @@ def completion_object(
     head: AnswerHead, answers: Sequence[PromptAnswer], options: AnswerOptions
 ) -> dict[str, object]:
     """Every key is always there."""
-    usage = sum((answer.usage for answer in answers), Usage(0, 0))
+    usage = sum((answer.usage for answer in answers), Usage(0, 0, 0))
     return {
         "id": head.answer_id,
         "object": "text_completion",
@@ -21,7 +21,7 @@ def completion_object(
         "choices": _choices(answers, options),
         "service_tier": None,
         "system_fingerprint": head.fingerprint,
-        "usage": {**usage_object(usage), "prompt_tokens_details": None},
+        "usage": whole_usage(usage, options),
         "kv_transfer_params": None,
     }
 
@@ -49,7 +49,7 @@ class CompletionStream:
     def __init__(self, head: AnswerHead, jobs: Sequence[Job], options: AnswerOptions) -> None:
         self._jobs = jobs
         self._options = options
-        self._counts = TokenCounts(jobs)
+        self._counts = TokenCounts(jobs, options)
         self._head = (
             f'data: {{"id":{to_json(head.answer_id)},"object":"text_completion",'
             f'"created":{head.created},"model":{to_json(head.model)},"choices":['
@@ -57,6 +57,9 @@ class CompletionStream:
 
     def push(self, prompt: int, deltas: Sequence[Delta]) -> bytes:
         return "".join(self._chunk(prompt, delta) for delta in deltas).encode()
+
+    def cached(self, prompt: int, num_tokens: int | None) -> None:
+        self._counts.cached(prompt, num_tokens)
 
     def end(self) -> bytes:
         if not self._options.usage:

@@ -8,7 +8,7 @@ from starlette.types import Receive
 
 from gateway.answer import PromptAnswer, StreamFormat
 from gateway.disconnect import until_disconnect
-from gateway.dispatch import Dispatcher, Records
+from gateway.dispatch import Answered, Dispatcher, PromptRead, Records
 from gateway.job import Job
 from gateway.merge import all_of, merged
 from gateway.output import Output, fold
@@ -26,7 +26,7 @@ class Delivery:
         """Raises ClientDisconnect, after cancelling the jobs, when the client goes away."""
         works = [partial(self._dispatcher.whole, job) for job in jobs]
         results = await until_disconnect(receive, all_of(works))
-        return [self._folded(job, records) for job, records in zip(jobs, results, strict=True)]
+        return [self._folded(job, result) for job, result in zip(jobs, results, strict=True)]
 
     def stream(
         self, jobs: Sequence[Job], format: StreamFormat, headers: Mapping[str, str]
@@ -37,26 +37,32 @@ class Delivery:
         self, jobs: Sequence[Job], format: StreamFormat
     ) -> AsyncGenerator[bytes, None]:
         outputs = [self._output(job) for job in jobs]
-        async with aclosing(self._records(jobs)) as batches:
-            async for prompt, records in batches:
-                yield format.push(prompt, outputs[prompt].push(records))
+        async with aclosing(self._items(jobs)) as items:
+            async for prompt, item in items:
+                if isinstance(item, PromptRead):
+                    format.cached(prompt, item.cached_tokens)
+                else:
+                    yield format.push(prompt, outputs[prompt].push(item))
         end = format.end()
         if end:
             yield end
 
-    async def _records(self, jobs: Sequence[Job]) -> AsyncGenerator[tuple[int, Records], None]:
+    async def _items(
+        self, jobs: Sequence[Job]
+    ) -> AsyncGenerator[tuple[int, Records | PromptRead], None]:
         if len(jobs) > 1:
             sources = [partial(self._dispatcher.stream, job) for job in jobs]
             async with aclosing(merged(sources)) as letters:
                 async for letter in letters:
                     yield letter
             return
-        async with aclosing(self._dispatcher.stream(jobs[0])) as batches:
-            async for records in batches:
-                yield 0, records
+        async with aclosing(self._dispatcher.stream(jobs[0])) as items:
+            async for item in items:
+                yield 0, item
 
-    def _folded(self, job: Job, records: Records) -> PromptAnswer:
-        return PromptAnswer(job, fold(self._output(job).push(records), job.params.n))
+    def _folded(self, job: Job, answered: Answered) -> PromptAnswer:
+        choices = fold(self._output(job).push(answered.records), job.params.n)
+        return PromptAnswer(job, choices, answered.cached_tokens)
 
     def _output(self, job: Job) -> Output:
         return Output(self._vocabulary, job.prompt, job.params.n)

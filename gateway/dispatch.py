@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 
 from baton.core.errors import RefusedError, TransferError, UnavailableError
 from baton.core.token_record import TokenRecord
@@ -20,6 +21,21 @@ MOST_BREAKS = 3  # attempts that may break under one request
 FINISH_SECONDS = 10.0  # for what the workers have to settle behind an answer
 
 Records = tuple[TokenRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRead:
+    """The last item of a stream: how much of the prompt was cached, None if that was lost."""
+
+    cached_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A stream in one piece."""
+
+    records: Records
+    cached_tokens: int | None
 
 
 class Dispatcher:
@@ -45,31 +61,31 @@ class Dispatcher:
         """Requests that wait for room."""
         return len(self._queue)
 
-    async def stream(self, job: Job) -> AsyncGenerator[Records, None]:
+    async def stream(self, job: Job) -> AsyncGenerator[Records | PromptRead, None]:
         """New tokens as they come. Placed again as long as nothing was given out."""
         with self._metrics.watching(job) as meter:
             life = _Life(job, self._queue.turn())
             while True:
                 given = False
                 try:
-                    async with aclosing(self._attempt(life, meter)) as batches:
-                        async for batch in batches:
+                    async with aclosing(self._attempt(life, meter)) as items:
+                        async for item in items:
                             given = True
-                            yield batch
+                            yield item
                     return
                 except (RefusedError, UnavailableError, TransferError) as error:
                     if given:
                         raise
                     self._place_again(life, error)
 
-    async def whole(self, job: Job) -> Records:
+    async def whole(self, job: Job) -> Answered:
         """All tokens. Nothing was given out before, so any break can be mended."""
         with self._metrics.watching(job) as meter:
             life = _Life(job, self._queue.turn())
             while True:
                 try:
-                    async with aclosing(self._attempt(life, meter)) as batches:
-                        return tuple([record async for batch in batches for record in batch])
+                    async with aclosing(self._attempt(life, meter)) as items:
+                        return await _collected(items)
                 except (RefusedError, UnavailableError, TransferError) as error:
                     self._place_again(life, error)
 
@@ -86,7 +102,9 @@ class Dispatcher:
             task.cancel()
         await asyncio.gather(*self._settling, return_exceptions=True)
 
-    async def _attempt(self, life: "_Life", meter: JobMeter) -> AsyncGenerator[Records, None]:
+    async def _attempt(
+        self, life: "_Life", meter: JobMeter
+    ) -> AsyncGenerator[Records | PromptRead, None]:
         """One placement, from waiting for room to the last token."""
         assignment = await self._admit(life)
         life.attempts += 1
@@ -98,6 +116,7 @@ class Dispatcher:
                     async for batch in batches:
                         meter.add(batch)
                         yield batch
+                yield PromptRead(attempt.cached_tokens)
             finally:
                 if attempt.suspect is not None:
                     life.refusals.note(attempt.suspect)
@@ -136,6 +155,17 @@ class Dispatcher:
                 raise error
             life.turn = Turn(life.turn.number, self._queue.new_deadline())
         logger.info("%s: attempt %d failed: %s", life.job.request_id, life.attempts, error)
+
+
+async def _collected(items: AsyncIterator[Records | PromptRead]) -> Answered:
+    records: list[TokenRecord] = []
+    cached_tokens = None
+    async for item in items:
+        if isinstance(item, PromptRead):
+            cached_tokens = item.cached_tokens
+        else:
+            records += item
+    return Answered(tuple(records), cached_tokens)
 
 
 class _Life:

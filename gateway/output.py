@@ -24,12 +24,20 @@ class Usage:
 
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int | None  # of the prompt; None: not known
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
+            known_sum((self.cached_tokens, other.cached_tokens)),
         )
+
+
+def known_sum(counts: Sequence[int | None]) -> int | None:
+    """None if one of them is not known."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 class Output:

@@ -104,6 +104,7 @@ class Preparation:
                 request_id=f"{caller.request_id}-{new_id()[:8]}",
                 prompt=tuple(prompt),
                 params=resolve(asked, self._defaults, len(prompt), limits, default_max_tokens),
+                cache_salt=asked.cache_salt or "",
                 tenant=caller.tenant,
             )
             for prompt in prompts

@@ -29,11 +29,18 @@ class Reserved:
 
 
 @dataclass(frozen=True, slots=True)
+class Admitted:
+    """Whoever reads the prompt has begun; KV of so many of its tokens was cached there."""
+
+    num_cached_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tokens:
     records: tuple[TokenRecord, ...]
 
 
-CallEvent = Reserved | Tokens
+CallEvent = Reserved | Admitted | Tokens
 
 
 class Call(Protocol):
@@ -107,6 +114,8 @@ class _GenerateCall:
             async for message in self._call:
                 if message.HasField("tokens"):
                     yield Tokens(wire.records_from_pb(message.tokens.records))
+                elif message.HasField("admitted"):
+                    yield Admitted(message.admitted.num_cached_tokens)
                 elif message.HasField("reserved"):
                     yield Reserved()
         except grpc.aio.AioRpcError as error:
@@ -125,6 +134,8 @@ class _PrefillCall:
             async for message in self._call:
                 if message.HasField("tokens"):
                     yield Tokens(wire.records_from_pb(message.tokens.records))
+                elif message.HasField("admitted"):
+                    yield Admitted(message.admitted.num_cached_tokens)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 

@@ -2,10 +2,12 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 INT64_MAX = (1 << 63) - 1
 MAX_CHOICES = 128  # of one prompt
+
+_FORBIDDEN_IN_SALT = frozenset("@/\\\0")
 
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -47,7 +49,18 @@ class GenerationRequest(BaseModel):
     ignore_eos: bool | None = Field(None, description="Default: false.")
     stream: bool | None = Field(None, description="Default: false.")
     stream_options: StreamOptions | None = Field(None, description="Only with stream.")
+    cache_salt: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
+        None,
+        description="Only requests of equal salt share cached prompts. Without @ / \\ and NUL.",
+    )
     return_token_ids: bool | None = Field(None, description="Default: false.")
+
+    @field_validator("cache_salt")
+    @classmethod
+    def _can_be_part_of_a_key(cls, salt: str | None) -> str | None:
+        if salt is not None and not _FORBIDDEN_IN_SALT.isdisjoint(salt):
+            raise ValueError("must not contain @, /, \\ or NUL")
+        return salt
 
     @model_validator(mode="before")
     @classmethod

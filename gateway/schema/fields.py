@@ -8,7 +8,7 @@ def _names(text: str) -> frozenset[str]:
 # Fields of the contract that this version does not act on yet: refused with their name.
 LATER = _names(
     """
-    add_generation_prompt add_special_tokens allowed_token_ids bad_words cache_salt chat_template
+    add_generation_prompt add_special_tokens allowed_token_ids bad_words chat_template
     chat_template_kwargs continue_final_message documents echo frequency_penalty
     include_reasoning include_stop_str_in_output kv_transfer_params length_penalty logit_bias
     logits_processors logprobs messages min_p min_tokens mm_processor_kwargs parallel_tool_calls

@@ -32,7 +32,10 @@ PrefillScript = Callable[[prefill_pb2.PrefillRequest], AsyncIterator[prefill_pb2
 
 RESERVED = decode_pb2.GenerateResponse(reserved=decode_pb2.GenerateReserved(ttl_ms=1000))
 FINISHED = decode_pb2.GenerateResponse(finished=decode_pb2.GenerateFinished())
-ADMITTED = prefill_pb2.PrefillResponse(admitted=prefill_pb2.PrefillAdmitted())
+ADMITTED = prefill_pb2.PrefillResponse(admitted=prefill_pb2.PrefillAdmitted(num_cached_tokens=3))
+ADMITTED_ALONE = decode_pb2.GenerateResponse(
+    admitted=decode_pb2.GenerateAdmitted(num_cached_tokens=4)
+)
 RELEASED = prefill_pb2.PrefillResponse(released=prefill_pb2.PrefillReleased(confirmed=True))
 
 
@@ -217,6 +220,8 @@ def answering(tokens: Sequence[int], finish: FinishReason = FinishReason.LENGTH)
         request: decode_pb2.GenerateRequest,
     ) -> AsyncIterator[decode_pb2.GenerateResponse]:
         yield RESERVED
+        if not request.HasField("handoff"):
+            yield ADMITTED_ALONE
         for batch in positions(len(request.prompt_token_ids), tokens, request.sampling.n, finish):
             yield decoded(batch)
         yield FINISHED

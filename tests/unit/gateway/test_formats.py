@@ -12,7 +12,7 @@ from gateway.output import ChoiceText, Delta
 
 HEAD = AnswerHead("chatcmpl-1", 1700000000, 'm"x', "baton-1")
 JOB = Job("r", (1, 2, 3), SamplingParams(max_tokens=9, seed=0, n=2))
-ANSWER = PromptAnswer(JOB, [ChoiceText("a", [5], "length"), ChoiceText("", [6, 7], "stop")])
+ANSWER = PromptAnswer(JOB, [ChoiceText("a", [5], "length"), ChoiceText("", [6, 7], "stop")], 2)
 
 
 def events(raw: bytes) -> list[Any]:
@@ -37,7 +37,7 @@ def test_a_whole_chat_answer_has_exactly_the_contracts_keys() -> None:
     }  # fmt: skip
     assert body["usage"] == {
         "prompt_tokens": 3, "total_tokens": 6, "completion_tokens": 3,
-        "prompt_tokens_details": None,
+        "prompt_tokens_details": {"cached_tokens": 2},
     }  # fmt: skip
     assert body["prompt_token_ids"] is None
     assert choices[0]["token_ids"] is None
@@ -104,6 +104,45 @@ def test_the_usage_chunk_has_no_choices_and_no_nulls() -> None:
     (end,) = events(stream.end())
     assert end["choices"] == []
     assert end["usage"] == {"prompt_tokens": 3, "total_tokens": 6, "completion_tokens": 3}
+
+
+def test_cached_tokens_are_told_at_the_end_and_added_up_over_prompts() -> None:
+    options = AnswerOptions(usage=True, continuous_usage=True)
+    chat = ChatStream(HEAD, JOB, options)
+    chat.push(0, [Delta(0, "a", (5,), "stop"), Delta(1, "b", (6,), "stop")])
+    chat.cached(0, 2)
+    (end,) = events(chat.end())
+    assert end["usage"]["prompt_tokens_details"] == {"cached_tokens": 2}
+    both = CompletionStream(HEAD, [JOB, JOB], options)
+    (chunk,) = events(both.push(0, [Delta(0, "a", (5,), "stop")]))
+    assert "prompt_tokens_details" not in chunk["usage"]
+    both.cached(0, 2)
+    both.cached(1, 0)
+    (end,) = events(both.end())
+    assert end["usage"]["prompt_tokens_details"] == {"cached_tokens": 2}
+    whole: Any = completion_object(HEAD, [ANSWER, ANSWER], options)
+    assert whole["usage"]["prompt_tokens_details"] == {"cached_tokens": 4}
+
+
+def test_a_number_that_was_lost_is_not_made_up() -> None:
+    stream = CompletionStream(HEAD, [JOB, JOB], AnswerOptions(usage=True))
+    stream.cached(0, 2)
+    stream.cached(1, None)
+    (end,) = events(stream.end())
+    assert "prompt_tokens_details" not in end["usage"]
+    unknown = PromptAnswer(JOB, ANSWER.choices, None)
+    whole: Any = completion_object(HEAD, [ANSWER, unknown], AnswerOptions())
+    assert whole["usage"]["prompt_tokens_details"] is None
+
+
+def test_without_the_option_cached_tokens_are_not_told() -> None:
+    options = AnswerOptions(usage=True, prompt_tokens_details=False)
+    whole: Any = chat_object(HEAD, ANSWER, options)
+    assert whole["usage"]["prompt_tokens_details"] is None
+    stream = ChatStream(HEAD, JOB, options)
+    stream.cached(0, 2)
+    (end,) = events(stream.end())
+    assert "prompt_tokens_details" not in end["usage"]
 
 
 def test_continuous_usage_counts_the_choice_and_in_the_end_all() -> None:

@@ -53,6 +53,14 @@ def refused_chat(**fields: Any) -> RequestError:
         ("stream", "perhaps"),
         ("stream", []),
         ("return_token_ids", 7),
+        ("cache_salt", ""),
+        ("cache_salt", 5),
+        ("cache_salt", True),
+        ("cache_salt", "x" * 129),
+        ("cache_salt", "a@b"),
+        ("cache_salt", "a/b"),
+        ("cache_salt", "a\\b"),
+        ("cache_salt", "a\0b"),
         ("model", 5),
         ("stream_options", "yes"),
         ("messages", []),
@@ -104,6 +112,8 @@ def test_completions_refuse_what_only_chat_has_and_their_own_later_fields() -> N
         ("seed", -1, -1),
         ("top_k", -1, -1),
         ("n", None, None),
+        ("cache_salt", "é" * 128, "é" * 128),
+        ("cache_salt", None, None),
     ],
 )
 def test_values_are_read_loosely(field: str, value: Any, read: Any) -> None:
