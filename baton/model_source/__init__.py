@@ -1,0 +1,9 @@
+"""Where a model comes from: a folder of this machine, or a repository of a Hugging Face hub.
+
+The only place that knows hubs. Without torch, for the gateway needs configuration and tokenizer.
+"""
+
+from baton.model_source.resolve import Part, resolve, revision_of
+from baton.model_source.settings import HubSettings
+
+__all__ = ["HubSettings", "Part", "resolve", "revision_of"]
