@@ -7,8 +7,10 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from baton import __version__
+from baton.registry.choice import directory_in_redis
 from baton.registry.memory import InMemoryRegistry
 from baton.registry.service import RegistryServicer
+from baton.registry.store import Directory
 from baton.rpc.server import make_server
 from baton.v1 import registry_pb2_grpc
 from gateway.app import guarded, make_app
@@ -33,7 +35,7 @@ from gateway.workers import Assignment, Workers
 class Gateway:
     app: ASGIApp
     doorway: Doorway
-    registry_server: grpc.aio.Server
+    registry_server: grpc.aio.Server | None  # None: workers join in Redis
     workers: Workers
     queue: AdmissionQueue[Assignment]
     dispatcher: Dispatcher
@@ -42,10 +44,8 @@ class Gateway:
 def build(settings: GatewaySettings) -> Gateway:
     """Raises SettingsError for a folder that does not hold what is needed. Wants a running loop."""
     tokenizer = load_tokenizer(settings.tokenizer_folder)
-    registry = InMemoryRegistry()
-    server = make_server(settings.cluster_secret)
-    registry_pb2_grpc.add_RegistryServiceServicer_to_server(RegistryServicer(registry), server)
-    workers = Workers(registry, tokenizer.digest, settings.cluster_secret)
+    directory, server = _registry(settings)
+    workers = Workers(directory, tokenizer.digest, settings.cluster_secret)
     queue: AdmissionQueue[Assignment] = AdmissionQueue(
         settings.max_queued_requests, settings.max_queue_seconds, Assignment.give_back
     )
@@ -53,6 +53,17 @@ def build(settings: GatewaySettings) -> Gateway:
     dispatcher = Dispatcher(workers, queue, metrics, settings.worker_silence_seconds)
     doorway = Doorway(_app(settings, tokenizer, workers, dispatcher, metrics))
     return Gateway(guarded(doorway, settings), doorway, server, workers, queue, dispatcher)
+
+
+def _registry(settings: GatewaySettings) -> tuple[Directory, grpc.aio.Server | None]:
+    """Where to read who is a member, and the door that workers join through, if it is ours."""
+    place, secret = settings.redis.place, settings.cluster_secret
+    if place is not None:
+        return directory_in_redis(place, secret), None
+    registry = InMemoryRegistry()
+    server = make_server(secret)
+    registry_pb2_grpc.add_RegistryServiceServicer_to_server(RegistryServicer(registry), server)
+    return registry, server
 
 
 def _app(

@@ -6,6 +6,8 @@ import logging
 import os
 import socket
 
+import grpc
+
 from baton.core.address import join_address
 from baton.core.errors import UnavailableError
 from baton.core.interrupts import Interrupts, still_running
@@ -29,15 +31,30 @@ async def serve(settings: GatewaySettings) -> None:
     listener = listen(settings.host, settings.port)
     try:
         gateway = build(settings)
-        port = bind(gateway.registry_server, settings.registry_host, settings.registry_port)
-        await gateway.registry_server.start()
-        try:
-            registry = join_address(settings.registry_host, port)
-            await _run(gateway, listener, settings, registry, interrupts)
-        finally:
-            await stop(gateway.registry_server, REGISTRY_GRACE)
+        if gateway.registry_server is None:
+            await _run(gateway, listener, settings, "", interrupts)
+        else:
+            await _run_with_registry(
+                gateway.registry_server, gateway, listener, settings, interrupts
+            )
     finally:
         listener.close()
+
+
+async def _run_with_registry(
+    server: grpc.aio.Server,
+    gateway: Gateway,
+    listener: socket.socket,
+    settings: GatewaySettings,
+    interrupts: Interrupts,
+) -> None:
+    port = bind(server, settings.registry_host, settings.registry_port)
+    await server.start()
+    try:
+        registry = join_address(settings.registry_host, port)
+        await _run(gateway, listener, settings, registry, interrupts)
+    finally:
+        await stop(server, REGISTRY_GRACE)
 
 
 async def _run(
@@ -53,6 +70,7 @@ async def _run(
     stopped = asyncio.create_task(interrupts.stop.wait(), name="until stopped")
     try:
         await http.until_ready(serving)
+        await _until_followed(gateway, following)
         _announce(url_of(listener, settings.tls.scheme), registry, settings.ready_fd)
         await asyncio.wait({serving, following, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if following.done():
@@ -64,6 +82,15 @@ async def _run(
         await asyncio.gather(following, stopped, return_exceptions=True)
         await gateway.dispatcher.close()
         await gateway.workers.close()
+
+
+async def _until_followed(gateway: Gateway, following: "asyncio.Task[None]") -> None:
+    """Raises SettingsError when the registry refuses what this gateway was told."""
+    began = asyncio.create_task(gateway.workers.began.wait(), name="until followed")
+    await asyncio.wait({began, following}, return_when=asyncio.FIRST_COMPLETED)
+    began.cancel()
+    if following.done():
+        following.result()
 
 
 async def _shut_down(
@@ -106,7 +133,9 @@ async def _hurry(http: HttpServer, hurry: asyncio.Event) -> None:
 
 
 def _announce(url: str, registry: str, ready_fd: int | None) -> None:
-    logger.info("serving at %s, workers register at %s", url, registry)
+    logger.info(
+        "serving at %s, workers register %s", url, f"at {registry}" if registry else "in Redis"
+    )
     if ready_fd is not None:
         with os.fdopen(ready_fd, "w") as ready:
             ready.write(json.dumps({"url": url, "registry": registry}) + "\n")

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from baton.core.errors import SettingsError
+from baton.registry.redis_settings import RedisSettings
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
 from gateway.tls import TlsSettings
 
+_OWN = ("127.0.0.1", 0)  # where a registry of its own listens by default
 _POSITIVE = ("max_queue_seconds", "worker_silence_seconds", "client_stall_seconds")
 
 
@@ -38,8 +40,9 @@ class GatewaySettings:
     tls: TlsSettings = nested(TlsSettings)
     cors: CorsSettings = nested(CorsSettings)
     disable_fastapi_docs: bool = setting(False, "Serve neither /docs nor /openapi.json.")
-    registry_host: str = setting("127.0.0.1", "Address that workers register at.")
-    registry_port: int = setting(0, "Port that workers register at; 0 takes a free one.")
+    registry_host: str = setting(_OWN[0], "Address that workers register at.")
+    registry_port: int = setting(_OWN[1], "Port that workers register at; 0 takes a free one.")
+    redis: RedisSettings = nested(RedisSettings)
     cluster_secret: str = setting(
         "", "Shown on every call inside the cluster; empty: none.", secret=True
     )
@@ -90,6 +93,12 @@ class GatewaySettings:
         if self.root_path and not self.root_path.startswith("/"):
             raise SettingsError(f"--root-path {self.root_path} must begin with /")
         self.tls.check()
+        self.redis.check()
+        if self.redis.place is not None and (self.registry_host, self.registry_port) != _OWN:
+            raise SettingsError(
+                "--registry-host and --registry-port are for a gateway that keeps the registry "
+                "itself; with --redis-url workers join in Redis"
+            )
 
     @property
     def served_names(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from baton.core.errors import BatonError
 from baton.core.worker_info import Role, WorkerInfo
-from baton.registry.store import Registry
+from baton.registry.store import Directory
 from gateway.compatibility import unusable
 from gateway.placement import Candidate, Pair, place
 from gateway.refusals import Refusals
@@ -34,16 +34,22 @@ class Assignment:
 class Workers:
     """Follows the registry while `run()` runs. `on_change` is called after every change that may
     let a request be placed.
+
+    A worker that is no longer in the registry stays for as long as it is heard: a registry can lose
+    what it held, and a worker that ends falls silent. Another instance in its place ends it at once.
+    `began` is set once the registry was read, or found to be away.
     """
 
-    def __init__(self, registry: Registry, tokenizer_digest: str, secret: str) -> None:
+    def __init__(self, registry: Directory, tokenizer_digest: str, secret: str) -> None:
         self._registry = registry
         self._digest = tokenizer_digest
         self._model_digest: str | None = None  # settled for ever: clients must not get two models
         self._secret = secret
         self._workers: dict[str, Worker] = {}  # by instance id
+        self._listed: dict[str, WorkerInfo] = {}  # by instance id: the registry's own view
         self._leaving: list[Worker] = []
         self._on_change: Callable[[], None] = lambda: None
+        self.began = asyncio.Event()
         self._met = asyncio.Event()
         self._max_model_len: int | None = None
         self._given_up: BatonError | None = None
@@ -53,6 +59,7 @@ class Workers:
         self._on_change = on_change
         async for members in self._registry.subscribe():
             self._set_members(members)
+            self.began.set()
             self._on_change()
 
     async def close(self) -> None:
@@ -65,6 +72,11 @@ class Workers:
     @property
     def usable(self) -> list[Worker]:
         return [worker for worker in self._workers.values() if worker.unusable is None]
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the registry cannot be read now, as a sentence."""
+        return self._registry.trouble
 
     @property
     def can_answer(self) -> bool:
@@ -103,17 +115,25 @@ class Workers:
         return Assignment(decode, prefill)
 
     def _set_members(self, members: Iterable[WorkerInfo]) -> None:
-        present = {info.instance_id: info for info in members}
-        self._leaving = [worker for worker in self._leaving if not worker.closed]
-        for instance_id in self._workers.keys() - present.keys():
-            worker = self._workers.pop(instance_id)
-            worker.leave()
-            self._leaving.append(worker)
-        for instance_id in present.keys() - self._workers.keys():
-            info = present[instance_id]
+        self._listed = {info.instance_id: info for info in members}
+        self._drop_gone()
+        for instance_id in self._listed.keys() - self._workers.keys():
+            info = self._listed[instance_id]
             client = WorkerClient(info.address, self._secret)
             self._workers[instance_id] = Worker(info, client, self._worker_changed)
         self._judge()
+
+    def _drop_gone(self) -> bool:
+        """Whether anybody was dropped."""
+        self._leaving = [worker for worker in self._leaving if not worker.closed]
+        missing = [self._workers[i] for i in self._workers.keys() - self._listed.keys()]
+        replaced = {info.worker_id for info in self._listed.values()} if missing else set()
+        gone = [w for w in missing if w.load is None or w.info.worker_id in replaced]
+        for worker in gone:
+            del self._workers[worker.info.instance_id]
+            worker.leave()
+            self._leaving.append(worker)
+        return bool(gone)
 
     def _judge(self) -> None:
         infos = [worker.info for worker in self._workers.values()]
@@ -132,6 +152,8 @@ class Workers:
             self._met.set()
 
     def _worker_changed(self) -> None:
+        if self._drop_gone():
+            self._judge()
         self._on_change()
 
 

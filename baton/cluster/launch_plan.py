@@ -29,7 +29,7 @@ class LaunchPlan:
             self.settings.gateway,
             model=self.settings.model,
             port=port,
-            registry_port=registry_port,
+            registry_port=0 if self._has_redis else registry_port,
             cluster_secret=self.secret,
             shutdown_seconds=self.settings.shutdown_seconds,
             log_level=self.settings.log_level,
@@ -57,7 +57,7 @@ class LaunchPlan:
             self.settings.worker,
             model=self.settings.model,
             worker_id=worker_id,
-            registry=registry,
+            registry="" if self._has_redis else registry,
             cluster_secret=self.secret,
             shutdown_seconds=self.settings.shutdown_seconds,
             threads=self.threads,
@@ -71,6 +71,11 @@ class LaunchPlan:
     def threads(self) -> int:
         """Of each worker: the cores shared out, so that workers do not fight over them."""
         return self.settings.threads or max(1, self.cores // self.settings.num_workers)
+
+    @property
+    def _has_redis(self) -> bool:
+        """Then gateway and workers meet there."""
+        return self.settings.gateway.redis.place is not None
 
     def _environment(self, told: object) -> dict[str, str]:
         """Ours without what we have read from it: everything is told by flags, secrets apart."""

@@ -31,6 +31,12 @@ class UpSettings:
     threads: int | None = setting(
         None, "Compute threads of each worker (default: the cores shared out)."
     )
+    cluster_secret: str = setting(
+        "",
+        "Shown on every call inside the cluster; give it where others are to join (default: a "
+        "random one).",
+        secret=True,
+    )
     start_seconds: float = setting(600.0, "How long a process may take to become ready.")
     shutdown_seconds: float = setting(
         5.0, "Longest time that requests get to finish after Ctrl-C or SIGTERM."

@@ -22,6 +22,7 @@ from baton.core.interrupts import Interrupts
 from baton.core.worker_info import Role, WorkerInfo
 from baton.engine.build import build_engine
 from baton.engine.engine import Engine
+from baton.registry.choice import Member, member_in_redis
 from baton.registry.membership import Membership
 from baton.rpc.server import bind, make_server
 from baton.settings import options
@@ -183,9 +184,9 @@ async def _join(
     settings: WorkerSettings, info: WorkerInfo, stack: AsyncExitStack, stopping: asyncio.Event
 ) -> "asyncio.Task[None] | None":
     """Registers for as long as the process serves; waits for the first time, or to be stopped."""
-    if not settings.registry:
+    membership = _membership(settings, info)
+    if membership is None:
         return None
-    membership = Membership(info, settings.registry, settings.cluster_secret)
     task = asyncio.create_task(membership.run(), name="membership")
     stack.push_async_callback(_cancelled, task)
     waits = [asyncio.create_task(e.wait()) for e in (membership.joined, stopping)]
@@ -193,6 +194,15 @@ async def _join(
     for wait in waits:
         wait.cancel()
     return task
+
+
+def _membership(settings: WorkerSettings, info: WorkerInfo) -> Member | None:
+    """None: the worker stands alone."""
+    if settings.redis.place is not None:
+        return member_in_redis(info, settings.redis.place, settings.cluster_secret)
+    if settings.registry:
+        return Membership(info, settings.registry, settings.cluster_secret)
+    return None
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:

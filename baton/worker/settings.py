@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from baton.core.errors import SettingsError
 from baton.engine.config import EngineConfig
-from baton.settings import setting
+from baton.registry.redis_settings import RedisSettings
+from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
 
 _COUNTS = (
@@ -24,6 +25,7 @@ class WorkerSettings:
     registry: str = setting(
         "", "HOST:PORT of the registry to join; without it the worker stands alone."
     )
+    redis: RedisSettings = nested(RedisSettings)
     cluster_secret: str = setting("", "Shown on every call inside the cluster.", secret=True)
     dtype: str = setting(
         "auto",
@@ -39,9 +41,14 @@ class WorkerSettings:
         1 << 30, "Size of the KV pool, such as 4GiB or 512M.", size=True
     )
     block_size: int = setting(16, "Tokens per KV block, a multiple of 16.")
+    enable_prefix_caching: bool = setting(
+        True, "Keep the KV of prompts and answers for later prompts that begin alike."
+    )
     threads: int = setting(1, "Compute threads.")
     kv_transport: str = setting("auto", "How KV blocks are read.", choices=("auto", "shm", "tcp"))
-    shutdown_seconds: float = setting(5.0, "What running requests get to finish after SIGTERM.")
+    shutdown_seconds: float = setting(
+        25.0, "Longest time that requests get to finish after SIGTERM or Ctrl-C."
+    )
     ready_fd: int | None = setting(
         None, "File descriptor that gets one JSON line when ready, then is closed."
     )
@@ -70,6 +77,9 @@ class WorkerSettings:
             raise SettingsError("--shutdown-seconds must be a number of seconds, 0 or more")
         if self.registry and not _is_address(self.registry):
             raise SettingsError(f"--registry {self.registry} must be HOST:PORT")
+        self.redis.check()
+        if self.registry and self.redis.place is not None:
+            raise SettingsError("--registry and --redis-url name two registries; give one of them")
         if self.host in ("0.0.0.0", "::") and not self.advertise_host:
             raise SettingsError(
                 f"--host {self.host} listens everywhere; say with --advertise-host at which "
@@ -80,6 +90,7 @@ class WorkerSettings:
     def engine(self) -> EngineConfig:
         return EngineConfig(
             block_size=self.block_size,
+            enable_prefix_caching=self.enable_prefix_caching,
             kv_cache_memory_bytes=self.kv_cache_memory_bytes,
             max_num_seqs=self.max_num_seqs,
             max_num_batched_tokens=self.max_num_batched_tokens,

@@ -24,7 +24,8 @@ class OperationsEndpoint:
     async def health(self) -> Response:
         """Empty while a request could be answered now."""
         if not self._workers.can_answer:
-            raise NoRoomError("No worker takes requests.", RETRY_SOON)
+            reasons = ("No worker takes requests.", self._workers.trouble)
+            raise NoRoomError(" ".join(filter(None, reasons)), RETRY_SOON)
         return Response(status_code=200)
 
     async def version(self) -> Response:

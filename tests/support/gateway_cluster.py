@@ -84,6 +84,7 @@ async def running_gateway(
     if send_buffer is not None:  # connections inherit it
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
     gateway = build(chosen)
+    assert gateway.registry_server is not None
     registry = f"127.0.0.1:{bind(gateway.registry_server, '127.0.0.1', 0)}"
     await gateway.registry_server.start()
     http = HttpServer(gateway.app, 1, chosen.tls.context())

@@ -76,7 +76,9 @@ class RedisUnderTest:
 
     async def keys(self) -> list[str]:
         async with self.client() as client:
-            return sorted(key.decode() for key in await client.keys("*"))
+            return sorted(
+                str(key, "ascii") for key in await client.keys("*") if isinstance(key, bytes)
+            )
 
 
 @asynccontextmanager

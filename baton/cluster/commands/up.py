@@ -64,7 +64,7 @@ async def _run(settings: UpSettings, hurry: asyncio.Event) -> None:
         settings = await _with_default_model(settings, hurry)
     plan = LaunchPlan(
         settings=settings,
-        secret=secrets.token_hex(16),
+        secret=settings.cluster_secret or secrets.token_hex(16),
         environ=os.environ,
         cores=len(os.sched_getaffinity(0)),
         log_format=_log_format(settings.log_format),
