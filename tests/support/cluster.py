@@ -66,6 +66,12 @@ class RunningCluster:
         """SIGKILL to a worker; its pid. Returns once the process has ended."""
         return await _kill((await self.pids())[worker_id])
 
+    async def terminate(self, worker_id: str) -> int:
+        """SIGTERM to a worker; its pid. Returns at once: it may have requests to finish."""
+        pid = (await self.pids())[worker_id]
+        os.kill(pid, signal.SIGTERM)
+        return pid
+
     async def kill_gateway(self) -> int:
         """SIGKILL to the gateway; its pid. Returns once the process has ended."""
         workers = await self.pids()
