@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from baton import __version__
+from baton.cluster.entry import ending_quietly
 from baton.core.errors import BatonError, SettingsError
 
 # gRPC's core writes lines of its own to stderr; whatever fails reaches us as an error too, and is
@@ -39,7 +40,9 @@ class LazyGroup(click.Group):
         name = COMMANDS.get(cmd_name)
         if name is None:
             return None
-        command = getattr(importlib.import_module(f"baton.cluster.commands.{name}"), name)
+        with ending_quietly():
+            module = importlib.import_module(f"baton.cluster.commands.{name}")
+        command = getattr(module, name)
         assert isinstance(command, click.Command)
         return command
 

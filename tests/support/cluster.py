@@ -162,7 +162,7 @@ async def baton_up(*words: str) -> AsyncIterator[RunningCluster]:
     """`baton up` with these words, from its start on; whatever is left of it is killed."""
     mark = secrets.token_hex(8)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "baton.cluster.cli", "up", *words),
+        *(sys.executable, "-m", "baton.cluster.entry", "up", *words),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
