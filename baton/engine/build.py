@@ -6,13 +6,30 @@ from pathlib import Path
 from baton.core.errors import SettingsError
 from baton.engine.config import EngineConfig
 from baton.engine.engine import Engine
+from baton.engine.families import check_kind
 from baton.engine.hash_model import MODEL_TYPE, load_hash_runner
+from baton.engine.host_memory import available_memory
+from baton.engine.memory_check import check_memory
 from baton.engine.plan import Runner
+from baton.engine.weight_files import read_json
 
 
 def build_engine(model: str, config: EngineConfig) -> Engine:
     """Loads the model in `model`, a folder; raises SettingsError when that is not one."""
     return Engine(_load_runner(model, config), config)
+
+
+def check_model(model: str, config: EngineConfig, num_workers: int = 1) -> None:
+    """What can be said before a weight is loaded, and without torch. Raises SettingsError.
+
+    `model` is a folder, which `num_workers` engines on this machine load side by side.
+    """
+    if _model_type(model) == MODEL_TYPE:  # it has no weights, and its pool checks itself
+        return
+    folder = Path(model)
+    check_kind(read_json(folder / "config.json"))
+    size = config.kv_cache_memory_bytes
+    check_memory(folder, config.dtype, size, available_memory(), num_workers)
 
 
 def _load_runner(model: str, config: EngineConfig) -> Runner:
@@ -24,6 +41,7 @@ def _load_runner(model: str, config: EngineConfig) -> Runner:
         raise SettingsError(
             f"--model {model}: a worker needs PyTorch ({error}); pip install 'baton-serving[worker]'"
         ) from error
+    check_model(model, config)
     return load_torch_runner(model, config)
 
 

@@ -19,7 +19,7 @@ from baton.engine.attention import hugging_face
 from baton.engine.attention.paged_tensor import TORCH_DTYPES
 from baton.engine.checkpoint_digest import digest_of_json, digest_of_model, digest_of_tokenizer
 from baton.engine.eager_check import check_against_eager
-from baton.engine.families import KNOWN, is_known, kind_refused, rope_refused
+from baton.engine.families import KNOWN, check_kind, is_known, rope_refused
 from baton.engine.kv_shape import KvShape, kv_shape
 from baton.engine.weight_files import read_json, weight_files
 from baton.model_source import revision_of
@@ -97,27 +97,18 @@ def load_checkpoint(model: str, dtype: str) -> Checkpoint:
 
 def _checked_config(folder: Path, raw: Mapping[str, Any]) -> Any:
     """transformers' config object; raises SettingsError for a kind of model that is not served."""
-    _refuse(raw, kind_refused(raw))
+    check_kind(raw)
     try:
         config: Any = AutoConfig.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError, StrictDataclassError) as error:
         raise SettingsError(f"{folder / 'config.json'} cannot be used: {error}") from error
-    _refuse(raw, kind_refused(config.to_dict()))
+    check_kind(raw, config.to_dict())
     _check_architecture(raw)
     rope = rope_refused(getattr(config, "rope_parameters", None))
     if rope:
         raise SettingsError(rope)
     _positions(config)
     return config
-
-
-def _refuse(raw: Mapping[str, Any], kind: str | None) -> None:
-    if kind:
-        names, model_type = raw.get("architectures"), raw.get("model_type")
-        raise SettingsError(
-            f"the model's architecture {names} (model_type {model_type!r}) is not supported: "
-            f"it is {kind}"
-        )
 
 
 def _check_architecture(raw: Mapping[str, Any]) -> None:

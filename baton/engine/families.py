@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from baton.core.errors import SettingsError
+
 # Architecture -> model_type: equal to Hugging Face's own answers by the oracle tests.
 KNOWN = {
     "LlamaForCausalLM": "llama",
@@ -53,11 +55,21 @@ def is_known(config: Mapping[str, Any]) -> bool:
     )
 
 
-def kind_refused(config: Mapping[str, Any]) -> str | None:
-    """What the model is, where no such model can be served; None where nothing speaks against it.
+def check_kind(raw: Mapping[str, Any], config: Mapping[str, Any] | None = None) -> None:
+    """Raises SettingsError for a kind of model that is not served.
 
-    `config` is config.json, or the same with the defaults of its class filled in.
+    `raw` is what config.json holds, `config` the same with the defaults of its class filled in.
     """
+    kind = kind_refused(raw if config is None else config)
+    if kind:
+        raise SettingsError(
+            f"the model's architecture {raw.get('architectures')} (model_type "
+            f"{raw.get('model_type')!r}) is not supported: it is {kind}"
+        )
+
+
+def kind_refused(config: Mapping[str, Any]) -> str | None:
+    """What the model is, where no such model can be served; None where nothing speaks against it."""
     kind = str(config.get("model_type") or "")
     if config.get("quantization_config") or config.get("compression_config"):
         return "a quantized checkpoint; take the float one"

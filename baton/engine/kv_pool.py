@@ -3,11 +3,11 @@
 import fcntl
 import mmap
 import os
-from pathlib import Path
 from types import TracebackType
 
 from baton.core.errors import SettingsError
 from baton.core.layout import LayoutDescriptor
+from baton.engine.host_memory import available_memory
 
 
 class KvPool:
@@ -103,7 +103,7 @@ def _whole_pages(num_bytes: int) -> int:
 
 def _committed_memfd(size: int) -> int:
     """An anonymous file of `size` zero bytes, every page of it present, sealed in its size."""
-    available = _available_memory()
+    available = available_memory()
     if size > available:  # the kernel would not refuse: it would kill somebody
         raise _too_big(size, f"{available} are available")
     fd = os.memfd_create("baton-kv", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
@@ -114,13 +114,6 @@ def _committed_memfd(size: int) -> int:
         os.close(fd)
         raise _too_big(size, str(error)) from error
     return fd
-
-
-def _available_memory() -> int:
-    """Bytes that the machine can still give without swapping."""
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    line = next(line for line in lines if line.startswith("MemAvailable:"))
-    return int(line.split()[1]) * 1024
 
 
 def _too_big(size: int, reason: str) -> SettingsError:

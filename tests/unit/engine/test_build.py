@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from baton.core.errors import SettingsError
-from baton.engine.build import build_engine
+from baton.engine.build import build_engine, check_model
 from baton.engine.config import EngineConfig
 
 pytestmark = pytest.mark.unit
@@ -19,3 +19,30 @@ def test_a_worker_without_torch_says_what_to_install(
     monkeypatch.setitem(sys.modules, "baton.engine.torch_runner", None)  # as if not importable
     with pytest.raises(SettingsError, match=r"baton-serving\[worker\]"):
         build_engine(str(tmp_path), EngineConfig())
+
+
+def test_a_kind_that_is_not_served_is_named_before_its_weights_are_looked_for(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "mixtral", "num_local_experts": 8}')
+    with pytest.raises(SettingsError, match=r"'mixtral'.*mixture of experts"):
+        check_model(str(tmp_path), EngineConfig())
+
+
+def test_memory_is_counted_before_weights_are_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    (tmp_path / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    check_model(str(tmp_path), EngineConfig(kv_cache_memory_bytes=1))
+    monkeypatch.setattr("baton.engine.build.available_memory", lambda: 1 << 30)
+    with pytest.raises(SettingsError, match="3 workers need"):
+        check_model(str(tmp_path), EngineConfig(), num_workers=3)
+    with pytest.raises(SettingsError, match="a worker needs"):
+        build_engine(str(tmp_path), EngineConfig())
+
+
+def test_a_hash_model_has_nothing_to_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "baton_hash"}')
+    monkeypatch.setattr("baton.engine.build.available_memory", lambda: 0)
+    check_model(str(tmp_path), EngineConfig())

@@ -1,0 +1,36 @@
+"""Whether weights and KV pool fit into memory, said before anything is loaded. Without torch."""
+
+from pathlib import Path
+
+from baton.core.errors import SettingsError
+from baton.engine.weight_files import weight_bytes
+
+# Bytes of each worker beside weights and KV pool: interpreter, libraries, what a step computes.
+ALLOWANCE = 640 << 20
+
+
+def check_memory(
+    folder: Path, dtype: str, kv_cache_memory_bytes: int, available: int, num_workers: int = 1
+) -> None:
+    """Raises SettingsError where workers that load `folder` side by side would not fit."""
+    weights = weight_bytes(folder, dtype)
+    needed = num_workers * (weights + kv_cache_memory_bytes + ALLOWANCE)
+    if needed <= available:
+        return
+    who = "a worker needs" if num_workers == 1 else f"{num_workers} workers need"
+    each = "" if num_workers == 1 else " each"
+    remedies = ["lower --kv-cache-memory-bytes"]
+    if num_workers > 1:
+        remedies.append("start fewer workers")
+    if dtype == "float32":
+        remedies.append("take --dtype bfloat16")
+    raise SettingsError(
+        f"{who} about {_gib(needed)} of memory and {_gib(available)} are available: "
+        f"{_gib(weights)} for the weights, {_gib(kv_cache_memory_bytes)} for the KV pool "
+        f"(--kv-cache-memory-bytes) and {_gib(ALLOWANCE)} for the rest{each}; "
+        f"{', '.join(remedies)} or take a smaller model"
+    )
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.2f} GiB"
