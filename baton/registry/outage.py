@@ -25,6 +25,7 @@ class Outage:
         self._back = back
         self._failures = 0
         self._said_back = False
+        self._level = logging.INFO  # of the next good news: that of the bad news before it
 
     def failed(self, reason: str) -> float:
         """Seconds until the next attempt."""
@@ -32,10 +33,11 @@ class Outage:
         if self._failures == 1:
             self._logger.warning("%s: %s; retrying", self._away, reason)
             self._said_back = False
+            self._level = logging.WARNING
         return delay_after(self._failures, random.random())
 
     def over(self) -> None:
         self._failures = 0
         if not self._said_back:
             self._said_back = True
-            self._logger.info("%s", self._back)
+            self._logger.log(self._level, "%s", self._back)

@@ -79,6 +79,7 @@ class FakeWorker:
         self.worker_id = worker_id
         self.role = role
         self.fingerprint = fingerprint
+        self.instance_id = ""  # one that follows from the worker id
         self.calls = Calls()
         self.decode_script: DecodeScript = answering([5, 6, 7])
         self.prefill_script: PrefillScript = prefilling([5])
@@ -109,6 +110,12 @@ class FakeWorker:
         await self._server.stop(None)
         self._server = None
 
+    async def leave(self) -> None:
+        """The registry loses it; it goes on serving."""
+        if self._member is not None:
+            self._member.cancel()
+            await asyncio.gather(self._member, return_exceptions=True)
+
     async def set_load(self, load: WorkerLoad) -> None:
         async with self._load_changed:
             self._load = load
@@ -129,6 +136,7 @@ class FakeWorker:
             self.role,
             self.fingerprint,
             self.address,
+            self.instance_id,
             max_model_len=self.max_model_len,
         )
 

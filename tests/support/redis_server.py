@@ -2,13 +2,13 @@
 
 import asyncio
 import signal
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from redis.asyncio import Redis
 
+from baton.cluster.reserved_port import reserved_port
 from baton.registry.redis_place import RedisPlace
 from tests.support.programs import needed
 
@@ -18,8 +18,8 @@ _READY = 20.0  # seconds
 class RedisUnderTest:
     """`stop()` and `start()` lose all data, as a Redis without persistence does."""
 
-    def __init__(self, program: str, folder: Path, *words: str) -> None:
-        self.port = _free_port()
+    def __init__(self, program: str, port: int, folder: Path, *words: str) -> None:
+        self.port = port
         self.socket = folder / "redis.sock"
         self._argv = (
             *(program, "--bind", "127.0.0.1", "--port", str(self.port)),
@@ -84,15 +84,11 @@ class RedisUnderTest:
 @asynccontextmanager
 async def redis_under_test(folder: Path, *words: str) -> AsyncIterator[RedisUnderTest]:
     """`words`: more of its command line."""
-    redis = RedisUnderTest(needed("redis-server", "redis-server"), folder, *words)
-    await redis.start()
-    try:
-        yield redis
-    finally:
-        await redis.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    program = needed("redis-server", "redis-server")
+    with reserved_port("127.0.0.1") as port:
+        redis = RedisUnderTest(program, port, folder, *words)
+        await redis.start()
+        try:
+            yield redis
+        finally:
+            await redis.stop()

@@ -30,6 +30,13 @@ def test_an_outage_is_said_once_and_so_is_its_end(caplog: pytest.LogCaptureFixtu
         "it is away: reason 0; retrying",
         "it is back",
     ] * 2
+    assert {record.levelno for record in caplog.records} == {logging.WARNING}
+
+
+def test_what_was_never_away_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    Outage(logging.getLogger("test"), away="it is away", back="it is here").over()
+    assert [(r.levelno, r.getMessage()) for r in caplog.records] == [(logging.INFO, "it is here")]
 
 
 def test_the_delays_of_an_outage_begin_anew_after_its_end() -> None:
