@@ -1,10 +1,12 @@
 """An engine's core without a thread: the test steps it and sees every event and plan."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from baton.core.block_hashes import Hashing
+from baton.core.layout import LayoutDescriptor
 from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import TokenRecord
 from baton.engine.block_pool import BlockPool
@@ -20,12 +22,17 @@ from tests.support.hash_answer import hash_answer
 
 
 class RecordingRunner:
-    """Passes plans on to a hash model and keeps them."""
+    """Passes plans on to a hash model and keeps them.
+
+    `before` sees each plan first. While `fails`, a step's first slice that draws finds no numbers.
+    """
 
     def __init__(self, model: HashModelConfig, block_size: int, pool: KvPool) -> None:
         self._inner = hash_runner(model, block_size)
         self._inner.attach(pool)
         self.plans: list[StepPlan] = []
+        self.before: Callable[[StepPlan], None] = lambda plan: None
+        self.fails = False
         self.layout = self._inner.layout
         self.fingerprint = self._inner.fingerprint
         self.vocab_size = self._inner.vocab_size
@@ -35,9 +42,26 @@ class RecordingRunner:
     def attach(self, pool: KvPool) -> None:
         self._inner.attach(pool)
 
-    def run(self, plan: StepPlan) -> list[tuple[int, ...]]:
+    def run(self, plan: StepPlan) -> list[tuple[int, ...] | None]:
+        self.before(plan)
         self.plans.append(plan)
-        return self._inner.run(plan)
+        drawn: list[tuple[int, ...] | None] = [*self._inner.run(plan)]
+        drawing = [index for index, piece in enumerate(plan.slices) if piece.draws]
+        if self.fails and drawing:
+            drawn[drawing[0]] = None
+        return drawn
+
+
+class CopiedPool(KvPool):
+    """Tells of each copy."""
+
+    def __init__(self, layout: LayoutDescriptor, num_blocks: int) -> None:
+        super().__init__(layout, num_blocks)
+        self.copied: Callable[[int, int], None] = lambda source, target: None
+
+    def copy_block(self, source: int, target: int) -> None:
+        self.copied(source, target)
+        super().copy_block(source, target)
 
 
 class Bench:
@@ -50,6 +74,7 @@ class Bench:
         max_num_seqs: int = 8,
         max_num_batched_tokens: int = 64,
         model: HashModelConfig = HASH_MODEL,
+        caching: bool = False,
     ) -> None:
         self.model = model
         self.limits = Limits(
@@ -60,9 +85,10 @@ class Bench:
             vocab_size=model.vocab_size,
             eos_token_ids=frozenset({model.eos_token_id}),
         )
-        self.pool = KvPool(model.layout(block_size), num_blocks)
+        self.pool = CopiedPool(model.layout(block_size), num_blocks)
         self.blocks = BlockPool(num_blocks)
-        self.scheduler = Scheduler(self.blocks, self.limits)
+        hashing = Hashing("bench", block_size, hash_block=block_size) if caching else None
+        self.scheduler = Scheduler(self.blocks, self.limits, hashing)
         self.runner = RecordingRunner(model, block_size, self.pool)
         self.core = EngineCore(self.scheduler, self.runner, self.pool, self._deliver)
         self.events: defaultdict[str, list[EngineEvent]] = defaultdict(list)

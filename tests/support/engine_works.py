@@ -18,12 +18,24 @@ def sampled(
     return SamplingParams(max_tokens=max_tokens, seed=seed, n=n, ignore_eos=ignore_eos)
 
 
-def generate(key: str, prompt: tuple[int, ...], params: SamplingParams = GREEDY) -> Work:
-    return Work(key, prompt, params, Mode.GENERATE)
+def generate(
+    key: str,
+    prompt: tuple[int, ...],
+    params: SamplingParams = GREEDY,
+    cache_salt: str = "",
+    tenant: str = "",
+) -> Work:
+    return Work(key, prompt, params, Mode.GENERATE, cache_salt=cache_salt, tenant=tenant)
 
 
-def prefill(key: str, prompt: tuple[int, ...], params: SamplingParams = GREEDY) -> Work:
-    return Work(key, prompt, params, Mode.PREFILL)
+def prefill(
+    key: str,
+    prompt: tuple[int, ...],
+    params: SamplingParams = GREEDY,
+    cache_salt: str = "",
+    tenant: str = "",
+) -> Work:
+    return Work(key, prompt, params, Mode.PREFILL, cache_salt=cache_salt, tenant=tenant)
 
 
 def decode(

@@ -4,17 +4,35 @@ Works really run on the hash model, so that a block used twice or too late also 
 """
 
 from collections import Counter
+from dataclasses import replace
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import TokenRecord
 from baton.engine.block_pool import Reservation
 from baton.engine.sequence import Sequence, SequenceState
-from baton.engine.work import Admitted, BlocksLent, ChunkComputed, TokensDrawn, Work, WorkDone
+from baton.engine.work import (
+    Admitted,
+    BlocksLent,
+    ChunkComputed,
+    TokensDrawn,
+    Work,
+    WorkDone,
+    WorkFailed,
+)
 from tests.support.engine_bench import Bench
+from tests.support.engine_books import BlockBooks
 from tests.support.engine_works import decode, generate, prefill, prompt_of, sampled
 from tests.support.hash_answer import Answer, hash_answer
 
@@ -30,6 +48,7 @@ PARAMS = st.builds(
 
 class SchedulerMachine(RuleBasedStateMachine):
     bench: Bench
+    books: BlockBooks
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,20 +61,49 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.count = 0
 
     @initialize(
-        num_blocks=st.integers(6, 14), max_num_seqs=st.integers(1, 4), spare=st.integers(4, 16)
+        num_blocks=st.integers(6, 14),
+        max_num_seqs=st.integers(1, 4),
+        spare=st.integers(4, 16),
+        caching=st.sampled_from([True, True, True, False]),
     )
-    def build(self, num_blocks: int, max_num_seqs: int, spare: int) -> None:
-        self.bench = Bench(num_blocks, 4, max_num_seqs, max_num_seqs + spare)
+    def build(self, num_blocks: int, max_num_seqs: int, spare: int, caching: bool) -> None:
+        self.bench = Bench(num_blocks, 4, max_num_seqs, max_num_seqs + spare, caching=caching)
+        self.books = BlockBooks(self.bench)
 
     def teardown(self) -> None:
         if hasattr(self, "bench"):
             self.everything_ends()
             self.bench.close()
 
-    @rule(length=LENGTHS, salt=st.integers(0, 5), params=PARAMS, lends=st.booleans())
-    def submit(self, length: int, salt: int, params: SamplingParams, lends: bool) -> None:
+    @rule(
+        length=LENGTHS,
+        salt=st.integers(0, 2),
+        params=PARAMS,
+        lends=st.booleans(),
+        cache_salt=st.sampled_from(["", "", "pepper"]),
+        tenant=st.sampled_from(["", "", "smith"]),
+    )
+    def submit(
+        self,
+        length: int,
+        salt: int,
+        params: SamplingParams,
+        lends: bool,
+        cache_salt: str,
+        tenant: str,
+    ) -> None:
         make = prefill if lends else generate
-        self._submit(make(self._key(), prompt_of(length, salt), params))
+        self._submit(make(self._key(), prompt_of(length, salt), params, cache_salt, tenant))
+
+    @precondition(lambda self: self.works)
+    @rule(data=st.data())
+    def submit_what_continues_an_answer(self, data: st.DataObject) -> None:
+        """As the next turn of a conversation does."""
+        work = self.works[data.draw(st.sampled_from(sorted(self.works)))]
+        answer = tuple(r.token_id for r in self.answers[work][0])
+        prompt = (*work.prompt, *answer[: data.draw(st.integers(0, len(answer)))])[:23]
+        again = generate(self._key(), prompt, work.params, work.cache_salt, work.tenant)
+        self._submit(again)
 
     @precondition(lambda self: self._handed_over())
     @rule(data=st.data())
@@ -66,7 +114,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         first = tuple(
             self.bench.records(source.key, choice)[0] for choice in range(source.params.n)
         )
-        self._submit(decode(self._key(), source.prompt, blocks, first, source.params))
+        work = decode(self._key(), source.prompt, blocks, first, source.params)
+        self._submit(replace(work, cache_salt=source.cache_salt, tenant=source.tenant))
 
     @precondition(lambda self: self.works)
     @rule(data=st.data())
@@ -98,6 +147,17 @@ class SchedulerMachine(RuleBasedStateMachine):
             stepped = self.bench.step()
             self._take_events()
             self._check_plan(stepped)
+
+    @rule()
+    def step_that_finds_no_numbers(self) -> None:
+        self.bench.runner.fails = True
+        stepped = self.bench.step()
+        self.bench.runner.fails = False
+        failed = [piece for piece in self.bench.last_plan.slices if piece.draws] if stepped else []
+        for block in failed[0].blocks if failed else ():
+            assert block not in self.bench.blocks._cache
+        self._take_events()
+        self._check_plan(stepped)
 
     @rule()
     def everything_ends(self) -> None:
@@ -134,12 +194,18 @@ class SchedulerMachine(RuleBasedStateMachine):
             for sequence in self.bench.scheduler.sequences:
                 self._check_sequence(sequence)
 
+    @invariant()
+    def names_lead_to_what_they_name(self) -> None:
+        if hasattr(self, "books"):
+            self.books.check_names()
+
     def _check_sequence(self, sequence: Sequence) -> None:
         assert len(sequence.blocks) == len(set(sequence.blocks))
         if sequence.state is SequenceState.WAITING:
             assert not sequence.blocks
             assert not sequence.num_computed
         elif not sequence.lends:
+            assert sequence.published == sequence.blocks[: len(sequence.published)]
             assert len(sequence.blocks) == self.bench.limits.blocks_for(sequence.num_computed)
         assert sequence.num_computed < len(sequence.tokens)
 
@@ -170,6 +236,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.answers[work] = hash_answer(
             self.bench.model, work.prompt, work.params, self.bench.limits.max_model_len
         )
+        if work.blocks:
+            self.books.adopted(work)
         self.bench.submit(work)
         self._take_events()
 
@@ -195,6 +263,9 @@ class SchedulerMachine(RuleBasedStateMachine):
         for choice, answer in enumerate(expected):
             records = self.bench.records(work.key, choice)
             assert records == answer[: len(records)]
+        if any(isinstance(e, WorkFailed) for e in events):
+            assert isinstance(events[-1], WorkFailed)
+            del self.works[work.key]
         if any(isinstance(e, WorkDone) for e in events):
             assert isinstance(events[-1], WorkDone)
             assert [self.bench.records(work.key, c) for c in range(work.params.n)] == expected
@@ -225,3 +296,24 @@ class SchedulerMachine(RuleBasedStateMachine):
 
 TestSchedulerMachine = SchedulerMachine.TestCase
 TestSchedulerMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_over_100_000_random_steps() -> None:
+    done = Counter[str]()
+
+    class CountedMachine(SchedulerMachine):
+        @invariant()
+        def one_more_step(self) -> None:
+            done["steps"] += 1
+
+        def teardown(self) -> None:
+            super().teardown()
+            if hasattr(self, "bench"):
+                done["hits"] += self.bench.scheduler.tables.cache_hits
+
+    many = settings(max_examples=500, stateful_step_count=60, deadline=None, database=None)
+    while done["steps"] < 100_000:
+        run_state_machine_as_test(CountedMachine, settings=many)
+    assert done["hits"] > 10_000, "what is tested must happen"
