@@ -103,16 +103,19 @@ def summarise(samples: Sequence[Sample]) -> Summary:
 
 def ratios(pairs: Sequence[tuple[Summary, Summary]]) -> dict[str, Ratio]:
     """A / B of each metric's median and p99 (of the rate for tokens/s), over rounds that have both."""
-    found: dict[str, list[float]] = {}
+    found: dict[str, list[tuple[float, float]]] = {}
     for a, b in pairs:
         values_b = headline(b)
         for name, value in headline(a).items():
             if values_b.get(name):
-                found.setdefault(name, []).append(value / values_b[name])
-    return {
-        name: Ratio(median(values), min(values), max(values), len(values))
-        for name, values in found.items()
-    }
+                found.setdefault(name, []).append((value, values_b[name]))
+    return {name: ratio_of(values) for name, values in found.items()}
+
+
+def ratio_of(pairs: Sequence[tuple[float, float]]) -> Ratio:
+    """A / B of one number; there is at least one round, and no B is 0."""
+    values = [a / b for a, b in pairs]
+    return Ratio(median(values), min(values), max(values), len(values))
 
 
 def headline(summary: Summary) -> dict[str, float]:

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+import random
 
 import grpc
 
 from baton.core.errors import SettingsError
 from baton.core.worker_info import WorkerInfo
-from baton.registry.outage import Outage
+from baton.registry.outage import Outage, delay_after
 from baton.rpc.channel import open_channel
 from baton.rpc.wire import worker_info_to_pb
 from baton.v1 import registry_pb2 as pb
@@ -47,8 +48,16 @@ class Membership:
             except grpc.aio.AioRpcError as error:
                 self._raise_if_hopeless(error)
                 reason = error.details() or error.code().name.lower()
+            await asyncio.sleep(self._pause_after(reason))
+
+    def _pause_after(self, reason: str) -> float:
+        """Seconds. The first break of a member is not said yet: the gateway is stopping, which
+        ends this process too, or it is being started again, which the next attempt waits for.
+        """
+        if self.joined.is_set():
             self.joined.clear()
-            await asyncio.sleep(self._outage.failed(reason))
+            return delay_after(1, random.random())
+        return self._outage.failed(reason)
 
     async def _stay(self) -> None:
         """One stream, from its opening to its end."""

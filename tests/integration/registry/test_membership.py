@@ -119,6 +119,19 @@ async def test_workers_join_again_after_the_registry_restarted() -> None:
             await until(second, named("decode-0", "prefill-0"))
 
 
+async def test_a_gateway_that_is_started_again_is_nothing_to_complain_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        async with serving(InMemoryRegistry()) as port:
+            membership, _ = await stack.enter_async_context(running(worker_info(), port))
+            await joined(membership)
+        again = InMemoryRegistry()
+        async with serving(again, port):
+            await until(again, named("prefill-0"))
+    assert not caplog.records
+
+
 async def test_a_worker_knows_that_it_is_no_member_while_the_registry_is_away() -> None:
     registry = InMemoryRegistry()
     async with contextlib.AsyncExitStack() as stack:

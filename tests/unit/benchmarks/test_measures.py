@@ -2,7 +2,16 @@
 
 import pytest
 
-from benchmarks.measures import Sample, Summary, quantile, ratios, spread, summarise
+from benchmarks.measures import (
+    Ratio,
+    Sample,
+    Summary,
+    quantile,
+    ratio_of,
+    ratios,
+    spread,
+    summarise,
+)
 
 
 def sample(sent: float = 0.0, arrivals: tuple[float, ...] = (), tokens: int = 0) -> Sample:
@@ -72,3 +81,7 @@ def test_a_round_without_a_time_is_left_out_of_its_ratio() -> None:
     found = ratios([(run(1.0), nothing), (run(1.0), run(2.0))])
     assert found["ttft"].rounds == 1
     assert found["output_tokens_per_second"].rounds == 1
+
+
+def test_a_ratio_is_taken_round_by_round() -> None:
+    assert ratio_of([(2.0, 1.0), (9.0, 3.0), (2.0, 8.0)]) == Ratio(2.0, 0.25, 3.0, 3)
