@@ -1,6 +1,7 @@
 """The gateway's process: `python -m gateway` or `baton gateway`."""
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from baton.settings import options
 from baton.telemetry.logs import setup_logging
 from gateway.server import serve
 from gateway.settings import GatewaySettings
+
+logger = logging.getLogger(__name__)
 
 try:  # not built for every platform
     import uvloop
@@ -25,8 +28,9 @@ def run(settings: GatewaySettings) -> None:
     """Serves until SIGTERM or SIGINT."""
     settings.check()
     setup_logging(settings.log_level, settings.log_format, process="gateway")
+    located = settings.located(logger.info)  # here, where an interrupt ends a download
     with asyncio.Runner(loop_factory=LOOP_FACTORY) as runner:
-        runner.run(serve(settings))
+        runner.run(serve(located))
 
 
 @click.command()

@@ -1,9 +1,11 @@
 """What a gateway process is told at its start."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from baton.core.errors import SettingsError
+from baton.model_source import HubSettings, Part, resolve
 from baton.registry.redis_settings import RedisSettings
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
@@ -23,8 +25,11 @@ class CorsSettings:
 
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
-    model: str = setting("", "Folder of the model that the workers serve.", positional=True)
-    tokenizer: str = setting("", "Folder of the tokenizer; the model's if left out.")
+    model: str = setting(
+        "", "Folder or hub id of the model that the workers serve.", positional=True
+    )
+    hub: HubSettings = nested(HubSettings)
+    tokenizer: str = setting("", "Folder or hub id of the tokenizer; the model's if left out.")
     served_model_name: tuple[str, ...] = setting(
         (), "Names clients may use. Answers carry the first. Default: the model as given."
     )
@@ -70,7 +75,7 @@ class GatewaySettings:
     def check(self) -> None:
         """Raises SettingsError for a value that no gateway can run with."""
         if not self.model:
-            raise SettingsError("--model is missing: the folder of the model")
+            raise SettingsError("--model is missing: the folder of the model, or its hub id")
         self.check_values()
 
     def check_values(self) -> None:
@@ -99,6 +104,22 @@ class GatewaySettings:
                 "--registry-host and --registry-port are for a gateway that keeps the registry "
                 "itself; with --redis-url workers join in Redis"
             )
+
+    def located(self, say: Callable[[str], None]) -> "GatewaySettings":
+        """With folders for hub ids, downloaded where needed. Raises SettingsError, see `resolve`."""
+        folder = resolve(self.model, self.hub, Part.TEXT, say)
+        tokenizer = self.tokenizer
+        if tokenizer and not Path(tokenizer).is_dir():
+            same = tokenizer == self.model
+            hub = self.hub if same else replace(self.hub, revision="")
+            tokenizer = str(resolve(tokenizer, hub, Part.TEXT, say))
+        return replace(
+            self,
+            model=str(folder),
+            served_model_name=self.served_names,
+            tokenizer=tokenizer,
+            hub=HubSettings(),
+        )
 
     @property
     def served_names(self) -> tuple[str, ...]:

@@ -1,9 +1,10 @@
 """The settings of `baton up`: how many workers, and what gateway and workers are told."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from baton.core.errors import SettingsError
+from baton.model_source import HubSettings, Part, resolve
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
 from baton.worker.settings import WorkerSettings
@@ -24,7 +25,7 @@ class UpSettings:
     """All flags of the gateway and of the workers but those that `baton up` decides itself."""
 
     model: str = setting(
-        "", "Folder of the model. Without it a tiny random one is made.", positional=True
+        "", "Folder or hub id of the model. Without it a tiny random one is made.", positional=True
     )
     prefill_workers: int = setting(1, "Workers that read prompts; 0: the decode workers do.")
     decode_workers: int = setting(1, "Workers that write answers.")
@@ -56,12 +57,26 @@ class UpSettings:
             raise SettingsError("--shutdown-seconds must be a number of seconds, 0 or more")
         self.gateway.check_values()
         self.worker.check_values()
-        if self.model:
-            _check_model(self.model)
+        if self.worker.hub.revision and not self.model:
+            raise SettingsError("--revision needs --model: the hub id of the model")
 
     @property
     def num_workers(self) -> int:
         return self.prefill_workers + self.decode_workers
+
+    def located(self, say: Callable[[str], None]) -> "UpSettings":
+        """With folders for hub ids, downloaded where needed, so that no child asks a hub.
+
+        Raises SettingsError, see `resolve`.
+        """
+        folder = str(resolve(self.model, self.worker.hub, Part.ALL, say))
+        gateway = replace(self.gateway, model=self.model, hub=self.worker.hub).located(say)
+        return replace(
+            self,
+            model=folder,
+            gateway=replace(gateway, model=""),
+            worker=replace(self.worker, hub=HubSettings()),
+        )
 
     def serving(self, model: str, name: str) -> "UpSettings":
         """With another model, which clients call `name` unless they were told another one."""
@@ -72,11 +87,3 @@ class UpSettings:
 def _at_least(least: int, value: int | None, flag: str) -> None:
     if value is not None and value < least:
         raise SettingsError(f"{flag} must be at least {least}, not {value}")
-
-
-def _check_model(model: str) -> None:
-    if not Path(model).is_dir():
-        wrong = "is a file, give its folder" if Path(model).is_file() else "there is no such folder"
-        raise SettingsError(f"--model {model}: {wrong}")
-    if not (Path(model) / "config.json").is_file():
-        raise SettingsError(f"--model {model}: the folder holds no config.json, so no model")

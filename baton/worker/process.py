@@ -22,6 +22,7 @@ from baton.core.interrupts import Interrupts
 from baton.core.worker_info import Role, WorkerInfo
 from baton.engine.build import build_engine
 from baton.engine.engine import Engine
+from baton.model_source import Part, resolve
 from baton.registry.choice import Member, member_in_redis
 from baton.registry.membership import Membership
 from baton.rpc.server import bind, make_server
@@ -75,8 +76,9 @@ def command(role: Role, add_service: AddService) -> click.Command:
 def run(settings: WorkerSettings, role: Role, add_service: AddService) -> int:
     """Serves until SIGTERM or SIGINT; returns the exit code. Raises SettingsError at start-up."""
     settings.check()
+    folder = resolve(settings.model, settings.hub, Part.ALL, logger.info)
     with _without_collector():
-        engine = build_engine(settings.model, settings.engine)
+        engine = build_engine(str(folder), settings.engine)
     try:
         return asyncio.run(_serve(settings, role, engine, add_service))
     finally:

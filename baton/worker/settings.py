@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from baton.core.errors import SettingsError
 from baton.engine.config import EngineConfig
+from baton.model_source import HubSettings
 from baton.registry.redis_settings import RedisSettings
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
@@ -16,7 +17,8 @@ _COUNTS = (
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    model: str = setting("", "Folder of the checkpoint.", positional=True)
+    model: str = setting("", "Folder of the checkpoint, or its hub id.", positional=True)
+    hub: HubSettings = nested(HubSettings)
     worker_id: str = setting("", "Name in the cluster, stable across restarts (default: role-pid).")
     host: str = setting("127.0.0.1", "Address to listen on.")
     advertise_host: str = setting("", "Address that others reach this worker at (default: --host).")
@@ -30,7 +32,7 @@ class WorkerSettings:
     dtype: str = setting(
         "auto",
         "Of weights and KV cache; auto is the checkpoint's.",
-        choices=("auto", "float32", "bfloat16"),
+        choices=("auto", "float32", "bfloat16", "float16"),
     )
     max_model_len: int | None = setting(
         None, "Prompt and answer, tokens, such as 8192 or 8K (default: the model's).", size=True
@@ -45,6 +47,9 @@ class WorkerSettings:
         True, "Keep the KV of prompts and answers for later prompts that begin alike."
     )
     threads: int = setting(1, "Compute threads.")
+    tensor_parallel_size: int = setting(1, "Devices that share one worker's model: only 1 so far.")
+    enable_lora: bool = setting(False, "Serve LoRA adapters: not supported so far.")
+    lora_modules: tuple[str, ...] = setting((), "LoRA adapters: not supported so far.")
     kv_transport: str = setting("auto", "How KV blocks are read.", choices=("auto", "shm", "tcp"))
     shutdown_seconds: float = setting(
         25.0, "Longest time that requests get to finish after SIGTERM or Ctrl-C."
@@ -58,7 +63,7 @@ class WorkerSettings:
     def check(self) -> None:
         """Raises SettingsError for what no default can mend."""
         if not self.model:
-            raise SettingsError("--model is missing: name the checkpoint's folder")
+            raise SettingsError("--model is missing: name the checkpoint's folder or hub id")
         self.check_values()
 
     def check_values(self) -> None:
@@ -73,6 +78,7 @@ class WorkerSettings:
                 raise SettingsError(f"{flag} must be at least 1, not {value}")
         if self.block_size < 16 or self.block_size % 16:
             raise SettingsError(f"--block-size must be a multiple of 16, not {self.block_size}")
+        self._check_unsupported()
         if not 0 <= self.shutdown_seconds < float("inf"):
             raise SettingsError("--shutdown-seconds must be a number of seconds, 0 or more")
         if self.registry and not _is_address(self.registry):
@@ -84,6 +90,22 @@ class WorkerSettings:
             raise SettingsError(
                 f"--host {self.host} listens everywhere; say with --advertise-host at which "
                 "address the other processes reach this worker"
+            )
+
+    def _check_unsupported(self) -> None:
+        if self.tensor_parallel_size < 1:
+            raise SettingsError(
+                f"--tensor-parallel-size must be at least 1, not {self.tensor_parallel_size}"
+            )
+        if self.tensor_parallel_size > 1:
+            raise SettingsError(
+                f"--tensor-parallel-size {self.tensor_parallel_size} is not supported yet: a model "
+                "lies whole in each worker; start more workers instead"
+            )
+        if self.enable_lora or self.lora_modules:
+            raise SettingsError(
+                "--enable-lora and --lora-modules are not supported yet: merge the adapter into "
+                "its base model and serve that"
             )
 
     @property

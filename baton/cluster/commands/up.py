@@ -19,6 +19,7 @@ from baton.cluster.up_settings import UpSettings
 from baton.core.address import join_address
 from baton.core.errors import SettingsError
 from baton.core.interrupts import Interrupts
+from baton.engine.build import check_model
 from baton.settings import SettingsCommand, options
 
 _TO_END = 10.0  # seconds that a process gets beyond what its requests get
@@ -30,6 +31,8 @@ def up(settings: UpSettings) -> None:
     """Start a gateway and workers here; Ctrl-C stops all of them."""
     try:
         check_free(settings.gateway.host, settings.gateway.port)
+        if settings.model:  # here, where an interrupt ends a download
+            settings = settings.located(_voices.say)
         sys.exit(asyncio.run(_until_interrupted(settings)))
     except KeyboardInterrupt:  # before the event loop listened: nothing was started yet
         sys.exit(0)
@@ -62,6 +65,7 @@ async def _until_interrupted(settings: UpSettings) -> int:
 async def _run(settings: UpSettings, hurry: asyncio.Event) -> None:
     if not settings.model:
         settings = await _with_default_model(settings, hurry)
+    check_model(settings.model, settings.worker.engine, settings.num_workers)
     plan = LaunchPlan(
         settings=settings,
         secret=settings.cluster_secret or secrets.token_hex(16),

@@ -80,7 +80,7 @@ def test_an_occupied_port_is_one_sentence(model_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
-        (["--model", "/nonexistent"], "tokenizer.json"),
+        (["--model", "/nonexistent"], "there is no such folder"),
         ([], "--model"),
         (["--model", "x", "--port", "70000"], "--port"),
     ],

@@ -7,6 +7,7 @@ import pytest
 
 from baton.cluster.up_settings import UpSettings
 from baton.core.errors import SettingsError
+from baton.model_source import HubSettings
 from baton.settings import settings_of
 from baton.worker.settings import WorkerSettings
 from gateway.settings import GatewaySettings
@@ -19,8 +20,7 @@ from gateway.settings import GatewaySettings
         ("decode_workers", 0, "--decode-workers must be at least 1, not 0"),
         ("threads", 0, "--threads must be at least 1"),
         ("start_seconds", float("nan"), "--start-seconds must be a positive number"),
-        ("model", "/no/such/folder", "there is no such folder"),
-        ("model", __file__, "is a file, give its folder"),
+        ("worker", WorkerSettings(hub=HubSettings(revision="v1")), "--revision needs --model"),
     ],
 )
 def test_a_wrong_value_is_one_sentence(field: str, value: Any, sentence: str) -> None:
@@ -28,9 +28,24 @@ def test_a_wrong_value_is_one_sentence(field: str, value: Any, sentence: str) ->
         UpSettings(**{field: value})
 
 
-def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"no config\.json"):
-        UpSettings(model=str(tmp_path))
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ("/no/such/folder", "there is no such folder"),
+        (__file__, "is a file, give its folder"),
+        (str(Path(__file__).parent), r"no config\.json"),
+    ],
+)
+def test_a_model_that_is_none_is_one_sentence(model: str, sentence: str) -> None:
+    with pytest.raises(SettingsError, match=sentence):
+        UpSettings(model=model).located(print)
+
+
+def test_a_located_model_keeps_the_name_it_was_given(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    located = UpSettings(model=f"{tmp_path}/.").located(print)
+    assert located.gateway.served_model_name == (f"{tmp_path}/.",)
+    assert located.model == str(tmp_path)
 
 
 def test_a_cluster_may_do_without_prefill_workers() -> None:

@@ -21,6 +21,10 @@ from baton.worker.settings import WorkerSettings
         ("registry", ":9000", "--registry :9000 must be HOST:PORT"),
         ("registry", "localhost:99999", "--registry localhost:99999 must be HOST:PORT"),
         ("host", "0.0.0.0", "--advertise-host"),
+        ("tensor_parallel_size", 2, "--tensor-parallel-size 2 is not supported yet"),
+        ("tensor_parallel_size", 0, "--tensor-parallel-size must be at least 1, not 0"),
+        ("enable_lora", True, "--enable-lora .* not supported yet: merge the adapter"),
+        ("lora_modules", ("a=b",), "--lora-modules are not supported yet"),
     ],
 )
 def test_a_wrong_value_is_one_sentence(field: str, value: Any, sentence: str) -> None:
