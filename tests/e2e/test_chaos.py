@@ -20,21 +20,24 @@ from tests.support.residue import Residue, residue_of
 AT_ONCE = 16
 BOUND = 70.0  # seconds: the longest wait for room, and some
 POOL = 64 << 20  # bytes
+GATEWAY = "gateway"
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_random_kills_end_in_right_answers_or_clean_errors(slow_hash_model: Path) -> None:
-    await kill_at_random(slow_hash_model, kills=8, requests=80)
+    await kill_at_random(slow_hash_model, rounds=10, requests=80)
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 async def test_many_random_kills_do_the_same(slow_hash_model: Path) -> None:
-    await kill_at_random(slow_hash_model, kills=30, requests=400)
+    await kill_at_random(slow_hash_model, rounds=50, requests=400)
 
 
-async def kill_at_random(model: Path, kills: int, requests: int) -> None:
-    """At least so many of each, over two prefill and two decode workers and the gateway."""
+async def kill_at_random(model: Path, rounds: int, requests: int) -> None:
+    """Two kills a round and now and then a SIGTERM, over two prefill and two decode workers and
+    the gateway; at least so many requests meanwhile.
+    """
     rng = drawn_rng()
     async with running_cluster(model, 2, 2, kv_cache_memory_bytes=POOL) as cluster:
         members = list(await cluster.pids())
@@ -44,12 +47,11 @@ async def kill_at_random(model: Path, kills: int, requests: int) -> None:
             return asyncio.create_task(crowd.ask([drawn(rng) for _ in range(count)], AT_ONCE))
 
         loads = [start(requests)]
-        for number in range(kills):
+        for number in range(rounds):
             await asyncio.wait(loads[-1:], timeout=rng.uniform(0.1, 1.0))
             if loads[-1].done():
                 loads.append(start(AT_ONCE))
-            victim = "gateway" if number % 4 == 3 else rng.choice(members)
-            await kill_and_wait(cluster, victim, members)
+            await disturb(cluster, victims_of(number, members, rng), members)
         await asyncio.gather(*loads)
         print(dict(crowd.ends), f"longest {crowd.longest:.1f} s")  # noqa: T201
         assert crowd.wrong == []
@@ -60,15 +62,30 @@ async def kill_at_random(model: Path, kills: int, requests: int) -> None:
         await nothing_grows(cluster, model, rng)
 
 
-async def kill_and_wait(cluster: RunningCluster, victim: str, members: list[str]) -> None:
-    """SIGKILL; until it is back."""
-    said = "gateway ready at " if victim == "gateway" else f"{victim} ready: "
-    life = 1 + sum(line.startswith(said) for line in cluster.output)
-    if victim == "gateway":
-        await cluster.kill_gateway()
-    else:
-        await cluster.kill(victim)
-    await cluster.until_said(said, 60, life)
+def victims_of(number: int, members: list[str], rng: random.Random) -> dict[str, signal.Signals]:
+    """Two are killed at once, every other time the gateway is one of them; every third time
+    another worker is told to stop.
+    """
+    first, second, third = rng.sample(members, 3)
+    killed = [first, GATEWAY if number % 2 else second]
+    told = [third] if number % 3 == 2 else []
+    return dict.fromkeys(killed, signal.SIGKILL) | dict.fromkeys(told, signal.SIGTERM)
+
+
+async def disturb(
+    cluster: RunningCluster, victims: dict[str, signal.Signals], members: list[str]
+) -> None:
+    """Signals all of them at the same moment; until they are back."""
+    beginnings = {name: f"{name} ready" for name in victims}
+    lives = {
+        name: 1 + sum(line.startswith(start) for line in cluster.output)
+        for name, start in beginnings.items()
+    }
+    pids = {**await cluster.pids(), GATEWAY: await cluster.gateway_pid()}
+    for name, number in victims.items():
+        os.kill(pids[name], number)
+    for name, start in beginnings.items():
+        await cluster.until_said(start, 60, lives[name])
     await cluster.until_members(*members)
 
 

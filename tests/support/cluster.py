@@ -74,9 +74,13 @@ class RunningCluster:
 
     async def kill_gateway(self) -> int:
         """SIGKILL to the gateway; its pid. Returns once the process has ended."""
+        return await _kill(await self.gateway_pid())
+
+    async def gateway_pid(self) -> int:
+        """While every worker is a member."""
         workers = await self.pids()
         (gateway,) = set(self.processes()) - set(workers.values()) - {self.process.pid}
-        return await _kill(gateway)
+        return gateway
 
     async def until_restarted(self, worker_id: str, life: int = 2, seconds: float = 60) -> None:
         """Until the worker's `life`-th process has become ready (and so has joined)."""
