@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pty
+import re
 import signal
 import sys
 import termios
@@ -59,9 +60,7 @@ async def baton(
 async def test_a_pipe_is_one_message_and_only_the_answer_comes_out(
     served: GatewayUnderTest,
 ) -> None:
-    headers = {"Authorization": "Bearer one"}
-    whole = await served.client.post(CHAT, json={"messages": HI}, headers=headers)
-    answer = whole.json()["choices"][0]["message"]["content"]
+    answer = await answer_of(served)
     env = environment(served.client.base_url, "one,two")
     assert await baton("chat", env=env, sent="hi\n") == (0, answer + "\n", "")
 
@@ -118,6 +117,15 @@ async def test_https_with_a_certificate_of_ones_own(model_folder: Path, tmp_path
         assert out.strip()
 
 
+async def answer_of(gateway: GatewayUnderTest) -> str:
+    headers = {"Authorization": "Bearer one"}
+    whole = await gateway.client.post(CHAT, json={"messages": HI}, headers=headers)
+    answer = whole.json()["choices"][0]["message"]["content"]
+    assert isinstance(answer, str)
+    assert answer.strip()
+    return answer
+
+
 class Screen:
     """`baton chat` on a terminal of its own."""
 
@@ -160,9 +168,10 @@ class Screen:
     def type(self, text: str) -> None:
         os.write(self._ours, text.encode())
 
-    async def until(self, text: str, times: int = 1) -> None:
+    async def until(self, *texts: str) -> None:
+        """Until they were shown, one after the other; a prompt may be drawn more than once."""
         async with asyncio.timeout(30):
-            while self.shown.count(text) < times:
+            while not re.search(".*".join(map(re.escape, texts)), self.shown, re.DOTALL):
                 self._more.clear()
                 await self._more.wait()
 
@@ -175,23 +184,20 @@ async def test_a_talk_at_a_terminal(served: GatewayUnderTest) -> None:
         yield decoded(records(len(request.prompt_token_ids), TOKENS[:1], finish=None))
         await asyncio.Event().wait()
 
+    answer = await answer_of(served)
     decode = served.workers[1]
     async with Screen(environment(served.client.base_url)) as screen:
-        await screen.until("tiny; /help lists commands")
-        await screen.until("> ")
+        await screen.until("tiny; /help lists commands", "> ")
         screen.type("hi\n")
-        await screen.until("> ", 2)
+        await screen.until("lists commands", "> ", answer, "> ")
         decode.decode_script = endless
         screen.type("more\n")
-        call = await decode.calls.number(1)
-        assert len(call.request.prompt_token_ids) > len(
-            (await decode.calls.number(0)).request.prompt_token_ids
-        )
+        call, before = await decode.calls.number(2), await decode.calls.number(1)
+        assert len(call.request.prompt_token_ids) > len(before.request.prompt_token_ids)
         screen.process.send_signal(signal.SIGINT)
-        await screen.until("(stopped)")
+        await screen.until("(stopped)", "> ")
         async with asyncio.timeout(10):
             await call.cancelled.wait()
-        await screen.until("> ", 3)
         screen.type("\x04")
         async with asyncio.timeout(10):
             assert await screen.process.wait() == 0
