@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import grpc
@@ -48,29 +48,34 @@ _SERVICE_OF_ROLE = {
 AddService = Callable[[Worker, grpc.aio.Server], None]
 
 
-def command(role: Role, add_service: AddService) -> click.Command:
+def command(role: Role, be_worker: Callable[[WorkerSettings], NoReturn]) -> click.Command:
     """The command line of a role."""
 
     @click.command(name=role.value)
     @options(WorkerSettings)
     def main(settings: WorkerSettings) -> None:
-        try:
-            setup_logging(
-                settings.log_level,
-                settings.log_format,
-                process=role.value,
-                worker_id=settings.worker_id,
-            )
-            code = run(settings, role, add_service)
-        except SettingsError as error:
-            click.echo(f"Error: {error}", err=True)
-            code = os.EX_CONFIG  # which says that starting again as it is cannot help
-        except KeyboardInterrupt:  # while loading, before the loop has its own handler
-            code = 130
-        sys.exit(code)
+        be_worker(settings)
 
     main.help = f"Run one {role.value} worker."
     return main
+
+
+def be_worker_of(role: Role, settings: WorkerSettings, add_service: AddService) -> NoReturn:
+    """The whole life of a worker's process, whose end it is."""
+    try:
+        setup_logging(
+            settings.log_level,
+            settings.log_format,
+            process=role.value,
+            worker_id=settings.worker_id,
+        )
+        code = run(settings, role, add_service)
+    except SettingsError as error:
+        click.echo(f"Error: {error}", err=True)
+        code = os.EX_CONFIG  # which says that starting again as it is cannot help
+    except KeyboardInterrupt:  # while loading, before the loop has its own handler
+        code = 130
+    sys.exit(code)
 
 
 def run(settings: WorkerSettings, role: Role, add_service: AddService) -> int:

@@ -1,7 +1,5 @@
 """`baton decode`: one worker that writes answers, in this process."""
 
-from dataclasses import asdict
-
 import click
 
 from baton.settings import SettingsCommand, options
@@ -12,6 +10,6 @@ from baton.worker.settings import WorkerSettings
 @options(WorkerSettings)
 def decode(settings: WorkerSettings) -> None:
     """Run one decode worker."""
-    from decode_worker.__main__ import main  # brings torch along
+    from decode_worker.__main__ import be_worker  # brings the engine along
 
-    click.get_current_context().invoke(main, **asdict(settings))
+    be_worker(settings)

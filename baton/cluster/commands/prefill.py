@@ -1,7 +1,5 @@
 """`baton prefill`: one worker that reads prompts, in this process."""
 
-from dataclasses import asdict
-
 import click
 
 from baton.settings import SettingsCommand, options
@@ -12,6 +10,6 @@ from baton.worker.settings import WorkerSettings
 @options(WorkerSettings)
 def prefill(settings: WorkerSettings) -> None:
     """Run one prefill worker."""
-    from prefill_worker.__main__ import main  # brings torch along
+    from prefill_worker.__main__ import be_worker  # brings the engine along
 
-    click.get_current_context().invoke(main, **asdict(settings))
+    be_worker(settings)
