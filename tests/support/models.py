@@ -1,13 +1,11 @@
 """Small checkpoints with random float32 weights, made once per test session."""
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 VOCAB = 1000
 EOS = 2
@@ -74,27 +72,22 @@ OTHERS: dict[str, dict[str, Any]] = {
 }
 
 
-def make(family: str, folder: Path, *, seed: int = 0, **changes: Any) -> Path:
-    """A checkpoint of a family of FAMILIES or OTHERS; `changes` go into its config."""
+def make(family: str, folder: Path, *, seed: int = 0, spread: bool = True, **changes: Any) -> Path:
+    """A checkpoint of a family of FAMILIES or OTHERS; `changes` go into its config.
+
+    Without `spread` the weights are as transformers initialises them.
+    """
     own = FAMILIES.get(family) or OTHERS.get(family, {})
     suffix = "TextConfig" if family == "Gemma3" else "Config"
     config = getattr(transformers, family + suffix)(**{**_COMMON, **own, **changes})
     heads = (f"{family}ForCausalLM", f"{family}LMHeadModel")
     architecture = next(name for name in heads if hasattr(transformers, name))
-    return save(getattr(transformers, architecture), config, folder, seed)
-
-
-def save(
-    architecture: Callable[[PreTrainedConfig], PreTrainedModel],
-    config: PreTrainedConfig,
-    folder: Path,
-    seed: int = 0,
-) -> Path:
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = architecture(config)
-        _spread(model)
+        model = getattr(transformers, architecture)(config)
+        if spread:
+            _spread(model)
     model.save_pretrained(folder)
     return folder
 
@@ -107,11 +100,6 @@ def make_llama(folder: Path, *, seed: int = 0) -> Path:
 def make_qwen3(folder: Path, *, seed: int = 0) -> Path:
     """2 layers, 6 heads on 2 KV heads of 32, tied, with norms on queries and keys."""
     return make("Qwen3", folder, seed=seed)
-
-
-MAKERS: dict[str, Callable[[Path], Path]] = {
-    family.lower(): partial(make, family) for family in FAMILIES
-}
 
 
 def _spread(model: PreTrainedModel) -> None:
