@@ -147,6 +147,18 @@ async def test_a_user_who_may_not_use_the_keys_is_said_and_not_tried_again(
             await asyncio.wait_for(Reader(directory(redis.place())).run(), 20)
 
 
+async def test_rights_to_the_keys_of_the_cluster_alone_suffice(tmp_path: Path) -> None:
+    commands = "eval subscribe unsubscribe publish ping select client time hget hset hdel zadd zrem"
+    rights = [*(f"+{name}" for name in commands.split()), "+zrangebyscore", "+pttl", "+pexpire"]
+    user = ("--user", "baton", "on", ">pass", "~blue:*", "&blue:*", *rights)
+    async with redis_under_test(tmp_path, *user) as redis:
+        place = RedisPlace(f"redis://baton:pass@127.0.0.1:{redis.port}/0", "blue")
+        async with reader(place) as gateway:
+            async with member(DECODE, place):
+                await gateway.until_named("decode-0")
+            await gateway.until_named()
+
+
 async def test_keys_of_somebody_else_are_said_and_left_alone(redis: RedisUnderTest) -> None:
     async with redis.client() as client:
         await client.set("baton:workers", "not ours")

@@ -9,6 +9,7 @@ from baton.cluster.child_process import Command
 from baton.cluster.launch_plan import LaunchPlan
 from baton.cluster.up_settings import UpSettings
 from baton.core.worker_info import Role
+from baton.registry.redis_settings import RedisSettings
 from baton.worker.settings import WorkerSettings
 from gateway.settings import GatewaySettings
 
@@ -56,6 +57,20 @@ def test_a_worker_is_told_its_name_model_and_registry(model: str, role: Role, pr
     assert flag(command, "--registry") == "127.0.0.1:77"
     assert flag(command, "--max-num-seqs") == "4"
     assert flag(command, "--log-level") == "warning"
+
+
+def test_with_redis_all_meet_there_and_its_password_is_on_no_command_line(model: str) -> None:
+    redis = RedisSettings(redis_url="redis://:pass@there", redis_prefix="blue")
+    settings = UpSettings(
+        model=model, gateway=GatewaySettings(redis=redis), worker=WorkerSettings(redis=redis)
+    )
+    for command in (
+        plan(settings).gateway(8123, 8124),
+        plan(settings).worker("w-0", Role.DECODE, "127.0.0.1:77"),
+    ):
+        assert not any(word.startswith("--registry") or "pass" in word for word in command.argv)
+        assert flag(command, "--redis-prefix") == "blue"
+        assert command.env["BATON_REDIS_URL"] == "redis://:pass@there"
 
 
 def test_the_gateway_gets_its_ports_back(model: str) -> None:

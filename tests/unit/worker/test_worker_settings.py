@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from baton.core.errors import SettingsError
+from baton.registry.redis_settings import RedisSettings
 from baton.worker.settings import WorkerSettings
 
 
@@ -17,6 +18,8 @@ from baton.worker.settings import WorkerSettings
         ("threads", 0, "--threads must be at least 1, not 0"),
         ("shutdown_seconds", -1.0, "--shutdown-seconds must be a number of seconds, 0 or more"),
         ("shutdown_seconds", float("nan"), "--shutdown-seconds must be"),
+        ("redis", RedisSettings(redis_url="there:6379"), "--redis-url must be one of redis://"),
+        ("redis", RedisSettings(redis_url="redis://there", redis_prefix=""), "--redis-prefix must"),
         ("registry", "localhost", "--registry localhost must be HOST:PORT"),
         ("registry", ":9000", "--registry :9000 must be HOST:PORT"),
         ("registry", "localhost:99999", "--registry localhost:99999 must be HOST:PORT"),
@@ -35,3 +38,10 @@ def test_a_wrong_value_is_one_sentence(field: str, value: Any, sentence: str) ->
 def test_a_registry_may_have_a_name_or_an_address() -> None:
     for registry in ("127.0.0.1:9000", "gateway.internal:1", "[::1]:65535"):
         WorkerSettings(model="some/folder", registry=registry).check()
+
+
+def test_two_registries_are_one_too_many() -> None:
+    redis = RedisSettings(redis_url="redis://there")
+    WorkerSettings(model="m", redis=redis).check()
+    with pytest.raises(SettingsError, match="--registry and --redis-url"):
+        WorkerSettings(model="m", redis=redis, registry="localhost:7000").check()
