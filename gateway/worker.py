@@ -20,9 +20,12 @@ class Worker:
     its mind: a new load, or a request of ours that ended.
     """
 
-    def __init__(self, info: WorkerInfo, client: WorkerClient, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, info: WorkerInfo, client: WorkerClient, changed: Callable[[], None], restarts: int
+    ) -> None:
         self.info = info
         self.client = client
+        self.restarts = restarts  # of this worker id, as far as this gateway has lived to see
         self.load: WorkerLoad | None = None
         self.unusable: str | None = None  # a sentence saying why
         self.in_flight = 0

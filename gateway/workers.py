@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -48,6 +49,7 @@ class Workers:
         self._workers: dict[str, Worker] = {}  # by instance id
         self._listed: dict[str, WorkerInfo] = {}  # by instance id: the registry's own view
         self._leaving: list[Worker] = []
+        self._lives: Counter[str] = Counter()  # instances seen, by worker id
         self._on_change: Callable[[], None] = lambda: None
         self.began = asyncio.Event()
         self._met = asyncio.Event()
@@ -120,7 +122,9 @@ class Workers:
         for instance_id in self._listed.keys() - self._workers.keys():
             info = self._listed[instance_id]
             client = WorkerClient(info.address, self._secret)
-            self._workers[instance_id] = Worker(info, client, self._worker_changed)
+            worker = Worker(info, client, self._worker_changed, self._lives[info.worker_id])
+            self._lives[info.worker_id] += 1
+            self._workers[instance_id] = worker
         self._judge()
 
     def _drop_gone(self) -> bool:

@@ -31,7 +31,7 @@ def table(status: dict[str, Any]) -> list[str]:
 
 
 _TITLES = (
-    *("ID", "ROLE", "STATE", "PID", "ADDRESS", "RUNNING", "WAITING"),
+    *("ID", "ROLE", "STATE", "PID", "RESTARTS", "ADDRESS", "RUNNING", "WAITING"),
     *("KV USED", "FREE/BLOCKS", "LEASED", "RESERVED"),
 )
 
@@ -43,7 +43,7 @@ def _row(worker: dict[str, Any]) -> tuple[str, ...]:
 
     usage = worker.get("kv_usage")
     return (
-        *map(text, ("id", "role", "state", "pid", "address", "running", "waiting")),
+        *map(text, ("id", "role", "state", "pid", "restarts", "address", "running", "waiting")),
         "-" if usage is None else f"{usage:.0%}",
         f"{text('free_blocks')}/{text('total_blocks')}",
         *map(text, ("leased_blocks", "reserved_blocks")),

@@ -49,6 +49,7 @@ def worker_status(worker: Worker) -> dict[str, object]:
         "state": _state(worker),
         "reason": worker.unusable,
         "pid": info.pid,
+        "restarts": worker.restarts,
         "address": info.address,
         "metrics_url": info.metrics_url,
         "model": info.model,

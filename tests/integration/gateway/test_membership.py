@@ -51,6 +51,7 @@ async def test_the_status_page_tells_all_of_a_worker(model_folder: Path) -> None
                     "state": "ready",
                     "reason": None,
                     "pid": 1,
+                    "restarts": 0,
                     "address": decode.address,
                     "metrics_url": "http://127.0.0.1:1/metrics",
                     "model": "model",
@@ -109,6 +110,8 @@ async def test_a_restarted_worker_is_used_again(model_folder: Path) -> None:
         response = await gateway.client.post(CHAT, json={"messages": HI})
         assert response.status_code == 200
         assert len(again.calls.all) == 1
+        status = (await gateway.client.get("/status")).json()
+        assert {w["id"]: w["restarts"] for w in status["workers"]} == {"d0": 1, "p0": 0}
 
 
 async def test_a_decode_worker_of_another_model_never_answers_in_place_of_one_that_is_gone(

@@ -11,6 +11,7 @@ def worker(**changes: Any) -> dict[str, Any]:
         "role": "prefill",
         "state": "ready",
         "pid": 41,
+        "restarts": 3,
         "address": "127.0.0.1:5000",
         "running": 2,
         "waiting": 0,
@@ -27,7 +28,7 @@ def test_each_worker_is_a_row_under_its_titles() -> None:
     assert headline == "tiny: 1 worker, 3 queued"
     assert titles.split()[:4] == ["ID", "ROLE", "STATE", "PID"]
     assert row.split() == [
-        *("prefill-0", "prefill", "ready", "41", "127.0.0.1:5000"),
+        *("prefill-0", "prefill", "ready", "41", "3", "127.0.0.1:5000"),
         *("2", "0", "12%", "7/8", "1", "0"),
     ]
 
@@ -40,7 +41,7 @@ def test_columns_are_aligned() -> None:
 
 def test_what_is_not_known_yet_is_a_dash() -> None:
     row = table({"model": "m", "queued": 0, "workers": [worker(kv_usage=None, running=None)]})[2]
-    assert row.split()[5:8] == ["-", "0", "-"]
+    assert row.split()[6:9] == ["-", "0", "-"]
 
 
 def test_a_cluster_without_workers_is_one_line() -> None:
