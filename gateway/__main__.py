@@ -11,6 +11,7 @@ import click
 from baton.core.errors import SettingsError
 from baton.settings import options
 from baton.telemetry.logs import setup_logging
+from gateway import request_log
 from gateway.server import serve
 from gateway.settings import GatewaySettings
 
@@ -28,6 +29,8 @@ def run(settings: GatewaySettings) -> None:
     """Serves until SIGTERM or SIGINT."""
     settings.check()
     setup_logging(settings.log_level, settings.log_format, process="gateway")
+    if settings.enable_log_requests:  # whatever the level of the rest
+        request_log.logger.setLevel(logging.INFO)
     located = settings.located(logger.info)  # here, where an interrupt ends a download
     with asyncio.Runner(loop_factory=LOOP_FACTORY) as runner:
         runner.run(serve(located))

@@ -26,6 +26,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.model_names import ModelNames
 from gateway.preparation import Preparation
 from gateway.queue import AdmissionQueue
+from gateway.request_log import RequestLog
 from gateway.settings import GatewaySettings
 from gateway.tokenizer import ChatTokenizer, load_tokenizer, vocab_size_of
 from gateway.workers import Assignment, Workers
@@ -43,7 +44,9 @@ class Gateway:
 
 def build(settings: GatewaySettings) -> Gateway:
     """Raises SettingsError for a folder that does not hold what is needed. Wants a running loop."""
-    tokenizer = load_tokenizer(settings.tokenizer_folder)
+    tokenizer = load_tokenizer(
+        settings.tokenizer_folder, settings.chat_template, settings.default_chat_template_kwargs
+    )
     directory, server = _registry(settings)
     workers = Workers(directory, tokenizer.digest, settings.cluster_secret)
     queue: AdmissionQueue[Assignment] = AdmissionQueue(
@@ -78,18 +81,23 @@ def _app(
     preparation = Preparation(
         workers,
         names,
-        load_defaults(settings.model_folder),
+        load_defaults(
+            settings.model_folder, settings.generation_config, settings.override_generation_config
+        ),
         vocab_size=vocab_size,
         fingerprint=f"baton-{__version__}-{tokenizer.digest[:8]}",
         strict_fields=settings.strict_fields,
         max_body_bytes=settings.max_body_bytes,
         stall=settings.client_stall_seconds,
         patience=settings.max_queue_seconds,
+        force_usage=settings.enable_force_include_usage,
+        prompt_tokens_details=settings.enable_prompt_tokens_details,
     )
+    log = RequestLog(settings.enable_log_requests, settings.max_log_len)
     delivery = Delivery(dispatcher, tokenizer.vocabulary, settings.client_stall_seconds)
     return make_app(
-        ChatEndpoint(preparation, tokenizer, delivery),
-        CompletionEndpoint(preparation, tokenizer, delivery),
+        ChatEndpoint(preparation, tokenizer, delivery, log),
+        CompletionEndpoint(preparation, tokenizer, delivery, log),
         ModelsEndpoint(names, workers),
         OperationsEndpoint(workers, dispatcher, metrics, settings.model),
         docs=not settings.disable_fastapi_docs,

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from baton.core.errors import SettingsError
 logger = logging.getLogger(__name__)
 
 NAME = "generation_config.json"
+AUTO = "auto"
+NONE = "vllm"  # vLLM's word for its own defaults
+_KEYS = {"temperature", "top_p", "top_k", "max_new_tokens"}
 # Keys that other servers take as defaults too but this version cannot act on; key -> off.
 _NOT_YET = {"repetition_penalty": 1.0, "min_p": 0.0}
 
@@ -25,11 +29,34 @@ class GenerationDefaults:
     max_new_tokens: int | None = None
 
 
-def load_defaults(folder: Path) -> GenerationDefaults:
-    """The OpenAI defaults for what the file does not say, or when there is no file."""
-    path = folder / NAME
+def load_defaults(
+    folder: Path, source: str = AUTO, override: Mapping[str, object] | None = None
+) -> GenerationDefaults:
+    """The OpenAI defaults for what neither the file nor `override` says. `source` as for
+    --generation-config: auto is the model's `folder`. Raises SettingsError.
+    """
+    values: dict[str, object] = {}
+    if source != NONE:
+        values = _read(folder / NAME if source == AUTO else _file_of(source))
+    for key, value in (override or {}).items():
+        if key not in _KEYS:
+            raise SettingsError(
+                f"--override-generation-config: {key} is none of {', '.join(sorted(_KEYS))}"
+            )
+        values[key] = value
+    return defaults_from(values)
+
+
+def _file_of(source: str) -> Path:
+    path = Path(source) / NAME
     if not path.is_file():
-        return GenerationDefaults()
+        raise SettingsError(f"--generation-config {source}: there is no {path}")
+    return path
+
+
+def _read(path: Path) -> dict[str, object]:
+    if not path.is_file():
+        return {}
     try:
         values = json.loads(path.read_text("utf-8"))
     except ValueError as error:
@@ -39,7 +66,7 @@ def load_defaults(folder: Path) -> GenerationDefaults:
     for key, off in _NOT_YET.items():
         if values.get(key, off) not in (off, None):
             logger.warning("%s asks for %s, which this version does not apply", NAME, key)
-    return defaults_from(values)
+    return values
 
 
 def defaults_from(values: dict[str, object]) -> GenerationDefaults:

@@ -47,6 +47,8 @@ class Preparation:
         max_body_bytes: int,
         stall: float,
         patience: float,
+        force_usage: bool = False,
+        prompt_tokens_details: bool = True,
     ) -> None:
         self._workers = workers
         self._names = names
@@ -55,6 +57,8 @@ class Preparation:
         self._fingerprint = fingerprint
         self._strict = strict_fields
         self._max_body_bytes = max_body_bytes
+        self._force_usage = force_usage
+        self._details = prompt_tokens_details
         self._stall = stall  # seconds that a client may send nothing
         self._patience = patience  # seconds, until a first worker has joined
 
@@ -115,13 +119,13 @@ class Preparation:
             f"{prefix}-{caller.request_id}", int(time.time()), self._names.first, self._fingerprint
         )
 
-
-def options_of(asked: GenerationRequest) -> AnswerOptions:
-    return AnswerOptions(
-        usage=asked.includes_usage,
-        continuous_usage=asked.continuous_usage,
-        token_ids=bool(asked.return_token_ids),
-    )
+    def options(self, asked: GenerationRequest) -> AnswerOptions:
+        return AnswerOptions(
+            usage=asked.includes_usage or self._force_usage,
+            continuous_usage=asked.continuous_usage,
+            token_ids=bool(asked.return_token_ids),
+            prompt_tokens_details=self._details,
+        )
 
 
 def ignored_header(asked: GenerationRequest) -> dict[str, str]:

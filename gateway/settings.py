@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from baton.core.errors import SettingsError
 from baton.model_source import HubSettings, Part, resolve
@@ -51,6 +52,26 @@ class GatewaySettings:
     cluster_secret: str = setting(
         "", "Shown on every call inside the cluster; empty: none.", secret=True
     )
+    generation_config: str = setting(
+        "auto",
+        "Where sampling defaults come from: auto is the model's generation_config.json, vllm takes "
+        "none, a folder is looked into.",
+    )
+    override_generation_config: dict[str, Any] | None = setting(
+        None, 'Sampling defaults that win over those, such as {"temperature": 0.5}.'
+    )
+    chat_template: str = setting(
+        "", "File of the chat template, or the template itself (default: the tokenizer's)."
+    )
+    default_chat_template_kwargs: dict[str, Any] | None = setting(
+        None, 'What the chat template is told, such as {"enable_thinking": false}.'
+    )
+    enable_prompt_tokens_details: bool = setting(
+        True, "Tell in the usage how many tokens of the prompt were cached."
+    )
+    enable_force_include_usage: bool = setting(
+        False, "End every stream with its usage, whether it is asked for or not."
+    )
     strict_fields: bool = setting(False, "Answer 400 to a field that the API does not know.")
     max_queued_requests: int = setting(1024, "Requests that may wait for room; more get 429.")
     max_queue_seconds: float = setting(60.0, "Longest wait for room; then 503.")
@@ -65,6 +86,12 @@ class GatewaySettings:
     )
     shutdown_seconds: float = setting(
         25.0, "Longest time that requests get to finish after SIGTERM or Ctrl-C."
+    )
+    enable_log_requests: bool = setting(
+        False, "Log prompts, parameters, token counts, finish reasons and timings."
+    )
+    max_log_len: int | None = setting(
+        None, "Characters of a prompt that --enable-log-requests shows (default: all)."
     )
     log_level: str = setting("info", "How much to log.", choices=LEVELS)
     log_format: str = setting("auto", "auto: text on a terminal, else JSON.", choices=FORMATS)
@@ -95,6 +122,11 @@ class GatewaySettings:
             raise SettingsError("--shutdown-seconds must be a number of seconds, 0 or more")
         if self.max_body_bytes < 1:
             raise SettingsError("--max-body-bytes must be at least 1")
+        if self.max_log_len is not None:
+            if self.max_log_len < 0:
+                raise SettingsError("--max-log-len cannot be negative")
+            if not self.enable_log_requests:
+                raise SettingsError("--max-log-len does nothing without --enable-log-requests")
         if self.root_path and not self.root_path.startswith("/"):
             raise SettingsError(f"--root-path {self.root_path} must begin with /")
         self.tls.check()

@@ -5,9 +5,11 @@ Loads through PreTrainedTokenizerFast: AutoTokenizer would load torch.
 
 import asyncio
 import hashlib
+import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerFast
@@ -25,7 +27,12 @@ SHRINKS_TO = 4  # a normaliser leaves at least this fraction, 1 / 4, of a text's
 class ChatTokenizer:
     """Thread-safe: the backend is never changed after loading."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, digest: str) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerFast,
+        digest: str,
+        template_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
         self._tokenizer = tokenizer
         self._backend = tokenizer.backend_tokenizer
         self._backend.no_truncation()
@@ -34,6 +41,7 @@ class ChatTokenizer:
         self.digest = digest  # SHA-256 of tokenizer.json, hex, as workers compute it
         template = tokenizer.chat_template
         self._format = content_format(template) if isinstance(template, str) else None
+        self._template_kwargs = dict(template_kwargs or {})
         self._longest_piece = max(map(len, self.vocabulary.pieces), default=0) or 1
 
     async def prompt_of(self, messages: Sequence[Message], limits: Limits) -> list[int]:
@@ -80,6 +88,7 @@ class ChatTokenizer:
                 entries,  # type: ignore[arg-type]  # parts are lists, which the hint leaves out
                 tokenize=False,
                 add_generation_prompt=True,
+                **self._template_kwargs,
             )
         except (TemplateError, TypeError, ValueError) as error:
             message = f"the chat template refuses these messages: {error}"
@@ -102,12 +111,33 @@ def template_entry(message: Message, format: ContentFormat) -> dict[str, object]
     return entry
 
 
-def load_tokenizer(folder: Path) -> ChatTokenizer:
+def load_tokenizer(
+    folder: Path, chat_template: str = "", template_kwargs: Mapping[str, Any] | None = None
+) -> ChatTokenizer:
+    """The other two as for --chat-template and --default-chat-template-kwargs."""
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise SettingsError(f"there is no tokenizer: {path} does not exist")
     tokenizer = PreTrainedTokenizerFast.from_pretrained(str(folder))
-    return ChatTokenizer(tokenizer, hashlib.sha256(path.read_bytes()).hexdigest())
+    if chat_template:
+        tokenizer.chat_template = read_template(chat_template)
+    taken = inspect.signature(tokenizer.apply_chat_template).parameters
+    for name in template_kwargs or {}:
+        if name in taken:
+            raise SettingsError(f"--default-chat-template-kwargs cannot set {name}")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return ChatTokenizer(tokenizer, digest, template_kwargs)
+
+
+def read_template(text: str) -> str:
+    """Of the file so called, or `text` itself where it is clearly a template."""
+    try:
+        return Path(text).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        if "{" in text:
+            return text
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SettingsError(f"cannot read --chat-template {text}: {reason}") from error
 
 
 def vocab_size_of(model: Path, vocabulary: Vocabulary) -> int:

@@ -12,7 +12,7 @@ from gateway.settings import CorsSettings
 from gateway.tls import TlsSettings
 from tests.support.certificates import make_certificate
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
-from tests.support.gateway_reading import CHAT, HI, TEXT
+from tests.support.gateway_reading import CHAT, HI, TEXT, events
 
 ONE = {"Authorization": "Bearer one"}
 OPEN = ["/ping", "/version", "/metrics", "/health", "/docs", "/openapi.json"]
@@ -151,3 +151,15 @@ async def test_all_names_are_listed_and_answers_carry_the_first(keyed: GatewayUn
     assert [card["id"] for card in models["data"]] == ["tiny", "alias"]
     answer = await keyed.client.post(CHAT, json={"messages": HI, "model": "alias"}, headers=ONE)
     assert answer.json()["model"] == "tiny"
+
+
+@pytest.mark.parametrize("on", [False, True])
+async def test_usage_is_told_as_the_operator_wants(model_folder: Path, on: bool) -> None:
+    async with running_gateway(
+        model_folder, enable_force_include_usage=on, enable_prompt_tokens_details=on
+    ) as gateway:
+        await gateway.pair()
+        whole = (await gateway.client.post(CHAT, json={"messages": HI})).json()
+        assert (whole["usage"]["prompt_tokens_details"] is not None) is on
+        stream = await gateway.client.post(CHAT, json={"messages": HI, "stream": True})
+        assert ("usage" in events(stream.text)[-1]) is on
