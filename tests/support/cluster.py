@@ -31,6 +31,7 @@ class RunningCluster:
         self.process = process
         self.output: list[str] = []
         self.url = ""
+        self.key = ""  # shown to the gateway, if it asks for one
         self._mark = mark
         self._heard = asyncio.Condition()
         self._listener = asyncio.create_task(self._listen())
@@ -50,7 +51,7 @@ class RunningCluster:
 
     async def status(self) -> dict[str, Any]:
         """GET /status, parsed."""
-        status = json.loads(await asyncio.to_thread(_get, f"{self.url}/status"))
+        status = json.loads(await asyncio.to_thread(_get, f"{self.url}/status", self.key))
         assert isinstance(status, dict)
         for worker in status["workers"]:
             metrics = urlsplit(worker["metrics_url"])
@@ -108,7 +109,7 @@ class RunningCluster:
 
         def are_members() -> bool:
             seen.clear()
-            workers = json.loads(_get(f"{self.url}/status"))["workers"]
+            workers = json.loads(_get(f"{self.url}/status", self.key))["workers"]
             seen.update({worker["id"]: worker["pid"] for worker in workers})
             return set(seen) == set(worker_ids)
 
@@ -194,6 +195,9 @@ async def running_cluster(
 ) -> AsyncIterator[RunningCluster]:
     """A ready cluster on a free port; `max_num_seqs=4` becomes `--max-num-seqs=4`.
 
+    True and False become `--flag` and `--no-flag`; a tuple is the flag once for each value (of
+    `api_key`, the first is the one that the cluster itself shows).
+
     At the end: Ctrl-C, exit code 0, no traceback, and no process, port or shared memory is left.
     """
     shared_memory = _shared_memory()
@@ -202,8 +206,10 @@ async def running_cluster(
         "decode_workers": decode_workers,
         **flags,
     }
-    spelled = [f"--{name.replace('_', '-')}={value}" for name, value in words.items()]
+    spelled = [word for name, value in words.items() for word in _spelled(name, value)]
     async with baton_up(*spelled) as cluster:
+        keys = flags.get("api_key", ())
+        cluster.key = keys[0] if isinstance(keys, tuple) and keys else ""
         await cluster.begin(start_seconds)
         yield cluster
         await cluster.end()
@@ -211,9 +217,18 @@ async def running_cluster(
         raise ClusterError(f"shared memory is left: {sorted(new)}")
 
 
-def _get(url: str) -> bytes:
+def _spelled(name: str, value: object) -> list[str]:
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    values = value if isinstance(value, tuple) else (value,)
+    return [f"--{flag}={one}" for one in values]
+
+
+def _get(url: str, key: str = "") -> bytes:
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with direct.open(url, timeout=10) as response:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})
+    with direct.open(request, timeout=10) as response:
         body = response.read()
         assert isinstance(body, bytes)
         return body
