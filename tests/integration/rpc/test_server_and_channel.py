@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
+from baton.core.address import join_address
 from baton.core.errors import (
     NotFoundError,
     RefusedError,
@@ -19,6 +20,7 @@ from baton.rpc.channel import open_channel
 from baton.rpc.errors import from_rpc_error
 from baton.rpc.server import bind, make_server, stop
 from baton.v1 import worker_pb2, worker_pb2_grpc
+from tests.support.network import has_ipv6
 from tests.support.silent_relay import SilentRelay
 
 
@@ -150,6 +152,22 @@ async def test_an_address_that_cannot_be_listened_on_says_why(
 ) -> None:
     with pytest.raises(SettingsError, match=reason):
         bind(make_server(), host, port)
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+async def test_a_host_may_be_an_ipv6_address() -> None:
+    server = make_server()
+    worker_pb2_grpc.add_WorkerServiceServicer_to_server(ScriptedWorker(), server)
+    port = bind(server, "::1", 0)
+    await server.start()
+    try:
+        async with open_channel(join_address("::1", port)) as channel:
+            stub: Any = worker_pb2_grpc.WorkerServiceStub(channel)
+            assert (await stub.Health(worker_pb2.HealthRequest())).healthy
+        with pytest.raises(SettingsError, match=rf"cannot listen on \[::1\]:{port}: "):
+            bind(make_server(), "::1", port)
+    finally:
+        await server.stop(0)
 
 
 async def test_an_occupied_port_is_said_in_a_sentence() -> None:

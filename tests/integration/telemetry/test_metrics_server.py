@@ -13,11 +13,12 @@ from prometheus_client import CollectorRegistry, Counter
 
 from baton.core.errors import SettingsError
 from baton.telemetry.metrics import MetricsServer
+from tests.support.network import has_ipv6
 
 
 @contextlib.contextmanager
-def page(registry: CollectorRegistry) -> Iterator[MetricsServer]:
-    server = MetricsServer(registry, "127.0.0.1")
+def page(registry: CollectorRegistry, host: str = "127.0.0.1") -> Iterator[MetricsServer]:
+    server = MetricsServer(registry, host)
     server.start()
     try:
         yield server
@@ -38,6 +39,14 @@ def test_the_page_shows_the_registry() -> None:
         content_type, text = get(server.url)
     assert content_type.startswith("text/plain")
     assert "hops_total 3.0" in text
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("host", ["::1", "::"])
+def test_the_page_is_served_on_ipv6_too(host: str) -> None:
+    with page(CollectorRegistry(), host) as server:
+        assert server.url.startswith("http://[::1]:")
+        get(server.url)
 
 
 def test_openmetrics_is_spoken_to_who_asks_for_it() -> None:
