@@ -39,7 +39,7 @@ async def measure(url: str, wanted: dict[str, Any], patience: float) -> Sample:
     """Never raises for what a server may do: a failure is a sample with an error."""
     sent = time.perf_counter()
     arrivals: list[float] = []
-    usage: dict[str, int] = {}
+    usage: dict[str, Any] = {}
     error: str | None = None
     try:
         async with asyncio.timeout(patience), request(url, wanted) as lines:
@@ -58,6 +58,7 @@ async def measure(url: str, wanted: dict[str, Any], patience: float) -> Sample:
         arrivals=tuple(arrivals),
         prompt_tokens=usage.get("prompt_tokens", 0),
         output_tokens=usage.get("completion_tokens", 0),
+        cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens"),
         error=error,
     )
 
@@ -77,7 +78,7 @@ async def first_model(url: str) -> str:
         raise ServerError(f"{url}/v1/models lists no model") from error
 
 
-def _shortage(usage: dict[str, int], wanted: int) -> str | None:
+def _shortage(usage: dict[str, Any], wanted: int) -> str | None:
     got = usage.get("completion_tokens")
     if got is None:
         return "the answer has no usage"

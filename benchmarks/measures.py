@@ -16,6 +16,7 @@ class Sample:
     arrivals: tuple[float, ...] = ()  # of each message that brought tokens
     prompt_tokens: int = 0  # as the server counts
     output_tokens: int = 0  # as the server counts
+    cached_tokens: int | None = None  # of the prompt, if the server tells
     error: str | None = None
 
     @property
