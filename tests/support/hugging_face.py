@@ -12,7 +12,6 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 NOISE = 1e-4  # a difference of the two best logits below which float32's noise may decide
-STEPS = 2  # of a shorter dtype, likewise
 
 Prompt = tuple[int, ...]
 
@@ -30,12 +29,14 @@ class Oracle:
     Eager, because torch's own attention leaves a soft cap out without a word.
     """
 
-    def __init__(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, folder: Path, dtype: torch.dtype = torch.float32, steps: int = 2) -> None:
+        """`steps` of a shorter dtype between the two best logits may be rounding."""
         self._model: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, attn_implementation="eager"
         )
         self._model.generation_config.eos_token_id = None
         self._dtype = dtype
+        self._steps = steps
         self.vocab_size: int = self._model.config.vocab_size
 
     def answer(self, prompt: Prompt, count: int) -> Answer:
@@ -60,7 +61,7 @@ class Oracle:
         if self._dtype == torch.float32:
             return torch.full_like(best, NOISE)
         step = torch.finfo(self._dtype).eps * best.abs().log2().floor().exp2()
-        return STEPS * step
+        return self._steps * step
 
 
 @contextmanager

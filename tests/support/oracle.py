@@ -41,11 +41,12 @@ def draw_case(
     longest: int,
     num_tokens: int,
     dtype: str = "float32",
+    steps: int = 2,
 ) -> Case:
-    """`count` prompts of up to `longest` tokens; ORACLE_SEED repeats a run."""
+    """`count` prompts of up to `longest` tokens; `steps` as the oracle has it."""
     seed = int(os.environ.get("ORACLE_SEED") or secrets.randbits(32))
     say(request, f"{folder.name} {dtype}: ORACLE_SEED={seed}")
-    oracle = Oracle(folder, TORCH_DTYPES[dtype])
+    oracle = Oracle(folder, TORCH_DTYPES[dtype], steps)
     prompts = draw_prompts(random.Random(seed), count, longest, oracle.vocab_size)
     answers = [oracle.answer(prompt, num_tokens) for prompt in prompts]
     params = SamplingParams(num_tokens, seed=0, temperature=0.0, ignore_eos=True)

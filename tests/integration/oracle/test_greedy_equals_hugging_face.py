@@ -28,6 +28,9 @@ from tests.support.oracle import (
 )
 
 BUDGETS = [48, 272, 2048]
+# Four norms a layer round more often: Hugging Face's own eager attention is up to 5.9 steps away
+# from float32 here and up to 5.2 from its other one, twice as far as in the other families.
+STEPS = {"Gemma3": 4}
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -54,7 +57,8 @@ def short_dtype_case(
     """With weights as they are initialised: those that prefer a token also amplify rounding."""
     family, dtype = request.param
     folder = make(family, tmp_path_factory.mktemp("models") / family, spread=False)
-    return draw_case(folder, request, count=20, longest=1000, num_tokens=40, dtype=dtype)
+    shape = {"count": 20, "longest": 1000, "num_tokens": 40}
+    return draw_case(folder, request, **shape, dtype=dtype, steps=STEPS.get(family, 2))
 
 
 def test_in_mixed_batches_with_chunked_prompts_and_again_from_the_cache(
