@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import socket
+from contextlib import AbstractContextManager
 
 import grpc
 
@@ -14,8 +15,9 @@ from baton.core.interrupts import Interrupts, still_running
 from baton.rpc.server import bind, stop
 from gateway.build import Gateway, build
 from gateway.doorway import Doorway
-from gateway.http_server import HttpServer, listen, url_of
+from gateway.http_server import BACKLOG, HttpServer, listen, url_of
 from gateway.settings import GatewaySettings
+from gateway.unix_socket import unix_listener
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +30,7 @@ async def serve(settings: GatewaySettings) -> None:
     """Until SIGTERM or SIGINT. Raises SettingsError when it cannot start."""
     interrupts = Interrupts()
     interrupts.listen()  # from the first moment, so that a start can be stopped
-    listener = listen(settings.host, settings.port)
-    try:
+    with _listener(settings) as listener:
         gateway = build(settings)
         if gateway.registry_server is None:
             await _run(gateway, listener, settings, "", interrupts)
@@ -37,8 +38,12 @@ async def serve(settings: GatewaySettings) -> None:
             await _run_with_registry(
                 gateway.registry_server, gateway, listener, settings, interrupts
             )
-    finally:
-        listener.close()
+
+
+def _listener(settings: GatewaySettings) -> AbstractContextManager[socket.socket]:
+    if settings.uds:
+        return unix_listener(settings.uds, BACKLOG)
+    return listen(settings.host, settings.port)  # a socket closes itself
 
 
 async def _run_with_registry(

@@ -13,6 +13,7 @@ from baton.telemetry.logs import FORMATS, LEVELS
 from gateway.tls import TlsSettings
 
 _OWN = ("127.0.0.1", 0)  # where a registry of its own listens by default
+_HTTP = ("127.0.0.1", 8000)
 _POSITIVE = ("max_queue_seconds", "worker_silence_seconds", "client_stall_seconds")
 
 
@@ -34,8 +35,9 @@ class GatewaySettings:
     served_model_name: tuple[str, ...] = setting(
         (), "Names clients may use. Answers carry the first. Default: the model as given."
     )
-    host: str = setting("127.0.0.1", "Address of the HTTP server.")
-    port: int = setting(8000, "Port of the HTTP server; 0 takes a free one.")
+    host: str = setting(_HTTP[0], "Address of the HTTP server.")
+    port: int = setting(_HTTP[1], "Port of the HTTP server; 0 takes a free one.")
+    uds: str = setting("", "Unix socket to listen on instead of --host and --port.")
     root_path: str = setting("", "Prefix under which a proxy shows this server, such as /llm.")
     api_key: tuple[str, ...] = setting(
         (),
@@ -122,6 +124,8 @@ class GatewaySettings:
             raise SettingsError("--shutdown-seconds must be a number of seconds, 0 or more")
         if self.max_body_bytes < 1:
             raise SettingsError("--max-body-bytes must be at least 1")
+        if self.uds and (self.host, self.port) != _HTTP:
+            raise SettingsError("--uds listens on a file; --host and --port do nothing beside it")
         if self.max_log_len is not None:
             if self.max_log_len < 0:
                 raise SettingsError("--max-log-len cannot be negative")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from baton.cluster.child_process import Command
 from baton.cluster.up_settings import UpSettings
+from baton.cluster.welcome import welcome
 from baton.core.worker_info import Role
 from baton.settings import CONFIG_VARIABLE, as_environment, as_flags, variables_of
 from baton.worker.settings import WorkerSettings
@@ -28,7 +29,7 @@ class LaunchPlan:
         told = replace(
             self.settings.gateway,
             model=self.settings.model,
-            port=port,
+            port=self.port if self.settings.gateway.uds else port,
             registry_port=0 if self._has_redis else registry_port,
             cluster_secret=self.secret,
             shutdown_seconds=self.settings.shutdown_seconds,
@@ -45,6 +46,9 @@ class LaunchPlan:
     def served_name(self) -> str:
         """What clients call the model."""
         return (self.settings.gateway.served_model_name or (self.settings.model,))[0]
+
+    def welcome(self, url: str) -> list[str]:
+        return welcome(url, self.served_name, self.settings.gateway)
 
     def workers(self) -> list[tuple[str, Role]]:
         """Their ids and roles."""

@@ -1,8 +1,6 @@
 """A cluster of plain processes on this machine: one gateway and its workers."""
 
 import asyncio
-import json
-import shlex
 from collections.abc import Callable, Sequence
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -25,8 +23,9 @@ class Plan(Protocol):
         """Of the gateway, 0 for a free one."""
         ...
 
-    @property
-    def served_name(self) -> str: ...
+    def welcome(self, url: str) -> list[str]:
+        """Lines for whoever has started the cluster, once it is ready at `url`."""
+        ...
 
     def gateway(self, port: int, registry_port: int) -> Command: ...
 
@@ -73,7 +72,7 @@ class Supervisor:
     async def _invite(self, keepers: list[Keeper]) -> None:
         for keeper in keepers:
             await keeper.ready.wait()
-        for line in welcome(self._url, self._plan.served_name):
+        for line in self._plan.welcome(self._url):
             self._voices.say(line)
 
     def _gateway_keeper(self, registry_port: int) -> Keeper:
@@ -106,18 +105,13 @@ class Supervisor:
 
 
 def port_of(url: str) -> int:
+    """0 for unix:PATH, which has none."""
+    if url.startswith("unix:"):
+        return 0
     port = urlsplit(url).port
     if port is None:
         raise ValueError(f"{url} names no port")
     return port
-
-
-def welcome(url: str, model: str) -> list[str]:
-    """What to do with a cluster that has just become ready."""
-    messages = [{"role": "user", "content": "Hello"}]
-    body = json.dumps({"model": model, "max_tokens": 32, "messages": messages})
-    words = ["curl", f"{url}/v1/chat/completions", "-H", "Content-Type: application/json"]
-    return [f"endpoint: {url}/v1", "try it:", f"  {shlex.join([*words, '-d', body])}"]
 
 
 def _started(keeper: Keeper) -> "asyncio.Task[None]":

@@ -85,10 +85,12 @@ class FakePlan:
     """A cluster of fakes; remembers what it was asked for."""
 
     port: int = 0
-    served_name: str = "tiny"
     ids: tuple[str, ...] = ("prefill-0", "decode-0")
     odd: dict[str, Command] = field(default_factory=dict)  # instead of a server
     asked: list[tuple[str, ...]] = field(default_factory=list)
+
+    def welcome(self, url: str) -> list[str]:
+        return [f"endpoint: {url}/v1", f"  curl {url}"]
 
     def gateway(self, port: int, registry_port: int) -> Command:
         self.asked.append(("gateway", str(port), str(registry_port)))

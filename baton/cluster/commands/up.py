@@ -30,7 +30,8 @@ _TO_END = 10.0  # seconds that a process gets beyond what its requests get
 def up(settings: UpSettings) -> None:
     """Start a gateway and workers here; Ctrl-C stops all of them."""
     try:
-        check_free(settings.gateway.host, settings.gateway.port)
+        if not settings.gateway.uds:
+            check_free(settings.gateway.host, settings.gateway.port)
         if settings.model:  # here, where an interrupt ends a download
             settings = settings.located(_voices.say)
         sys.exit(asyncio.run(_until_interrupted(settings)))
