@@ -27,7 +27,7 @@ from baton.model_source.settings import HubSettings
 
 # What a folder is read for. Neither pickled weights nor those in another framework's format.
 TEXT_FILES = (
-    *("config.json", "generation_config.json", "chat_template.jinja", "chat_template.json"),
+    *("config.json", "generation_config.json", "chat_template.jinja"),
     *("tokenizer*.json", "special_tokens_map.json", "added_tokens.json"),
 )
 WEIGHT_FILES = ("*.safetensors", "*.safetensors.index.json")

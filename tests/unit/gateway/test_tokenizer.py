@@ -17,7 +17,12 @@ from gateway.tokenizer import (
     template_entry,
     vocab_size_of,
 )
-from tests.support.gateway_tokenizer import END_OF_TURN, make_tokenizer_folder
+from tests.support.gateway_tokenizer import (
+    END_OF_TURN,
+    TURNS,
+    make_gemma_tokenizer_folder,
+    make_tokenizer_folder,
+)
 
 LIMITS = Limits(max_model_len=100_000, vocab_size=512)
 
@@ -146,3 +151,36 @@ async def test_the_event_loop_runs_on_while_a_long_text_is_tokenised(
         await asyncio.wait({work}, timeout=0.001)
         longest, latest = max(longest, loop.time() - latest), loop.time()
     assert longest < (loop.time() - begin) / 2
+
+
+GEMMA = {
+    "tokenizer_class": "GemmaTokenizer",
+    "bos_token": "<bos>",
+    "eos_token": {"__type": "AddedToken", "content": "<eos>", "special": True},
+    "add_bos_token": True,
+    "extra_special_tokens": {"turn_token": "<start_of_turn>"},
+}
+NAMED = [{"name": "tool_use", "template": "x"}, {"name": "default", "template": TURNS}]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"tokenizer_config.json": GEMMA, "chat_template.jinja": TURNS},
+        {"tokenizer_config.json": {**GEMMA, "chat_template": TURNS}},
+        {"tokenizer_config.json": {**GEMMA, "chat_template": NAMED}},
+    ],
+    ids=["file", "config", "named"],
+)
+async def test_a_template_that_begins_the_sequence_begins_it_once_wherever_it_stands(
+    tmp_path: Path, files: dict[str, object]
+) -> None:
+    tokenizer = load_tokenizer(make_gemma_tokenizer_folder(tmp_path / "gemma", files))
+
+    chat = await tokenizer.prompt_of([user(" hi \u00e9 ")], LIMITS)
+    [plain] = await tokenizer.tokens_of(["hi \u00e9"], LIMITS)
+
+    assert (chat[:2], chat.count(2)) == ([2, 4], 1)
+    assert (plain[0], plain.count(2)) == (2, 1)
+    text = b"".join(map(tokenizer.vocabulary.bytes_of, chat)).decode()
+    assert text == "user\nhi \u00e9\nmodel\n"
