@@ -1,4 +1,4 @@
-"""Downloads from a Hugging Face hub into its cache. The only user of huggingface_hub."""
+"""Downloads from a Hugging Face hub into its cache; nobody else asks a hub."""
 
 import os
 import signal
