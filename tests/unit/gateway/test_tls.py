@@ -3,6 +3,7 @@
 import ssl
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,10 +28,11 @@ def locked(folder: Path) -> Certificate:
 
 
 def refusal(**given: object) -> str:
+    settings: dict[str, Any] = {
+        name: value if isinstance(value, int) else str(value) for name, value in given.items()
+    }
     with pytest.raises(SettingsError) as refused:
-        TlsSettings(
-            **{name: v if isinstance(v, int) else str(v) for name, v in given.items()}
-        ).check()  # type: ignore[arg-type]
+        TlsSettings(**settings).check()
     return str(refused.value)
 
 
