@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import time
 
 import grpc
 
@@ -17,6 +18,7 @@ from baton.v1 import registry_pb2_grpc as rpc
 logger = logging.getLogger(__name__)
 
 JOIN_TIMEOUT = 5.0  # seconds for a registry to answer that the worker is a member
+QUIET = 2.0  # seconds after a break in which further failures go unsaid
 
 
 class Membership:
@@ -34,6 +36,7 @@ class Membership:
             away=f"not in the registry at {registry_address}",
             back=f"joined the registry at {registry_address}",
         )
+        self._quiet_until = 0.0  # on the monotonic clock
         self.joined = asyncio.Event()
 
     async def run(self) -> None:
@@ -51,11 +54,14 @@ class Membership:
             await asyncio.sleep(self._pause_after(reason))
 
     def _pause_after(self, reason: str) -> float:
-        """Seconds. The first break of a member is not said yet: the gateway is stopping, which
-        ends this process too, or it is being started again, which the next attempt waits for.
+        """Seconds. The break of a member is not said at once: the gateway is stopping, which ends
+        this process too, or it is being started again, which the next attempts wait for.
         """
+        now = time.monotonic()
         if self.joined.is_set():
             self.joined.clear()
+            self._quiet_until = now + QUIET
+        if now < self._quiet_until:
             return delay_after(1, random.random())
         return self._outage.failed(reason)
 

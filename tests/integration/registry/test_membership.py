@@ -129,7 +129,8 @@ async def test_a_gateway_that_is_started_again_is_nothing_to_complain_of(
         again = InMemoryRegistry()
         async with serving(again, port):
             await until(again, named("prefill-0"))
-    assert not caplog.records
+    # gRPC's poller may complain to asyncio, of nothing that concerns us.
+    assert [record for record in caplog.records if record.name.startswith("baton")] == []
 
 
 async def test_a_worker_knows_that_it_is_no_member_while_the_registry_is_away() -> None:
