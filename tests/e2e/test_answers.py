@@ -69,9 +69,9 @@ async def test_a_chat_streams_what_it_answers_whole(client: Client) -> None:
         "seed": 11,
         "n": 2,
     }
-    whole = (await client.post("/v1/chat/completions", body)).json()
-    stream_options = {"include_usage": True}
-    events = await client.stream("/v1/chat/completions", {**body, "stream_options": stream_options})
+    whole = (await client.post("/v1/chat/completions", {**body, "cache_salt": "whole"})).json()
+    streamed = {**body, "cache_salt": "stream", "stream_options": {"include_usage": True}}
+    events = await client.stream("/v1/chat/completions", streamed)
     for index in (0, 1):
         pieces = [c for e in events for c in e["choices"] if c["index"] == index]
         text = "".join(piece["delta"].get("content") or "" for piece in pieces)
