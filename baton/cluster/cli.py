@@ -2,6 +2,7 @@
 
 import importlib
 import os
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -45,6 +46,14 @@ class LazyGroup(click.Group):
         command = getattr(module, name)
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        known = not args or args[0] in COMMANDS or ctx.resilient_parsing
+        if not known and (near := get_close_matches(args[0], COMMANDS)):
+            ctx.fail(f"No such command '{args[0]}'. (Did you mean {' or '.join(near)}?)")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

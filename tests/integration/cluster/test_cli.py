@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -143,3 +144,30 @@ def test_a_folder_that_holds_something_is_not_made_a_model(tmp_path: Path) -> No
     result = baton("make-model", "--preset", "hash", str(tmp_path))
     assert result.exit_code == 78
     assert "--force replaces it" in result.stderr
+
+
+def test_a_mistyped_command_gets_a_suggestion() -> None:
+    result = baton("stats")
+    assert result.exit_code == 2
+    assert "No such command 'stats'. (Did you mean status" in result.stderr
+    assert "No such command 'xyzzy'." in baton("xyzzy").stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_gets_its_completion_script(shell: str) -> None:
+    result = baton("completion", shell)
+    assert result.exit_code == 0
+    assert f"_BATON_COMPLETE={shell}_complete" in result.stdout
+
+
+def test_flags_are_completed() -> None:
+    words = {
+        "_BATON_COMPLETE": "bash_complete",
+        "COMP_WORDS": "baton up --ssl-c",
+        "COMP_CWORD": "2",
+    }
+    program = [sys.executable, "-m", "baton.cluster.cli"]
+    done = subprocess.run(
+        program, env={**os.environ, **words}, capture_output=True, text=True, timeout=50
+    )
+    assert "plain,--ssl-certfile" in done.stdout.splitlines()
