@@ -200,6 +200,8 @@ async def _join(
     await asyncio.wait((task, *waits), return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
         wait.cancel()
+    if task.done():
+        task.result()  # the registry will never have this worker
     return task
 
 

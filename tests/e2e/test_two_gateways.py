@@ -179,3 +179,4 @@ async def test_a_url_that_cannot_serve_stops_the_start_with_a_sentence(
             assert b"--redis-url" in said
             assert b"Traceback" not in said
             assert b"wrong" not in said
+            assert b" serves " not in said  # it was not ready before it was refused
