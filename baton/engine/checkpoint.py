@@ -20,7 +20,7 @@ from baton.engine.attention.paged_tensor import TORCH_DTYPES
 from baton.engine.checkpoint_digest import digest_of_json, digest_of_model, digest_of_tokenizer
 from baton.engine.eager_check import check_against_eager
 from baton.engine.families import KNOWN, check_kind, is_known, rope_refused
-from baton.engine.kv_shape import KvShape, kv_shape
+from baton.engine.kv_shape import MODEL_ERRORS, KvShape, kv_shape
 from baton.engine.weight_files import read_json, weight_files
 from baton.model_source import revision_of
 
@@ -144,8 +144,11 @@ def _load_network(folder: Path, dtype: str) -> PreTrainedModel:
             ignore_mismatched_sizes=True,  # reported in `info`, and refused below
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise SettingsError(f"{folder} cannot be loaded: {error}") from error
+    except (OSError, SafetensorError, *MODEL_ERRORS) as error:
+        reason = f"{type(error).__name__}: {error}"
+        if error.args == (hugging_face.NAME,):  # looked up among those that the class knows itself
+            reason = "its class computes its attention in its own ways"
+        raise SettingsError(f"{folder} cannot be loaded ({reason})") from error
     network, info = loaded
     lacking = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
     if lacking:

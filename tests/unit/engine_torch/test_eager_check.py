@@ -17,7 +17,7 @@ from baton.engine.eager_check import check_against_eager
 from baton.engine.kv_shape import KvShape, kv_shape
 from tests.support.models import OTHERS, VOCAB, make
 
-EQUAL = [name for name in OTHERS if name not in ("StableLm", "Bloom")]
+EQUAL = [name for name in OTHERS if name not in ("StableLm", "Bloom", "GPTJ")]
 
 
 def loaded(folder: Path, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
@@ -55,6 +55,11 @@ def test_a_model_that_goes_past_the_paged_cache_is_refused(
     """StableLM drops the keyword that names the step; Bloom computes its attention itself."""
     with pytest.raises(SettingsError, match=f"{family}ForCausalLM cannot.*{reason}"):
         load_checkpoint(str(make(family, tmp_path / family)), "auto")
+
+
+def test_a_class_with_attentions_of_its_own_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="its class computes its attention in its own ways"):
+        load_checkpoint(str(make("GPTJ", tmp_path / "gptj")), "auto")
 
 
 def test_a_known_family_is_not_tried(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
