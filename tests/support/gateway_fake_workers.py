@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 
+from baton.core.errors import BatonError
 from baton.core.fingerprint import Fingerprint
 from baton.core.token_record import FinishReason, TokenRecord
 from baton.core.worker_info import Role, WorkerInfo, WorkerLoad
@@ -44,9 +45,11 @@ class FakeCall:
     request: Any
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    ran_out: bool = False  # the script came to its own end, in order or by its error
 
     def over(self, context: Any) -> None:
-        if context.cancelled():
+        """A cancellation may come while a response is written, where no script hears of it."""
+        if not self.ran_out:
             self.cancelled.set()
         self.ended.set()
 
@@ -148,6 +151,11 @@ async def _followed(script: AsyncIterator[Any], call: FakeCall) -> AsyncIterator
     except asyncio.CancelledError:
         call.cancelled.set()
         raise
+    except BatonError:
+        call.ran_out = True
+        raise
+    else:
+        call.ran_out = True
     finally:
         call.ended.set()
 
