@@ -64,7 +64,13 @@ class TorchReferenceStep:
         memory = self._pool[:, layer]
         memory[self._blocks, 0, :, self._offsets] = key
         memory[self._blocks, 1, :, self._offsets] = value
-        by_head = memory.permute(1, 2, 0, 3, 4)  # [K|V, kv_head, block, offset, dim]
+        return self.attend(layer, query, key, value, rule)
+
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule
+    ) -> Tensor:
+        """`forward` for those who have written K and V into the pool already."""
+        by_head = self._pool[:, layer].permute(1, 2, 0, 3, 4)  # [K|V, kv_head, block, offset, dim]
         output = query.new_empty(query.shape)
         for span in self._spans_of(rule.window):
             rows = slice(span.first, span.first + span.count)

@@ -1,0 +1,163 @@
+"""Attention by the C++ kernel, for CPUs; long prompt chunks by torch, whose matrix products are faster."""
+
+import ctypes
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from baton.core.errors import InternalError
+from baton.engine.attention.backend import AttentionRule
+from baton.engine.attention.torch_reference import TorchReference, TorchReferenceStep
+from baton.engine.plan import Slice, StepPlan
+
+# Rows of a slice up to which the kernel is faster than torch: measured between 8 (bfloat16 on matrix
+# units) and 32 (float32). With a soft cap, which torch's own attention does not know, it always is.
+LONGEST = 16
+_ANY_LENGTH = 2**31 - 1
+_DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
+
+
+class _Slice(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_int32) for name in ("first", "count", "start", "table", "blocks")]
+
+
+class _Step(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("pool", "blocks", "slices", "slots")),
+        *((name, ctypes.c_int32) for name in ("num_slices", "num_rows", "num_blocks")),
+        *((name, ctypes.c_int32) for name in ("num_layers", "num_heads", "num_kv_heads")),
+        *((name, ctypes.c_int32) for name in ("head_dim", "block_size", "dtype", "threads")),
+    ]
+
+
+class _Layer(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("query", "key", "value", "output")),
+        *((name, ctypes.c_int64) for name in ("query_row", "query_head", "key_row", "key_head")),
+        *((name, ctypes.c_int64) for name in ("value_row", "value_head")),
+        *((name, ctypes.c_int32) for name in ("layer", "window", "longest")),
+        *((name, ctypes.c_float) for name in ("scaling", "softcap")),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """What a `_Step` points to."""
+
+    slices: "ctypes.Array[_Slice]"
+    blocks: "array[int]"
+    slots: Tensor  # int64, one per row
+
+
+class CpuKernel:
+    """`pool` is `[block][layer][K|V][kv_head][block_size][head_dim]`, shared with other readers.
+
+    `kernels` is what `kernel_build` loads. A row's bits depend on its own sequence alone, and not on
+    the number of threads; but in slices that torch computes also on where these were cut.
+    """
+
+    def __init__(self, pool: Tensor, kernels: ctypes.CDLL) -> None:
+        self._pool = pool
+        self._reference = TorchReference(pool)
+        self._prepare = kernels.baton_prepare
+        self._prepare.argtypes = [ctypes.POINTER(_Step)]
+        self._attend = kernels.baton_attend
+        self._attend.argtypes = [ctypes.POINTER(_Step), ctypes.POINTER(_Layer)]
+        self._attend.restype = None
+
+    def prepare(self, plan: StepPlan) -> "CpuKernelStep":
+        """Raises InternalError where a block table is too short or names no block."""
+        tables = _tables(plan.slices)
+        num_blocks, num_layers, _, kv_heads, block_size, dim = self._pool.shape
+        step = _Step(
+            pool=self._pool.data_ptr(),
+            blocks=tables.blocks.buffer_info()[0],
+            slices=ctypes.addressof(tables.slices),
+            slots=tables.slots.data_ptr(),
+            num_slices=len(plan.slices),
+            num_rows=len(tables.slots),
+            num_blocks=num_blocks,
+            num_layers=num_layers,
+            num_kv_heads=kv_heads,
+            head_dim=dim,
+            block_size=block_size,
+            dtype=_DTYPES[self._pool.dtype],
+            threads=torch.get_num_threads(),
+        )
+        wrong = self._prepare(step)
+        if wrong:
+            piece = plan.slices[wrong - 1]
+            raise InternalError(
+                f"block table {piece.blocks} of {num_blocks} blocks does not hold the positions "
+                f"up to {piece.start + len(piece.tokens)}"
+            )
+        long = [
+            (slice(first, first + len(piece.tokens)), self._reference.prepare(StepPlan((piece,))))
+            for first, piece in zip(_firsts(plan.slices), plan.slices, strict=True)
+            if len(piece.tokens) > LONGEST
+        ]
+        return CpuKernelStep(self._pool, self._attend, step, tables, long)
+
+
+class CpuKernelStep:
+    def __init__(
+        self,
+        pool: Tensor,
+        attend: "ctypes._FuncPointer",
+        step: _Step,
+        tables: _Tables,
+        long: Sequence[tuple[slice, TorchReferenceStep]],
+    ) -> None:
+        self._pool = pool
+        self._attend = attend
+        self._step = step
+        self._tables = tables  # its memory is read by every call
+        self._long = long
+
+    def forward(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule
+    ) -> Tensor:
+        query, key, value = _dense(query), _dense(key), _dense(value)
+        output = torch.empty(query.shape, dtype=query.dtype)
+        self._step.num_heads = query.shape[1]
+        capped = rule.softcap is not None
+        arguments = _Layer(
+            *(states.data_ptr() for states in (query, key, value, output)),
+            *(stride for states in (query, key, value) for stride in states.stride()[:2]),
+            layer,
+            rule.window or 0,
+            _ANY_LENGTH if capped else LONGEST,
+            rule.scaling,
+            rule.softcap or 0.0,
+        )
+        self._attend(self._step, arguments)
+        for rows, step in () if capped else self._long:
+            output[rows] = step.attend(layer, query[rows], key[rows], value[rows], rule)
+        return output
+
+
+def _tables(slices: Sequence[Slice]) -> _Tables:
+    table = (_Slice * len(slices))()
+    blocks = array("i")
+    for index, (first, piece) in enumerate(zip(_firsts(slices), slices, strict=True)):
+        table[index] = _Slice(first, len(piece.tokens), piece.start, len(blocks), len(piece.blocks))
+        blocks.extend(piece.blocks)
+    num_rows = sum(len(piece.tokens) for piece in slices)
+    return _Tables(table, blocks, torch.empty(num_rows, dtype=torch.int64))
+
+
+def _firsts(slices: Sequence[Slice]) -> list[int]:
+    """Of each slice its first row."""
+    firsts, row = [], 0
+    for piece in slices:
+        firsts.append(row)
+        row += len(piece.tokens)
+    return firsts
+
+
+def _dense(states: Tensor) -> Tensor:
+    """The kernel steps over rows and heads as it is told, but not over the numbers of a head."""
+    return states if states.stride(2) == 1 else states.contiguous()
