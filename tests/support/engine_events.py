@@ -21,14 +21,17 @@ class EventLog:
             self.events.append(event)
             self._changed.notify_all()
 
-    def wait_for(self, done: Callable[[list[EngineEvent]], bool]) -> None:
+    def wait_for(
+        self, done: Callable[[list[EngineEvent]], bool], patience: float = PATIENCE
+    ) -> None:
         with self._changed:
-            if not self._changed.wait_for(lambda: done(self.events), PATIENCE):
+            if not self._changed.wait_for(lambda: done(self.events), patience):
                 raise AssertionError(f"did not come; what came: {self.events}")
 
-    def wait_for_end(self) -> EngineEvent:
+    def wait_for_end(self, patience: float = PATIENCE) -> EngineEvent:
         """WorkDone or WorkFailed."""
-        self.wait_for(lambda events: any(isinstance(e, WorkDone | WorkFailed) for e in events))
+        ends = WorkDone | WorkFailed
+        self.wait_for(lambda events: any(isinstance(e, ends) for e in events), patience)
         return self.events[-1]
 
     def wait_for_tokens(self, count: int = 1) -> None:

@@ -22,6 +22,7 @@ from tests.support.engine_works import decode, generate, prefill
 from tests.support.hugging_face import Answer, Comparison, Oracle, Prompt, draw_prompts
 
 ROOMY = 64 << 20  # bytes of KV: all prompts at once
+PATIENCE = 600.0  # seconds: a prompt waits for all others of a long run
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def compare(
 
 
 def tokens_of(log: EventLog) -> list[int]:
-    assert isinstance(log.wait_for_end(), WorkDone), log.events[-1]
+    assert isinstance(log.wait_for_end(PATIENCE), WorkDone), log.events[-1]
     return [record.token_id for record in log.records()]
 
 
@@ -123,7 +124,7 @@ def hand_over(sender: Engine, receiver: Engine, case: Case) -> list[list[int]]:
     for index, (prompt, log) in enumerate(zip(case.prompts, read, strict=True)):
         sender.submit(prefill(str(index), prompt, case.params), log)
     for index, (prompt, log) in enumerate(zip(case.prompts, read, strict=True)):
-        assert isinstance(log.wait_for_end(), WorkDone)
+        assert isinstance(log.wait_for_end(PATIENCE), WorkDone)
         blocks = copy_blocks(sender, receiver, log.lent())
         sender.blocks.release(log.lent())
         work = decode(str(index), prompt, blocks, log.records(), case.params)
