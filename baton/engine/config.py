@@ -14,4 +14,5 @@ class EngineConfig:
     max_model_len: int | None = None
     dtype: str = "auto"  # auto (the checkpoint's), float32, bfloat16
     threads: int = 1
+    attention_backend: str = "auto"  # auto, cpu (the C++ kernel), torch
     enable_prefix_caching: bool = True

@@ -14,6 +14,23 @@ def available_memory(root: Path = ROOT) -> int:
     return max(0, min([_of_machine(root), *_of_groups(root)]))
 
 
+def control_groups(root: Path, controller: str) -> Iterator[Path]:
+    """Folders of the groups that limit this process in `controller`, of version 2 and version 1."""
+    for line in _lines(root / "proc/self/cgroup"):
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            top = root / "sys/fs/cgroup"
+        elif controller in controllers.split(","):
+            top = root / "sys/fs/cgroup" / controller
+        else:
+            continue
+        folder = top / path.lstrip("/")
+        # A container may show its own group at the top and still name it by its path outside.
+        yield from (
+            group for group in (folder, *folder.parents) if group == top or top in group.parents
+        )
+
+
 def _of_machine(root: Path) -> int:
     lines = (root / "proc/meminfo").read_text().splitlines()
     line = next(line for line in lines if line.startswith("MemAvailable:"))
@@ -21,20 +38,9 @@ def _of_machine(root: Path) -> int:
 
 
 def _of_groups(root: Path) -> Iterator[int]:
-    for line in _lines(root / "proc/self/cgroup"):
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            top, names = root / "sys/fs/cgroup", ("memory.max", "memory.current", "")
-        elif "memory" in controllers.split(","):
-            top = root / "sys/fs/cgroup/memory"
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
-        else:
-            continue
-        folder = top / path.lstrip("/")
-        # A container may show its own group at the top and still name it by its path outside.
-        for group in (folder, *folder.parents):
-            if group == top or top in group.parents:
-                yield from _headroom(group, *names)
+    for group in control_groups(root, "memory"):
+        yield from _headroom(group, "memory.max", "memory.current", "")
+        yield from _headroom(group, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
 
 
 def _headroom(group: Path, limit: str, used: str, prefix: str) -> Iterator[int]:

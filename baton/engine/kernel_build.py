@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from baton.engine.host_cores import cpu_flags
+
 SOURCES = Path(__file__).parent / "csrc"
 MAIN = "paged_attention.cpp"
 
@@ -68,7 +70,7 @@ def default_recipe(environ: Mapping[str, str]) -> Recipe:
     root = environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", "~")).expanduser() / ".cache"
     return Recipe(
         Path(root) / "baton" / "kernels",
-        best_level(_cpu_flags()),
+        best_level(cpu_flags()),
         (program, *words[1:]) if program else (),
     )
 
@@ -161,13 +163,3 @@ def _compile(recipe: Recipe, out: Path) -> None:
         lines = done.stderr.strip().splitlines()
         told = next((line for line in lines if "error" in line), lines[-1] if lines else "")
         raise KernelError(f"{recipe.compiler[0]} failed: {told or done.returncode}")
-
-
-def _cpu_flags() -> frozenset[str]:
-    """What the first core can do, in the kernel's words; empty where it does not say."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return frozenset()
-    line = next((line for line in lines if line.startswith("flags")), ":")
-    return frozenset(line.partition(":")[2].split())

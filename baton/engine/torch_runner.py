@@ -1,6 +1,8 @@
 """The model on the CPU: one flat batch of prompt chunks and decode tokens per step."""
 
 import itertools
+import logging
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,29 +14,39 @@ from baton.core.fingerprint import Fingerprint
 from baton.core.layout import LayoutDescriptor
 from baton.engine import sampler
 from baton.engine.attention.backend import AttentionBackend
+from baton.engine.attention.choice import MakeAttention, choose_attention
 from baton.engine.attention.paged_tensor import paged_tensor
-from baton.engine.attention.torch_reference import TorchReference
 from baton.engine.checkpoint import Checkpoint, load_checkpoint
 from baton.engine.config import EngineConfig
+from baton.engine.packed_linear import pack_linears, pays_off
 from baton.engine.plan import Draw, StepPlan
 
 if TYPE_CHECKING:
     from baton.engine.kv_pool import KvPool
 
+logger = logging.getLogger(__name__)
+
 
 def load_torch_runner(model: str, config: EngineConfig) -> "TorchRunner":
-    """Raises SettingsError where the folder or the dtype cannot be served."""
-    return TorchRunner(load_checkpoint(model, config.dtype), config)
+    """Raises SettingsError where the folder, the dtype or the attention backend cannot be served."""
+    make_attention = choose_attention(config.attention_backend, os.environ)
+    checkpoint = load_checkpoint(model, config.dtype)
+    if pays_off(checkpoint.dtype):
+        logger.info("%d linear layers are packed", pack_linears(checkpoint.model))
+    return TorchRunner(checkpoint, config, make_attention)
 
 
 class TorchRunner:
     """A `Runner`. It may be built on one thread and used on another."""
 
-    def __init__(self, checkpoint: Checkpoint, config: EngineConfig) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, config: EngineConfig, make_attention: MakeAttention
+    ) -> None:
         self._checkpoint = checkpoint
         self._threads = config.threads
         self._layout = checkpoint.layout(config.block_size)
         self._fingerprint = checkpoint.fingerprint(config.block_size)
+        self._make_attention = make_attention
         self._attention: AttentionBackend | None = None
 
     @property
@@ -58,7 +70,7 @@ class TorchRunner:
         return self._checkpoint.max_model_len
 
     def attach(self, pool: "KvPool") -> None:
-        self._attention = TorchReference(paged_tensor(pool, self._layout))
+        self._attention = self._make_attention(paged_tensor(pool, self._layout))
 
     def run(self, plan: StepPlan) -> list[tuple[int, ...] | None]:
         if self._attention is None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from baton.core.errors import SettingsError
 from baton.engine.config import EngineConfig
+from baton.engine.host_cores import available_cores
 from baton.model_source import HubSettings
 from baton.registry.redis_settings import RedisSettings
 from baton.settings import nested, setting
@@ -46,7 +47,15 @@ class WorkerSettings:
     enable_prefix_caching: bool = setting(
         True, "Keep the KV of prompts and answers for later prompts that begin alike."
     )
-    threads: int = setting(1, "Compute threads.")
+    threads: int | None = setting(
+        None, "Compute threads (default: the cores that this process may use)."
+    )
+    attention_backend: str = setting(
+        "auto",
+        "cpu: a C++ kernel, built once; torch: slower, needs no compiler; auto: cpu if it can be "
+        "built.",
+        choices=("auto", "cpu", "torch"),
+    )
     tensor_parallel_size: int = setting(1, "Devices that share one worker's model: only 1 so far.")
     enable_lora: bool = setting(False, "Serve LoRA adapters: not supported so far.")
     lora_modules: tuple[str, ...] = setting((), "LoRA adapters: not supported so far.")
@@ -118,7 +127,8 @@ class WorkerSettings:
             max_num_batched_tokens=self.max_num_batched_tokens,
             max_model_len=self.max_model_len,
             dtype=self.dtype,
-            threads=self.threads,
+            threads=self.threads or available_cores(),
+            attention_backend=self.attention_backend,
         )
 
 

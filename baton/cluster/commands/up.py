@@ -20,6 +20,7 @@ from baton.core.address import join_address
 from baton.core.errors import SettingsError
 from baton.core.interrupts import Interrupts
 from baton.engine.build import check_model
+from baton.engine.host_cores import available_cores
 from baton.settings import SettingsCommand, options
 
 _TO_END = 10.0  # seconds that a process gets beyond what its requests get
@@ -71,7 +72,7 @@ async def _run(settings: UpSettings, hurry: asyncio.Event) -> None:
         settings=settings,
         secret=settings.cluster_secret or secrets.token_hex(16),
         environ=os.environ,
-        cores=len(os.sched_getaffinity(0)),
+        cores=available_cores(),
         log_format=_log_format(settings.log_format),
     )
     patience = Patience(settings.start_seconds, settings.shutdown_seconds + _TO_END)

@@ -1,0 +1,39 @@
+"""Which attention backend a worker takes."""
+
+import logging
+from collections.abc import Callable, Mapping
+
+from torch import Tensor
+
+from baton.core.errors import SettingsError
+from baton.engine.attention.backend import AttentionBackend
+from baton.engine.attention.cpu_kernel import CpuKernel
+from baton.engine.attention.torch_reference import TorchReference
+from baton.engine.kernel_build import KernelError, default_recipe, load_kernels
+
+logger = logging.getLogger(__name__)
+
+MakeAttention = Callable[[Tensor], AttentionBackend]  # from the pool's tensor
+
+
+def choose_attention(name: str, environ: Mapping[str, str]) -> MakeAttention:
+    """`name` is auto, cpu or torch; auto takes torch where the kernels cannot be had.
+
+    Builds the kernels when they are needed for the first time, which takes some seconds. Raises
+    SettingsError where `cpu` is impossible.
+    """
+    if name == "torch":
+        return TorchReference
+    if name not in ("auto", "cpu"):
+        raise SettingsError(f"--attention-backend {name!r} is none of: auto, cpu, torch")
+    recipe = default_recipe(environ)
+    try:
+        # A warning, though nothing is wrong: a start that takes longer than others says why.
+        kernels = load_kernels(recipe, logger.warning)
+    except KernelError as error:
+        if name == "cpu":
+            raise SettingsError(f"--attention-backend cpu is not possible: {error}") from error
+        logger.warning("attention goes on in plain torch, which is slower: %s", error)
+        return TorchReference
+    logger.info("attention runs in the C++ kernel for %s", recipe.level)
+    return lambda pool: CpuKernel(pool, kernels)
