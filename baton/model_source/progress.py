@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
+from huggingface_hub.utils import tqdm as hub_tqdm  # type: ignore[attr-defined]
+from tqdm import tqdm  # type: ignore[import-untyped]
 
 EVERY = 5.0  # seconds
 
@@ -19,20 +20,23 @@ def progress_of(
     Its threads tell it of every chunk: once `stopping` is set, that ends them.
     """
 
-    class Bars(tqdm):
+    class Stoppable:
         def update(self, n: float | None = 1) -> bool | None:
             if stopping.is_set():
                 raise KeyboardInterrupt
-            drawn: bool | None = super().update(n)
+            drawn: bool | None = super().update(n)  # type: ignore[misc]
             return drawn
 
-    class Lines(Bars):
+    class Bars(Stoppable, hub_tqdm):
+        """Where others turn the library's bars off, as transformers can, there are none."""
+
+    class Lines(Stoppable, tqdm):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             self._said = time.monotonic()
             self._last = ""
             self._guard = threading.Lock()
             silent = {"file": io.StringIO(), "leave": False, "disable": False}
-            super().__init__(*args, **{**kwargs, **silent})  # type: ignore[no-untyped-call]
+            super().__init__(*args, **{**kwargs, **silent})
 
         def display(self, *_: object, **__: object) -> None:
             with self._guard:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
+from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
 
 from baton.core.errors import SettingsError
 from baton.model_source import HubSettings, Part, resolve, revision_of
@@ -84,6 +85,17 @@ def test_the_progress_is_told_in_lines(
 
     total = sum((hub.folder / name).stat().st_size for name in WANTED) / 1e6
     assert said[-1] == f"downloading {MODEL}: {total:.1f} of {total:.1f} MB"
+
+
+def test_the_progress_is_told_where_others_want_no_bars(
+    hub: FakeHub, settings: HubSettings, said: list[str]
+) -> None:
+    disable_progress_bars()  # as loading a model does
+    try:
+        resolve(MODEL, settings, Part.ALL, said.append)
+    finally:
+        enable_progress_bars()
+    assert said[-1].startswith(f"downloading {MODEL}: ")
 
 
 def test_a_second_time_nothing_is_downloaded(
