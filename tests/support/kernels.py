@@ -1,0 +1,23 @@
+"""The C++ kernels for tests, kept in the user's cache as everybody's are."""
+
+import ctypes
+import os
+from dataclasses import replace
+
+import pytest
+
+from baton.engine.host_cores import cpu_flags
+from baton.engine.kernel_build import LEVELS, Recipe, default_recipe, load_kernels
+from tests.support.programs import needed
+
+
+def recipe(level: str) -> Recipe:
+    """Skips the test where there is no compiler or where this CPU has no such instructions."""
+    needed("g++", "g++")
+    if not cpu_flags().issuperset(LEVELS[level]):
+        pytest.skip(f"this CPU does not know {level}")
+    return replace(default_recipe(os.environ), level=level)
+
+
+def kernels(level: str) -> ctypes.CDLL:
+    return load_kernels(recipe(level), lambda line: None)
