@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from baton.core.errors import SettingsError
+from baton.engine.packing import copied_bytes
 from baton.engine.weight_files import weight_bytes
 
 # Bytes of each worker beside weights and KV pool: interpreter, libraries, what a step computes.
@@ -13,7 +14,7 @@ def check_memory(
     folder: Path, dtype: str, kv_cache_memory_bytes: int, available: int, num_workers: int = 1
 ) -> None:
     """Raises SettingsError where workers that load `folder` side by side would not fit."""
-    weights = weight_bytes(folder, dtype)
+    weights = weight_bytes(folder, dtype) + copied_bytes(folder, dtype)
     needed = num_workers * (weights + kv_cache_memory_bytes + ALLOWANCE)
     if needed <= available:
         return

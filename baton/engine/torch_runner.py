@@ -18,7 +18,8 @@ from baton.engine.attention.choice import MakeAttention, choose_attention
 from baton.engine.attention.paged_tensor import paged_tensor
 from baton.engine.checkpoint import Checkpoint, load_checkpoint
 from baton.engine.config import EngineConfig
-from baton.engine.packed_linear import pack_linears, pays_off
+from baton.engine.packed_linear import pack_linears
+from baton.engine.packing import packs_linears
 from baton.engine.plan import Draw, StepPlan
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def load_torch_runner(model: str, config: EngineConfig) -> "TorchRunner":
     """Raises SettingsError where the folder, the dtype or the attention backend cannot be served."""
     make_attention = choose_attention(config.attention_backend, os.environ)
     checkpoint = load_checkpoint(model, config.dtype)
-    if pays_off(checkpoint.dtype):
+    if packs_linears(checkpoint.dtype):
         logger.info("%d linear layers are packed", pack_linears(checkpoint.model))
     return TorchRunner(checkpoint, config, make_attention)
 

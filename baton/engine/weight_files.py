@@ -29,15 +29,25 @@ def weight_files(folder: Path) -> list[Path]:
 
 def weight_bytes(folder: Path, dtype: str) -> int:
     """What the weights take in memory as `dtype`; "auto" is what config.json says, else as stored."""
-    if dtype == "auto":
-        config = read_json(folder / "config.json")
-        dtype = str(config.get("dtype") or config.get("torch_dtype"))
-    wanted = DTYPE_BYTES.get(dtype)
+    wanted = DTYPE_BYTES.get(dtype_name(folder, dtype))
     total = 0
     for path in weight_files(folder):
         for elements, size, floating in _tensors(path):
             total += elements * wanted if wanted and floating else size
     return total
+
+
+def dtype_name(folder: Path, dtype: str) -> str:
+    """`dtype`, or what config.json says where that is "auto"; "None" where it does not."""
+    if dtype != "auto":
+        return dtype
+    config = read_json(folder / "config.json")
+    return str(config.get("dtype") or config.get("torch_dtype"))
+
+
+def tensor_shapes(folder: Path) -> list[list[int]]:
+    headers = map(_header, weight_files(folder))
+    return [entry["shape"] for header in headers for entry in header.values() if "shape" in entry]
 
 
 def read_json(path: Path) -> dict[str, Any]:
