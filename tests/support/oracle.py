@@ -63,12 +63,15 @@ def say(request: pytest.FixtureRequest, line: str) -> None:
 
 
 @contextmanager
-def engine_for(case: Case, budget: int, kv_bytes: int = ROOMY) -> Iterator[Engine]:
+def engine_for(
+    case: Case, budget: int, kv_bytes: int = ROOMY, attention: str = "auto"
+) -> Iterator[Engine]:
     config = EngineConfig(
         kv_cache_memory_bytes=kv_bytes,
         max_num_seqs=16,
         max_num_batched_tokens=budget,
         dtype=case.dtype,
+        attention_backend=attention,
     )
     with running_engine(config, load_torch_runner(str(case.folder), config)) as engine:
         yield engine

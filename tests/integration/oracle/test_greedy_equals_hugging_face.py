@@ -69,6 +69,11 @@ def test_in_mixed_batches_with_chunked_prompts_and_again_from_the_cache(
         check_warm(request, case, submit_together(engine, case))
 
 
+def test_with_attention_in_plain_torch(request: pytest.FixtureRequest, case: Case) -> None:
+    with engine_for(case, budget=272, attention="torch") as engine:
+        compare(request, case, generate_together(engine, case))
+
+
 def test_read_by_one_engine_and_continued_by_another(
     request: pytest.FixtureRequest, case: Case
 ) -> None:

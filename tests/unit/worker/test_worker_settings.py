@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from baton.core.errors import SettingsError
+from baton.engine.host_cores import available_cores
 from baton.registry.redis_settings import RedisSettings
 from baton.worker.settings import WorkerSettings
 
@@ -45,3 +46,12 @@ def test_two_registries_are_one_too_many() -> None:
     WorkerSettings(model="m", redis=redis).check()
     with pytest.raises(SettingsError, match="--registry and --redis-url"):
         WorkerSettings(model="m", redis=redis, registry="localhost:7000").check()
+
+
+def test_a_worker_takes_the_cores_that_it_may_use_unless_told() -> None:
+    assert WorkerSettings(model="m").engine.threads == available_cores()
+    assert WorkerSettings(model="m", threads=3).engine.threads == 3
+
+
+def test_the_attention_backend_reaches_the_engine() -> None:
+    assert WorkerSettings(model="m", attention_backend="torch").engine.attention_backend == "torch"
