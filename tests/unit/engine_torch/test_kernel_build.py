@@ -9,7 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from baton.cluster.cli import main
 from baton.core.errors import SettingsError
 from baton.engine import kernel_build
 from baton.engine.attention.choice import choose_attention
@@ -147,6 +149,21 @@ def test_a_cache_that_cannot_be_written_is_an_error_with_its_name(
 
     with pytest.raises(KernelError, match="file"):
         load_kernels(replace(trivial, cache=tmp_path / "file" / "kernels"), Said())
+
+
+def test_the_command_builds_ahead_and_says_why_it_cannot(
+    trivial: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    done = CliRunner().invoke(main, ["build-kernels"])
+    assert done.exit_code == 0
+    assert str(tmp_path / "baton" / "kernels") in done.output
+
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+    refused = CliRunner().invoke(main, ["build-kernels"])
+    assert refused.exit_code == os.EX_CONFIG
+    assert "install g++" in refused.output
 
 
 def test_the_recipe_comes_from_the_environment(tmp_path: Path) -> None:

@@ -1,0 +1,19 @@
+"""`baton build-kernels`: what workers build at their first start, ahead of it, as for an image."""
+
+import os
+
+import click
+
+from baton.core.errors import SettingsError
+from baton.engine.kernel_build import KernelError, default_recipe
+from baton.engine.kernel_build import build_kernels as build
+
+
+@click.command("build-kernels")
+def build_kernels() -> None:
+    """Build the CPU kernels for this machine, unless they are there."""
+    try:
+        path = build(default_recipe(os.environ), click.echo)
+    except KernelError as error:
+        raise SettingsError(f"the CPU kernels cannot be built: {error}") from error
+    click.echo(f"the CPU kernels are in {path}")
