@@ -161,18 +161,15 @@ struct Attention {
         }
     }
 
-    // Scores of the unit's positions from ... to, for `count` queries.
+    // Scores of the unit's positions from ... to, for `count` queries, and of up to three behind
+    // them in the same block, which `mask` hides.
     void score(const Slice& slice, const Task& task, int head, int from, int to, const float* q,
-        int count, float* scores, T* pad) const {
+        int count, float* scores) const {
         pages(slice, from, to, task.to, 0, head, [&](int at, int n, const T* keys, const T* next) {
             float* out = scores + at % UNIT;
             for (int t = 0; t < n; t += 4) {
                 const T* k = keys + t * dim;
                 for (int i = 0; next && i < 4; i++) prefetch(next + (t + i) * dim);
-                if (t + 4 > n) {  // nothing behind the context may be read
-                    std::memset(pad, 0, 4 * dim * sizeof(T));
-                    k = (const T*)std::memcpy(pad, k, (n - t) * dim * sizeof(T));
-                }
                 int m = 0;
                 for (; m + TALL <= count; m += TALL)
                     dot<N, TALL>(q + m * dim, k, dim, out + m * UNIT + t);
@@ -247,7 +244,7 @@ struct Attention {
         const Slice& slice = step.slices[task.slice];
         const int count = task.rows * group;
         thread_local std::vector<float> room;
-        room.resize((size_t)queries * (2 * dim + UNIT + 2) + 4 * dim);
+        room.resize((size_t)queries * (2 * dim + UNIT + 2));
         float *q = room.data(), *out = q + queries * dim, *scores = out + queries * dim;
         float *largest = scores + queries * UNIT, *sums = largest + queries;
         for (int m = 0; m < count; m++) {
@@ -260,7 +257,7 @@ struct Attention {
         std::fill(sums, sums + count, 0.f);
         for (int at = task.from; at < task.to;) {
             int end = std::min(task.to, (at / UNIT + 1) * UNIT);
-            score(slice, task, head, at, end, q, count, scores, (T*)(sums + queries));
+            score(slice, task, head, at, end, q, count, scores);
             mask(slice, task, at, end, count, scores);
             soften(scores, count, out, largest, sums);
             add_values(slice, task, head, at, end, scores, count, out);
@@ -309,7 +306,9 @@ std::vector<Task> tasks_of(const Step& step, const Layer& layer, int& num_partia
         if (slice.count > layer.longest) continue;
         for (int row = 0; row < slice.count; row += together) {
             int rows = std::min(together, slice.count - row), first = slice.start + row;
-            int low = layer.window ? std::max(0, first + 1 - layer.window) : 0, end = first + rows;
+            int end = first + rows;
+            int low = layer.window ? std::max(0, first + 1 - layer.window) : 0;
+            low -= low % 4;  // keys are read four at a time, and must not leave their block
             int parts = (end + PART - 1) / PART - low / PART;
             for (int part = 0, base = low / PART * PART; part < parts; part++, base += PART)
                 tasks.push_back({i, slice.first + row, rows, std::max(low, base),
