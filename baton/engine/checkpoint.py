@@ -98,12 +98,16 @@ def load_checkpoint(model: str, dtype: str) -> Checkpoint:
 def _checked_config(folder: Path, raw: Mapping[str, Any]) -> Any:
     """transformers' config object; raises SettingsError for a kind of model that is not served."""
     check_kind(raw)
+    _check_architecture(raw)
     try:
-        config: Any = AutoConfig.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError, StrictDataclassError) as error:
+        config: Any = AutoConfig.from_pretrained(
+            folder,
+            local_files_only=True,
+            trust_remote_code=False,  # unsaid, it would ask on the terminal
+        )
+    except (OSError, StrictDataclassError, *MODEL_ERRORS) as error:
         raise SettingsError(f"{folder / 'config.json'} cannot be used: {error}") from error
     check_kind(raw, config.to_dict())
-    _check_architecture(raw)
     rope = rope_refused(getattr(config, "rope_parameters", None))
     if rope:
         raise SettingsError(rope)
@@ -124,9 +128,14 @@ def _check_architecture(raw: Mapping[str, Any]) -> None:
 
 def _positions(config: Any) -> int:
     positions = getattr(config, "max_position_embeddings", None)
-    if not isinstance(positions, int):
+    if positions is None:
         raise SettingsError(
             "config.json does not say how long a sequence may be: it lacks max_position_embeddings"
+        )
+    if not isinstance(positions, int) or positions < 2:
+        raise SettingsError(
+            f"max_position_embeddings {positions!r} in config.json is not possible: a prompt and "
+            "its answer have at least two tokens"
         )
     return positions
 
@@ -141,10 +150,11 @@ def _load_network(folder: Path, dtype: str) -> PreTrainedModel:
             attn_implementation=hugging_face.NAME,
             use_safetensors=True,
             local_files_only=True,
+            trust_remote_code=False,
             ignore_mismatched_sizes=True,  # reported in `info`, and refused below
             output_loading_info=True,
         )
-    except (OSError, SafetensorError, *MODEL_ERRORS) as error:
+    except (OSError, SafetensorError, StrictDataclassError, *MODEL_ERRORS) as error:
         reason = f"{type(error).__name__}: {error}"
         if error.args == (hugging_face.NAME,):  # looked up among those that the class knows itself
             reason = "its class computes its attention in its own ways"

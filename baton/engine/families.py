@@ -127,7 +127,7 @@ def _largest(value: object) -> int:
 
 def _layer_kind_refused(config: Mapping[str, Any]) -> str | None:
     types = config.get("layer_types")
-    strange = set(types) - _LAYER_TYPES if isinstance(types, list) else set()
+    strange = set(map(str, types)) - _LAYER_TYPES if isinstance(types, list) else set()
     if strange:
-        return f"a hybrid model, with {', '.join(sorted(map(str, strange)))} layers"
+        return f"a hybrid model, with {', '.join(sorted(strange))} layers"
     return None

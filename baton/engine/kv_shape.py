@@ -11,7 +11,15 @@ from baton.core.errors import SettingsError
 from baton.engine.attention.backend import AttentionRule, AttentionStep
 
 # What somebody else's model code may raise when it is called as ours wants it.
-MODEL_ERRORS = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+MODEL_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,6 +127,11 @@ REFUSALS: dict[str, tuple[Edit, str]] = {
     "float64": (lambda c: c.update(dtype="float64"), "float64.*--dtype float32 or bfloat16"),
     "unknown to transformers": (lambda c: c.update(model_type="homemade"), "homemade"),
     "no known length": (lambda c: c.update(max_position_embeddings=None), "max_position_embed"),
+    "no length": (lambda c: c.update(max_position_embeddings=0), "max_position_embeddings 0"),
+    "no heads": (lambda c: c.update(num_key_value_heads=0), "cannot be loaded.*ZeroDivision"),
+    "nonsense in place of labels": (lambda c: c.update(id2label=5), "config.json cannot be used"),
+    "nonsense in place of a flag": (lambda c: c.update(output_attentions="x"), "cannot be loaded"),
+    "no names of layer types": (lambda c: c.update(layer_types=[[1]]), "hybrid model"),
     "other shapes": (lambda c: c.update(vocab_size=999), "other shapes"),
     "more layers": (lambda c: c.update(num_hidden_layers=4), "lacks weights"),
 }
@@ -139,6 +144,35 @@ def test_a_config_that_cannot_be_served_is_refused(copy: Path, name: str) -> Non
 
     with pytest.raises(SettingsError, match=message):
         load_checkpoint(str(copy), "auto")
+
+
+@pytest.mark.parametrize("kind", ["llama", "homemade"])
+def test_code_that_comes_with_a_checkpoint_never_runs_nor_asks_to(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    code = (
+        "from pathlib import Path\n"
+        f"Path({str(copy / 'it-ran')!r}).touch()\n"
+        "from transformers import LlamaConfig as Config, LlamaForCausalLM as Model\n"
+    )
+    (copy / "own.py").write_text(code)
+    auto_map = {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"}
+    edit_config(copy, lambda values: values.update(model_type=kind, auto_map=auto_map))
+    asked: list[str] = []
+
+    def yes(prompt: str = "") -> str:
+        asked.append(prompt)
+        return "y"
+
+    monkeypatch.setattr("builtins.input", yes)
+    if kind == "llama":
+        load_checkpoint(str(copy), "auto")
+    else:
+        with pytest.raises(SettingsError, match="model_type 'homemade'"):
+            load_checkpoint(str(copy), "auto")
+
+    assert not asked
+    assert not (copy / "it-ran").exists()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
