@@ -11,6 +11,7 @@ import os
 import platform
 import shlex
 import shutil
+import stat
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -81,10 +82,8 @@ def best_level(cpu_flags: frozenset[str]) -> str:
 
 def load_kernels(recipe: Recipe, say: Callable[[str], None]) -> ctypes.CDLL:
     """Builds them where no sound library is kept; `say` is told before. Raises KernelError."""
+    path = build_kernels(recipe, say)
     try:
-        path = _kept(recipe)
-        if path is None:
-            path = _build_once(recipe, say)
         return ctypes.CDLL(str(path))
     except OSError as error:
         raise KernelError(str(error)) from error
@@ -93,9 +92,21 @@ def load_kernels(recipe: Recipe, say: Callable[[str], None]) -> ctypes.CDLL:
 def build_kernels(recipe: Recipe, say: Callable[[str], None]) -> Path:
     """The library's file, built where there is none. Raises KernelError."""
     try:
+        recipe.cache.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _check_trust(recipe.cache)
         return _kept(recipe) or _build_once(recipe, say)
     except OSError as error:
         raise KernelError(str(error)) from error
+
+
+def _check_trust(cache: Path) -> None:
+    """What lies there is run: only we and root may have put it there."""
+    status = cache.stat()
+    if status.st_uid not in (0, os.geteuid()) or status.st_mode & stat.S_IWOTH:
+        raise KernelError(
+            f"others may write into {cache}, and what lies there is run: give it to this user "
+            "alone, or name another cache with XDG_CACHE_HOME"
+        )
 
 
 def _kept(recipe: Recipe) -> Path | None:
@@ -131,7 +142,6 @@ def _build_once(recipe: Recipe, say: Callable[[str], None]) -> Path:
     if not recipe.compiler:
         raise KernelError("there is no C++ compiler: install g++, or name one with CXX")
     path = _path(recipe)
-    recipe.cache.mkdir(parents=True, exist_ok=True)
     with _alone(path.with_suffix(".lock")):
         if not _is_whole(path):  # nobody has built it while we waited
             say("building the CPU kernels, once (a few seconds)")

@@ -151,6 +151,23 @@ def test_a_cache_that_cannot_be_written_is_an_error_with_its_name(
         load_kernels(replace(trivial, cache=tmp_path / "file" / "kernels"), Said())
 
 
+def test_a_library_that_anybody_may_have_put_there_is_not_run(trivial: Recipe) -> None:
+    load_kernels(trivial, Said())
+    trivial.cache.chmod(0o1777)
+
+    with pytest.raises(KernelError, match=r"others may write into .*kernels"):
+        load_kernels(trivial, Said())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to somebody else")
+def test_a_library_in_the_folder_of_somebody_else_is_not_run(trivial: Recipe) -> None:
+    load_kernels(trivial, Said())
+    os.chown(trivial.cache, 4321, 4321)
+
+    with pytest.raises(KernelError, match="others may write"):
+        load_kernels(trivial, Said())
+
+
 def test_the_command_builds_ahead_and_says_why_it_cannot(
     trivial: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
