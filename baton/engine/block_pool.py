@@ -134,10 +134,14 @@ class BlockPool:
         parent of what comes next, and with `may_swap` what the caller holds now.
 
         None, and nothing changed: its `parent` (None: it is a sequence's first block) is not
-        published any more, or to keep it would take blocks which are reserved.
+        published any more, or to keep it would take blocks which are reserved. A block of somebody
+        else's chain is not swapped in behind withdrawn parents either: it would pin that chain
+        beside our own, and a pool that holds either may not hold both.
         """
         with self._lock:
             self._check_held(Counter((block,)))
+            if parent is not None and self._cache.name_of(parent.block) != parent.name:
+                return None
             first = self._cache.get(name)
             if first == block or (first is not None and not may_swap):
                 return first
@@ -187,11 +191,8 @@ class BlockPool:
 
     def _add(self, block: int, name: bytes, parent: Published | None) -> bool:
         above = None if parent is None else parent.block
-        if parent is not None:
-            if self._cache.name_of(parent.block) != parent.name:
-                return False
-            if self._cache.num_idle_up_from(parent.block) > self._available():
-                return False
+        if above is not None and self._cache.num_idle_up_from(above) > self._available():
+            return False
         self._cache.add(block, name, above)
         return True
 

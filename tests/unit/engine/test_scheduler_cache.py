@@ -234,3 +234,22 @@ def test_what_a_failed_work_has_computed_or_read_is_not_found_again() -> None:
         assert cached(made, "again") == 0
         assert_answers(made, "again", prompt, GREEDY)
         assert made.blocks.free == 32
+
+
+def test_who_has_lost_its_published_beginning_takes_no_part_of_another_chain() -> None:
+    """It would hold its own beginning and pin the other's: more than the pool has."""
+    prompt, params = prompt_of(20), sampled(12)
+    longer = (*prompt, *prompt_of(2, 1))
+    with bench(12, caching=True, max_num_seqs=2, max_num_batched_tokens=12) as made:
+        run(made, generate("before", prompt_of(12), sampled(1)))
+        made.submit(generate("fails", prompt, params))
+        made.submit(generate("longer", longer, params))
+        made.submit(generate("same", prompt, params))
+        made.runner.fails = True
+        made.step()
+        made.runner.fails = False
+        assert isinstance(made.events["fails"][-1], WorkFailed)
+        made.run()
+        assert_answers(made, "longer", longer, params)
+        assert_answers(made, "same", prompt, params)
+        assert made.blocks.free == 12
