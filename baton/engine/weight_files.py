@@ -2,6 +2,7 @@
 
 import json
 import math
+import operator
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,8 @@ def _tensors(path: Path) -> Iterator[tuple[int, int, bool]]:
             continue
         try:
             start, end = entry["data_offsets"]
-            yield math.prod(entry["shape"]), end - start, entry["dtype"] in _STORED
+            elements = math.prod(map(operator.index, entry["shape"]))
+            yield elements, end - start, entry["dtype"] in _STORED
         except (KeyError, TypeError, ValueError) as error:
             raise SettingsError(f"{path} is not a safetensors file: {name} {error}") from error
 

@@ -65,6 +65,13 @@ def test_a_file_that_is_no_safetensors_is_named(model: Path, content: bytes) -> 
         weight_bytes(model, "auto")
 
 
+def test_a_shape_that_is_none_is_named(model: Path) -> None:
+    header = b'{"t": {"dtype": "F32", "shape": ["a"], "data_offsets": [0, 4]}}'
+    (model / "a.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    with pytest.raises(SettingsError, match=r"a\.safetensors is not a safetensors file: t "):
+        weight_bytes(model, "float32")
+
+
 def test_what_fits_exactly_may_start(model: Path) -> None:
     each = 6080 + GIB + ALLOWANCE
     check_memory(model, "auto", GIB, available=2 * each, num_workers=2)
