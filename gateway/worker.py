@@ -32,6 +32,7 @@ class Worker:
         self.revision = 0
         self._changed = changed
         self._left = False
+        self._lost = False  # and said so
         self._watching = asyncio.create_task(self._watch(), name=f"watch {info.worker_id}")
         self._closing: asyncio.Task[None] | None = None
 
@@ -76,6 +77,7 @@ class Worker:
                         self._set_load(load)
             except BatonError as error:
                 if self.load is not None:
+                    self._lost = True
                     logger.warning("lost touch with %s: %s", self.info.worker_id, error)
             except Exception:  # the top of a task: without it the last load would stand for ever
                 logger.exception("following %s failed", self.info.worker_id)
@@ -86,6 +88,9 @@ class Worker:
     def _set_load(self, load: WorkerLoad | None) -> None:
         if load is None and self.load is None:
             return
+        if load is not None and self._lost:
+            self._lost = False
+            logger.warning("in touch with %s again", self.info.worker_id)
         self.load = load
         self._touch()
 

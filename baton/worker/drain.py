@@ -21,6 +21,7 @@ async def drain(worker: Worker, seconds: float, hurry: asyncio.Event) -> None:
     """
     worker.desk.drain()
     if worker.idle:
+        logger.info("stopping: nothing is running")
         return
     logger.warning(still_running(worker.requests))
     idle = asyncio.create_task(worker.board.until(lambda: worker.idle), name="until idle")

@@ -1,14 +1,17 @@
 """What every worker answers, whatever its role."""
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from baton.core.worker_info import WorkerInfo
+from baton.core.worker_info import WorkerInfo, WorkerState
 from baton.rpc import wire
 from baton.v1 import worker_pb2 as pb
 from baton.v1 import worker_pb2_grpc
 from baton.worker.desk import Desk
 from baton.worker.load import LoadBoard
+
+logger = logging.getLogger(__name__)
 
 
 class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
@@ -30,6 +33,8 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
         return pb.WorkerServiceDescribeResponse(info=wire.worker_info_to_pb(self._info))
 
     async def Drain(self, request: pb.DrainRequest, context: Any) -> pb.DrainResponse:
+        if self._desk.state is not WorkerState.DRAINING:
+            logger.warning("told to drain: from now on this worker takes no requests")
         self._desk.drain()
         return pb.DrainResponse()
 

@@ -46,16 +46,18 @@ async def test_a_service_of_the_other_role_is_not_found() -> None:
         watch.cancel()
 
 
-async def test_a_watcher_hears_that_the_worker_drains() -> None:
+async def test_a_watcher_hears_that_the_worker_drains(caplog: pytest.LogCaptureFixture) -> None:
     async with serving(Role.PREFILL) as served, asyncio.timeout(10):
         stub: Any = health_pb2_grpc.HealthStub(served.channel)
         watches = [stub.Watch(asked(name)) for name in ("", OWN[Role.PREFILL])]
         assert [(await watch.read()).status for watch in watches] == [SERVING] * 2
-        await worker_pb2_grpc.WorkerServiceStub(served.channel).Drain(worker_pb2.DrainRequest())
+        for _ in range(2):
+            await worker_pb2_grpc.WorkerServiceStub(served.channel).Drain(worker_pb2.DrainRequest())
         assert [(await watch.read()).status for watch in watches] == [NOT_SERVING] * 2
         assert await status(served) == NOT_SERVING
         for watch in watches:
             watch.cancel()
+    assert caplog.text.count("told to drain") == 1
 
 
 async def test_a_worker_whose_engine_has_stopped_serves_nothing() -> None:
