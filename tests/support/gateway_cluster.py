@@ -61,7 +61,7 @@ class GatewayUnderTest:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Looks after every change in the cluster, and a hundred times a second."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not condition():
                 self.changed.clear()
                 with suppress(TimeoutError):
@@ -99,7 +99,7 @@ async def running_gateway(
     await http.until_ready(serving)
     client = httpx.AsyncClient(
         base_url=url_of(listener, chosen.tls.scheme),
-        timeout=10,
+        timeout=30,
         trust_env=False,
         verify=ssl.create_default_context(cafile=chosen.tls.ssl_certfile or None),
     )

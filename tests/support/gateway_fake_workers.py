@@ -69,8 +69,8 @@ class Calls:
         return call
 
     async def number(self, index: int) -> FakeCall:
-        """Waits for it, a few seconds at most."""
-        async with asyncio.timeout(5), self._came:
+        """Waits for it. Bounded."""
+        async with asyncio.timeout(30), self._came:
             await self._came.wait_for(lambda: len(self.all) > index)
         return self.all[index]
 
@@ -102,7 +102,7 @@ class FakeWorker:
         self._server = server
         membership = Membership(self._info(), registry, secret)
         self._member = asyncio.create_task(membership.run())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await membership.joined.wait()
 
     async def stop(self) -> None:

@@ -52,7 +52,7 @@ async def test_a_ready_process_is_reported_with_its_line() -> None:
     scene = Scene(fake_server(address="127.0.0.1:1"))
     async with scene.running():
         life = await scene.next_life()
-        await asyncio.wait_for(scene.keeper.ready.wait(), 5)
+        await asyncio.wait_for(scene.keeper.ready.wait(), 20)
         assert life.line == {"address": "127.0.0.1:1"}
     assert is_gone(life.pid)
     assert scene.said == []

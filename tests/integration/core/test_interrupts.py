@@ -14,10 +14,10 @@ async def test_the_first_signal_stops_and_the_second_hurries(number: signal.Sign
     interrupts = Interrupts()
     interrupts.listen()
     os.kill(os.getpid(), number)
-    await asyncio.wait_for(interrupts.stop.wait(), 5)
+    await asyncio.wait_for(interrupts.stop.wait(), 20)
     assert not interrupts.hurry.is_set()
     os.kill(os.getpid(), number)
-    await asyncio.wait_for(interrupts.hurry.wait(), 5)
+    await asyncio.wait_for(interrupts.hurry.wait(), 20)
 
 
 async def test_a_closed_terminal_does_not_stop_what_nohup_started() -> None:

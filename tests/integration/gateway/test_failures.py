@@ -342,7 +342,7 @@ async def test_a_client_that_does_not_read_is_given_up(model_folder: Path) -> No
 
         decode.decode_script = flooding
         async with not_reading(gateway.client.base_url, {"messages": HI, "stream": True}):
-            async with asyncio.timeout(8):
+            async with asyncio.timeout(30):
                 await (await decode.calls.number(0)).ended.wait()
         await gateway.until_idle()
 

@@ -32,7 +32,7 @@ async def raw(gateway: GatewayUnderTest, *parts: bytes) -> tuple[int, dict[str, 
     url = gateway.client.base_url
     reader, writer = await asyncio.open_connection(url.host, url.port)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             for part in parts:
                 writer.write(part)
                 await writer.drain()
@@ -86,7 +86,7 @@ async def test_a_connection_on_which_no_request_comes_is_closed(
     for begun in (b"", b"GET /health HTTP/1.1\r\nX-A: b"):
         reader, writer = await asyncio.open_connection(url.host, url.port)
         writer.write(begun)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await reader.read() == b""
         writer.close()
         await writer.wait_closed()
@@ -102,7 +102,7 @@ async def test_noise_behind_a_request_cuts_its_stream_off_and_never_gets_into_it
     head = f"POST {TEXT} HTTP/1.1\r\n{JSON}Content-Length: {len(body)}\r\n\r\n".encode()
     url = served.client.base_url
     reader, writer = await asyncio.open_connection(url.host, url.port)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         writer.write(head + body)
         await reader.readuntil(b"data: ")
         writer.write(b"\x16\x03\x01 noise\r\n\r\n")

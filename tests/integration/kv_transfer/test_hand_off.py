@@ -199,7 +199,7 @@ async def test_nobody_at_the_address_is_said_at_once(pools: Pools) -> None:
     async with receiving_side(pools[1]) as d:
         nobody = Handoff("t", new_ticket(), "127.0.0.1:1", "p-1")
         with pytest.raises(UnavailableError):
-            await asyncio.wait_for(d.pull(nobody), 5)
+            await asyncio.wait_for(d.pull(nobody), 20)
 
 
 async def test_no_descriptor_stays_open(pools: Pools) -> None:

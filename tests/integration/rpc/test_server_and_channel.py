@@ -115,7 +115,7 @@ async def test_cancelling_a_stream_ends_its_handler_at_once() -> None:
         watch = stub.Watch(worker_pb2.WatchRequest())
         await watch.read()
         watch.cancel()
-        await asyncio.wait_for(worker.watch_ended.wait(), 5)
+        await asyncio.wait_for(worker.watch_ended.wait(), 20)
 
 
 async def test_a_silent_peer_is_given_up_on_both_sides_within_seconds() -> None:

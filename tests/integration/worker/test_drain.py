@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from baton.core.errors import UnavailableError
+from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import TokenRecord
 from baton.core.worker_info import Role, WorkerState
 from baton.rpc import wire
@@ -29,6 +30,7 @@ SLOW = replace(HASH_MODEL, step_seconds=0.01)
 LONG = 60.0  # seconds; no test waits for them
 PROMPT = prompt_of(20)
 ANSWER = sampled(60)
+ENDLESS = replace(GREEDY, max_tokens=4000, ignore_eos=True)  # no test waits for its end
 
 
 class Begun:
@@ -52,8 +54,8 @@ class Begun:
         self._records += wire.records_from_pb(response.tokens.records)
 
 
-async def begun(served: Served) -> Begun:
-    generation = Begun(served.generate(generate_request(None, PROMPT, ANSWER)))
+async def begun(served: Served, params: SamplingParams = ANSWER) -> Begun:
+    generation = Begun(served.generate(generate_request(None, PROMPT, params)))
     await generation.begin()
     return generation
 
@@ -89,7 +91,7 @@ async def test_a_lease_keeps_the_worker_until_it_is_over() -> None:
 
 async def test_a_second_word_ends_the_waiting() -> None:
     async with serving(Role.DECODE, SLOW) as served, asyncio.timeout(20):
-        generation = await begun(served)
+        generation = await begun(served, ENDLESS)
         hurry = asyncio.Event()
         draining = asyncio.create_task(drain(served.worker, LONG, hurry))
         await served.until(lambda load: load.state is WorkerState.DRAINING)
@@ -101,9 +103,8 @@ async def test_a_second_word_ends_the_waiting() -> None:
 
 
 async def test_what_is_left_after_the_time_hears_why_it_ends() -> None:
-    endless = replace(SLOW, step_seconds=0.05)
-    async with serving(Role.DECODE, endless) as served, asyncio.timeout(20):
-        generation = await begun(served)
+    async with serving(Role.DECODE, SLOW) as served, asyncio.timeout(20):
+        generation = await begun(served, ENDLESS)
         await drain(served.worker, 0.0, asyncio.Event())
         await say_goodbye(make_server(), served.worker)
         with pytest.raises(grpc.aio.AioRpcError) as caught:

@@ -21,11 +21,11 @@ async def test_a_watcher_sees_the_load_at_once_and_then_the_latest() -> None:
     reading = Reading()
     board = LoadBoard(reading)
     watch = board.watch()
-    assert await asyncio.wait_for(anext(watch), 5) == IDLE
+    assert await asyncio.wait_for(anext(watch), 20) == IDLE
     for running in (1, 2, 3):
         reading.load = replace(IDLE, running=running)
         board.touch()
-    assert (await asyncio.wait_for(anext(watch), 5)).running == 3
+    assert (await asyncio.wait_for(anext(watch), 20)).running == 3
     await watch.aclose()
 
 
@@ -40,7 +40,7 @@ async def test_a_touch_without_a_change_says_nothing() -> None:
     assert not done
     reading.load = replace(IDLE, waiting=1)
     board.touch()
-    assert (await asyncio.wait_for(following, 5)).waiting == 1
+    assert (await asyncio.wait_for(following, 20)).waiting == 1
     await watch.aclose()
 
 

@@ -43,6 +43,6 @@ async def test_tokens_before_a_failure_are_still_delivered() -> None:
     queue.put(drawn(1))
     queue.put(WorkFailed(UnavailableError("the engine has stopped")))
     batches = queue.batches()
-    assert await asyncio.wait_for(anext(batches), 5) == records(1)
+    assert await asyncio.wait_for(anext(batches), 20) == records(1)
     with pytest.raises(UnavailableError, match="stopped"):
         await anext(batches)
