@@ -18,6 +18,7 @@ from baton.engine.attention.choice import MakeAttention, choose_attention
 from baton.engine.attention.paged_tensor import paged_tensor
 from baton.engine.checkpoint import Checkpoint, load_checkpoint
 from baton.engine.config import EngineConfig
+from baton.engine.kv_shape import call_model, kv_shape
 from baton.engine.packed_linear import pack_linears
 from baton.engine.packing import packs_linears
 from baton.engine.plan import Draw, StepPlan
@@ -34,6 +35,7 @@ def load_torch_runner(model: str, config: EngineConfig) -> "TorchRunner":
     checkpoint = load_checkpoint(model, config.dtype)
     if packs_linears(checkpoint.dtype):
         logger.info("%d linear layers are packed", pack_linears(checkpoint.model))
+        kv_shape(checkpoint.model)  # a class that reads a weight itself fails now, not in service
     return TorchRunner(checkpoint, config, make_attention)
 
 
@@ -86,14 +88,8 @@ class TorchRunner:
     def _logits(self, plan: StepPlan, attention: AttentionBackend) -> Tensor:
         """float32 [draws, vocabulary]: a slice's last row once for each of its draws."""
         tokens, positions, rows = _flat(plan)
-        output = self._checkpoint.model(
-            input_ids=tokens[None],
-            position_ids=positions[None],
-            use_cache=False,
-            logits_to_keep=rows,
-            attention_step=attention.prepare(plan),
-        )
-        logits: Tensor = output.logits[0].float()
+        step = attention.prepare(plan)
+        logits = call_model(self._checkpoint.model, tokens, positions, rows, step).float()
         copies = [len(piece.draws) for piece in plan.slices if piece.draws]
         if max(copies, default=1) == 1:
             return logits

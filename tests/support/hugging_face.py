@@ -29,7 +29,7 @@ class Answer:
         if self.exact is None:
             return False
         lead = self.exact[step, self.tokens[step]] - self.exact[step, our]
-        return float(lead) <= self.unsure[step]
+        return lead.item() <= self.unsure[step]
 
 
 class Oracle:
@@ -46,7 +46,10 @@ class Oracle:
         self._model.generation_config.eos_token_id = None
         self._dtype = dtype
         self._steps = steps
-        self._exact = None if dtype == torch.float32 else copy.deepcopy(self._model).float()
+        self._exact: Any = None
+        if dtype != torch.float32:
+            self._exact = copy.deepcopy(self._model)
+            self._exact.float()
         self.vocab_size: int = self._model.config.vocab_size
 
     def answer(self, prompt: Prompt, count: int) -> Answer:
