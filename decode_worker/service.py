@@ -9,7 +9,7 @@ from typing import Any
 from baton.core.errors import RefusedError
 from baton.core.token_record import TokenRecord
 from baton.engine.block_pool import Reservation
-from baton.engine.work import Admitted, Mode, Work
+from baton.engine.work import Admitted, Mode, PromptScored, Work
 from baton.rpc import wire
 from baton.v1 import decode_pb2 as pb
 from baton.v1 import decode_pb2_grpc
@@ -18,6 +18,9 @@ from baton.worker.worker import Worker
 from kv_transfer.pulling import Pulled
 
 RESERVATION_SECONDS = 30.0  # prefill may queue that long before its first segment
+
+
+_Told = Admitted | PromptScored | tuple[TokenRecord, ...]
 
 
 class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
@@ -47,7 +50,7 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
             work, finished = await self._with_blocks(work, handoff, reservation)
             async with aclosing(self._run(work)) as batches:
                 async for batch in batches:
-                    yield _admitted(batch) if isinstance(batch, Admitted) else _tokens(batch)
+                    yield _response(batch)
             yield pb.GenerateResponse(finished=finished)
 
     async def _with_blocks(
@@ -65,7 +68,7 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
         work = replace(work, mode=Mode.DECODE, blocks=pulled.blocks, first=pulled.records)
         return work, pb.GenerateFinished(transfer=_report(pulled))
 
-    async def _run(self, work: Work) -> AsyncGenerator[Admitted | tuple[TokenRecord, ...], None]:
+    async def _run(self, work: Work) -> AsyncGenerator[_Told, None]:
         """Submits before anything is yielded: from there on the engine holds the work's blocks."""
         queue = TokenQueue()
         self._worker.submit(work, queue.put)
@@ -106,13 +109,17 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
         self._worker.board.touch()
 
 
-def _admitted(event: Admitted) -> pb.GenerateResponse:
-    admitted = pb.GenerateAdmitted(num_cached_tokens=event.num_cached_tokens)
-    return pb.GenerateResponse(admitted=admitted)
-
-
-def _tokens(records: tuple[TokenRecord, ...]) -> pb.GenerateResponse:
-    return pb.GenerateResponse(tokens=pb.GenerateTokens(records=wire.records_to_pb(records)))
+def _response(told: _Told) -> pb.GenerateResponse:
+    match told:
+        case Admitted(num_cached_tokens):
+            admitted = pb.GenerateAdmitted(num_cached_tokens=num_cached_tokens)
+            return pb.GenerateResponse(admitted=admitted)
+        case PromptScored(scores):
+            return pb.GenerateResponse(prompt_logprobs=wire.prompt_logprobs_to_pb(scores))
+        case records:
+            return pb.GenerateResponse(
+                tokens=pb.GenerateTokens(records=wire.records_to_pb(records))
+            )
 
 
 def _report(pulled: Pulled) -> pb.TransferReport:

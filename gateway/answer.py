@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from baton.core.token_record import TokenLogprobs
 from gateway.job import Job
 from gateway.output import ChoiceText, Delta, Usage, known_sum
 
@@ -39,6 +40,10 @@ class StreamFormat(Protocol):
         """So many tokens of `prompt`, an index, were cached. Comes before `end`."""
         ...
 
+    def scored(self, prompt: int, scores: Sequence[TokenLogprobs]) -> None:
+        """Of `prompt`, an index, from its second token on. Comes before its first `push`."""
+        ...
+
     def end(self) -> bytes:
         """Events after the last token, possibly none."""
         ...
@@ -51,6 +56,7 @@ class PromptAnswer:
     job: Job
     choices: list[ChoiceText]
     cached_tokens: int | None
+    prompt_scores: tuple[TokenLogprobs, ...] = ()  # from the second token on, if asked for
 
     @property
     def usage(self) -> Usage:

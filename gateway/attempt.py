@@ -12,13 +12,13 @@ from baton.core.errors import (
     UnavailableError,
 )
 from baton.core.handoff import Handoff, new_id, new_ticket
-from baton.core.token_record import TokenRecord
+from baton.core.token_record import PromptLogprobs, TokenLogprobs, TokenRecord
 from gateway.job import Job
 from gateway.leg import Broken, Ended, Leg, LegEvent, Letters
 from gateway.mailbox import Mailbox
 from gateway.token_log import TokenLog
 from gateway.worker import Worker
-from gateway.worker_client import Admitted, Reserved, Tokens
+from gateway.worker_client import Admitted, PromptScored, Reserved, Tokens
 from gateway.workers import Assignment
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,8 @@ ADMITTED_SECONDS = 5.0  # for what was sent before the first token, if the last 
 class Attempt:
     """Decode reserves before prefill is asked to compute, so that nothing waits in a circle.
 
-    `suspect` is the worker that a failure is put down to, if it is one. `cached_tokens` of the
+    `prompt_scores` of a job that asks for them are whole before the first tokens: the log-
+    probabilities of the prompt from its second token on. `suspect` is the worker that a failure is put down to, if it is one. `cached_tokens` of the
     prompt are known after the last token, None if the one who knew was lost by then.
     """
 
@@ -48,16 +49,19 @@ class Attempt:
         self._reader: Leg | None = self._decode if self._handoff is None else None
         self.suspect: Worker | None = None
         self.cached_tokens: int | None = None
+        self.prompt_scores: tuple[TokenLogprobs, ...] = ()
 
     async def tokens(self) -> AsyncGenerator[tuple[TokenRecord, ...], None]:
         """New records, until every choice has ended. Leaving early cancels both calls."""
         try:
             await self._reserve()
-            while not self._log.ended:
+            held: tuple[TokenRecord, ...] = ()
+            while not self._log.ended or held:
                 leg, event = await self._mailbox.get(self._silence)
-                new = self._digest(leg, event)
-                if new:
-                    yield new
+                held += self._digest(leg, event)
+                if held and self._scored:
+                    yield held
+                    held = ()
             await self._until_admitted()
         finally:
             self._mailbox.shut()
@@ -90,6 +94,16 @@ class Attempt:
             self._reader = Leg(worker, call, self._mailbox)
             self._legs.append(self._reader)
 
+    @property
+    def _scored(self) -> bool:
+        wanted = self._job.params.prompt_logprobs is not None
+        return not wanted or len(self.prompt_scores) == len(self._job.prompt) - 1
+
+    def _add_scores(self, scores: PromptLogprobs) -> None:
+        if scores.start != len(self.prompt_scores) + 1:
+            raise InternalError("log-probabilities of the prompt came out of order")
+        self.prompt_scores += scores.entries
+
     async def _until_admitted(self) -> None:
         """Every token is there; only a number may be missing, and none fails for want of it."""
         try:
@@ -115,18 +129,22 @@ class Attempt:
         return leg
 
     def _digest(self, leg: Leg, event: LegEvent) -> tuple[TokenRecord, ...]:
-        if leg is self._reader:
+        reads = leg is self._reader
+        if reads:
             self._note_reading(event)
+        needed = not self._log.began or (reads and not self._scored)
         match event:
             case Tokens(records):
                 return self._log.add(records)
-            case Broken(error) if leg is self._decode or not self._log.began:
+            case PromptScored(scores):
+                self._add_scores(scores)
+            case Broken(error) if needed or (leg is self._decode and not self._log.ended):
                 if isinstance(error, RefusedError | UnavailableError):
                     self.suspect = leg.worker
                 raise error
-            case Ended() if leg is self._decode:
+            case Ended() if leg is self._decode and not self._log.ended:
                 raise InternalError("a decode worker ended its stream before the answer")
-            case Ended() if not self._log.began:
+            case Ended() if needed:
                 raise TransferError("the prefill worker gave the hand-off up")
         return ()
 

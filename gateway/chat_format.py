@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from baton.core.token_record import TokenLogprobs
 from gateway.answer import AnswerHead, AnswerOptions, PromptAnswer, TokenCounts, whole_usage
 from gateway.job import Job
 from gateway.json_text import to_json
@@ -55,6 +56,7 @@ class ChatStream:
 
     def __init__(self, head: AnswerHead, job: Job, options: AnswerOptions) -> None:
         self._options = options
+        self._scores: dict[int, tuple[TokenLogprobs, ...]] = {}  # by prompt
         self._counts = TokenCounts([job], options)
         self._head = (
             f'data: {{"id":{to_json(head.answer_id)},"object":"chat.completion.chunk",'
@@ -69,6 +71,9 @@ class ChatStream:
 
     def cached(self, prompt: int, num_tokens: int | None) -> None:
         self._counts.cached(prompt, num_tokens)
+
+    def scored(self, prompt: int, scores: Sequence[TokenLogprobs]) -> None:
+        self._scores[prompt] = tuple(scores)
 
     def end(self) -> bytes:
         if not self._options.usage:

@@ -8,7 +8,7 @@ from starlette.types import Receive
 
 from gateway.answer import PromptAnswer, StreamFormat
 from gateway.disconnect import until_disconnect
-from gateway.dispatch import Answered, Dispatcher, PromptRead, Records
+from gateway.dispatch import Answered, Dispatcher, Item, PromptRead, PromptScores
 from gateway.job import Job
 from gateway.merge import all_of, merged
 from gateway.output import Output, fold
@@ -39,17 +39,18 @@ class Delivery:
         outputs = [self._output(job) for job in jobs]
         async with aclosing(self._items(jobs)) as items:
             async for prompt, item in items:
-                if isinstance(item, PromptRead):
-                    format.cached(prompt, item.cached_tokens)
-                else:
-                    yield format.push(prompt, outputs[prompt].push(item))
+                match item:
+                    case PromptRead():
+                        format.cached(prompt, item.cached_tokens)
+                    case PromptScores():
+                        format.scored(prompt, item.entries)
+                    case _:
+                        yield format.push(prompt, outputs[prompt].push(item))
         end = format.end()
         if end:
             yield end
 
-    async def _items(
-        self, jobs: Sequence[Job]
-    ) -> AsyncGenerator[tuple[int, Records | PromptRead], None]:
+    async def _items(self, jobs: Sequence[Job]) -> AsyncGenerator[tuple[int, Item], None]:
         if len(jobs) > 1:
             sources = [partial(self._dispatcher.stream, job) for job in jobs]
             async with aclosing(merged(sources)) as letters:
@@ -62,7 +63,7 @@ class Delivery:
 
     def _folded(self, job: Job, answered: Answered) -> PromptAnswer:
         choices = fold(self._output(job).push(answered.records), job.params.n)
-        return PromptAnswer(job, choices, answered.cached_tokens)
+        return PromptAnswer(job, choices, answered.cached_tokens, answered.prompt_scores)
 
     def _output(self, job: Job) -> Output:
         return Output(self._vocabulary, job.prompt, job.params.n)

@@ -7,7 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from baton.core.errors import RefusedError, TransferError, UnavailableError
-from baton.core.token_record import TokenRecord
+from baton.core.token_record import TokenLogprobs, TokenRecord
 from gateway.attempt import Attempt
 from gateway.job import Job
 from gateway.metrics import GatewayMetrics, JobMeter
@@ -31,11 +31,24 @@ class PromptRead:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptScores:
+    """The first item of a stream that asks for them: log-probabilities of the prompt's tokens,
+    from the second on.
+    """
+
+    entries: tuple[TokenLogprobs, ...]
+
+
+Item = PromptScores | Records | PromptRead
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """A stream in one piece."""
 
     records: Records
     cached_tokens: int | None
+    prompt_scores: tuple[TokenLogprobs, ...] = ()
 
 
 class Dispatcher:
@@ -61,7 +74,7 @@ class Dispatcher:
         """Requests that wait for room."""
         return len(self._queue)
 
-    async def stream(self, job: Job) -> AsyncGenerator[Records | PromptRead, None]:
+    async def stream(self, job: Job) -> AsyncGenerator[Item, None]:
         """New tokens as they come. Placed again as long as nothing was given out."""
         with self._metrics.watching(job) as meter:
             life = _Life(job, self._queue.turn())
@@ -102,9 +115,7 @@ class Dispatcher:
             task.cancel()
         await asyncio.gather(*self._settling, return_exceptions=True)
 
-    async def _attempt(
-        self, life: "_Life", meter: JobMeter
-    ) -> AsyncGenerator[Records | PromptRead, None]:
+    async def _attempt(self, life: "_Life", meter: JobMeter) -> AsyncGenerator[Item, None]:
         """One placement, from waiting for room to the last token."""
         assignment = await self._admit(life)
         life.attempts += 1
@@ -113,7 +124,11 @@ class Dispatcher:
         async with self._held(attempt):
             try:
                 async with aclosing(attempt.tokens()) as batches:
+                    scored = life.job.params.prompt_logprobs is None
                     async for batch in batches:
+                        if not scored:
+                            scored = True
+                            yield PromptScores(attempt.prompt_scores)
                         meter.add(batch)
                         yield batch
                 yield PromptRead(attempt.cached_tokens)
@@ -157,15 +172,19 @@ class Dispatcher:
         logger.info("%s: attempt %d failed: %s", life.job.request_id, life.attempts, error)
 
 
-async def _collected(items: AsyncIterator[Records | PromptRead]) -> Answered:
+async def _collected(items: AsyncIterator[Item]) -> Answered:
     records: list[TokenRecord] = []
     cached_tokens = None
+    scores: tuple[TokenLogprobs, ...] = ()
     async for item in items:
-        if isinstance(item, PromptRead):
-            cached_tokens = item.cached_tokens
-        else:
-            records += item
-    return Answered(tuple(records), cached_tokens)
+        match item:
+            case PromptRead():
+                cached_tokens = item.cached_tokens
+            case PromptScores():
+                scores = item.entries
+            case _:
+                records += item
+    return Answered(tuple(records), cached_tokens, scores)
 
 
 class _Life:

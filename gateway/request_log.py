@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from baton.core.token_record import TokenLogprobs
 from gateway.answer import PromptAnswer, StreamFormat
 from gateway.job import Job
 from gateway.output import Delta
@@ -94,6 +95,9 @@ class LoggedStream:
 
     def cached(self, prompt: int, num_tokens: int | None) -> None:
         self._format.cached(prompt, num_tokens)
+
+    def scored(self, prompt: int, scores: Sequence[TokenLogprobs]) -> None:
+        self._format.scored(prompt, scores)
 
     def end(self) -> bytes:
         self._entry.end()

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import grpc
 
 from baton.core.handoff import Handoff
-from baton.core.token_record import TokenRecord
+from baton.core.token_record import PromptLogprobs, TokenRecord
 from baton.core.worker_info import WorkerLoad
 from baton.rpc import wire
 from baton.rpc.channel import open_channel
@@ -40,7 +40,14 @@ class Tokens:
     records: tuple[TokenRecord, ...]
 
 
-CallEvent = Reserved | Admitted | Tokens
+@dataclass(frozen=True, slots=True)
+class PromptScored:
+    """Some of the prompt's log-probabilities, in order; all of them before the first tokens."""
+
+    scores: PromptLogprobs
+
+
+CallEvent = Reserved | Admitted | PromptScored | Tokens
 
 
 class Call(Protocol):
@@ -116,6 +123,8 @@ class _GenerateCall:
                     yield Tokens(wire.records_from_pb(message.tokens.records))
                 elif message.HasField("admitted"):
                     yield Admitted(message.admitted.num_cached_tokens)
+                elif message.HasField("prompt_logprobs"):
+                    yield PromptScored(wire.prompt_logprobs_from_pb(message.prompt_logprobs))
                 elif message.HasField("reserved"):
                     yield Reserved()
         except grpc.aio.AioRpcError as error:
@@ -136,6 +145,8 @@ class _PrefillCall:
                     yield Tokens(wire.records_from_pb(message.tokens.records))
                 elif message.HasField("admitted"):
                     yield Admitted(message.admitted.num_cached_tokens)
+                elif message.HasField("prompt_logprobs"):
+                    yield PromptScored(wire.prompt_logprobs_from_pb(message.prompt_logprobs))
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from baton.core.errors import BatonError, TransferError
-from baton.core.token_record import TokenRecord
+from baton.core.token_record import PromptLogprobs, TokenRecord
 from baton.engine.work import (
     Admitted,
     BlocksLent,
     ChunkComputed,
     EngineEvent,
+    PromptScored,
     TokensDrawn,
     WorkDone,
     WorkFailed,
@@ -38,6 +39,8 @@ class Relay:
                 self._lease.blocks_lent(blocks, self._num_tokens)
             case ChunkComputed(num_tokens):
                 self._lease.chunk_computed(num_tokens)
+            case PromptScored(scores):
+                self._responses.put_nowait(_scored(scores))
             case TokensDrawn(records):
                 self._lease.finished(records, any(r.finish_reason is None for r in records))
                 self._responses.put_nowait(_tokens(records))
@@ -68,6 +71,10 @@ class Relay:
 def _admitted(num_cached_tokens: int) -> pb.PrefillResponse:
     admitted = pb.PrefillAdmitted(num_cached_tokens=num_cached_tokens)
     return pb.PrefillResponse(admitted=admitted)
+
+
+def _scored(scores: PromptLogprobs) -> pb.PrefillResponse:
+    return pb.PrefillResponse(prompt_logprobs=wire.prompt_logprobs_to_pb(scores))
 
 
 def _tokens(records: tuple[TokenRecord, ...]) -> pb.PrefillResponse:

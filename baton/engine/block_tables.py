@@ -53,7 +53,7 @@ class BlockTables:
 
     def count_admission(self, sequence: Sequence) -> None:
         """Of a prompt that was just seated, once."""
-        if sequence.chain is not None and sequence.work.reads_cache:
+        if sequence.chain is not None and sequence.work.finds_cache:
             self.cache_queries += len(sequence.tokens)
             self.cache_hits += sequence.num_computed
 
@@ -121,7 +121,7 @@ class BlockTables:
 
     def _wanted(self, sequence: Sequence) -> list[bytes]:
         """Not the last token: something must be computed to draw from."""
-        if sequence.chain is None or not sequence.work.reads_cache:
+        if sequence.chain is None or not sequence.work.finds_cache:
             return []
         num_full = (len(sequence.tokens) - 1) // self._limits.block_size
         return sequence.chain.names(sequence.tokens, num_full)

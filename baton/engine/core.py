@@ -34,8 +34,8 @@ class EngineCore:
         self._perform(decision)
         if not decision.plan.slices:
             return False
-        drawn = self._runner.run(decision.plan)
-        self._perform(self._scheduler.postprocess(decision.plan, drawn))
+        results = self._runner.run(decision.plan)
+        self._perform(self._scheduler.postprocess(decision.plan, results))
         return True
 
     def _perform(self, decision: Decision) -> None:

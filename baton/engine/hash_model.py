@@ -25,7 +25,7 @@ from baton.core.sampling_hash import mix, row_key
 from baton.core.sampling_params import SamplingParams
 from baton.engine.config import EngineConfig
 from baton.engine.kv_pool import KvPool
-from baton.engine.plan import Draw, Slice, StepPlan
+from baton.engine.plan import Draw, Drawn, Slice, SliceResult, StepPlan
 
 MODEL_TYPE = "baton_hash"
 DTYPE = "uint8"
@@ -118,7 +118,7 @@ class HashRunner:
     def attach(self, pool: KvPool) -> None:
         self._pool = pool
 
-    def run(self, plan: StepPlan) -> list[tuple[int, ...]]:
+    def run(self, plan: StepPlan) -> list[SliceResult]:
         if self._pool is None:
             raise InternalError("the runner has no pool yet")
         time.sleep(self._config.step_seconds + self._config.token_seconds * plan.num_tokens)
@@ -126,12 +126,12 @@ class HashRunner:
         for piece in plan.slices:  # all before any draw: a write into a foreign block shows at once
             for position, token in enumerate(piece.tokens, piece.start):
                 self._write(view, piece.blocks, position, kv_entry(self._config, token, position))
-        return [self._draw(view, piece) for piece in plan.slices]
+        return [SliceResult(self._drawn(view, piece)) for piece in plan.slices]
 
-    def _draw(self, view: memoryview, piece: Slice) -> tuple[int, ...]:
+    def _drawn(self, view: memoryview, piece: Slice) -> tuple[Drawn, ...]:
         length = piece.start + len(piece.tokens)
         return tuple(
-            next_token(self._config, self._read(view, piece.blocks, length), draw)
+            Drawn(next_token(self._config, self._read(view, piece.blocks, length), draw))
             for draw in piece.draws
         )
 

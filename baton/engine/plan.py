@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from baton.core.errors import BatonError
 from baton.core.fingerprint import Fingerprint
 from baton.core.layout import LayoutDescriptor
 from baton.core.sampling_params import SamplingParams
+from baton.core.token_record import TokenLogprobs
 
 if TYPE_CHECKING:
     from baton.engine.kv_pool import KvPool
@@ -14,11 +16,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One token to draw from the logits of a slice's last position."""
+    """One token to draw from the logits of a slice's last position.
+
+    (`key`, `choice`) names whose it is, for what is kept from one draw to the next. `tokens` is the
+    sequence's own list, prompt and answer so far: read it during the step, never after.
+    """
 
     choice: int
     position: int  # of the token to be drawn
     params: SamplingParams
+    key: str = ""  # of the work
+    tokens: Sequence[int] = ()
+    num_prompt: int = 0  # of `tokens`, those of the prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What came of a draw."""
+
+    token_id: int
+    logprobs: TokenLogprobs | None = None  # if the draw's parameters ask for them
+
+
+@dataclass(frozen=True, slots=True)
+class SliceResult:
+    """What a step computed for one slice: one `Drawn` per draw, one score per target, in order."""
+
+    drawn: tuple[Drawn, ...]
+    scores: tuple[TokenLogprobs, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +58,10 @@ class Slice:
     start: int
     blocks: tuple[int, ...]
     draws: tuple[Draw, ...]  # empty unless the slice reaches the end of the known tokens
+    # Prompt tokens whose log-probabilities are wanted, and how many alternatives of each: the first
+    # follows the slice's first position, and so on. Empty, mostly.
+    targets: tuple[int, ...] = ()
+    num_alternatives: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +97,9 @@ class Runner(Protocol):
         """Gives the runner the memory that block ids mean. Called before the first `run`."""
         ...
 
-    def run(self, plan: StepPlan) -> Sequence[tuple[int, ...] | None]:
-        """Token ids drawn, for each slice of the plan one per draw, in order.
+    def run(self, plan: StepPlan) -> Sequence[SliceResult | BatonError]:
+        """For each slice of the plan what came of it, in order.
 
-        None in place of a slice's ids: its logits are not numbers, so there is nothing to draw.
+        An error in place of a result ends that work alone, such as logits that are not numbers.
         """
         ...

@@ -11,14 +11,14 @@ from bisect import insort
 from collections.abc import Iterable
 
 from baton.core.block_hashes import Hashing
-from baton.core.errors import InternalError
-from baton.core.token_record import TokenRecord
+from baton.core.errors import BatonError
+from baton.core.token_record import PromptLogprobs, TokenRecord
 from baton.engine.block_pool import BlockPool
 from baton.engine.block_tables import BlockTables
 from baton.engine.decision import Decision, MemoryOp, ZeroBlock
 from baton.engine.draft import Draft
 from baton.engine.limits import Limits
-from baton.engine.plan import StepPlan
+from baton.engine.plan import Slice, SliceResult, StepPlan
 from baton.engine.sequence import Sequence, SequenceState
 from baton.engine.work import (
     Admitted,
@@ -26,6 +26,7 @@ from baton.engine.work import (
     ChunkComputed,
     EngineEvent,
     Mode,
+    PromptScored,
     TokensDrawn,
     Work,
     WorkDone,
@@ -110,35 +111,38 @@ class Scheduler:
         self._picks, self._short = draft.picks, draft.short
         return self._decided(StepPlan(tuple(s.slice_of(count) for s, count in draft.picks.items())))
 
-    def postprocess(self, plan: StepPlan, drawn: Iterable[tuple[int, ...] | None]) -> Decision:
-        """Takes in what the runner drew: for each slice of `plan` one token per draw.
+    def postprocess(self, plan: StepPlan, results: Iterable[SliceResult | BatonError]) -> Decision:
+        """Takes in what the runner computed for each slice of `plan`.
 
         A work for which nothing could be drawn fails, and it alone.
         """
         records: dict[str, list[TokenRecord]] = {}
-        broken: list[str] = []
+        broken: dict[str, BatonError] = {}
         picks, self._picks = self._picks, {}
-        for (sequence, count), piece, ids in zip(picks.items(), plan.slices, drawn, strict=True):
+        for (sequence, count), piece, result in zip(
+            picks.items(), plan.slices, results, strict=True
+        ):
             sequence.num_computed += count
             if sequence.lends:
                 self._say(sequence.key, ChunkComputed(sequence.num_computed))
-            if ids is None:
-                broken.append(sequence.key)
+            if isinstance(result, BatonError):
+                broken.setdefault(sequence.key, result)
                 continue
             self._tables.publish(sequence)
+            self._tell_scores(sequence, piece, result)
             if piece.draws:
                 new = [
-                    sequence.record(draw.choice, token_id, self._limits)
-                    for draw, token_id in zip(piece.draws, ids, strict=True)
+                    sequence.record(draw.choice, drawn, self._limits)
+                    for draw, drawn in zip(piece.draws, result.drawn, strict=True)
                 ]
                 records.setdefault(sequence.key, []).extend(new)
                 self._continue_from(sequence, new)
-        for key in dict.fromkeys(broken):
+        for key, error in broken.items():
             records.pop(key, None)
             for sequence in self._works[key]:
                 self._tables.withdraw(sequence)
             self.abort(key)
-            self._say(key, WorkFailed(InternalError("the model's output is not a number")))
+            self._say(key, WorkFailed(error))
         for key, new in records.items():
             self._say(key, TokensDrawn(tuple(new)))
             self._end_if_over(key)
@@ -222,6 +226,15 @@ class Scheduler:
         self._say(sequence.key, BlocksLent(self._tables.lend(sequence)))
         if sequence.num_computed:
             self._say(sequence.key, ChunkComputed(sequence.num_computed))
+
+    def _tell_scores(self, sequence: Sequence, piece: Slice, result: SliceResult) -> None:
+        """Each once: one that was preempted computes what it has told already again."""
+        first = max(piece.start + 1, sequence.num_scored)
+        end = piece.start + 1 + len(result.scores)
+        if first < end:
+            sequence.num_scored = end
+            scores = PromptLogprobs(first, result.scores[first - end :])
+            self._say(sequence.key, PromptScored(scores))
 
     # -- after a draw
 

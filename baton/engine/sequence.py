@@ -5,9 +5,10 @@ from enum import Enum
 
 from baton.core.block_hashes import HashChain
 from baton.core.errors import InternalError
+from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import FinishReason, TokenRecord
 from baton.engine.limits import Limits
-from baton.engine.plan import Draw, Slice
+from baton.engine.plan import Draw, Drawn, Slice
 from baton.engine.work import Mode, Work
 
 
@@ -49,6 +50,7 @@ class Sequence:
     published: list[int] = field(default_factory=list)
     chain: HashChain | None = None  # None: there is no prefix cache
     admitted: bool = False  # the work has heard so
+    num_scored: int = 0  # prompt positions whose log-probabilities were told, or have none
 
     @property
     def key(self) -> str:
@@ -94,21 +96,37 @@ class Sequence:
         start, end = self.num_computed, self.num_computed + count
         draws: tuple[Draw, ...] = ()
         if end == len(self.tokens):
-            draws = tuple(Draw(choice, end, self.work.params) for choice in self.choices)
-        return Slice(tuple(self.tokens[start:end]), start, tuple(self.blocks), draws)
+            draws = tuple(self._draw(choice) for choice in self.choices)
+        targets: tuple[int, ...] = ()
+        if self.work.scores_prompt:
+            targets = self.work.prompt[start + 1 : end + 1]
+        alternatives = self.work.params.prompt_logprobs or 0
+        return Slice(
+            tuple(self.tokens[start:end]), start, tuple(self.blocks), draws, targets, alternatives
+        )
 
-    def record(self, choice: int, token_id: int, limits: Limits) -> TokenRecord:
+    def record(self, choice: int, drawn: Drawn, limits: Limits) -> TokenRecord:
         """The token after the known ones, with the reason if it ends the choice."""
         position = len(self.tokens)
-        reason = finish_reason(self.work, position, token_id, limits)
-        return TokenRecord(choice, position, token_id, reason)
+        reason = finish_reason(self.work, position, drawn.token_id, limits)
+        return TokenRecord(choice, position, drawn.token_id, reason, drawn.logprobs)
+
+    def _draw(self, choice: int) -> Draw:
+        work, position = self.work, len(self.tokens)
+        return Draw(choice, position, work.params, work.key, self.tokens, len(work.prompt))
 
 
 def finish_reason(work: Work, position: int, token_id: int, limits: Limits) -> FinishReason | None:
-    """None while the choice goes on; the end-of-sequence token wins over a full length."""
-    if token_id in limits.eos_token_ids and not work.params.ignore_eos:
+    """None while the choice goes on; a token that stops it wins over a full length."""
+    params, length = work.params, position + 1
+    generated = length - len(work.prompt)
+    if _stops(params, token_id, limits) and (generated >= params.min_tokens or params.grammar):
         return FinishReason.STOP
-    length = position + 1
-    if length - len(work.prompt) >= work.params.max_tokens or length >= limits.max_model_len:
+    if generated >= params.max_tokens or length >= limits.max_model_len:
         return FinishReason.LENGTH
     return None
+
+
+def _stops(params: SamplingParams, token_id: int, limits: Limits) -> bool:
+    ends = token_id in limits.eos_token_ids and not params.ignore_eos
+    return ends or token_id in params.stop_token_ids

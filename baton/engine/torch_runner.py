@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from baton.core.errors import InternalError
+from baton.core.errors import BatonError, InternalError
 from baton.core.fingerprint import Fingerprint
 from baton.core.layout import LayoutDescriptor
 from baton.engine import sampler
@@ -21,7 +21,7 @@ from baton.engine.config import EngineConfig
 from baton.engine.kv_shape import call_model, kv_shape
 from baton.engine.packed_linear import pack_linears
 from baton.engine.packing import packs_linears
-from baton.engine.plan import Draw, StepPlan
+from baton.engine.plan import Draw, Drawn, SliceResult, StepPlan
 
 if TYPE_CHECKING:
     from baton.engine.kv_pool import KvPool
@@ -75,7 +75,7 @@ class TorchRunner:
     def attach(self, pool: "KvPool") -> None:
         self._attention = self._make_attention(paged_tensor(pool, self._layout))
 
-    def run(self, plan: StepPlan) -> list[tuple[int, ...] | None]:
+    def run(self, plan: StepPlan) -> list[SliceResult | BatonError]:
         if self._attention is None:
             raise InternalError("the runner has no pool yet: attach comes before run")
         if torch.get_num_threads() != self._threads:  # OpenMP keeps the number per thread
@@ -83,7 +83,7 @@ class TorchRunner:
         with torch.inference_mode():
             logits = self._logits(plan, self._attention)
             drawn = _draw(logits, [d for s in plan.slices for d in s.draws])
-        return [_whole(itertools.islice(drawn, len(piece.draws))) for piece in plan.slices]
+        return [_result(itertools.islice(drawn, len(piece.draws))) for piece in plan.slices]
 
     def _logits(self, plan: StepPlan, attention: AttentionBackend) -> Tensor:
         """float32 [draws, vocabulary]: a slice's last row once for each of its draws."""
@@ -105,10 +105,12 @@ def _draw(logits: Tensor, draws: Sequence[Draw]) -> Iterator[int | None]:
     return (token_id if good else None for token_id, good in zip(ids, sound.tolist(), strict=True))
 
 
-def _whole(ids: Iterable[int | None]) -> tuple[int, ...] | None:
-    drawn = tuple(ids)
-    known = tuple(token_id for token_id in drawn if token_id is not None)
-    return known if len(known) == len(drawn) else None
+def _result(ids: Iterable[int | None]) -> SliceResult | BatonError:
+    drawn = tuple(None if token_id is None else Drawn(token_id) for token_id in ids)
+    known = tuple(one for one in drawn if one is not None)
+    if len(known) < len(drawn):
+        return InternalError("the model's output is not a number")
+    return SliceResult(known)
 
 
 def _flat(plan: StepPlan) -> tuple[Tensor, Tensor, Tensor]:

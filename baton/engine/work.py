@@ -6,7 +6,7 @@ from enum import Enum
 
 from baton.core.errors import BatonError
 from baton.core.sampling_params import SamplingParams
-from baton.core.token_record import TokenRecord
+from baton.core.token_record import PromptLogprobs, TokenRecord
 
 
 class Mode(Enum):
@@ -35,6 +35,16 @@ class Work:
     cache_salt: str = ""
     tenant: str = ""
     reads_cache: bool = True  # False: computes every token itself, and still fills the cache
+
+    @property
+    def scores_prompt(self) -> bool:
+        """Whether log-probabilities of the prompt are told."""
+        return self.params.prompt_logprobs is not None and self.mode is not Mode.DECODE
+
+    @property
+    def finds_cache(self) -> bool:
+        """Whether it may begin after a cached prefix: what is not computed has no scores."""
+        return self.reads_cache and not self.scores_prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +80,13 @@ class ChunkComputed:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptScored:
+    """GENERATE, PREFILL, where asked for: the next prompt tokens' log-probabilities, each once."""
+
+    scores: PromptLogprobs
+
+
+@dataclass(frozen=True, slots=True)
 class TokensDrawn:
     """What one step drew for this work: at most one record per choice."""
 
@@ -88,7 +105,9 @@ class WorkFailed:
     error: BatonError
 
 
-EngineEvent = Admitted | BlocksLent | ChunkComputed | TokensDrawn | WorkDone | WorkFailed
+EngineEvent = (
+    Admitted | BlocksLent | ChunkComputed | PromptScored | TokensDrawn | WorkDone | WorkFailed
+)
 
 # Called on the engine's thread, in order; must not block. After `abort` returns some events may
 # still come, but BlocksLent is always delivered once the references exist, so that they can be

@@ -5,8 +5,14 @@ from collections.abc import Iterable
 from baton.core.fingerprint import Fingerprint
 from baton.core.handoff import Epoch, Handoff
 from baton.core.layout import LayoutDescriptor
-from baton.core.sampling_params import SamplingParams
-from baton.core.token_record import FinishReason, TokenRecord
+from baton.core.sampling_params import (
+    BeamSearch,
+    Grammar,
+    LogprobsMode,
+    ProcessorCall,
+    SamplingParams,
+)
+from baton.core.token_record import FinishReason, PromptLogprobs, TokenLogprobs, TokenRecord
 from baton.core.worker_info import Role, WorkerInfo, WorkerLoad, WorkerState
 from baton.v1 import decode_pb2, types_pb2
 
@@ -16,6 +22,13 @@ _FINISH = {
     FinishReason.LENGTH: types_pb2.FINISH_REASON_LENGTH,
 }
 _FINISH_BACK = {wire: core for core, wire in _FINISH.items()}
+_MODE = {
+    LogprobsMode.RAW_LOGPROBS: types_pb2.LOGPROBS_MODE_UNSPECIFIED,
+    LogprobsMode.RAW_LOGITS: types_pb2.LOGPROBS_MODE_RAW_LOGITS,
+    LogprobsMode.PROCESSED_LOGPROBS: types_pb2.LOGPROBS_MODE_PROCESSED_LOGPROBS,
+    LogprobsMode.PROCESSED_LOGITS: types_pb2.LOGPROBS_MODE_PROCESSED_LOGITS,
+}
+_MODE_BACK = {wire: core for core, wire in _MODE.items()}
 _ROLE = {Role.PREFILL: types_pb2.ROLE_PREFILL, Role.DECODE: types_pb2.ROLE_DECODE}
 _ROLE_BACK = {wire: core for core, wire in _ROLE.items()}
 _STATE = {
@@ -34,6 +47,26 @@ def sampling_to_pb(params: SamplingParams) -> types_pb2.SamplingParams:
         top_k=params.top_k,
         n=params.n,
         ignore_eos=params.ignore_eos,
+        min_p=params.min_p,
+        min_tokens=params.min_tokens,
+        stop_token_ids=params.stop_token_ids,
+        repetition_penalty=params.repetition_penalty,
+        presence_penalty=params.presence_penalty,
+        frequency_penalty=params.frequency_penalty,
+        logit_bias_ids=[token_id for token_id, _ in params.logit_bias],
+        logit_bias_values=[value for _, value in params.logit_bias],
+        allowed_token_ids=params.allowed_token_ids,
+        bad_words=[types_pb2.TokenSequence(token_ids=word) for word in params.bad_words],
+        logprobs=params.logprobs,
+        prompt_logprobs=params.prompt_logprobs,
+        logprobs_mode=_MODE[params.logprobs_mode],
+        grammar=_grammar_to_pb(params.grammar),
+        beam=_beam_to_pb(params.beam),
+        processors=[
+            types_pb2.ProcessorCall(qualname=call.qualname, args=call.args, kwargs=call.kwargs)
+            for call in params.processors
+        ],
+        extra_args=params.extra_args,
     )
 
 
@@ -46,7 +79,35 @@ def sampling_from_pb(message: types_pb2.SamplingParams) -> SamplingParams:
         top_k=message.top_k,
         n=message.n,
         ignore_eos=message.ignore_eos,
+        min_p=message.min_p,
+        min_tokens=message.min_tokens,
+        stop_token_ids=tuple(message.stop_token_ids),
+        repetition_penalty=message.repetition_penalty,
+        presence_penalty=message.presence_penalty,
+        frequency_penalty=message.frequency_penalty,
+        logit_bias=tuple(zip(message.logit_bias_ids, message.logit_bias_values, strict=True)),
+        allowed_token_ids=tuple(message.allowed_token_ids),
+        bad_words=tuple(tuple(word.token_ids) for word in message.bad_words),
+        logprobs=message.logprobs if message.HasField("logprobs") else None,
+        prompt_logprobs=message.prompt_logprobs if message.HasField("prompt_logprobs") else None,
+        logprobs_mode=_MODE_BACK[message.logprobs_mode],
+        grammar=_grammar_from_pb(message.grammar) if message.HasField("grammar") else None,
+        beam=BeamSearch(message.beam.length_penalty) if message.HasField("beam") else None,
+        processors=tuple(ProcessorCall(c.qualname, c.args, c.kwargs) for c in message.processors),
+        extra_args=message.extra_args,
     )
+
+
+def _grammar_to_pb(grammar: Grammar | None) -> types_pb2.Grammar | None:
+    return None if grammar is None else types_pb2.Grammar(text=grammar.text, after=grammar.after)
+
+
+def _grammar_from_pb(message: types_pb2.Grammar) -> Grammar:
+    return Grammar(message.text, tuple(message.after))
+
+
+def _beam_to_pb(beam: BeamSearch | None) -> types_pb2.BeamSearch | None:
+    return None if beam is None else types_pb2.BeamSearch(length_penalty=beam.length_penalty)
 
 
 def record_to_pb(record: TokenRecord) -> types_pb2.TokenRecord:
@@ -55,6 +116,7 @@ def record_to_pb(record: TokenRecord) -> types_pb2.TokenRecord:
         position=record.position,
         token_id=record.token_id,
         finish_reason=_FINISH[record.finish_reason],
+        logprobs=None if record.logprobs is None else _logprobs_to_pb(record.logprobs),
     )
 
 
@@ -64,7 +126,32 @@ def record_from_pb(message: types_pb2.TokenRecord) -> TokenRecord:
         position=message.position,
         token_id=message.token_id,
         finish_reason=_FINISH_BACK[message.finish_reason],
+        logprobs=_logprobs_from_pb(message.logprobs) if message.HasField("logprobs") else None,
     )
+
+
+def _logprobs_to_pb(logprobs: TokenLogprobs) -> types_pb2.TokenLogprobs:
+    return types_pb2.TokenLogprobs(
+        logprob=logprobs.logprob,
+        rank=logprobs.rank,
+        top_ids=[token_id for token_id, _ in logprobs.top],
+        top_logprobs=[value for _, value in logprobs.top],
+    )
+
+
+def _logprobs_from_pb(message: types_pb2.TokenLogprobs) -> TokenLogprobs:
+    top = tuple(zip(message.top_ids, message.top_logprobs, strict=True))
+    return TokenLogprobs(message.logprob, message.rank, top)
+
+
+def prompt_logprobs_to_pb(scores: PromptLogprobs) -> types_pb2.PromptLogprobs:
+    return types_pb2.PromptLogprobs(
+        start=scores.start, entries=[_logprobs_to_pb(entry) for entry in scores.entries]
+    )
+
+
+def prompt_logprobs_from_pb(message: types_pb2.PromptLogprobs) -> PromptLogprobs:
+    return PromptLogprobs(message.start, tuple(map(_logprobs_from_pb, message.entries)))
 
 
 def records_to_pb(records: Iterable[TokenRecord]) -> list[types_pb2.TokenRecord]:

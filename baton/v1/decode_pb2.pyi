@@ -108,6 +108,7 @@ class GenerateResponse(google.protobuf.message.Message):
     TOKENS_FIELD_NUMBER: builtins.int
     FINISHED_FIELD_NUMBER: builtins.int
     ADMITTED_FIELD_NUMBER: builtins.int
+    PROMPT_LOGPROBS_FIELD_NUMBER: builtins.int
     @property
     def reserved(self) -> Global___GenerateReserved:
         """There is room; the first message."""
@@ -124,6 +125,10 @@ class GenerateResponse(google.protobuf.message.Message):
     def admitted(self) -> Global___GenerateAdmitted:
         """Without a hand-off: the prompt left the queue; before the first tokens."""
 
+    @property
+    def prompt_logprobs(self) -> baton.v1.types_pb2.PromptLogprobs:
+        """Without a hand-off: some of the prompt's log-probabilities, if they were asked for; in order, before the first tokens."""
+
     def __init__(
         self,
         *,
@@ -131,10 +136,11 @@ class GenerateResponse(google.protobuf.message.Message):
         tokens: Global___GenerateTokens | None = ...,
         finished: Global___GenerateFinished | None = ...,
         admitted: Global___GenerateAdmitted | None = ...,
+        prompt_logprobs: baton.v1.types_pb2.PromptLogprobs | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "finished", b"finished", "reserved", b"reserved", "tokens", b"tokens"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "finished", b"finished", "reserved", b"reserved", "tokens", b"tokens"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["reserved", "tokens", "finished", "admitted"] | None: ...
+    def HasField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "finished", b"finished", "prompt_logprobs", b"prompt_logprobs", "reserved", b"reserved", "tokens", b"tokens"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "finished", b"finished", "prompt_logprobs", b"prompt_logprobs", "reserved", b"reserved", "tokens", b"tokens"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["reserved", "tokens", "finished", "admitted", "prompt_logprobs"] | None: ...
 
 Global___GenerateResponse: typing_extensions.TypeAlias = GenerateResponse
 

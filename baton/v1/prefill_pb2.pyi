@@ -79,6 +79,7 @@ class PrefillResponse(google.protobuf.message.Message):
     ADMITTED_FIELD_NUMBER: builtins.int
     TOKENS_FIELD_NUMBER: builtins.int
     RELEASED_FIELD_NUMBER: builtins.int
+    PROMPT_LOGPROBS_FIELD_NUMBER: builtins.int
     @property
     def admitted(self) -> Global___PrefillAdmitted:
         """The prompt's blocks are allocated."""
@@ -91,16 +92,21 @@ class PrefillResponse(google.protobuf.message.Message):
     def released(self) -> Global___PrefillReleased:
         """The lease is over; the last message."""
 
+    @property
+    def prompt_logprobs(self) -> baton.v1.types_pb2.PromptLogprobs:
+        """Some of the prompt's log-probabilities, if they were asked for; in order, before the first token."""
+
     def __init__(
         self,
         *,
         admitted: Global___PrefillAdmitted | None = ...,
         tokens: Global___PrefillTokens | None = ...,
         released: Global___PrefillReleased | None = ...,
+        prompt_logprobs: baton.v1.types_pb2.PromptLogprobs | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "released", b"released", "tokens", b"tokens"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "released", b"released", "tokens", b"tokens"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["admitted", "tokens", "released"] | None: ...
+    def HasField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "prompt_logprobs", b"prompt_logprobs", "released", b"released", "tokens", b"tokens"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "prompt_logprobs", b"prompt_logprobs", "released", b"released", "tokens", b"tokens"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["admitted", "tokens", "released", "prompt_logprobs"] | None: ...
 
 Global___PrefillResponse: typing_extensions.TypeAlias = PrefillResponse
 

@@ -4,7 +4,9 @@ isort:skip_file
 What several services speak of."""
 
 import builtins
+import collections.abc
 import google.protobuf.descriptor
+import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import sys
@@ -16,6 +18,34 @@ else:
     import typing_extensions
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+
+class _LogprobsMode:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _LogprobsModeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_LogprobsMode.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    LOGPROBS_MODE_UNSPECIFIED: _LogprobsMode.ValueType  # 0
+    """As the model and a grammar left them."""
+    LOGPROBS_MODE_RAW_LOGITS: _LogprobsMode.ValueType  # 1
+    """The logits instead."""
+    LOGPROBS_MODE_PROCESSED_LOGPROBS: _LogprobsMode.ValueType  # 2
+    """As they were when the token was drawn."""
+    LOGPROBS_MODE_PROCESSED_LOGITS: _LogprobsMode.ValueType  # 3
+    """The logits when the token was drawn."""
+
+class LogprobsMode(_LogprobsMode, metaclass=_LogprobsModeEnumTypeWrapper):
+    """What is told as log-probabilities."""
+
+LOGPROBS_MODE_UNSPECIFIED: LogprobsMode.ValueType  # 0
+"""As the model and a grammar left them."""
+LOGPROBS_MODE_RAW_LOGITS: LogprobsMode.ValueType  # 1
+"""The logits instead."""
+LOGPROBS_MODE_PROCESSED_LOGPROBS: LogprobsMode.ValueType  # 2
+"""As they were when the token was drawn."""
+LOGPROBS_MODE_PROCESSED_LOGITS: LogprobsMode.ValueType  # 3
+"""The logits when the token was drawn."""
+Global___LogprobsMode: typing_extensions.TypeAlias = LogprobsMode
 
 class _FinishReason:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -102,6 +132,23 @@ class SamplingParams(google.protobuf.message.Message):
     TOP_K_FIELD_NUMBER: builtins.int
     N_FIELD_NUMBER: builtins.int
     IGNORE_EOS_FIELD_NUMBER: builtins.int
+    MIN_P_FIELD_NUMBER: builtins.int
+    MIN_TOKENS_FIELD_NUMBER: builtins.int
+    STOP_TOKEN_IDS_FIELD_NUMBER: builtins.int
+    REPETITION_PENALTY_FIELD_NUMBER: builtins.int
+    PRESENCE_PENALTY_FIELD_NUMBER: builtins.int
+    FREQUENCY_PENALTY_FIELD_NUMBER: builtins.int
+    LOGIT_BIAS_IDS_FIELD_NUMBER: builtins.int
+    LOGIT_BIAS_VALUES_FIELD_NUMBER: builtins.int
+    ALLOWED_TOKEN_IDS_FIELD_NUMBER: builtins.int
+    BAD_WORDS_FIELD_NUMBER: builtins.int
+    LOGPROBS_FIELD_NUMBER: builtins.int
+    PROMPT_LOGPROBS_FIELD_NUMBER: builtins.int
+    LOGPROBS_MODE_FIELD_NUMBER: builtins.int
+    GRAMMAR_FIELD_NUMBER: builtins.int
+    BEAM_FIELD_NUMBER: builtins.int
+    PROCESSORS_FIELD_NUMBER: builtins.int
+    EXTRA_ARGS_FIELD_NUMBER: builtins.int
     max_tokens: builtins.int
     """Generated tokens of one choice, at least 1."""
     seed: builtins.int
@@ -116,6 +163,56 @@ class SamplingParams(google.protobuf.message.Message):
     """Choices, at least 1; choice i draws with seed + i."""
     ignore_eos: builtins.bool
     """The end-of-sequence token does not end the answer."""
+    min_p: builtins.float
+    """Of the best token's probability; 0 is off."""
+    min_tokens: builtins.int
+    """Generated tokens before any token may stop the choice."""
+    repetition_penalty: builtins.float
+    """Over prompt and answer; 1 is off."""
+    presence_penalty: builtins.float
+    """Over the answer; 0 is off."""
+    frequency_penalty: builtins.float
+    """Over the answer; 0 is off."""
+    logprobs: builtins.int
+    """Best alternatives told per generated token; absent: no log-probabilities."""
+    prompt_logprobs: builtins.int
+    """Likewise per prompt token, by whoever reads the prompt."""
+    logprobs_mode: Global___LogprobsMode.ValueType
+    """What is told as log-probabilities."""
+    extra_args: builtins.str
+    """JSON object for plugins; empty: none."""
+    @property
+    def stop_token_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Tokens that end the answer, ascending."""
+
+    @property
+    def logit_bias_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Token ids whose logits are changed, ascending."""
+
+    @property
+    def logit_bias_values(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """What is added to each of them."""
+
+    @property
+    def allowed_token_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """The only tokens that may be drawn, ascending; empty: all."""
+
+    @property
+    def bad_words(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___TokenSequence]:
+        """Token sequences that must not be completed."""
+
+    @property
+    def grammar(self) -> Global___Grammar:
+        """What the answer must look like; absent: anything."""
+
+    @property
+    def beam(self) -> Global___BeamSearch:
+        """Absent: tokens are drawn, not searched."""
+
+    @property
+    def processors(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ProcessorCall]:
+        """Logits processors of the client's, in order."""
+
     def __init__(
         self,
         *,
@@ -126,10 +223,120 @@ class SamplingParams(google.protobuf.message.Message):
         top_k: builtins.int = ...,
         n: builtins.int = ...,
         ignore_eos: builtins.bool = ...,
+        min_p: builtins.float = ...,
+        min_tokens: builtins.int = ...,
+        stop_token_ids: collections.abc.Iterable[builtins.int] | None = ...,
+        repetition_penalty: builtins.float = ...,
+        presence_penalty: builtins.float = ...,
+        frequency_penalty: builtins.float = ...,
+        logit_bias_ids: collections.abc.Iterable[builtins.int] | None = ...,
+        logit_bias_values: collections.abc.Iterable[builtins.float] | None = ...,
+        allowed_token_ids: collections.abc.Iterable[builtins.int] | None = ...,
+        bad_words: collections.abc.Iterable[Global___TokenSequence] | None = ...,
+        logprobs: builtins.int | None = ...,
+        prompt_logprobs: builtins.int | None = ...,
+        logprobs_mode: Global___LogprobsMode.ValueType = ...,
+        grammar: Global___Grammar | None = ...,
+        beam: Global___BeamSearch | None = ...,
+        processors: collections.abc.Iterable[Global___ProcessorCall] | None = ...,
+        extra_args: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["ignore_eos", b"ignore_eos", "max_tokens", b"max_tokens", "n", b"n", "seed", b"seed", "temperature", b"temperature", "top_k", b"top_k", "top_p", b"top_p"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_logprobs", b"_logprobs", "_prompt_logprobs", b"_prompt_logprobs", "beam", b"beam", "grammar", b"grammar", "logprobs", b"logprobs", "prompt_logprobs", b"prompt_logprobs"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_logprobs", b"_logprobs", "_prompt_logprobs", b"_prompt_logprobs", "allowed_token_ids", b"allowed_token_ids", "bad_words", b"bad_words", "beam", b"beam", "extra_args", b"extra_args", "frequency_penalty", b"frequency_penalty", "grammar", b"grammar", "ignore_eos", b"ignore_eos", "logit_bias_ids", b"logit_bias_ids", "logit_bias_values", b"logit_bias_values", "logprobs", b"logprobs", "logprobs_mode", b"logprobs_mode", "max_tokens", b"max_tokens", "min_p", b"min_p", "min_tokens", b"min_tokens", "n", b"n", "presence_penalty", b"presence_penalty", "processors", b"processors", "prompt_logprobs", b"prompt_logprobs", "repetition_penalty", b"repetition_penalty", "seed", b"seed", "stop_token_ids", b"stop_token_ids", "temperature", b"temperature", "top_k", b"top_k", "top_p", b"top_p"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_logprobs", b"_logprobs"]) -> typing.Literal["logprobs"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_prompt_logprobs", b"_prompt_logprobs"]) -> typing.Literal["prompt_logprobs"] | None: ...
 
 Global___SamplingParams: typing_extensions.TypeAlias = SamplingParams
+
+@typing.final
+class TokenSequence(google.protobuf.message.Message):
+    """Consecutive tokens."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOKEN_IDS_FIELD_NUMBER: builtins.int
+    @property
+    def token_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """In order."""
+
+    def __init__(
+        self,
+        *,
+        token_ids: collections.abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["token_ids", b"token_ids"]) -> None: ...
+
+Global___TokenSequence: typing_extensions.TypeAlias = TokenSequence
+
+@typing.final
+class Grammar(google.protobuf.message.Message):
+    """What an answer must look like."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: builtins.int
+    AFTER_FIELD_NUMBER: builtins.int
+    text: builtins.str
+    """In llguidance's own form."""
+    @property
+    def after(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """It binds from behind these tokens; empty: from the first."""
+
+    def __init__(
+        self,
+        *,
+        text: builtins.str = ...,
+        after: collections.abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["after", b"after", "text", b"text"]) -> None: ...
+
+Global___Grammar: typing_extensions.TypeAlias = Grammar
+
+@typing.final
+class BeamSearch(google.protobuf.message.Message):
+    """A search for the n most probable answers."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LENGTH_PENALTY_FIELD_NUMBER: builtins.int
+    length_penalty: builtins.float
+    """Scores are divided by length to this power."""
+    def __init__(
+        self,
+        *,
+        length_penalty: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["length_penalty", b"length_penalty"]) -> None: ...
+
+Global___BeamSearch: typing_extensions.TypeAlias = BeamSearch
+
+@typing.final
+class ProcessorCall(google.protobuf.message.Message):
+    """One logits processor."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    QUALNAME_FIELD_NUMBER: builtins.int
+    ARGS_FIELD_NUMBER: builtins.int
+    KWARGS_FIELD_NUMBER: builtins.int
+    qualname: builtins.str
+    """Dotted name."""
+    args: builtins.str
+    """JSON array."""
+    kwargs: builtins.str
+    """JSON object."""
+    def __init__(
+        self,
+        *,
+        qualname: builtins.str = ...,
+        args: builtins.str = ...,
+        kwargs: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["args", b"args", "kwargs", b"kwargs", "qualname", b"qualname"]) -> None: ...
+
+Global___ProcessorCall: typing_extensions.TypeAlias = ProcessorCall
 
 @typing.final
 class TokenRecord(google.protobuf.message.Message):
@@ -141,6 +348,7 @@ class TokenRecord(google.protobuf.message.Message):
     POSITION_FIELD_NUMBER: builtins.int
     TOKEN_ID_FIELD_NUMBER: builtins.int
     FINISH_REASON_FIELD_NUMBER: builtins.int
+    LOGPROBS_FIELD_NUMBER: builtins.int
     choice: builtins.int
     """Which of the n answers."""
     position: builtins.int
@@ -149,6 +357,10 @@ class TokenRecord(google.protobuf.message.Message):
     """In the model's vocabulary."""
     finish_reason: Global___FinishReason.ValueType
     """Set on the last token of the choice."""
+    @property
+    def logprobs(self) -> Global___TokenLogprobs:
+        """If they were asked for."""
+
     def __init__(
         self,
         *,
@@ -156,10 +368,70 @@ class TokenRecord(google.protobuf.message.Message):
         position: builtins.int = ...,
         token_id: builtins.int = ...,
         finish_reason: Global___FinishReason.ValueType = ...,
+        logprobs: Global___TokenLogprobs | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["choice", b"choice", "finish_reason", b"finish_reason", "position", b"position", "token_id", b"token_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["logprobs", b"logprobs"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["choice", b"choice", "finish_reason", b"finish_reason", "logprobs", b"logprobs", "position", b"position", "token_id", b"token_id"]) -> None: ...
 
 Global___TokenRecord: typing_extensions.TypeAlias = TokenRecord
+
+@typing.final
+class TokenLogprobs(google.protobuf.message.Message):
+    """Log-probabilities of one position; -inf is possible."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LOGPROB_FIELD_NUMBER: builtins.int
+    RANK_FIELD_NUMBER: builtins.int
+    TOP_IDS_FIELD_NUMBER: builtins.int
+    TOP_LOGPROBS_FIELD_NUMBER: builtins.int
+    logprob: builtins.float
+    """Of the token that stands there."""
+    rank: builtins.int
+    """Of the same among all tokens, 1 for the best."""
+    @property
+    def top_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """The best tokens, best first."""
+
+    @property
+    def top_logprobs(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """Of each of them."""
+
+    def __init__(
+        self,
+        *,
+        logprob: builtins.float = ...,
+        rank: builtins.int = ...,
+        top_ids: collections.abc.Iterable[builtins.int] | None = ...,
+        top_logprobs: collections.abc.Iterable[builtins.float] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["logprob", b"logprob", "rank", b"rank", "top_ids", b"top_ids", "top_logprobs", b"top_logprobs"]) -> None: ...
+
+Global___TokenLogprobs: typing_extensions.TypeAlias = TokenLogprobs
+
+@typing.final
+class PromptLogprobs(google.protobuf.message.Message):
+    """Log-probabilities of consecutive prompt tokens."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    START_FIELD_NUMBER: builtins.int
+    ENTRIES_FIELD_NUMBER: builtins.int
+    start: builtins.int
+    """Position of the first, at least 1."""
+    @property
+    def entries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___TokenLogprobs]:
+        """One per token."""
+
+    def __init__(
+        self,
+        *,
+        start: builtins.int = ...,
+        entries: collections.abc.Iterable[Global___TokenLogprobs] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["entries", b"entries", "start", b"start"]) -> None: ...
+
+Global___PromptLogprobs: typing_extensions.TypeAlias = PromptLogprobs
 
 @typing.final
 class Layout(google.protobuf.message.Message):

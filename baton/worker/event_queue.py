@@ -4,11 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from baton.core.token_record import TokenRecord
-from baton.engine.work import Admitted, EngineEvent, TokensDrawn, WorkDone, WorkFailed
+from baton.engine.work import (
+    Admitted,
+    EngineEvent,
+    PromptScored,
+    TokensDrawn,
+    WorkDone,
+    WorkFailed,
+)
 
 
 class TokenQueue:
-    """`put` is a sink; `batches` yields the admission, then what has been drawn since the last.
+    """`put` is a sink; `batches` yields the admission, the prompt's scores, what has been drawn since.
 
     It never waits for more than one event, so a batch is as small as the reader is fast.
     """
@@ -19,14 +26,14 @@ class TokenQueue:
     def put(self, event: EngineEvent) -> None:
         self._events.put_nowait(event)
 
-    async def batches(self) -> AsyncIterator[Admitted | tuple[TokenRecord, ...]]:
+    async def batches(self) -> AsyncIterator[Admitted | PromptScored | tuple[TokenRecord, ...]]:
         """Ends with WorkDone; raises the error of WorkFailed."""
         while True:
             events = [await self._events.get()]
             while not self._events.empty():
                 events.append(self._events.get_nowait())
-            for admitted in (e for e in events if isinstance(e, Admitted)):
-                yield admitted
+            for told in (e for e in events if isinstance(e, Admitted | PromptScored)):
+                yield told
             records = tuple(r for e in events if isinstance(e, TokensDrawn) for r in e.records)
             if records:
                 yield records

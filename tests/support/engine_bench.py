@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from baton.core.block_hashes import Hashing
+from baton.core.errors import BatonError, InternalError
 from baton.core.layout import LayoutDescriptor
 from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import TokenRecord
@@ -14,7 +15,7 @@ from baton.engine.core import EngineCore
 from baton.engine.hash_model import HashModelConfig
 from baton.engine.kv_pool import KvPool
 from baton.engine.limits import Limits, check_work
-from baton.engine.plan import StepPlan
+from baton.engine.plan import SliceResult, StepPlan
 from baton.engine.scheduler import Scheduler
 from baton.engine.work import BlocksLent, EngineEvent, TokensDrawn, Work, WorkDone
 from tests.support.engine_hash_model import HASH_MODEL, hash_runner
@@ -42,14 +43,14 @@ class RecordingRunner:
     def attach(self, pool: KvPool) -> None:
         self._inner.attach(pool)
 
-    def run(self, plan: StepPlan) -> list[tuple[int, ...] | None]:
+    def run(self, plan: StepPlan) -> list[SliceResult | BatonError]:
         self.before(plan)
         self.plans.append(plan)
-        drawn: list[tuple[int, ...] | None] = [*self._inner.run(plan)]
+        results: list[SliceResult | BatonError] = [*self._inner.run(plan)]
         drawing = [index for index, piece in enumerate(plan.slices) if piece.draws]
         if self.fails and drawing:
-            drawn[drawing[0]] = None
-        return drawn
+            results[drawing[0]] = InternalError("no numbers")
+        return results
 
 
 class CopiedPool(KvPool):

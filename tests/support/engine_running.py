@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from baton.engine.config import EngineConfig
 from baton.engine.engine import Engine
 from baton.engine.hash_model import HashModelConfig, HashRunner
-from baton.engine.plan import Runner, StepPlan
+from baton.engine.plan import Runner, SliceResult, StepPlan
 from tests.support.engine_events import PATIENCE
 from tests.support.engine_hash_model import HASH_MODEL, hash_runner
 
@@ -22,7 +22,7 @@ class HeldRunner(HashRunner):
         self.let_go = threading.Event()
         self.num_steps = 0
 
-    def run(self, plan: StepPlan) -> list[tuple[int, ...]]:
+    def run(self, plan: StepPlan) -> list[SliceResult]:
         self.num_steps += 1
         self.started.set()
         if not self.let_go.wait(PATIENCE):

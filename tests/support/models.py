@@ -68,7 +68,6 @@ OTHERS: dict[str, dict[str, Any]] = {
     "Cohere2": {"sliding_window": WINDOW},
     "Starcoder2": {"sliding_window": WINDOW},
     "Bloom": {"hidden_size": 64, "n_head": 4, "n_layer": 3, "max_position_embeddings": 512},
-    "GPTJ": {"n_embd": 64, "n_head": 4, "n_layer": 3, "n_positions": 512, "rotary_dim": 8},
     "OPT": {"ffn_dim": 160, "word_embed_proj_dim": 64},
 }
 

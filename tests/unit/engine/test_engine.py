@@ -9,7 +9,7 @@ import pytest
 from baton.core.errors import InternalError, RefusedError, RequestError, UnavailableError
 from baton.core.sampling_params import SamplingParams
 from baton.engine.engine import Engine
-from baton.engine.plan import StepPlan
+from baton.engine.plan import SliceResult, StepPlan
 from baton.engine.work import EngineEvent, Mode, TokensDrawn, Work, WorkDone, WorkFailed
 from tests.support.engine_events import PATIENCE, EventLog
 from tests.support.engine_hash_model import HASH_MODEL, hash_runner
@@ -218,7 +218,7 @@ def test_an_engine_that_never_started_can_stop() -> None:
 
 
 class FailingRunner(HeldRunner):
-    def run(self, plan: StepPlan) -> list[tuple[int, ...]]:
+    def run(self, plan: StepPlan) -> list[SliceResult]:
         super().run(plan)
         raise ValueError("the device is gone")
 

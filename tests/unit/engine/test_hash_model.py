@@ -12,7 +12,7 @@ from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import FinishReason
 from baton.engine.build import build_engine
 from baton.engine.config import EngineConfig
-from baton.engine.hash_model import kv_entry, load_hash_runner
+from baton.engine.hash_model import HashRunner, kv_entry, load_hash_runner
 from baton.engine.kv_pool import KvPool
 from baton.engine.plan import Draw, Slice, StepPlan
 from tests.support.engine_hash_model import HASH_MODEL, hash_runner, write_hash_model
@@ -28,7 +28,13 @@ def drawn(pool: KvPool, tokens: tuple[int, ...], start: int, params: SamplingPar
     runner.attach(pool)
     end = start + len(tokens)
     piece = Slice(tokens, start, BLOCKS, (Draw(0, end, params),))
-    return runner.run(StepPlan((piece,)))[0][0]
+    return only(runner, piece)
+
+
+def only(runner: HashRunner, piece: Slice) -> int:
+    [result] = runner.run(StepPlan((piece,)))
+    [drawn] = result.drawn
+    return drawn.token_id
 
 
 @pytest.mark.parametrize("params", [GREEDY, sampled(1)])
@@ -55,12 +61,12 @@ def test_every_byte_of_earlier_positions_decides() -> None:
     with KvPool(layout, 6) as pool:
         runner.attach(pool)
         runner.run(StepPlan((Slice(PROMPT, 0, BLOCKS, ()),)))
-        [(right,)] = runner.run(StepPlan((piece,)))
+        right = only(runner, piece)
         for at in range(5 * layout.block_bytes, 6 * layout.block_bytes):
             pool.view[at] ^= 1
-            assert runner.run(StepPlan((piece,))) != [(right,)], at
+            assert only(runner, piece) != right, at
             pool.view[at] ^= 1
-        assert runner.run(StepPlan((piece,))) == [(right,)]
+        assert only(runner, piece) == right
 
 
 def test_bytes_behind_the_last_position_do_not_decide() -> None:

@@ -191,8 +191,8 @@ def test_a_work_for_which_nothing_can_be_drawn_fails_alone() -> None:
         made.submit(generate("goes on", prompt_of(6), sampled(3)))
         made.step()
         plan = made.scheduler.schedule().plan
-        drawn = [None, *made.runner.run(plan)[1:]]
-        events = dict(made.scheduler.postprocess(plan, drawn).events)
+        results = [InternalError("no numbers"), *made.runner.run(plan)[1:]]
+        events = dict(made.scheduler.postprocess(plan, results).events)
         end = events["fails"]
         assert isinstance(end, WorkFailed)
         assert isinstance(end.error, InternalError)

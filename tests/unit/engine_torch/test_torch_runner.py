@@ -13,7 +13,7 @@ from baton.core.sampling_params import SamplingParams
 from baton.engine.attention.paged_tensor import paged_tensor
 from baton.engine.config import EngineConfig
 from baton.engine.kv_pool import KvPool
-from baton.engine.plan import Draw, Runner, Slice, StepPlan
+from baton.engine.plan import Draw, Runner, Slice, SliceResult, StepPlan
 from baton.engine.torch_runner import TorchRunner, load_torch_runner
 from tests.support.models import VOCAB
 
@@ -49,9 +49,9 @@ def greedy_draw(position: int = len(PROMPT)) -> Draw:
 
 
 def drawn(runner: TorchRunner, plan: StepPlan) -> list[tuple[int, ...]]:
-    ids = [piece for piece in runner.run(plan) if piece is not None]
-    assert len(ids) == len(plan.slices)
-    return ids
+    results = [result for result in runner.run(plan) if isinstance(result, SliceResult)]
+    assert len(results) == len(plan.slices)
+    return [tuple(drawn.token_id for drawn in result.drawn) for result in results]
 
 
 def test_it_is_a_runner_that_describes_the_checkpoint(runner: TorchRunner) -> None:
@@ -74,7 +74,7 @@ def test_the_next_token_is_the_models(runner: TorchRunner, llama: Path) -> None:
     with torch.inference_mode():
         logits = AutoModelForCausalLM.from_pretrained(llama)(torch.tensor([PROMPT])).logits
 
-    assert runner.run(StepPlan((whole(greedy_draw()),))) == [(int(logits[0, -1].argmax()),)]
+    assert drawn(runner, StepPlan((whole(greedy_draw()),))) == [(int(logits[0, -1].argmax()),)]
 
 
 def test_tokens_come_for_each_slice_one_per_draw_in_order(runner: TorchRunner) -> None:
@@ -96,9 +96,9 @@ def test_tokens_come_for_each_slice_one_per_draw_in_order(runner: TorchRunner) -
 def test_a_step_without_draws_still_writes_its_entries(
     runner: TorchRunner, pool: list[KvPool]
 ) -> None:
-    drawn = runner.run(StepPlan((whole(),)))
+    results = runner.run(StepPlan((whole(),)))
 
-    assert drawn == [()]
+    assert results == [SliceResult(())]
     entries = paged_tensor(pool[0], runner.layout)
     assert (entries[3] != 0).all()
     assert (entries[4] == 0).all()
@@ -170,7 +170,9 @@ def test_a_slice_whose_logits_are_no_numbers_draws_nothing_and_the_others_do(
     paged_tensor(pool[0], runner.layout)[3, :, 1] = poison  # values of the first prompt tokens
     rest = Slice(PROMPT[32:], 32, BLOCKS, (greedy_draw(), *(warm_draw(c) for c in range(2))))
 
-    assert runner.run(StepPlan((rest, *plan.slices))) == [None, expected]
+    broken, result = runner.run(StepPlan((rest, *plan.slices)))
+    assert isinstance(broken, InternalError)
+    assert result == expected
 
 
 def warm_draw(choice: int) -> Draw:

@@ -1,12 +1,20 @@
 """Everything that core says survives the wire."""
 
+import math
+
 import pytest
 
 from baton.core.fingerprint import Fingerprint
 from baton.core.handoff import Epoch, Handoff, new_id, new_ticket
 from baton.core.layout import LayoutDescriptor
-from baton.core.sampling_params import SamplingParams
-from baton.core.token_record import FinishReason, TokenRecord
+from baton.core.sampling_params import (
+    BeamSearch,
+    Grammar,
+    LogprobsMode,
+    ProcessorCall,
+    SamplingParams,
+)
+from baton.core.token_record import FinishReason, PromptLogprobs, TokenLogprobs, TokenRecord
 from baton.core.worker_info import Role, WorkerInfo, WorkerLoad, WorkerState
 from baton.rpc import wire
 
@@ -18,6 +26,39 @@ FINGERPRINT = Fingerprint(1, "aa", "main", "bb", "bfloat16", LAYOUT, "cc", "avx5
 def test_sampling_params_survive(seed: int) -> None:
     params = SamplingParams(7, seed, temperature=0.1, top_p=0.3, top_k=5, n=3, ignore_eos=True)
     assert wire.sampling_from_pb(wire.sampling_to_pb(params)) == params
+
+
+@pytest.mark.parametrize("mode", list(LogprobsMode))
+def test_sampling_params_with_everything_survive(mode: LogprobsMode) -> None:
+    params = SamplingParams(
+        7,
+        1,
+        min_p=0.1,
+        min_tokens=2,
+        stop_token_ids=(3, 9),
+        repetition_penalty=1.1,
+        presence_penalty=-0.5,
+        frequency_penalty=0.7,
+        logit_bias=((4, -100.0), (8, 0.25)),
+        allowed_token_ids=(1, 2),
+        bad_words=((5,), (6, 7)),
+        logprobs=0,
+        prompt_logprobs=3,
+        logprobs_mode=mode,
+        grammar=Grammar("{}", (11, 12)),
+        beam=BeamSearch(0.8),
+        processors=(ProcessorCall("a.b"), ProcessorCall("c.d", "[1]", '{"e": 2}')),
+        extra_args='{"f": "g"}',
+    )
+    assert wire.sampling_from_pb(wire.sampling_to_pb(params)) == params
+
+
+def test_log_probabilities_survive() -> None:
+    scores = TokenLogprobs(-0.5, 2, ((7, -0.25), (9, -math.inf)))
+    record = TokenRecord(0, 4, 9, None, scores)
+    assert wire.record_from_pb(wire.record_to_pb(record)) == record
+    prompt = PromptLogprobs(1, (scores, TokenLogprobs(-1.0, 1)))
+    assert wire.prompt_logprobs_from_pb(wire.prompt_logprobs_to_pb(prompt)) == prompt
 
 
 @pytest.mark.parametrize("reason", [None, *FinishReason])
