@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 MAILBOX_SIZE = 256  # messages; then the workers' streams are paused
 RESERVE_SECONDS = 5.0  # a decode worker answers at once or is not well
+CAUSE_SECONDS = 1.0  # for the reason of a failure, if its consequence overtook it
 ADMITTED_SECONDS = 5.0  # for what was sent before the first token, if the last one overtook it
 
 
@@ -63,6 +64,8 @@ class Attempt:
                     yield held
                     held = ()
             await self._until_admitted()
+        except TransferError as error:
+            raise await self._cause(error) from error
         finally:
             self._mailbox.shut()
             if not self._log.ended:
@@ -103,6 +106,22 @@ class Attempt:
         if scores.start != len(self.prompt_scores) + 1:
             raise InternalError("log-probabilities of the prompt came out of order")
         self.prompt_scores += scores.entries
+
+    async def _cause(self, error: TransferError) -> BatonError:
+        """A hand-off that was given up has a reason, which whoever reads the prompt may still be
+        about to tell: a request that it refuses would be refused elsewhere too.
+        """
+        try:
+            async with asyncio.timeout(CAUSE_SECONDS):
+                while self._reader not in (None, self._decode):
+                    leg, event = await self._mailbox.get(CAUSE_SECONDS)
+                    if leg is self._reader:
+                        self._note_reading(event)
+                        if isinstance(event, Broken):
+                            return event.error
+        except (TimeoutError, BatonError):
+            logger.info("%s: nobody says why its hand-off failed", self._job.request_id)
+        return error
 
     async def _until_admitted(self) -> None:
         """Every token is there; only a number may be missing, and none fails for want of it."""
