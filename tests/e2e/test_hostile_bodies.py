@@ -24,6 +24,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 CHAT = "/v1/chat/completions"
 LONGEST = 96  # tokens: whatever is asked for, it ends soon
 SECONDS = 30  # for one request
+TAKEN = {"method", "url", "params", "headers", "json", "data"}  # of what schemathesis makes
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -81,9 +82,9 @@ def mutated(http: httpx.Client, count: int) -> None:
 
 def described(http: httpx.Client, count: int) -> None:
     """`count` requests in all, shared out over the operations."""
-    schema = schemathesis.openapi.from_dict(http.get("/openapi.json").json())
+    schema: Any = schemathesis.openapi.from_dict(http.get("/openapi.json").json())
     operations = [result.ok() for result in schema.get_all_operations()]
-    cases = st.one_of([operation.as_strategy() for operation in operations])
+    cases: Any = st.one_of([operation.as_strategy() for operation in operations])
 
     @examples(count)
     @given(case=cases)
@@ -94,10 +95,7 @@ def described(http: httpx.Client, count: int) -> None:
     send()
 
 
-TAKEN = {"method", "url", "params", "headers", "json", "data"}
-
-
-def examples(count: int) -> Any:
+def examples(count: int) -> settings:
     return settings(
         max_examples=count,
         deadline=None,
