@@ -163,7 +163,9 @@ class Attempt:
                 raise error
             case Ended() if leg is self._decode and not self._log.ended:
                 raise InternalError("a decode worker ended its stream before the answer")
-            case Ended() if needed:
+            case Ended() if (
+                needed and self._job.params.beam is None
+            ):  # else decode draws all tokens
                 raise TransferError("the prefill worker gave the hand-off up")
         return ()
 

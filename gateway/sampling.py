@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from baton.core.errors import RequestError
 from baton.core.sampling_params import GREEDY_BELOW, SamplingParams
+from gateway.beams import with_beams
 from gateway.generation_config import GenerationDefaults
 from gateway.limits import Limits, check_length
 from gateway.schema.common import GenerationRequest
@@ -26,7 +27,7 @@ def resolve(
     temperature = _temperature(request, defaults)
     greedy = temperature < GREEDY_BELOW
     top_k = defaults.top_k if request.top_k is None else max(0, request.top_k)
-    return SamplingParams(
+    params = SamplingParams(
         max_tokens=_max_tokens(request, defaults, prompt_len, limits, default_max_tokens),
         seed=_seed(request.seed),
         temperature=0.0 if greedy else temperature,
@@ -35,6 +36,7 @@ def resolve(
         n=_said(request.n, 1),
         ignore_eos=bool(request.ignore_eos),
     )
+    return with_beams(request, params)
 
 
 def check_prompt(prompt_ids: Sequence[int], limits: Limits, param: str) -> None:

@@ -29,6 +29,7 @@ class Relay:
     def __init__(self, lease: Lease, num_tokens: int) -> None:
         self._lease = lease
         self._num_tokens = num_tokens
+        self._read = False  # the whole prompt
         self._responses: asyncio.Queue[pb.PrefillResponse | BatonError | None] = asyncio.Queue()
 
     def take(self, event: EngineEvent) -> None:
@@ -42,11 +43,13 @@ class Relay:
             case PromptScored(scores):
                 self._responses.put_nowait(_scored(scores))
             case TokensDrawn(records):
-                self._lease.finished(records, any(r.finish_reason is None for r in records))
+                self._finish(records, any(r.finish_reason is None for r in records))
                 self._responses.put_nowait(_tokens(records))
             case WorkFailed(error):
                 self._lease.failed(error)
                 self._responses.put_nowait(error)
+            case WorkDone() if not self._read:
+                self._finish((), True)  # for a search: whoever pulls draws
             case WorkDone():
                 pass  # the lease goes on without the engine
 
@@ -54,18 +57,20 @@ class Relay:
         """Until the lease is over. Raises what the engine raised, TransferError when it was cut."""
         ended = asyncio.ensure_future(self._lease.ended())
         ended.add_done_callback(lambda _: self._responses.put_nowait(None))
-        drawn = False
         try:
             while (response := await self._responses.get()) is not None:
                 if isinstance(response, BatonError):
                     raise response
-                drawn = drawn or response.HasField("tokens")
                 yield response
-            if not drawn:
+            if not self._read:
                 raise TransferError("the hand-off was given up before the prompt was read")
             yield pb.PrefillResponse(released=pb.PrefillReleased(confirmed=ended.result()))
         finally:
             ended.cancel()
+
+    def _finish(self, records: tuple[TokenRecord, ...], continuation: bool) -> None:
+        self._read = True
+        self._lease.finished(records, continuation)
 
 
 def _admitted(num_cached_tokens: int) -> pb.PrefillResponse:

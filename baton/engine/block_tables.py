@@ -33,12 +33,11 @@ class BlockTables:
     def seat(self, sequence: Sequence, budget: int) -> bool:
         """For one that holds nothing: what is cached, and new blocks for a chunk after it.
 
-        False, and nothing taken, unless there is room for all that it knows and the next token: it
-        would soon be preempted again. One that lends gets the whole prompt's at once: a reader may
+        False, and nothing taken, unless there is room for all that it knows and the next token, of
+        each of its beams: it would soon be preempted again. One that lends gets the whole prompt's at once: a reader may
         follow while they are computed.
         """
-        length = len(sequence.tokens)
-        room = self._limits.blocks_for(length if sequence.lends else length + 1)
+        room = self._limits.blocks_to_seat(sequence.work, len(sequence.tokens))
         run = self._pool.take_cached(self._wanted(sequence), room)
         if run is None:
             return False

@@ -3,7 +3,8 @@
 A KV entry is a hash of (token, position, model key). The next token is a hash of the KV bytes of
 all positions up to the last one, read from the pool's memory through the block table; when not
 greedy, mixed with the key of the draw. So a lost, stale, torn or foreign block changes the text.
-Temperature, top_p and top_k only decide whether it is greedy.
+Temperature, top_p and top_k only decide whether it is greedy. A search is given candidates that are
+a hash of the same bytes, many of them equally probable.
 
 `step_seconds` and `token_seconds` belong to the model: each step takes that long (plus that long
 for each token in it), so that tests of overlap and of sudden death find it at work.
@@ -24,6 +25,7 @@ from baton.core.layout import LayoutDescriptor
 from baton.core.sampling_hash import mix, row_key
 from baton.core.sampling_params import SamplingParams
 from baton.engine.config import EngineConfig
+from baton.engine.hash_candidates import searched
 from baton.engine.kv_pool import KvPool
 from baton.engine.plan import Draw, Drawn, Slice, SliceResult, StepPlan
 
@@ -75,14 +77,18 @@ def kv_entry(config: HashModelConfig, token: int, position: int) -> bytes:
 
 def next_token(config: HashModelConfig, rows: Iterable[bytes | memoryview], draw: Draw) -> int:
     """From the KV bytes of all positions before the draw's, row after row, each by position."""
-    state = hashlib.blake2b(digest_size=8)
-    for piece in rows:
-        state.update(piece)
-    value = int.from_bytes(state.digest(), "little")
+    value = past_hash(rows)
     params: SamplingParams = draw.params
     if not params.greedy:
         value = mix(value ^ row_key(params.seed, draw.choice, draw.position))
     return value % config.vocab_size
+
+
+def past_hash(rows: Iterable[bytes | memoryview]) -> int:
+    state = hashlib.blake2b(digest_size=8)
+    for piece in rows:
+        state.update(piece)
+    return int.from_bytes(state.digest(), "little")
 
 
 class HashRunner:
@@ -131,9 +137,13 @@ class HashRunner:
     def _drawn(self, view: memoryview, piece: Slice) -> tuple[Drawn, ...]:
         length = piece.start + len(piece.tokens)
         return tuple(
-            Drawn(next_token(self._config, self._read(view, piece.blocks, length), draw))
-            for draw in piece.draws
+            self._draw(self._read(view, piece.blocks, length), draw) for draw in piece.draws
         )
+
+    def _draw(self, rows: Iterable[memoryview], draw: Draw) -> Drawn:
+        if draw.params.beam is None:
+            return Drawn(next_token(self._config, rows, draw))
+        return searched(self._config.vocab_size, past_hash(rows), draw)
 
     def _write(self, view: memoryview, blocks: Sequence[int], position: int, entry: bytes) -> None:
         width, stride = self._config.head_dim, self._row_bytes

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from baton.core.block_hashes import HASH_BLOCK
 from baton.core.errors import InternalError, RequestError, SettingsError
 from baton.core.layout import LayoutDescriptor
+from baton.core.sampling_params import SamplingParams
 from baton.engine.config import EngineConfig
 from baton.engine.plan import Runner
 from baton.engine.work import Mode, Work
@@ -20,9 +21,31 @@ class Limits:
     max_model_len: int  # prompt + answer, tokens
     vocab_size: int
     eos_token_ids: frozenset[int]
+    num_blocks: int  # of the pool
 
     def blocks_for(self, num_tokens: int) -> int:
         return -(-num_tokens // self.block_size)
+
+    def search_len(self, prompt_len: int, params: SamplingParams) -> int:
+        """Prompt + answer of a beam search, tokens: as many as `n` beams that share no more than
+        the prompt's full blocks can have in this pool, and one more than the prompt at least.
+        """
+        shared = prompt_len // self.block_size
+        fits = (shared + (self.num_blocks - shared) // params.n) * self.block_size
+        wanted = min(prompt_len + params.max_tokens, self.max_model_len)
+        return max(prompt_len + 1, min(wanted, fits))
+
+    def blocks_to_seat(self, work: Work, num_tokens: int) -> int:
+        """Free or cached blocks with which a sequence that knows `num_tokens` is let in: of all
+        that it knows and the next token, as many times as a search will have beams.
+        """
+        if work.mode is Mode.PREFILL:
+            return self.blocks_for(num_tokens)
+        needed = self.blocks_for(num_tokens + 1)
+        if not work.searches or self.search_len(num_tokens, work.params) == num_tokens + 1:
+            return needed
+        shared = num_tokens // self.block_size
+        return shared + (needed - shared) * work.params.n
 
 
 def num_blocks_for(config: EngineConfig, layout: LayoutDescriptor) -> int:
@@ -46,6 +69,7 @@ def limits_for(config: EngineConfig, runner: Runner, num_blocks: int) -> Limits:
         max_model_len=_max_model_len(config, runner, num_blocks),
         vocab_size=runner.vocab_size,
         eos_token_ids=runner.eos_token_ids,
+        num_blocks=num_blocks,
     )
 
 
@@ -65,7 +89,20 @@ def check_work(work: Work, limits: Limits) -> None:
         raise RequestError("max_tokens must be at least 1", "max_tokens")
     if work.params.n < 1:
         raise RequestError("n must be at least 1", "n")
+    if work.searches:
+        _check_width(work, limits)
     _check_adopted(work, limits)
+
+
+def _check_width(work: Work, limits: Limits) -> None:
+    """Beams are computed in one step; each is continued by twice as many tokens as there are beams."""
+    widest = min(limits.max_num_seqs, limits.vocab_size // 2)
+    if work.params.n > widest:
+        raise RequestError(
+            f"a beam search of n {work.params.n} is too wide: this worker computes at most {widest} "
+            "beams (--max-num-seqs)",
+            "n",
+        )
 
 
 def _check_adopted(work: Work, limits: Limits) -> None:
@@ -75,6 +112,10 @@ def _check_adopted(work: Work, limits: Limits) -> None:
         return
     if len(work.blocks) != limits.blocks_for(len(work.prompt)):
         raise InternalError(f"{work.key}: {len(work.blocks)} blocks do not hold the prompt exactly")
+    if work.searches:
+        if work.first:
+            raise InternalError(f"{work.key}: a search starts without records")
+        return
     named = [(record.choice, record.position) for record in work.first]
     if sorted(named) != [(choice, len(work.prompt)) for choice in range(work.params.n)]:
         raise InternalError(f"{work.key}: the first tokens {named} are not one per choice")

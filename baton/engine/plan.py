@@ -32,10 +32,17 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """What came of a draw."""
+    """What came of a draw.
+
+    With `params.beam` nothing is drawn: `token_id` is the best token, `candidates` are the best
+    2 n (all, in a smaller vocabulary), equal ones by ascending id, and `logprobs.top` has an entry
+    for each of them at least.
+    """
 
     token_id: int
     logprobs: TokenLogprobs | None = None  # if the draw's parameters ask for them
+    # (token id, log-probability at the temperature, at most 0), best first; for a search only
+    candidates: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,12 @@ There are no phases: a step moves each sequence's tokens computed towards its to
 budget. Running decodes come first, then the next chunks of running prompts, then new ones in order
 of arrival. When blocks run out, whoever came last gives its blocks up and computes again later; so
 whoever came first always goes on.
+
+The beams of a search are in a step together or not at all, and give their blocks up together: the
+search then begins again, which nobody can see, for it tells nothing before its end.
 """
 
 import itertools
-from bisect import insort
 from collections.abc import Iterable
 
 from baton.core.block_hashes import Hashing
@@ -19,6 +21,8 @@ from baton.engine.decision import Decision, MemoryOp, ZeroBlock
 from baton.engine.draft import Draft
 from baton.engine.limits import Limits
 from baton.engine.plan import Slice, SliceResult, StepPlan
+from baton.engine.roster import Roster, are_one_search, places_of
+from baton.engine.searches import Searches
 from baton.engine.sequence import Sequence, SequenceState
 from baton.engine.work import (
     Admitted,
@@ -48,12 +52,9 @@ class Scheduler:
         self._tables = BlockTables(blocks, limits, hashing)
         self._limits = limits
         self._arrivals = itertools.count()
-        self._works: dict[str, list[Sequence]] = {}  # those that are not finished
-        self._queues: dict[SequenceState, list[Sequence]] = {  # each by order of arrival
-            SequenceState.WAITING: [],
-            SequenceState.READY: [],
-            SequenceState.RUNNING: [],
-        }
+        self._roster = Roster(self._tables)
+        self._works, self._queues = self._roster.works, self._roster.queues
+        self._searches = Searches(self._roster, self._tables, limits)
         self._picks: dict[Sequence, int] = {}  # of the step being computed
         self._short = False
         self._memory: list[MemoryOp] = []
@@ -81,16 +82,19 @@ class Scheduler:
 
     def submit(self, work: Work) -> Decision:
         """Takes the work in; of a DECODE also the references on its blocks."""
-        choices = tuple(range(work.params.n))
+        choices = (0,) if work.params.beam else tuple(range(work.params.n))
         sequence = Sequence(work, next(self._arrivals), choices, list(work.prompt))
         self._works[work.key] = []
         self._tables.begin(sequence)
+        if work.searches:
+            self._searches.begin(work)
         if work.mode is Mode.DECODE:
             sequence.state = SequenceState.READY
             sequence.admitted = True
-            self._tables.adopt(sequence, work.blocks, len(work.prompt))
-        self._enter(sequence)
-        if work.mode is Mode.DECODE:
+            again = 1 if work.searches else 0  # the last token, to draw from
+            self._tables.adopt(sequence, work.blocks, len(work.prompt) - again)
+        self._roster.enter(sequence)
+        if work.mode is Mode.DECODE and not work.searches:
             self._continue_from(sequence, work.first)
             self._end_if_over(work.key)
         return self._decided(_NOTHING)
@@ -98,8 +102,9 @@ class Scheduler:
     def abort(self, key: str) -> None:
         """Drops the work, without a word, and whatever it holds; an unknown key is fine."""
         for sequence in tuple(self._works.get(key, ())):
-            self._finish(sequence)
+            self._roster.finish(sequence)
         self._works.pop(key, None)
+        self._searches.end(key)
 
     def schedule(self) -> Decision:
         """The next step. An empty plan stays empty until a submit, an abort or freed blocks.
@@ -128,9 +133,15 @@ class Scheduler:
             if isinstance(result, BatonError):
                 broken.setdefault(sequence.key, result)
                 continue
-            self._tables.publish(sequence)
+            if sequence.is_prompt or not sequence.work.searches:  # beams come and go
+                self._tables.publish(sequence)
             self._tell_scores(sequence, piece, result)
-            if piece.draws:
+            if sequence.work.draws_nothing and not sequence.remaining:
+                self._roster.finish(sequence)
+                records[sequence.key] = []
+            elif piece.draws and sequence.work.searches:
+                self._searches.found(sequence, result.drawn[0])
+            elif piece.draws:
                 new = [
                     sequence.record(draw.choice, drawn, self._limits)
                     for draw, drawn in zip(piece.draws, result.drawn, strict=True)
@@ -144,8 +155,11 @@ class Scheduler:
             self.abort(key)
             self._say(key, WorkFailed(error))
         for key, new in records.items():
-            self._say(key, TokensDrawn(tuple(new)))
+            if new:
+                self._say(key, TokensDrawn(tuple(new)))
             self._end_if_over(key)
+        for key in self._searches.take_found():
+            self._advance_search(key)
         return self._decided(_NOTHING)
 
     # -- deciding a step
@@ -158,17 +172,18 @@ class Scheduler:
             self._advance(draft, sequence)
         for sequence in (s for s in running if s.remaining > 1):
             self._advance(draft, sequence)
+        self._searches.drop_partial(draft)
         self._admit(draft)
         return draft
 
     def _seat_ready(self) -> None:
         """Blocks are paid for already: these need no more than a place."""
         ready = self._queues[SequenceState.READY]
-        while ready and self._has_place():
-            self._move(ready[0], SequenceState.RUNNING)
+        while ready and self._has_place(ready[0]):
+            self._roster.move(ready[0], SequenceState.RUNNING)
 
-    def _has_place(self) -> bool:
-        return len(self._queues[SequenceState.RUNNING]) < self._limits.max_num_seqs
+    def _has_place(self, sequence: Sequence) -> bool:
+        return self._roster.places_taken() + places_of(sequence) <= self._limits.max_num_seqs
 
     def _advance(self, draft: Draft, sequence: Sequence) -> None:
         count = sequence.chunk(draft.budget, self._limits.block_size)
@@ -180,27 +195,28 @@ class Scheduler:
         """Blocks for `count` more tokens, if need be from those who came later."""
         while not self._tables.extend(sequence, count):
             draft.short = True
-            holders = self._preemptible()
-            if holders == [sequence]:
+            holders = self._roster.preemptible()
+            if holders == [sequence] or are_one_search(holders):
                 return False
             self._preempt(draft, holders[-1])
-            if holders[-1] is sequence:
+            if sequence.state is not SequenceState.RUNNING:
                 return False
         return True
 
-    def _preemptible(self) -> list[Sequence]:
-        holders = self._queues[SequenceState.RUNNING] + self._queues[SequenceState.READY]
-        return sorted((s for s in holders if not s.lends), key=_order)
-
     def _preempt(self, draft: Draft, sequence: Sequence) -> None:
+        if sequence.work.searches:
+            for beam in self._works[sequence.key]:
+                draft.drop(beam)
+            self._searches.again(sequence.key)
+            return
         draft.drop(sequence)
         self._tables.release(sequence)
-        self._move(sequence, SequenceState.WAITING)
+        self._roster.move(sequence, SequenceState.WAITING)
 
     def _admit(self, draft: Draft) -> None:
         waiting = self._queues[SequenceState.WAITING]
         block_size = self._limits.block_size
-        while draft.admits and waiting and self._has_place():
+        while draft.admits and waiting and self._has_place(waiting[0]):
             sequence = waiting[0]
             if not sequence.chunk(draft.budget, block_size):
                 return
@@ -209,7 +225,7 @@ class Scheduler:
                 return
             count = sequence.chunk(draft.budget, block_size)
             self._welcome(sequence)
-            self._move(sequence, SequenceState.RUNNING)
+            self._roster.move(sequence, SequenceState.RUNNING)
             draft.pick(sequence, count)
 
     def _welcome(self, sequence: Sequence) -> None:
@@ -242,17 +258,14 @@ class Scheduler:
         """Each record that ends nothing goes on as a sequence of its own."""
         survivors = [record for record in records if record.finish_reason is None]
         if sequence.lends or not survivors:
-            self._finish(sequence)
+            self._roster.finish(sequence)
             return
         first, *others = survivors
         for record in others:
             self._fork(sequence, record)
         sequence.tokens.append(first.token_id)
         if sequence.choices != (first.choice,):
-            queue = self._queues[sequence.state]
-            queue.remove(sequence)  # its order changes with its choices
-            sequence.choices = (first.choice,)
-            insort(queue, sequence, key=_order)
+            self._roster.rename(sequence, first.choice)
 
     def _fork(self, parent: Sequence, record: TokenRecord) -> None:
         """Shares the full blocks and copies the partial one; without a block it starts over."""
@@ -261,29 +274,20 @@ class Scheduler:
         if copies is not None:
             child.state = SequenceState.READY
             self._memory += copies
-        self._enter(child)
+        self._roster.enter(child)
+
+    def _advance_search(self, key: str) -> None:
+        copies, records = self._searches.advance(key)
+        self._memory += copies
+        self._say(key, TokensDrawn(records or ()))
+        if records is not None:
+            self._searches.end(key)
+            self._end_if_over(key)
 
     def _end_if_over(self, key: str) -> None:
         if not self._works[key]:
             del self._works[key]
             self._say(key, WorkDone())
-
-    # -- bookkeeping
-
-    def _enter(self, sequence: Sequence) -> None:
-        self._works[sequence.key].append(sequence)
-        insort(self._queues[sequence.state], sequence, key=_order)
-
-    def _move(self, sequence: Sequence, state: SequenceState) -> None:
-        self._queues[sequence.state].remove(sequence)
-        sequence.move(state)
-        insort(self._queues[state], sequence, key=_order)
-
-    def _finish(self, sequence: Sequence) -> None:
-        self._tables.release(sequence)
-        self._queues[sequence.state].remove(sequence)
-        sequence.move(SequenceState.FINISHED)
-        self._works[sequence.key].remove(sequence)
 
     def _say(self, key: str, event: EngineEvent) -> None:
         self._events.append((key, event))
@@ -292,7 +296,3 @@ class Scheduler:
         decision = Decision(tuple(self._memory), tuple(self._events), plan)
         self._memory, self._events = [], []
         return decision
-
-
-def _order(sequence: Sequence) -> tuple[int, int]:
-    return sequence.order

@@ -33,7 +33,8 @@ _MOVES = {
 
 @dataclass(slots=True, eq=False)
 class Sequence:
-    """`choices` are drawn from the last row: all n while the prompt is computed, then one.
+    """`choices` are drawn from the last row: all n while the prompt is computed, then one. In a
+    search the one is the beam's rank.
 
     `blocks` are the table of the positions computed so far (PREFILL: of the whole prompt), one
     reference each. `published` are the blocks by which others find its first full ones; those of
@@ -62,6 +63,11 @@ class Sequence:
         return self.arrival, self.choices[0]
 
     @property
+    def is_prompt(self) -> bool:
+        """Nothing is drawn yet."""
+        return len(self.tokens) == len(self.work.prompt)
+
+    @property
     def lends(self) -> bool:
         """Its blocks are somebody's to read: it is never preempted by freeing them."""
         return self.work.mode is Mode.PREFILL
@@ -83,7 +89,13 @@ class Sequence:
         tokens = [*self.tokens, record.token_id]
         chain = None if self.chain is None else self.chain.copy()
         return Sequence(
-            self.work, self.arrival, (record.choice,), tokens, chain=chain, admitted=True
+            self.work,
+            self.arrival,
+            (record.choice,),
+            tokens,
+            chain=chain,
+            admitted=True,
+            num_scored=self.num_scored,
         )
 
     def move(self, state: SequenceState) -> None:
@@ -95,7 +107,7 @@ class Sequence:
         """The next `count` tokens; with draws when they are all that is known."""
         start, end = self.num_computed, self.num_computed + count
         draws: tuple[Draw, ...] = ()
-        if end == len(self.tokens):
+        if end == len(self.tokens) and not self.work.draws_nothing:
             draws = tuple(self._draw(choice) for choice in self.choices)
         targets: tuple[int, ...] = ()
         if self.work.scores_prompt:

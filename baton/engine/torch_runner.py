@@ -16,6 +16,7 @@ from baton.engine import sampler
 from baton.engine.attention.backend import AttentionBackend
 from baton.engine.attention.choice import MakeAttention, choose_attention
 from baton.engine.attention.paged_tensor import paged_tensor
+from baton.engine.beam_candidates import beam_candidates
 from baton.engine.checkpoint import Checkpoint, load_checkpoint
 from baton.engine.config import EngineConfig
 from baton.engine.kv_shape import call_model, kv_shape
@@ -96,17 +97,30 @@ class TorchRunner:
         return logits.repeat_interleave(torch.tensor(copies), dim=0)
 
 
-def _draw(logits: Tensor, draws: Sequence[Draw]) -> Iterator[int | None]:
-    """One id per row, None for a row with a NaN or without a finite maximum."""
+def _draw(logits: Tensor, draws: Sequence[Draw]) -> Iterator[Drawn | None]:
+    """One per row, None for a row with a NaN or without a finite maximum."""
     sound = logits.amax(dim=-1).isfinite()  # a NaN is greater than everything
     if not sound.all():
         logits = logits.masked_fill(~sound[:, None], 0.0)
-    ids = sampler.sample(logits, draws)
-    return (token_id if good else None for token_id, good in zip(ids, sound.tolist(), strict=True))
+    drawn = _drawn(logits, draws)
+    return (one if good else None for one, good in zip(drawn, sound.tolist(), strict=True))
 
 
-def _result(ids: Iterable[int | None]) -> SliceResult | BatonError:
-    drawn = tuple(None if token_id is None else Drawn(token_id) for token_id in ids)
+def _drawn(logits: Tensor, draws: Sequence[Draw]) -> list[Drawn]:
+    searched = [row for row, draw in enumerate(draws) if draw.params.beam is not None]
+    if not searched:
+        return [Drawn(token_id) for token_id in sampler.sample(logits, draws)]
+    sampled = [row for row, draw in enumerate(draws) if draw.params.beam is None]
+    found = beam_candidates(logits[searched], [draws[row] for row in searched])
+    drawn = dict(zip(searched, found, strict=True))
+    if sampled:
+        ids = sampler.sample(logits[sampled], [draws[row] for row in sampled])
+        drawn.update(zip(sampled, map(Drawn, ids), strict=True))
+    return [drawn[row] for row in range(len(draws))]
+
+
+def _result(results: Iterable[Drawn | None]) -> SliceResult | BatonError:
+    drawn = tuple(results)
     known = tuple(one for one in drawn if one is not None)
     if len(known) < len(drawn):
         return InternalError("the model's output is not a number")

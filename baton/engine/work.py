@@ -23,6 +23,9 @@ class Work:
     engine takes over at `submit`; `first` has one record per choice, and choices that it ends
     are not continued.
 
+    With `params.beam`, PREFILL draws nothing and DECODE comes without `first`: it computes the
+    prompt's last token again, to search from there, so that nobody else may read the last block.
+
     A cached prefix is found only by works of the same `cache_salt` and `tenant`.
     """
 
@@ -40,6 +43,16 @@ class Work:
     def scores_prompt(self) -> bool:
         """Whether log-probabilities of the prompt are told."""
         return self.params.prompt_logprobs is not None and self.mode is not Mode.DECODE
+
+    @property
+    def searches(self) -> bool:
+        """Beams are searched here: `n` sequences in one step, and no word of them before the end."""
+        return self.params.beam is not None and self.mode is not Mode.PREFILL
+
+    @property
+    def draws_nothing(self) -> bool:
+        """Only the KV is wanted: whoever gets it searches."""
+        return self.params.beam is not None and self.mode is Mode.PREFILL
 
     @property
     def finds_cache(self) -> bool:
@@ -88,7 +101,10 @@ class PromptScored:
 
 @dataclass(frozen=True, slots=True)
 class TokensDrawn:
-    """What one step drew for this work: at most one record per choice."""
+    """What one step drew for this work: at most one record per choice.
+
+    Of a search: nothing, as a sign of life, and at its end all records, choice after choice.
+    """
 
     records: tuple[TokenRecord, ...]
 

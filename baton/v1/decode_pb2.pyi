@@ -189,7 +189,7 @@ class GenerateTokens(google.protobuf.message.Message):
     RECORDS_FIELD_NUMBER: builtins.int
     @property
     def records(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[baton.v1.types_pb2.TokenRecord]:
-        """At least one."""
+        """None while a beam search goes on: a sign of life. Its tokens come at its end, all of them."""
 
     def __init__(
         self,

@@ -264,7 +264,7 @@ class PullLast(google.protobuf.message.Message):
     """False when those tokens end every choice."""
     @property
     def records(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[baton.v1.types_pb2.TokenRecord]:
-        """The first token of each choice."""
+        """The first token of each choice; none for a beam search, which begins at the prompt's last token."""
 
     def __init__(
         self,

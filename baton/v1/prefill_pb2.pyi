@@ -86,7 +86,7 @@ class PrefillResponse(google.protobuf.message.Message):
 
     @property
     def tokens(self) -> Global___PrefillTokens:
-        """The first token of each choice."""
+        """The first token of each choice. Not for a beam search, which decode begins."""
 
     @property
     def released(self) -> Global___PrefillReleased:

@@ -17,7 +17,8 @@ from baton.engine.work import (
 class TokenQueue:
     """`put` is a sink; `batches` yields the admission, the prompt's scores, what has been drawn since.
 
-    It never waits for more than one event, so a batch is as small as the reader is fast.
+    It never waits for more than one event, so a batch is as small as the reader is fast. Of a search
+    it may be empty: a sign of life.
     """
 
     def __init__(self) -> None:
@@ -34,9 +35,9 @@ class TokenQueue:
                 events.append(self._events.get_nowait())
             for told in (e for e in events if isinstance(e, Admitted | PromptScored)):
                 yield told
-            records = tuple(r for e in events if isinstance(e, TokensDrawn) for r in e.records)
-            if records:
-                yield records
+            drawn = [e for e in events if isinstance(e, TokensDrawn)]
+            if drawn:
+                yield tuple(record for e in drawn for record in e.records)
             last = events[-1]
             if isinstance(last, WorkFailed):
                 raise last.error

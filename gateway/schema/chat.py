@@ -4,11 +4,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from gateway.schema.beam_fields import BeamFields
 from gateway.schema.common import GenerationRequest
 from gateway.schema.message import Message
 
 
-class ChatCompletionRequest(GenerationRequest):
+class ChatCompletionRequest(BeamFields, GenerationRequest):
     messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
 
     def unknown_fields(self) -> list[str]:

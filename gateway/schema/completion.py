@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
+from gateway.schema.beam_fields import BeamFields
 from gateway.schema.common import GenerationRequest
 
 MAX_PROMPTS = 4096
@@ -17,7 +18,7 @@ Prompt = str | Texts | TokenIds | Annotated[list[TokenIds], NotEmpty]
 WRONG_PROMPT = "must be a text, texts, token ids or lists of token ids; not empty"
 
 
-class CompletionRequest(GenerationRequest):
+class CompletionRequest(BeamFields, GenerationRequest):
     """`prompt`: one text, several, one list of token ids, or several such lists."""
 
     prompt: Prompt

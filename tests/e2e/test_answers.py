@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from baton.core.sampling_params import SamplingParams
+from baton.core.sampling_params import BeamSearch, SamplingParams
 from baton.engine.hash_model import parse_hash_config
+from tests.support.beam_answer import hash_beams
 from tests.support.clients import Client, Completion
 from tests.support.cluster import RunningCluster, running_cluster
 from tests.support.hash_answer import hash_answer
@@ -22,6 +23,16 @@ def expected(model: Path, prompt: list[int], params: SamplingParams) -> list[tup
     return [
         ([r.token_id for r in answer], answer[-1].finish_reason.value)  # type: ignore[union-attr]
         for answer in answers
+    ]
+
+
+def expected_beams(
+    model: Path, prompt: list[int], params: SamplingParams
+) -> list[tuple[list[int], str]]:
+    config = parse_hash_config((model / "config.json").read_bytes(), "test")
+    return [
+        ([r.token_id for r in answer], answer[-1].finish_reason.value)  # type: ignore[union-attr]
+        for answer in hash_beams(config, tuple(prompt), params)
     ]
 
 
@@ -45,6 +56,19 @@ async def test_prefill_and_decode_give_the_models_answer_byte_for_byte(
         params = SamplingParams(length, n=n, **sampling)  # type: ignore[arg-type]
         answer = expected(hash_model, prompt, params)
         fields = {"max_tokens": length, "n": n, **sampling}
+        assert seen(await client.complete(prompt, **fields)) == answer
+        assert seen(await client.complete_streaming(prompt, **fields)) == answer
+
+
+async def test_beams_are_those_of_a_slow_search_streamed_and_not(
+    client: Client, hash_model: Path
+) -> None:
+    rng = random.Random(8)
+    for n, penalty in ((1, 1.0), (3, 0.0), (4, 2.0)):
+        prompt = [rng.randrange(4096) for _ in range(rng.choice([16, 50, 300]))]
+        params = SamplingParams(20, seed=0, n=n, beam=BeamSearch(penalty))
+        fields = {"use_beam_search": True, "length_penalty": penalty, "max_tokens": 20, "n": n}
+        answer = expected_beams(hash_model, prompt, params)
         assert seen(await client.complete(prompt, **fields)) == answer
         assert seen(await client.complete_streaming(prompt, **fields)) == answer
 

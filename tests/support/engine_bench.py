@@ -85,6 +85,7 @@ class Bench:
             max_model_len=min(model.max_position_embeddings, num_blocks * block_size),
             vocab_size=model.vocab_size,
             eos_token_ids=frozenset({model.eos_token_id}),
+            num_blocks=num_blocks,
         )
         self.pool = CopiedPool(model.layout(block_size), num_blocks)
         self.blocks = BlockPool(num_blocks)

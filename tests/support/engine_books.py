@@ -51,6 +51,8 @@ class BlockBooks:
         picks = self._bench.scheduler._picks
         for sequence, piece in zip(picks, plan.slices, strict=True):
             work = sequence.work
+            if work.searches:
+                assert picks.keys() >= set(self._bench.scheduler._works[work.key])
             self._learn_names(work, sequence.tokens)
             for position, token in enumerate(sequence.tokens[: piece.start]):
                 block, place = self._place(piece.blocks, position)

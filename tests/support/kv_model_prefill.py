@@ -59,7 +59,8 @@ class PrefillModel:
 
     def finish(self) -> None:
         self._end_engine()
-        records = (TokenRecord(0, self.num_tokens, 7),)
+        searched = self.num_tokens % 2  # then nothing is drawn
+        records = () if searched else (TokenRecord(0, self.num_tokens, 7),)
         self.engine.events.append(sev.PrefillFinished(records, True))
 
     def fail(self) -> None:

@@ -8,16 +8,19 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 
+from baton.core.sampling_params import BeamSearch
 from baton.engine.engine import Engine
 from baton.engine.work import ChunkComputed, EngineEvent, Mode, Work, WorkDone
+from tests.support.beam_answer import hash_beams
 from tests.support.engine_events import EventLog
 from tests.support.engine_hash_model import HASH_MODEL
 from tests.support.engine_running import engine_config, running_engine
 from tests.support.engine_works import decode, generate, prefill, sampled
-from tests.support.hash_answer import hash_answer
+from tests.support.hash_answer import Answer, hash_answer
 
 NUM_CLIENTS = 4
 LONGEST = 128  # tokens of a prompt, whose answer has up to 24
@@ -39,6 +42,8 @@ class Client:
         length = draw.choice([draw.randint(1, LONGEST), BLOCK, 4 * BLOCK, LONGEST])
         prompt = draw.choice(self._texts)[:length]
         params = sampled(draw.randint(1, 24), draw.randint(0, 3), draw.choice([1, 1, 2, 3]), False)
+        if draw.random() < 0.3:
+            params = replace(params, beam=BeamSearch(draw.choice([0.0, 1.0, 2.0])))
         if draw.random() < 0.4:
             engine = draw.choice([self._prefills, self._decodes])
             self._until_the_end(engine, generate(key, prompt, params))
@@ -52,7 +57,7 @@ class Client:
             engine.abort(work.key)
         else:
             assert log.wait_for_end() == WorkDone()
-        _check(work, log)
+        _check(work, log, engine)
 
     def _hand_over(self, work: Work) -> None:
         with ExitStack() as stack:
@@ -73,7 +78,7 @@ class Client:
             for source, target in zip(self._as_computed(work, log, lent), blocks, strict=True):
                 _copy(self._prefills, source, self._decodes, target)
             assert log.wait_for_end() == WorkDone()
-            _check(work, log)
+            _check(work, log, self._prefills)
         self.num_handed_over += 1
         first = log.records()
         written = decode(f"{work.key}/decode", work.prompt, blocks, first, work.params)
@@ -99,14 +104,23 @@ def _copy(source: Engine, block: int, target: Engine, to: int) -> None:
     target.pool.view[to * size : (to + 1) * size] = copied
 
 
-def _check(work: Work, log: EventLog) -> None:
+def _check(work: Work, log: EventLog, engine: Engine) -> None:
     """What was drawn, all of it or a beginning if the work was aborted."""
     over = any(isinstance(event, WorkDone) for event in log.events)
-    skipped = 1 if work.mode is Mode.DECODE else 0
-    for choice, answer in enumerate(hash_answer(HASH_MODEL, work.prompt, work.params)):
-        expected = answer[:1] if work.mode is Mode.PREFILL else answer[skipped:]
+    told = 0 if work.params.beam else 1  # tokens of each choice that prefill draws
+    for choice, answer in enumerate(_answers(work, engine)):
+        expected = answer[:told] if work.mode is Mode.PREFILL else answer
+        if work.mode is Mode.DECODE:
+            expected = answer[told:]
         drawn = log.records(choice)
         assert drawn == (expected if over else expected[: len(drawn)])
+
+
+def _answers(work: Work, engine: Engine) -> tuple[Answer, ...]:
+    if work.params.beam is None:
+        return hash_answer(HASH_MODEL, work.prompt, work.params)
+    longest = engine._limits.search_len(len(work.prompt), work.params)
+    return hash_beams(HASH_MODEL, work.prompt, work.params, longest)
 
 
 def run_clients(seed: int, num_requests: int) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from baton.core.errors import InternalError, RequestError, SettingsError
+from baton.core.sampling_params import BeamSearch
 from baton.core.token_record import TokenRecord
 from baton.engine.config import EngineConfig
 from baton.engine.limits import Limits, check_work, limits_for, num_blocks_for
@@ -19,8 +20,19 @@ LIMITS = Limits(
     max_model_len=64,
     vocab_size=97,
     eos_token_ids=frozenset({7}),
+    num_blocks=4,
 )
 FIRST = TokenRecord(0, 20, 3)
+
+
+def test_a_search_is_as_long_as_beams_fit_that_share_only_the_prompts_full_blocks() -> None:
+    roomy = replace(LIMITS, num_blocks=9, max_model_len=100)
+    params = replace(GREEDY, max_tokens=1000, beam=BeamSearch())
+    assert roomy.search_len(20, params) == 100
+    assert roomy.search_len(20, replace(params, max_tokens=3)) == 23
+    assert roomy.search_len(20, replace(params, n=2)) == (1 + 8 // 2) * 16
+    assert roomy.search_len(20, replace(params, n=4)) == (1 + 8 // 4) * 16
+    assert roomy.search_len(60, replace(params, n=8)) == 61, "one token is had without a fork"
 
 
 @pytest.mark.parametrize("make", [generate, prefill])
@@ -39,6 +51,7 @@ def test_a_prompt_that_leaves_no_room_for_an_answer_is_refused(make: object) -> 
         (generate("a", (1, -1)), "prompt"),
         (generate("a", (1,), replace(GREEDY, max_tokens=0)), "max_tokens"),
         (generate("a", (1,), replace(GREEDY, n=0)), "n"),
+        (generate("a", (1,), replace(GREEDY, n=5, beam=BeamSearch())), "n"),
     ],
 )
 def test_what_can_never_be_served_names_its_field(work: Work, param: str) -> None:
@@ -56,6 +69,7 @@ def test_what_can_never_be_served_names_its_field(work: Work, param: str) -> Non
         decode("a", prompt_of(20), (1, 2), ()),
         decode("a", prompt_of(20), (1, 2), (FIRST, replace(FIRST, choice=1))),
         decode("a", prompt_of(20), (1, 2), (replace(FIRST, position=19),)),
+        decode("a", prompt_of(20), (1, 2), (FIRST,), replace(GREEDY, beam=BeamSearch())),
     ],
 )
 def test_a_work_that_contradicts_itself_is_a_defect(work: Work) -> None:

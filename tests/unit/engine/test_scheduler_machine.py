@@ -18,9 +18,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from baton.core.sampling_params import SamplingParams
+from baton.core.sampling_params import BeamSearch, SamplingParams
 from baton.core.token_record import TokenRecord
 from baton.engine.block_pool import Reservation
+from baton.engine.plan import Slice
 from baton.engine.sequence import Sequence, SequenceState
 from baton.engine.work import (
     Admitted,
@@ -31,6 +32,7 @@ from baton.engine.work import (
     WorkDone,
     WorkFailed,
 )
+from tests.support.beam_answer import hash_beams
 from tests.support.engine_bench import Bench
 from tests.support.engine_books import BlockBooks
 from tests.support.engine_works import decode, generate, prefill, prompt_of, sampled
@@ -44,6 +46,7 @@ PARAMS = st.builds(
     n=st.integers(1, 3),
     ignore_eos=st.booleans(),
 )
+PENALTIES = st.sampled_from([None, None, None, 0.0, 1.0, 2.0])  # None: no search
 
 
 class SchedulerMachine(RuleBasedStateMachine):
@@ -79,6 +82,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         length=LENGTHS,
         salt=st.integers(0, 2),
         params=PARAMS,
+        penalty=PENALTIES,
         lends=st.booleans(),
         cache_salt=st.sampled_from(["", "", "pepper"]),
         tenant=st.sampled_from(["", "", "smith"]),
@@ -88,11 +92,15 @@ class SchedulerMachine(RuleBasedStateMachine):
         length: int,
         salt: int,
         params: SamplingParams,
+        penalty: float | None,
         lends: bool,
         cache_salt: str,
         tenant: str,
     ) -> None:
         make = prefill if lends else generate
+        if penalty is not None:
+            width = min(params.n, self.bench.limits.max_num_seqs)
+            params = replace(params, n=width, beam=BeamSearch(penalty))
         self._submit(make(self._key(), prompt_of(length, salt), params, cache_salt, tenant))
 
     @precondition(lambda self: self.works)
@@ -109,10 +117,14 @@ class SchedulerMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def submit_decode_of_a_loan(self, data: st.DataObject) -> None:
         source = data.draw(st.sampled_from(self._handed_over()))
+        if source.draws_nothing and not self._make_last_block_private(source.key):
+            return
         blocks = self.loans.pop(source.key)
         self.given_back.add(source.key)
         first = tuple(
-            self.bench.records(source.key, choice)[0] for choice in range(source.params.n)
+            record
+            for choice in range(source.params.n)
+            for record in self.bench.records(source.key, choice)
         )
         work = decode(self._key(), source.prompt, blocks, first, source.params)
         self._submit(replace(work, cache_salt=source.cache_salt, tenant=source.tenant))
@@ -206,7 +218,10 @@ class SchedulerMachine(RuleBasedStateMachine):
             assert not sequence.num_computed
         elif not sequence.lends:
             assert sequence.published == sequence.blocks[: len(sequence.published)]
-            assert len(sequence.blocks) == self.bench.limits.blocks_for(sequence.num_computed)
+            blocks_for = self.bench.limits.blocks_for
+            least = blocks_for(sequence.num_computed)
+            most = blocks_for(len(sequence.tokens)) if sequence.work.searches else least
+            assert least <= len(sequence.blocks) <= most
         assert sequence.num_computed < len(sequence.tokens)
 
     def _check_plan(self, stepped: bool) -> None:
@@ -221,11 +236,28 @@ class SchedulerMachine(RuleBasedStateMachine):
         written = Counter[int]()
         for piece in plan.slices:
             end = piece.start + len(piece.tokens)
-            assert piece.draws or not end % limits.block_size
+            assert piece.draws or not end % limits.block_size or self._only_reads(piece)
             assert len(piece.blocks) >= limits.blocks_for(end)
             first, last = piece.start // limits.block_size, (end - 1) // limits.block_size
             written.update(piece.blocks[first : last + 1])
         assert not written or max(written.values()) == 1
+
+    def _make_last_block_private(self, key: str) -> bool:
+        """As it is where blocks were pulled: a search writes its last position again."""
+        *others, last = self.loans[key]
+        if (private := self.bench.blocks.allocate(1)) is None:
+            return False
+        self.bench.pool.copy_block(last, private[0])
+        self.bench.blocks.release((last,))
+        self.loans[key] = (*others, *private)
+        return True
+
+    def _only_reads(self, piece: Slice) -> bool:
+        """A prompt that somebody else will search from."""
+        return any(
+            work.draws_nothing and work.prompt[piece.start :] == piece.tokens
+            for work in (*self.works.values(), *self.finished)
+        )
 
     def _key(self) -> str:
         self.count += 1
@@ -233,13 +265,18 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     def _submit(self, work: Work) -> None:
         self.works[work.key] = work
-        self.answers[work] = hash_answer(
-            self.bench.model, work.prompt, work.params, self.bench.limits.max_model_len
-        )
+        self.answers[work] = self._answer(work)
         if work.blocks:
             self.books.adopted(work)
         self.bench.submit(work)
         self._take_events()
+
+    def _answer(self, work: Work) -> tuple[Answer, ...]:
+        model, limits = self.bench.model, self.bench.limits
+        if work.params.beam is not None:
+            longest = limits.search_len(len(work.prompt), work.params)
+            return hash_beams(model, work.prompt, work.params, longest)
+        return hash_answer(model, work.prompt, work.params, limits.max_model_len)
 
     def _handed_over(self) -> list[Work]:
         """Prefills that are done, whose blocks are still lent and whose answer goes on."""
@@ -273,13 +310,16 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.finished.append(self.works.pop(work.key))
 
     def _check_order(self, work: Work) -> None:
-        """Of a prefill: admitted, lent, chunks up to the prompt's end, first tokens, done."""
+        """Of a prefill: admitted, lent, chunks up to the prompt's end, first tokens but for a
+        search, done.
+        """
         events = self.bench.events[work.key]
         if work.key in self.loans or work.key in self.given_back:
-            admitted, first, *chunks, drawn, _ = events
+            admitted, first, *chunks, _ = events
             assert isinstance(admitted, Admitted)
             assert isinstance(first, BlocksLent)
-            assert isinstance(drawn, TokensDrawn)
+            if work.params.beam is None:
+                assert isinstance(chunks.pop(), TokensDrawn)
             lengths = [e.num_tokens for e in chunks if isinstance(e, ChunkComputed)]
             assert len(lengths) == len(chunks)
             assert lengths == sorted(set(lengths))
@@ -289,6 +329,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         answers = self.answers[work]
         if work.first:
             return [answer[1:] for answer in answers]
+        if work.draws_nothing:
+            return [() for _ in answers]
         if work.mode.value == "prefill":
             return [answer[:1] for answer in answers]
         return list(answers)

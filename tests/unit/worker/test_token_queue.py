@@ -18,6 +18,17 @@ def drawn(*positions: int) -> TokensDrawn:
     return TokensDrawn(records(*positions))
 
 
+async def test_a_sign_of_life_is_an_empty_batch() -> None:
+    queue = TokenQueue()
+    queue.put(TokensDrawn(()))
+    batches = queue.batches()
+    assert await anext(batches) == ()
+    queue.put(TokensDrawn(()))
+    queue.put(drawn(1))
+    queue.put(WorkDone())
+    assert [batch async for batch in batches] == [records(1)]
+
+
 async def test_what_came_meanwhile_is_one_batch() -> None:
     queue = TokenQueue()
     batches = queue.batches()
