@@ -26,6 +26,7 @@ class AnswerOptions:
     usage: bool = False
     continuous_usage: bool = False
     token_ids: bool = False
+    role: str = "assistant"
     prompt_tokens_details: bool = True
 
 

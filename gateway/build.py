@@ -14,6 +14,7 @@ from baton.registry.store import Directory
 from baton.rpc.server import make_server
 from baton.v1 import registry_pb2_grpc
 from gateway.app import guarded, make_app
+from gateway.content_format import named_format
 from gateway.delivery import Delivery
 from gateway.dispatch import Dispatcher
 from gateway.doorway import Doorway
@@ -26,8 +27,9 @@ from gateway.metrics import GatewayMetrics
 from gateway.model_names import ModelNames
 from gateway.preparation import Preparation
 from gateway.queue import AdmissionQueue
+from gateway.rendering import RenderingRules
 from gateway.request_log import RequestLog
-from gateway.settings import GatewaySettings
+from gateway.settings import PRIORITY, GatewaySettings
 from gateway.tokenizer import ChatTokenizer, load_tokenizer, vocab_size_of
 from gateway.workers import Assignment, Workers
 
@@ -45,7 +47,9 @@ class Gateway:
 def build(settings: GatewaySettings) -> Gateway:
     """Raises SettingsError for a folder that does not hold what is needed. Wants a running loop."""
     tokenizer = load_tokenizer(
-        settings.tokenizer_folder, settings.chat_template, settings.default_chat_template_kwargs
+        settings.tokenizer_folder,
+        settings.chat_template,
+        named_format(settings.chat_template_content_format),
     )
     directory, server = _registry(settings)
     workers = Workers(directory, tokenizer.digest, settings.cluster_secret)
@@ -92,11 +96,20 @@ def _app(
         patience=settings.max_queue_seconds,
         force_usage=settings.enable_force_include_usage,
         prompt_tokens_details=settings.enable_prompt_tokens_details,
+        heeds_priority=settings.scheduling_policy == PRIORITY,
+        ignores_priority=settings.ignore_priority,
+    )
+    rules = RenderingRules(
+        tokenizer.templates,
+        settings.default_chat_template_kwargs,
+        trusts_requests=settings.trust_request_chat_template,
+        hides_unused_tools=settings.exclude_tools_when_tool_choice_none,
+        role=settings.response_role,
     )
     log = RequestLog(settings.enable_log_requests, settings.max_log_len)
     delivery = Delivery(dispatcher, tokenizer.vocabulary, settings.client_stall_seconds)
     return make_app(
-        ChatEndpoint(preparation, tokenizer, delivery, log),
+        ChatEndpoint(preparation, tokenizer, rules, delivery, log),
         CompletionEndpoint(preparation, tokenizer, delivery, log),
         ModelsEndpoint(names, workers),
         OperationsEndpoint(workers, dispatcher, metrics, settings.model),

@@ -32,7 +32,7 @@ def _choice(index: int, choice: ChoiceText, options: AnswerOptions) -> dict[str,
     return {
         "index": index,
         "message": {
-            "role": "assistant",
+            "role": options.role,
             "content": choice.text,
             "refusal": None,
             "annotations": None,
@@ -62,6 +62,7 @@ class ChatStream:
             f'data: {{"id":{to_json(head.answer_id)},"object":"chat.completion.chunk",'
             f'"created":{head.created},"model":{to_json(head.model)},"choices":['
         )
+        self._answer_role = to_json(options.role)
         prompt_ids = to_json(job.prompt) if options.token_ids else "null"
         self._role_tail = f',"prompt_token_ids":{prompt_ids}'
         self._last_tail = f',"system_fingerprint":{to_json(head.fingerprint)}'
@@ -87,7 +88,7 @@ class ChatStream:
 
     def _role(self, choice: int) -> str:
         return (
-            f'{self._head}{{"index":{choice},"delta":{{"role":"assistant","content":""}},'
+            f'{self._head}{{"index":{choice},"delta":{{"role":{self._answer_role},"content":""}},'
             f'"logprobs":null,"finish_reason":null}}]{self._usage(0)}{self._role_tail}}}\n\n'
         )
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from baton.core.errors import RefusedError, TransferError, UnavailableError
 from baton.core.token_record import TokenLogprobs, TokenRecord
@@ -77,7 +77,7 @@ class Dispatcher:
     async def stream(self, job: Job) -> AsyncGenerator[Item, None]:
         """New tokens as they come. Placed again as long as nothing was given out."""
         with self._metrics.watching(job) as meter:
-            life = _Life(job, self._queue.turn())
+            life = _Life(job, self._queue.turn(job.priority))
             while True:
                 given = False
                 try:
@@ -94,7 +94,7 @@ class Dispatcher:
     async def whole(self, job: Job) -> Answered:
         """All tokens. Nothing was given out before, so any break can be mended."""
         with self._metrics.watching(job) as meter:
-            life = _Life(job, self._queue.turn())
+            life = _Life(job, self._queue.turn(job.priority))
             while True:
                 try:
                     async with aclosing(self._attempt(life, meter)) as items:
@@ -168,7 +168,7 @@ class Dispatcher:
             life.breaks += 1
             if life.breaks >= MOST_BREAKS:
                 raise error
-            life.turn = Turn(life.turn.number, self._queue.new_deadline())
+            life.turn = replace(life.turn, deadline=self._queue.new_deadline())
         logger.info("%s: attempt %d failed: %s", life.job.request_id, life.attempts, error)
 
 

@@ -20,16 +20,23 @@ class RequestLog:
         self._longest = longest
 
     def begin(
-        self, request_id: str, prompt: Callable[[], str], jobs: Sequence[Job]
+        self,
+        request_id: str,
+        prompt: Callable[[], str],
+        jobs: Sequence[Job],
+        user: str | None = None,
     ) -> "Entry | None":
-        """`prompt()` is what the client wrote. None while nothing is to be logged."""
+        """`prompt()` is what the client wrote, `user` who it says it is for. None while nothing is
+        to be logged.
+        """
         if not self._on:
             return None
         tokens = sum(len(job.prompt) for job in jobs)
         shown = self._cut(prompt())
         logger.info(
-            "%s: asks with %d prompt tokens, %s, prompt %s",
+            "%s: asks%s with %d prompt tokens, %s, prompt %s",
             request_id,
+            "" if user is None else f" for {self._cut(user)!r}",
             tokens,
             jobs[0].params,
             shown,

@@ -8,12 +8,14 @@ from gateway.caller import caller_of
 from gateway.chat_format import ChatStream, chat_object
 from gateway.delivery import Delivery
 from gateway.json_text import to_json
-from gateway.preparation import Preparation, ignored_header
+from gateway.preparation import Preparation
+from gateway.rendering import RenderingRules
 from gateway.replies import JsonReply
 from gateway.request_log import RequestLog, logged
 from gateway.schema.chat import ChatCompletionRequest
 from gateway.schema.message import Message
 from gateway.tokenizer import ChatTokenizer
+from gateway.truncation import kept_tokens
 
 
 class ChatEndpoint:
@@ -21,23 +23,30 @@ class ChatEndpoint:
         self,
         preparation: Preparation,
         tokenizer: ChatTokenizer,
+        rules: RenderingRules,
         delivery: Delivery,
         log: RequestLog,
     ) -> None:
         self._preparation = preparation
         self._tokenizer = tokenizer
+        self._rules = rules
         self._delivery = delivery
         self._log = log
 
     async def __call__(self, request: Request) -> Response:
         asked = await self._preparation.read(ChatCompletionRequest, request)
         caller = caller_of(request)
+        rendering = self._rules.rendering(asked.messages, asked, asked)
+        headers = self._preparation.headers(asked, rendering.unread)
         limits = await self._preparation.limits(request.receive)
-        prompt = await self._tokenizer.prompt_of(asked.messages, limits)
+        kept = kept_tokens(asked, limits, asked.wanted_tokens)
+        prompt = await self._tokenizer.prompt_of(asked.messages, limits, rendering, kept)
         jobs = self._preparation.jobs(asked, limits, caller, [prompt], "messages")
         head = self._preparation.head("chatcmpl", caller)
-        options, headers = self._preparation.options(asked), ignored_header(asked)
-        entry = self._log.begin(caller.request_id, lambda: written(asked.messages), jobs)
+        options = self._preparation.options(asked, rendering.role)
+        entry = self._log.begin(
+            caller.request_id, lambda: written(asked.messages), jobs, asked.user
+        )
         if asked.stream:
             format = logged(ChatStream(head, jobs[0], options), entry)
             return self._delivery.stream(jobs, format, headers)

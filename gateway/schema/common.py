@@ -1,8 +1,10 @@
 """Fields that chat and completions share. pydantic's lax mode: "3" and 3.0 are integers."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from gateway.schema.routing_fields import RoutingFields
 
 INT64_MAX = (1 << 63) - 1
 MAX_CHOICES = 128  # of one prompt
@@ -21,12 +23,32 @@ class StreamOptions(BaseModel):
     )
 
 
-class GenerationRequest(BaseModel):
+class ModelRequest(BaseModel):
     """None means: not said. Unknown fields are kept aside so that the caller can name them."""
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
+    # Names that mean something elsewhere in this API and would be missed here: refused.
+    elsewhere: ClassVar[frozenset[str]] = frozenset()
+
     model: str | None = Field(None, description="Default: the first that is served.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_omitted(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            return {key: value for key, value in data.items() if value is not None}
+        return data
+
+    def check(self) -> None:
+        """Raises RequestError for fields that cannot stand together."""
+
+    def unknown_fields(self) -> list[str]:
+        """Names the contract does not have, with the path for nested ones."""
+        return list(self.model_extra or {})
+
+
+class GenerationRequest(RoutingFields, ModelRequest):
     max_tokens: Annotated[int, Field(ge=1)] | None = Field(
         None, description="Cut down to what fits. Default: as many as fit."
     )
@@ -62,13 +84,6 @@ class GenerationRequest(BaseModel):
             raise ValueError("must not contain @, /, \\ or NUL")
         return salt
 
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_omitted(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            return {key: value for key, value in data.items() if value is not None}
-        return data
-
     @property
     def wanted_tokens(self) -> int | None:
         """What the client asked for; the newer name wins."""
@@ -86,8 +101,7 @@ class GenerationRequest(BaseModel):
         return bool(options and options.include_usage and options.continuous_usage_stats)
 
     def unknown_fields(self) -> list[str]:
-        """Names the contract does not have, with the path for nested ones."""
-        names = list(self.model_extra or {})
+        names = super().unknown_fields() + self.unread_transfer_keys
         if self.stream_options is not None:
             names += [f"stream_options.{name}" for name in self.stream_options.model_extra or {}]
         return names

@@ -1,10 +1,12 @@
 """The body of POST /v1/completions."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator
 
 from gateway.schema.common import GenerationRequest
+from gateway.schema.fields import OF_CHATS, OF_OTHER_COMPLETIONS
+from gateway.schema.template_fields import PromptFields
 
 MAX_PROMPTS = 4096
 DEFAULT_MAX_TOKENS = 16
@@ -17,12 +19,18 @@ Prompt = str | Texts | TokenIds | Annotated[list[TokenIds], NotEmpty]
 WRONG_PROMPT = "must be a text, texts, token ids or lists of token ids; not empty"
 
 
-class CompletionRequest(GenerationRequest):
+class CompletionRequest(PromptFields, GenerationRequest):
     """`prompt`: one text, several, one list of token ids, or several such lists."""
+
+    elsewhere: ClassVar[frozenset[str]] = OF_CHATS | OF_OTHER_COMPLETIONS
 
     prompt: Prompt
     max_tokens: Annotated[int, Field(ge=1)] | None = Field(
         None, description=f"Cut down to what fits. Default: {DEFAULT_MAX_TOKENS}."
+    )
+
+    best_of: Annotated[int, Field(ge=1, le=1)] | None = Field(
+        None, description="Only 1: every choice that is made is answered. Default: 1."
     )
 
     @field_validator("prompt", mode="plain", json_schema_input_type=Prompt)

@@ -10,12 +10,13 @@ import pytest
 
 from baton.v1 import decode_pb2
 from gateway import http_protocol
-from gateway.http_protocol import MAX_HEAD
-from gateway.request_scope import LONGEST_ID
+from gateway.head_limits import HeadLimits
+from gateway.schema.routing_fields import LONGEST_ID
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
 from tests.support.gateway_fake_workers import RESERVED, decoded, prefilling, records
 from tests.support.gateway_reading import CHAT, HI, TEXT
 
+MAX_HEAD = HeadLimits().size
 JSON = "Content-Type: application/json\r\n"
 
 

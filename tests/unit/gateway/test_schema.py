@@ -76,26 +76,38 @@ def refused_chat(**fields: Any) -> RequestError:
         ("messages", [{"role": "user", "content": [{"type": "text"}]}]),
         ("messages", [{"role": "user", "content": [5]}]),
         ("messages", [{"role": "assistant", "tool_calls": [{"id": "1"}]}]),
+        ("messages", [{"role": "assistant", "tool_calls": {"id": "1"}}]),
+        ("messages", [{"role": "assistant", "tool_calls": [{"function": {"name": ""}}]}]),
+        (
+            "messages",
+            [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": 5}}]}],
+        ),
+        (
+            "messages",
+            [{"role": "assistant", "tool_calls": [{"type": "x", "function": {"name": "f"}}]}],
+        ),
+        ("messages", [{"role": "assistant", "function_call": "f"}]),
+        ("messages", [{"role": "tool", "tool_call_id": 5}]),
     ],
 )
 def test_a_wrong_value_is_refused_under_its_field(field: str, value: Any) -> None:
     assert refused_chat(**{field: value}).param == field
 
 
-@pytest.mark.parametrize("name", sorted((LATER | DANGEROUS) - {"messages"}))
+@pytest.mark.parametrize("name", sorted(LATER | DANGEROUS))
 def test_a_field_that_does_not_act_yet_is_refused_by_name(name: str) -> None:
     error = refused_chat(**{name: 1})
     assert error.param == name
     assert name in str(error)
 
 
-@pytest.mark.parametrize("name", sorted((LATER | DANGEROUS) - {"messages"}))
+@pytest.mark.parametrize("name", sorted(LATER | DANGEROUS))
 def test_null_means_left_out(name: str) -> None:
     assert chat(**{name: None}).unknown_fields() == []
 
 
 def test_completions_refuse_what_only_chat_has_and_their_own_later_fields() -> None:
-    for name in ("messages", "suffix", "echo", "logprobs", "stop"):
+    for name in ("messages", "tools", "chat_template", "suffix", "prompt_embeds"):
         with pytest.raises(RequestError) as caught:
             completion(**{name: 1})
         assert caught.value.param == name
