@@ -7,6 +7,7 @@ from typing import Protocol
 from baton.core.token_record import TokenLogprobs
 from gateway.job import Job
 from gateway.output import ChoiceText, Delta, Usage, known_sum
+from gateway.reading import Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,10 @@ class StreamFormat(Protocol):
         """So many tokens of `prompt`, an index, were cached. Comes before `end`."""
         ...
 
+    def read(self, prompt: int, reading: Reading) -> None:
+        """How `prompt`, an index, was read. Comes before its last `push`."""
+        ...
+
     def scored(self, prompt: int, scores: Sequence[TokenLogprobs]) -> None:
         """Of `prompt`, an index, from its second token on. Comes before its first `push`."""
         ...
@@ -58,6 +63,7 @@ class PromptAnswer:
     choices: list[ChoiceText]
     cached_tokens: int | None
     prompt_scores: tuple[TokenLogprobs, ...] = ()  # from the second token on, if asked for
+    reading: Reading | None = None
 
     @property
     def usage(self) -> Usage:

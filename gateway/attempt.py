@@ -16,24 +16,26 @@ from baton.core.token_record import PromptLogprobs, TokenLogprobs, TokenRecord
 from gateway.job import Job
 from gateway.leg import Broken, Ended, Leg, LegEvent, Letters
 from gateway.mailbox import Mailbox
+from gateway.reading import Reading
 from gateway.token_log import TokenLog
 from gateway.worker import Worker
-from gateway.worker_client import Admitted, PromptScored, Reserved, Tokens
+from gateway.worker_client import Admitted, PromptScored, Reserved, Tokens, Transferred
 from gateway.workers import Assignment
 
 logger = logging.getLogger(__name__)
 
 MAILBOX_SIZE = 256  # messages; then the workers' streams are paused
 RESERVE_SECONDS = 5.0  # a decode worker answers at once or is not well
-ADMITTED_SECONDS = 5.0  # for what was sent before the first token, if the last one overtook it
+SETTLED_SECONDS = 5.0  # for what comes around the last token, on whichever stream
 
 
 class Attempt:
     """Decode reserves before prefill is asked to compute, so that nothing waits in a circle.
 
     `prompt_scores` of a job that asks for them are whole before the first tokens: the log-
-    probabilities of the prompt from its second token on. `suspect` is the worker that a failure is put down to, if it is one. `cached_tokens` of the
-    prompt are known after the last token, None if the one who knew was lost by then.
+    probabilities of the prompt from its second token on. `suspect` is the worker that a failure is
+    put down to, if it is one. `reading` is whole when the last tokens are given out; what was lost
+    by then is None in it.
     """
 
     def __init__(self, job: Job, number: int, assignment: Assignment, silence: float) -> None:
@@ -47,8 +49,13 @@ class Attempt:
         self._legs: list[Leg] = []
         self._decode = self._open_decode(assignment.decode)
         self._reader: Leg | None = self._decode if self._handoff is None else None
+        self._transferring = self._handoff is not None
+        self._decode_began = False
         self.suspect: Worker | None = None
-        self.cached_tokens: int | None = None
+        self.reading = Reading(
+            assignment.decode.info.worker_id,
+            assignment.prefill.info.worker_id if assignment.prefill else None,
+        )
         self.prompt_scores: tuple[TokenLogprobs, ...] = ()
 
     async def tokens(self) -> AsyncGenerator[tuple[TokenRecord, ...], None]:
@@ -59,10 +66,11 @@ class Attempt:
             while not self._log.ended or held:
                 leg, event = await self._mailbox.get(self._silence)
                 held += self._digest(leg, event)
+                if self._log.ended and self._scored:
+                    await self._until_settled()
                 if held and self._scored:
                     yield held
                     held = ()
-            await self._until_admitted()
         finally:
             self._mailbox.shut()
             if not self._log.ended:
@@ -78,6 +86,11 @@ class Attempt:
         if self._prefill_worker is not None:
             self._prefill_worker.give_back(freed=False)
             self._prefill_worker = None
+
+    @property
+    def ended(self) -> bool:
+        """The tokens that are given out now are the last ones."""
+        return self._log.ended
 
     async def finish(self, patience: float) -> None:
         """After the last token: the hand-off is confirmed behind the answer."""
@@ -104,23 +117,33 @@ class Attempt:
             raise InternalError("log-probabilities of the prompt came out of order")
         self.prompt_scores += scores.entries
 
-    async def _until_admitted(self) -> None:
-        """Every token is there; only a number may be missing, and none fails for want of it."""
+    async def _until_settled(self) -> None:
+        """Every token is there; only numbers may be missing, and none fails for want of them."""
         try:
-            while self.cached_tokens is None and self._reader is not None:
-                leg, event = await self._mailbox.get(ADMITTED_SECONDS)
-                if leg is self._reader:
-                    self._note_reading(event)
+            while self._settling:
+                leg, event = await self._mailbox.get(SETTLED_SECONDS)
+                self._note(leg, event)
         except BatonError as error:
-            logger.info("%s: how much was cached is not known: %s", self._job.request_id, error)
+            logger.info("%s: how it was read is not known: %s", self._job.request_id, error)
 
-    def _note_reading(self, event: LegEvent) -> None:
-        """What the leg that reads the prompt tells of its cache."""
+    @property
+    def _settling(self) -> bool:
+        """Whether somebody still has to say something. An answer that ended before decode had a
+        word in it does not wait for the hand-off.
+        """
+        cached = self.reading.cached_tokens is None and self._reader is not None
+        return cached or (self._transferring and self._decode_began)
+
+    def _note(self, leg: Leg, event: LegEvent) -> None:
+        """What the legs tell of how the prompt was read and handed over."""
         match event:
-            case Admitted(num_cached_tokens):
-                self.cached_tokens = num_cached_tokens
+            case Admitted(num_cached_tokens) if leg is self._reader:
+                self.reading.cached_tokens = num_cached_tokens
+            case Transferred() if leg is self._decode:
+                self.reading.transfer, self._transferring = event, False
             case Broken() | Ended():
-                self._reader = None
+                self._reader = None if leg is self._reader else self._reader
+                self._transferring = self._transferring and leg is not self._decode
 
     def _open_decode(self, worker: Worker) -> Leg:
         call = worker.client.generate(self._job, self._number, self._handoff)
@@ -130,11 +153,11 @@ class Attempt:
 
     def _digest(self, leg: Leg, event: LegEvent) -> tuple[TokenRecord, ...]:
         reads = leg is self._reader
-        if reads:
-            self._note_reading(event)
+        self._note(leg, event)
         needed = not self._log.began or (reads and not self._scored)
         match event:
             case Tokens(records):
+                self._decode_began |= leg is self._decode
                 return self._log.add(records)
             case PromptScored(scores):
                 self._add_scores(scores)

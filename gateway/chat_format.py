@@ -7,6 +7,7 @@ from gateway.answer import AnswerHead, AnswerOptions, PromptAnswer, TokenCounts,
 from gateway.job import Job
 from gateway.json_text import to_json
 from gateway.output import ChoiceText, Delta
+from gateway.reading import Reading, told
 
 
 def chat_object(
@@ -24,7 +25,7 @@ def chat_object(
         "usage": whole_usage(answer.usage, options),
         "prompt_logprobs": None,
         "prompt_token_ids": list(answer.job.prompt) if options.token_ids else None,
-        "kv_transfer_params": None,
+        "kv_transfer_params": told(answer.reading),
     }
 
 
@@ -72,6 +73,9 @@ class ChatStream:
 
     def cached(self, prompt: int, num_tokens: int | None) -> None:
         self._counts.cached(prompt, num_tokens)
+
+    def read(self, prompt: int, reading: Reading) -> None:
+        self._last_tail += f',"kv_transfer_params":{to_json(told(reading))}'
 
     def scored(self, prompt: int, scores: Sequence[TokenLogprobs]) -> None:
         self._scores[prompt] = tuple(scores)

@@ -8,6 +8,7 @@ from baton.core.token_record import TokenLogprobs
 from gateway.answer import PromptAnswer, StreamFormat
 from gateway.job import Job
 from gateway.output import Delta
+from gateway.reading import Reading
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +103,9 @@ class LoggedStream:
 
     def cached(self, prompt: int, num_tokens: int | None) -> None:
         self._format.cached(prompt, num_tokens)
+
+    def read(self, prompt: int, reading: Reading) -> None:
+        self._format.read(prompt, reading)
 
     def scored(self, prompt: int, scores: Sequence[TokenLogprobs]) -> None:
         self._format.scored(prompt, scores)

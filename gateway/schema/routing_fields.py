@@ -16,12 +16,11 @@ PLACEMENT = frozenset({"decode_worker", "mode", "prefill_worker"})
 # And those by which other servers let two of their own hand a KV cache over. Whom it comes from is
 # decided here, and no address that a client names is ever dialled.
 HANDSHAKE = frozenset(
-    """
-    disagg_spec do_remote_decode do_remote_prefill prompt_token_ids remote_block_ids
-    remote_bootstrap_addr remote_dp_rank remote_dp_size remote_engine_id remote_handshake_port
-    remote_host remote_hosts remote_notify_port remote_num_tokens remote_port remote_request_id
-    ret_first_tok tp_size transfer_id
-    """.split()
+    {"disagg_spec", "do_remote_decode", "do_remote_prefill", "prompt_token_ids", "ret_first_tok"}
+    | {"tp_size", "transfer_id"}
+    | {"remote_block_ids", "remote_bootstrap_addr", "remote_dp_rank", "remote_dp_size"}
+    | {"remote_engine_id", "remote_handshake_port", "remote_host", "remote_hosts"}
+    | {"remote_notify_port", "remote_num_tokens", "remote_port", "remote_request_id"}
 )
 FLAGS = ("do_remote_decode", "do_remote_prefill")
 

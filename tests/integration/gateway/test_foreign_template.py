@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ async def test_a_trusted_one_is_rendered_as_the_models_own_is(
 ) -> None:
     own = tokenizer.templates.choose(False)
     assert own is not None
-    fields = {"rules": rules, "continue_final_message": True}
+    fields: Any = {"rules": rules, "continue_final_message": True}
     begun = [*HI, Message.model_validate({"role": "assistant", "content": "Grüße 😀"})]
     expected = await chat_prompt(tokenizer, begun, **fields)
     assert await chat_prompt(tokenizer, begun, chat_template=own.text, **fields) == expected
