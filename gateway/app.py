@@ -14,6 +14,7 @@ from gateway.endpoints.chat import ChatEndpoint
 from gateway.endpoints.completions import CompletionEndpoint
 from gateway.endpoints.models import ModelsEndpoint
 from gateway.endpoints.operations import OperationsEndpoint
+from gateway.endpoints.tokenization import TokenizationEndpoint
 from gateway.errors import INTERNAL, reply_to, reply_to_status
 from gateway.openapi import describe
 from gateway.replies import error_reply
@@ -26,8 +27,10 @@ def make_app(
     chat: ChatEndpoint,
     completions: CompletionEndpoint,
     models: ModelsEndpoint,
+    tokenization: TokenizationEndpoint,
     operations: OperationsEndpoint,
     docs: bool = True,
+    tokenizer_info: bool = False,
 ) -> FastAPI:
     app = FastAPI(
         redoc_url=None,
@@ -40,12 +43,18 @@ def make_app(
         ("POST", "/v1/completions", completions.__call__, "Continue a prompt"),
         ("GET", "/v1/models", models.list, "List the models"),
         ("GET", "/v1/models/{name:path}", models.one, "Describe a model"),
+        ("POST", "/tokenize", tokenization.tokenize, "Turn text into tokens"),
+        ("POST", "/detokenize", tokenization.detokenize, "Turn tokens into text"),
         ("GET", "/ping", operations.health, "The same as /health"),
+        ("POST", "/ping", operations.health, "The same as /health"),
+        ("GET", "/load", operations.load, "Count the requests that are being answered"),
         ("GET", "/version", operations.version, "Tell the version"),
         ("GET", "/health", operations.health, "Tell whether requests can be answered"),
         ("GET", "/metrics", operations.metrics, "Count for Prometheus"),
         ("GET", "/status", operations.status, "List the workers"),
     ]
+    if tokenizer_info:
+        routes.append(("GET", "/tokenizer_info", tokenization.info, "Describe the tokenizer"))
     for method, path, endpoint, summary in routes:
         app.add_api_route(path, endpoint, methods=[method], summary=summary)
     describe(app)

@@ -17,11 +17,12 @@ from gateway.app import guarded, make_app
 from gateway.content_format import named_format
 from gateway.delivery import Delivery
 from gateway.dispatch import Dispatcher
-from gateway.doorway import Doorway
+from gateway.doorway import Crowd, Doorway
 from gateway.endpoints.chat import ChatEndpoint
 from gateway.endpoints.completions import CompletionEndpoint
 from gateway.endpoints.models import ModelsEndpoint
 from gateway.endpoints.operations import OperationsEndpoint
+from gateway.endpoints.tokenization import TokenizationEndpoint
 from gateway.generation_config import load_defaults
 from gateway.metrics import GatewayMetrics
 from gateway.model_names import ModelNames
@@ -58,7 +59,8 @@ def build(settings: GatewaySettings) -> Gateway:
     )
     metrics = GatewayMetrics(settings.served_names[0])
     dispatcher = Dispatcher(workers, queue, metrics, settings.worker_silence_seconds)
-    doorway = Doorway(_app(settings, tokenizer, workers, dispatcher, metrics))
+    crowd = Crowd()
+    doorway = Doorway(_app(settings, tokenizer, workers, dispatcher, metrics, crowd), crowd)
     return Gateway(guarded(doorway, settings), doorway, server, workers, queue, dispatcher)
 
 
@@ -79,6 +81,7 @@ def _app(
     workers: Workers,
     dispatcher: Dispatcher,
     metrics: GatewayMetrics,
+    crowd: Crowd,
 ) -> FastAPI:
     names = ModelNames(settings.served_names, settings.model)
     vocab_size = vocab_size_of(settings.model_folder, tokenizer.vocabulary)
@@ -112,6 +115,8 @@ def _app(
         ChatEndpoint(preparation, tokenizer, rules, delivery, log),
         CompletionEndpoint(preparation, tokenizer, delivery, log),
         ModelsEndpoint(names, workers),
-        OperationsEndpoint(workers, dispatcher, metrics, settings.model),
+        TokenizationEndpoint(preparation, tokenizer, rules),
+        OperationsEndpoint(workers, dispatcher, metrics, crowd, settings.model),
         docs=not settings.disable_fastapi_docs,
+        tokenizer_info=settings.enable_tokenizer_info_endpoint,
     )

@@ -57,7 +57,7 @@ class Preparation:
         self._workers = workers
         self._names = names
         self._defaults = defaults
-        self._vocab_size = vocab_size
+        self.vocab_size = vocab_size
         self._fingerprint = fingerprint
         self._strict = strict_fields
         self._max_body_bytes = max_body_bytes
@@ -106,7 +106,7 @@ class Preparation:
         length = self._workers.max_model_len
         if length is None:
             raise InternalError("a worker has joined, but nobody knows how long a prompt may be")
-        return Limits(length, self._vocab_size)
+        return Limits(length, self.vocab_size)
 
     def jobs(
         self,

@@ -2,12 +2,11 @@
 
 from fastapi import Request, Response
 
-from baton.core.errors import RequestError
 from gateway.caller import caller_of
 from gateway.completion_format import CompletionStream, completion_object
 from gateway.delivery import Delivery
 from gateway.json_text import to_json
-from gateway.limits import Limits
+from gateway.limits import Limits, check_ids
 from gateway.preparation import Preparation
 from gateway.replies import JsonReply
 from gateway.request_log import RequestLog, logged
@@ -52,10 +51,6 @@ class CompletionEndpoint:
         if asked.texts:
             special = asked.add_special_tokens is not False
             return await self._tokenizer.tokens_of(asked.texts, limits, special, kept)
-        largest = max((max(ids, default=0) for ids in asked.token_ids), default=0)
-        if largest >= limits.vocab_size:
-            raise RequestError(
-                f"token id {largest} is not below the vocabulary's size, {limits.vocab_size}",
-                "prompt",
-            )
+        for ids in asked.token_ids:
+            check_ids(ids, limits.vocab_size, "prompt")
         return [kept_ids(ids, kept) for ids in asked.token_ids]

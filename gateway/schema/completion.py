@@ -47,12 +47,12 @@ class CompletionRequest(PromptFields, GenerationRequest):
         if len(kinds) > 1 or not kinds <= {str, int, list}:
             raise ValueError("must hold only texts, only token ids, or only lists of token ids")
         if int in kinds:
-            _check_ids(prompt)
+            check_ids(prompt)
         elif len(prompt) > MAX_PROMPTS:
             raise ValueError(f"at most {MAX_PROMPTS} prompts fit in one request")
         elif list in kinds:
             for ids in prompt:
-                _check_ids(ids)
+                check_ids(ids)
         return prompt
 
     @property
@@ -74,7 +74,8 @@ class CompletionRequest(PromptFields, GenerationRequest):
         return [ids for ids in self.prompt if isinstance(ids, list)]
 
 
-def _check_ids(ids: list[Any]) -> None:
+def check_ids(ids: list[Any]) -> None:
+    """Raises ValueError. Quick, for a list may hold millions."""
     if not set(map(type, ids)) <= {int}:
         raise ValueError("a token id must be an integer")
     if min(ids, default=0) < 0:
