@@ -36,7 +36,8 @@ def _object_of(body: bytes) -> dict[str, object]:
     try:
         fields = from_json(body, cache_strings=False)
     except ValueError as error:
-        raise RequestError(f"the body is not valid JSON: {error}") from error
+        hint = "; is it half a surrogate pair?" if "hex escape" in str(error) else ""
+        raise RequestError(f"the body is not valid JSON: {error}{hint}") from error
     if not isinstance(fields, dict):
         raise RequestError("the body must be a JSON object")
     return fields

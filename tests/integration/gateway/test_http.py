@@ -79,6 +79,16 @@ async def test_headers_without_an_end_are_refused(served: GatewayUnderTest) -> N
     check(await raw(served, name), 431)
 
 
+async def test_headers_may_be_bounded_by_flags(model_folder: Path) -> None:
+    bounds = {"h11_max_incomplete_event_size": 300, "h11_max_header_count": 3}
+    async with running_gateway(model_folder, **bounds) as gateway:
+        few = b"GET /ping HTTP/1.1\r\n" + b"A: b\r\n" * 3 + b"\r\n"
+        check(await raw(gateway, few), 503)
+        many = b"POST /ping HTTP/1.1\r\n" + b"A: b\r\n" * 3 + b"Content-Length: 2\r\n\r\n{}"
+        check(await raw(gateway, many), 431)
+        check(await raw(gateway, b"GET /ping HTTP/1.1\r\nA: " + b"b" * 300), 431)
+
+
 async def test_a_connection_on_which_no_request_comes_is_closed(
     served: GatewayUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,8 +177,12 @@ async def test_a_request_id_may_not_be_endless(served: GatewayUnderTest) -> None
     assert answer.headers["x-request-id"] != longest + "i"
 
 
-async def test_a_slash_behind_models_still_lists_them(served: GatewayUnderTest) -> None:
+async def test_a_slash_behind_a_path_is_as_good_as_none(served: GatewayUnderTest) -> None:
+    await served.pair()
     assert (await served.client.get("/v1/models/")).json()["object"] == "list"
+    assert (await served.client.get("/v1/models/tiny/")).json()["id"] == "tiny"
+    assert (await served.client.post(CHAT + "/", json={"messages": HI})).status_code == 200
+    assert (await served.client.get("/nothing/")).status_code == 404
 
 
 async def test_the_header_of_ignored_fields_names_them_whole(model_folder: Path) -> None:
