@@ -16,6 +16,7 @@ from gateway.endpoints.models import ModelsEndpoint
 from gateway.endpoints.operations import OperationsEndpoint
 from gateway.endpoints.tokenization import TokenizationEndpoint
 from gateway.errors import INTERNAL, reply_to, reply_to_status
+from gateway.middleware import with_middleware
 from gateway.openapi import describe
 from gateway.replies import error_reply
 from gateway.request_scope import RequestScope
@@ -64,11 +65,12 @@ def make_app(
 
 
 def guarded(app: ASGIApp, settings: GatewaySettings) -> ASGIApp:
-    """The application as clients meet it. From the outside in: the proxy's prefix, CORS (so that a
-    browser may read errors too), the request's id, the key.
+    """The application as clients meet it. From the outside in: the proxy's prefix, the operator's
+    own middleware, CORS (so that a browser may read errors too), the request's id, the key.
     """
     inner = Authentication(app, Keys(settings.api_key))
-    return RootPath(with_cors(RequestScope(inner), settings.cors), settings.root_path)
+    whole = with_cors(RequestScope(inner), settings.cors)
+    return RootPath(with_middleware(whole, settings.middleware), settings.root_path)
 
 
 async def _named_error(request: Request, error: Exception) -> Response:

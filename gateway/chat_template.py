@@ -35,6 +35,8 @@ def parse_template(text: str, format: ContentFormat | None = None) -> ChatTempla
         variables = {name.name for name in tree.find_all(nodes.Name) if name.ctx == "load"}
     except RecursionError as error:
         raise TemplateError("it is nested too deeply") from error
+    except ValueError as error:  # of a literal, such as an endless number
+        raise TemplateError(str(error)) from error
     return ChatTemplate(text, format or format_of(tree), frozenset(variables))
 
 

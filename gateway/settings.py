@@ -49,6 +49,9 @@ class GatewaySettings:
     )
     tls: TlsSettings = nested(TlsSettings)
     cors: CorsSettings = nested(CorsSettings)
+    middleware: tuple[str, ...] = setting(
+        (), "Full names of ASGI middleware classes, or async functions; the first is outermost."
+    )
     disable_fastapi_docs: bool = setting(False, "Serve neither /docs nor /openapi.json.")
     registry_host: str = setting(_OWN[0], "Address that workers register at.")
     registry_port: int = setting(_OWN[1], "Port that workers register at; 0 takes a free one.")

@@ -53,7 +53,7 @@ class GenerationRequest(RoutingFields, ModelRequest):
         None, description="Cut down to what fits. Default: as many as fit."
     )
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="The newer name of max_tokens, which it beats."
+        None, description="The newer name of max_tokens, which it beats. Default: as many as fit."
     )
     temperature: Annotated[FiniteFloat, Field(ge=0, le=2)] | None = Field(
         None, description="Default: the model's own, else 1. Between 0 and 0.01 it is 0.01."
@@ -70,10 +70,11 @@ class GenerationRequest(RoutingFields, ModelRequest):
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = Field(None, description="Default: 1.")
     ignore_eos: bool | None = Field(None, description="Default: false.")
     stream: bool | None = Field(None, description="Default: false.")
-    stream_options: StreamOptions | None = Field(None, description="Only with stream.")
+    stream_options: StreamOptions | None = Field(None, description="Only with stream. Default: {}.")
     cache_salt: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
         None,
-        description="Only requests of equal salt share cached prompts. Without @ / \\ and NUL.",
+        description="Only requests of equal salt share cached prompts. Without @ / \\ and NUL. "
+        "Default: none.",
     )
     return_token_ids: bool | None = Field(None, description="Default: false.")
 

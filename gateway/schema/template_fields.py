@@ -52,7 +52,9 @@ class TemplateFields(PromptFields):
         None, description="Shown to the template, as `documents`. Default: none."
     )
     chat_template: Annotated[str, Field(min_length=1, max_length=LONGEST_TEMPLATE)] | None = Field(
-        None, description="Used instead of the model's. Needs --trust-request-chat-template."
+        None,
+        description="Used instead of the model's. Needs --trust-request-chat-template. "
+        "Default: the model's.",
     )
     chat_template_kwargs: dict[str, Any] | None = Field(
         None, description="What the template is told besides. Default: {}."

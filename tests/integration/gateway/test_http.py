@@ -217,6 +217,31 @@ async def test_the_api_describes_its_bodies(served: GatewayUnderTest) -> None:
     assert "/openapi.json" in page.text
 
 
+async def test_every_field_of_a_body_tells_its_default(served: GatewayUnderTest) -> None:
+    document = (await served.client.get("/openapi.json")).json()
+    schemas = document["components"]["schemas"]
+    for name in ("ChatCompletionRequest", "CompletionRequest", "TokenizeRequest"):
+        schema = schemas[name]
+        optional = schema["properties"].keys() - schema.get("required", [])
+        silent = [
+            field
+            for field in optional - {"prompt", "messages"}
+            if "Default" not in schema["properties"][field].get("description", "")
+        ]
+        assert silent == [], name
+
+
+async def test_every_path_of_the_readers_list_is_described(served: GatewayUnderTest) -> None:
+    document = (await served.client.get("/openapi.json")).json()
+    described = {(path, verb) for path, verbs in document["paths"].items() for verb in verbs}
+    posts = {(path, "post") for path in (CHAT, TEXT, "/tokenize", "/detokenize", "/ping")}
+    gets = {(path, "get") for path in ("/v1/models", "/v1/models/{name}", "/load", "/ping")}
+    assert posts | gets <= described
+    for path, verb in posts - {("/ping", "post")}:
+        assert "requestBody" in document["paths"][path][verb]
+        assert "default" in document["paths"][path][verb]["responses"]
+
+
 def _references(value: Any) -> list[str]:
     """Every `$ref` in it."""
     if isinstance(value, list):

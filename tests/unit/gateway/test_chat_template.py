@@ -2,10 +2,14 @@
 each of them is told.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jinja2 import TemplateError
 
 from baton.core.errors import RequestError, SettingsError
 from gateway.chat_template import ChatTemplates, parse_template
@@ -153,6 +157,35 @@ def test_of_several_templates_the_one_for_tools_is_used_with_tools() -> None:
 async def test_a_template_that_sets_tools_itself_still_reads_them() -> None:
     template = "{% if not tools is defined %}{% set tools = none %}{% endif %}{{ tools }}"
     assert "tools" in parse_template(template).variables
+
+
+PIECES = [
+    "{{",
+    "}}",
+    "{%",
+    "%}",
+    "{#",
+    "#}",
+    "if a",
+    "endif",
+    "for x in y",
+    "endfor",
+    "'",
+    "(",
+    "[",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=9), max_size=30).map(" ".join))
+def test_any_text_is_a_template_or_is_refused_as_one(text: str) -> None:
+    with suppress(TemplateError):
+        parse_template(text)
+
+
+@pytest.mark.parametrize("text", ["{{ " + "9" * 5000 + " }}", "{{ 1e999 }}", "{{" + "(" * 9000])
+def test_a_literal_without_end_is_no_defect_of_ours(text: str) -> None:
+    with suppress(TemplateError):
+        parse_template(text)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,12 @@ def test_any_role_goes_to_the_template_as_it_is(role: str) -> None:
 
 
 def test_an_answer_of_a_tool_keeps_its_name_and_its_call() -> None:
-    message = {"role": "tool", "content": "22", "name": "f", "tool_call_id": "call-1"}
+    message: dict[str, Any] = {
+        "role": "tool",
+        "content": "22",
+        "name": "f",
+        "tool_call_id": "call-1",
+    }
     assert entry(**message) == message
 
 
@@ -73,7 +78,8 @@ def test_the_older_form_of_a_call_is_a_call() -> None:
 
 @pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
 def test_reasoning_goes_by_both_names(name: str) -> None:
-    read = entry(role="assistant", content="a", **{name: "hm"})
+    said: dict[str, Any] = {name: "hm"}
+    read = entry(role="assistant", content="a", **said)
     assert (read["reasoning"], read["reasoning_content"]) == ("hm", "hm")
 
 

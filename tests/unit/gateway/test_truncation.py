@@ -17,7 +17,9 @@ LIMITS = Limits(max_model_len=100, vocab_size=512)
 
 
 def kept(asked: int | None, max_tokens: int | None = None) -> int | None:
-    return kept_tokens(PromptFields(truncate_prompt_tokens=asked), LIMITS, max_tokens)
+    return kept_tokens(
+        PromptFields.model_validate({"truncate_prompt_tokens": asked}), LIMITS, max_tokens
+    )
 
 
 @pytest.mark.parametrize(
