@@ -3,6 +3,7 @@
 import importlib
 import inspect
 from collections.abc import Sequence
+from typing import Any
 
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.types import ASGIApp
@@ -21,7 +22,8 @@ def with_middleware(app: ASGIApp, names: Sequence[str]) -> ASGIApp:
 
 def _wrapped(app: ASGIApp, name: str) -> ASGIApp:
     found = _named(name)
-    if inspect.isclass(found):
+    is_class = inspect.isclass(found)
+    if is_class:
         try:
             wrapped: ASGIApp = found(app)
         except TypeError as error:
@@ -32,7 +34,7 @@ def _wrapped(app: ASGIApp, name: str) -> ASGIApp:
     raise SettingsError(f"--middleware {name} is neither a class nor an async function")
 
 
-def _named(name: str) -> object:
+def _named(name: str) -> Any:
     module, _, attribute = name.rpartition(".")
     try:
         return getattr(importlib.import_module(module), attribute)
