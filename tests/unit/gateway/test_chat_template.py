@@ -138,6 +138,22 @@ async def test_tools_are_shown_as_they_were_written(folder: Path) -> None:
     assert await rendered(folder, template) == "no tools"
 
 
+async def test_a_call_that_was_made_is_shown_with_its_arguments_as_an_object(folder: Path) -> None:
+    template = (
+        "{% for m in messages %}{% for c in m.tool_calls or [] %}"
+        "{{ c.function.name }} {{ c.function.arguments.city | upper }}{% endfor %}"
+        "{{ m.tool_call_id }}{{ m.content }};{% endfor %}"
+    )
+    arguments = '{"city": "Köln"}'
+    made = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    chat = [
+        {"role": "assistant", "content": None, "tool_calls": [made]},
+        {"role": "tool", "tool_call_id": "c1", "content": "22"},
+    ]
+    messages = [Message.model_validate(message) for message in chat]
+    assert await chat_text(with_template(folder, template), messages) == "f KÖLN;c122;"
+
+
 async def test_unused_tools_can_be_hidden(folder: Path) -> None:
     tokenizer = with_template(folder, "{{ 'tools' if tools else 'no tools' }}")
     rules = RenderingRules(tokenizer.templates, hides_unused_tools=True)
