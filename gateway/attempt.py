@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 
 MAILBOX_SIZE = 256  # messages; then the workers' streams are paused
 RESERVE_SECONDS = 5.0  # a decode worker answers at once or is not well
-SETTLED_SECONDS = 5.0  # for what comes around the last token, on whichever stream
+CAUSE_SECONDS = 1.0  # for the reason of a failure, if its consequence overtook it
+ADMITTED_SECONDS = 5.0  # for what was sent before the first token, if the last one overtook it
 
 
 class Attempt:
@@ -34,8 +35,7 @@ class Attempt:
 
     `prompt_scores` of a job that asks for them are whole before the first tokens: the log-
     probabilities of the prompt from its second token on. `suspect` is the worker that a failure is
-    put down to, if it is one. `reading` is whole when the last tokens are given out; what was lost
-    by then is None in it.
+    put down to, if it is one.
     """
 
     def __init__(self, job: Job, number: int, assignment: Assignment, silence: float) -> None:
@@ -49,10 +49,8 @@ class Attempt:
         self._legs: list[Leg] = []
         self._decode = self._open_decode(assignment.decode)
         self._reader: Leg | None = self._decode if self._handoff is None else None
-        self._transferring = self._handoff is not None
-        self._decode_began = False
         self.suspect: Worker | None = None
-        self.reading = Reading(
+        self._reading = Reading(
             assignment.decode.info.worker_id,
             assignment.prefill.info.worker_id if assignment.prefill else None,
         )
@@ -66,15 +64,27 @@ class Attempt:
             while not self._log.ended or held:
                 leg, event = await self._mailbox.get(self._silence)
                 held += self._digest(leg, event)
-                if self._log.ended and self._scored:
-                    await self._until_settled()
                 if held and self._scored:
                     yield held
                     held = ()
+        except TransferError as error:
+            raise await self._cause(error) from error
         finally:
             self._mailbox.shut()
             if not self._log.ended:
                 self.cancel()
+
+    @property
+    def ended(self) -> bool:
+        """Every choice has its last token: what is given out now ends the answer."""
+        return self._log.ended
+
+    async def read(self) -> Reading:
+        """How the prompt was read; for when the answer has ended. A number that was overtaken by
+        the last token is waited for, one that is lost is None.
+        """
+        await self._until_admitted()
+        return self._reading
 
     def fail(self, error: UnavailableError) -> None:
         """Ends the attempt from outside."""
@@ -86,11 +96,6 @@ class Attempt:
         if self._prefill_worker is not None:
             self._prefill_worker.give_back(freed=False)
             self._prefill_worker = None
-
-    @property
-    def ended(self) -> bool:
-        """The tokens that are given out now are the last ones."""
-        return self._log.ended
 
     async def finish(self, patience: float) -> None:
         """After the last token: the hand-off is confirmed behind the answer."""
@@ -117,33 +122,39 @@ class Attempt:
             raise InternalError("log-probabilities of the prompt came out of order")
         self.prompt_scores += scores.entries
 
-    async def _until_settled(self) -> None:
-        """Every token is there; only numbers may be missing, and none fails for want of them."""
-        try:
-            while self._settling:
-                leg, event = await self._mailbox.get(SETTLED_SECONDS)
-                self._note(leg, event)
-        except BatonError as error:
-            logger.info("%s: how it was read is not known: %s", self._job.request_id, error)
-
-    @property
-    def _settling(self) -> bool:
-        """Whether somebody still has to say something. An answer that ended before decode had a
-        word in it does not wait for the hand-off.
+    async def _cause(self, error: TransferError) -> BatonError:
+        """A hand-off that was given up has a reason, which whoever reads the prompt may still be
+        about to tell: a request that it refuses would be refused elsewhere too.
         """
-        cached = self.reading.cached_tokens is None and self._reader is not None
-        return cached or (self._transferring and self._decode_began)
+        try:
+            async with asyncio.timeout(CAUSE_SECONDS):
+                while self._reader not in (None, self._decode):
+                    leg, event = await self._mailbox.get(CAUSE_SECONDS)
+                    if leg is self._reader:
+                        self._note_reading(event)
+                        if isinstance(event, Broken):
+                            return event.error
+        except (TimeoutError, BatonError):
+            logger.info("%s: nobody says why its hand-off failed", self._job.request_id)
+        return error
 
-    def _note(self, leg: Leg, event: LegEvent) -> None:
-        """What the legs tell of how the prompt was read and handed over."""
+    async def _until_admitted(self) -> None:
+        """Every token is there; only a number may be missing, and none fails for want of it."""
+        try:
+            while self._reading.cached_tokens is None and self._reader is not None:
+                leg, event = await self._mailbox.get(ADMITTED_SECONDS)
+                if leg is self._reader:
+                    self._note_reading(event)
+        except BatonError as error:
+            logger.info("%s: how much was cached is not known: %s", self._job.request_id, error)
+
+    def _note_reading(self, event: LegEvent) -> None:
+        """What the leg that reads the prompt tells of its cache."""
         match event:
-            case Admitted(num_cached_tokens) if leg is self._reader:
-                self.reading.cached_tokens = num_cached_tokens
-            case Transferred() if leg is self._decode:
-                self.reading.transfer, self._transferring = event, False
+            case Admitted(num_cached_tokens):
+                self._reading.cached_tokens = num_cached_tokens
             case Broken() | Ended():
-                self._reader = None if leg is self._reader else self._reader
-                self._transferring = self._transferring and leg is not self._decode
+                self._reader = None
 
     def _open_decode(self, worker: Worker) -> Leg:
         call = worker.client.generate(self._job, self._number, self._handoff)
@@ -153,12 +164,14 @@ class Attempt:
 
     def _digest(self, leg: Leg, event: LegEvent) -> tuple[TokenRecord, ...]:
         reads = leg is self._reader
-        self._note(leg, event)
+        if reads:
+            self._note_reading(event)
         needed = not self._log.began or (reads and not self._scored)
         match event:
             case Tokens(records):
-                self._decode_began |= leg is self._decode
                 return self._log.add(records)
+            case Transferred():
+                self._reading.transfer = event
             case PromptScored(scores):
                 self._add_scores(scores)
             case Broken(error) if needed or (leg is self._decode and not self._log.ended):

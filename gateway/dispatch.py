@@ -132,7 +132,7 @@ class Dispatcher:
                             yield PromptScores(attempt.prompt_scores)
                         meter.add(batch)
                         if attempt.ended:
-                            yield PromptRead(attempt.reading)
+                            yield PromptRead(await attempt.read())
                         yield batch
             finally:
                 if attempt.suspect is not None:

@@ -89,7 +89,7 @@ class RenderingRules:
     def _shown_tools(self, tools: ToolFields | None) -> list[dict[str, Any]] | None:
         if tools is None:
             return None
-        hidden = self._hides_unused_tools and tools.tool_use.mode is ToolMode.NONE
+        hidden = self._hides_unused_tools and tools.tool_use.mode is ToolMode.OFF
         return None if hidden else tools.shown_tools
 
     def _variables(
@@ -119,9 +119,9 @@ def _effort(asked: TemplateFields) -> dict[str, Any]:
 
 def template_entry(message: Message, format: ContentFormat) -> dict[str, object]:
     """A message as the template reads it."""
-    texts = [message.content] if isinstance(message.content, str) else message.content
-    content: object = "\n".join(texts)
+    content: object = message.text
     if format is ContentFormat.PARTS:
+        texts = [message.content] if isinstance(message.content, str) else message.content
         content = [{"type": "text", "text": text} for text in texts]
     entry: dict[str, object] = {"role": message.role, "content": content}
     for name in ("name", "tool_call_id"):

@@ -49,7 +49,7 @@ class PromptScored:
 
 @dataclass(frozen=True, slots=True)
 class Transferred:
-    """The decode worker is done; what its hand-off cost."""
+    """The decode worker has the prompt's KV cache; before its first tokens."""
 
     bytes: int  # payload moved
     tokens: int  # whose KV was moved
@@ -141,8 +141,8 @@ class _GenerateCall:
                     yield PromptScored(wire.prompt_logprobs_from_pb(message.prompt_logprobs))
                 elif message.HasField("reserved"):
                     yield Reserved()
-                elif message.finished.HasField("transfer"):
-                    yield _transferred(message.finished.transfer)
+                elif message.HasField("transferred"):
+                    yield _transferred(message.transferred)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 

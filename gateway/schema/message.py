@@ -90,6 +90,11 @@ class Message(BaseModel):
         return [text_of_part(part) for part in content] if isinstance(content, list) else content
 
     @property
+    def text(self) -> str:
+        """Of the content, as templates read it that take one string."""
+        return self.content if isinstance(self.content, str) else "\n".join(self.content)
+
+    @property
     def length(self) -> int:
         """In characters, roughly."""
         texts = [self.content] if isinstance(self.content, str) else self.content

@@ -15,35 +15,32 @@ WRONG_CHOICE = (
 
 
 class ToolMode(Enum):
-    NONE = "none"  # no call is looked for
+    OFF = "none"  # no call is looked for
     AUTO = "auto"  # the model may call
     REQUIRED = "required"  # it must call at least one
     NAMED = "named"  # it must call the one that is named
+
+    @property
+    def forced(self) -> bool:
+        return self in (ToolMode.REQUIRED, ToolMode.NAMED)
 
 
 @dataclass(frozen=True, slots=True)
 class ToolFunction:
     name: str
-    parameters: dict[str, Any]  # JSON schema of the arguments, an object
+    parameters: dict[str, Any] | None = None  # JSON schema of the arguments, an object
 
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """What parsers and grammars must know. `functions` are those that may be called: none of them
-    with NONE, the one with NAMED, else all.
+    """What parsers and grammars must know. What may be called: nothing when it is OFF, the one that
+    is NAMED, else all.
     """
 
-    mode: ToolMode = ToolMode.NONE
-    functions: tuple[ToolFunction, ...] = ()
+    mode: ToolMode = ToolMode.OFF
+    names: tuple[str, ...] = ()
     parallel: bool = True  # False: the answer ends after the first call
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(function.name for function in self.functions)
-
-    @property
-    def forced(self) -> bool:
-        return self.mode in (ToolMode.REQUIRED, ToolMode.NAMED)
+    functions: tuple[ToolFunction, ...] = ()  # those of `names`, in their order
 
 
 class FunctionDefinition(BaseModel):
@@ -54,7 +51,7 @@ class FunctionDefinition(BaseModel):
     name: Annotated[str, Field(min_length=1)]
     description: str | None = None
     parameters: dict[str, Any] | None = Field(
-        None, description="JSON schema of the arguments. Default: an object without properties."
+        None, description="JSON schema of the arguments. Default: there are none."
     )
     strict: bool | None = Field(
         None, description="Forced calls keep to the schema in any case. Default: false."
@@ -70,7 +67,9 @@ class FunctionDefinition(BaseModel):
 
     @property
     def function(self) -> ToolFunction:
-        return ToolFunction(self.name, {"type": "object", **(self.parameters or {})})
+        if self.parameters is None:
+            return ToolFunction(self.name)
+        return ToolFunction(self.name, {"type": "object", **self.parameters})
 
 
 class Tool(BaseModel):
@@ -116,7 +115,7 @@ class ToolFields(BaseModel):
         """Raises RequestError for a choice that the tools do not offer."""
         functions = tuple(tool.function.function for tool in self.tools or ())
         mode = self._mode()
-        if mode is ToolMode.NONE:
+        if mode is ToolMode.OFF:
             return ToolUse()
         if not functions:
             raise RequestError("tool_choice: there are no tools to choose from", "tool_choice")
@@ -125,7 +124,8 @@ class ToolFields(BaseModel):
             functions = tuple(f for f in functions if f.name == name)[:1]
             if not functions:
                 raise RequestError(f"tool_choice: no tool is named {name!r}", "tool_choice")
-        return ToolUse(mode, functions, self.parallel_tool_calls is not False)
+        names = tuple(function.name for function in functions)
+        return ToolUse(mode, names, self.parallel_tool_calls is not False, functions)
 
     @property
     def shown_tools(self) -> list[dict[str, Any]] | None:
@@ -139,5 +139,5 @@ class ToolFields(BaseModel):
             return ToolMode.NAMED
         if self.tool_choice is not None:
             empty = self.tools == [] and self.tool_choice == "auto"  # as agents write it
-            return ToolMode.NONE if empty else ToolMode(self.tool_choice)
-        return ToolMode.AUTO if self.tools else ToolMode.NONE
+            return ToolMode.OFF if empty else ToolMode(self.tool_choice)
+        return ToolMode.AUTO if self.tools else ToolMode.OFF

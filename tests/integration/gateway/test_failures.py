@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from baton.core.errors import RefusedError, TransferError, UnavailableError
+from baton.core.errors import RefusedError, RequestError, TransferError, UnavailableError
 from baton.core.worker_info import Role
 from baton.v1 import decode_pb2, prefill_pb2
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
@@ -360,3 +360,30 @@ async def not_reading(url: httpx.URL, body: dict[str, object]) -> AsyncIterator[
         message = f"POST {CHAT} HTTP/1.1\r\n{head}\r\n".encode() + request.content
         await loop.sock_sendall(client, message)
         yield
+
+
+async def test_a_prompt_that_prefill_refuses_is_refused_though_the_hand_off_broke_first(
+    served: GatewayUnderTest,
+) -> None:
+    """Decode hears that the hand-off is over; only prefill can say that it was the client's fault."""
+    asked, broke = asyncio.Event(), asyncio.Event()
+
+    async def cut_off(request: decode_pb2.GenerateRequest) -> Generated:
+        yield RESERVED
+        await asked.wait()
+        broke.set()
+        raise TransferError("the Prefill stream was closed")
+
+    async def refusing(request: prefill_pb2.PrefillRequest) -> Prefilled:
+        yield ADMITTED
+        asked.set()
+        await broke.wait()
+        raise RequestError("that cannot be read", "messages")
+
+    prefill, decode = served.workers
+    decode.decode_script, prefill.prefill_script = cut_off, refusing
+    answer = await ask(served)
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == "that cannot be read"
+    assert len(prefill.calls.all) == 1

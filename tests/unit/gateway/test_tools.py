@@ -30,14 +30,14 @@ def read(**fields: Any) -> ToolFields:
 @pytest.mark.parametrize(
     ("fields", "mode", "names"),
     [
-        ({}, ToolMode.NONE, ()),
-        ({"tools": []}, ToolMode.NONE, ()),
-        ({"tools": [], "tool_choice": "auto"}, ToolMode.NONE, ()),
-        ({"tool_choice": "none"}, ToolMode.NONE, ()),
+        ({}, ToolMode.OFF, ()),
+        ({"tools": []}, ToolMode.OFF, ()),
+        ({"tools": [], "tool_choice": "auto"}, ToolMode.OFF, ()),
+        ({"tool_choice": "none"}, ToolMode.OFF, ()),
         ({"tools": [LOOK, FIND]}, ToolMode.AUTO, ("look", "find")),
         ({"tools": [LOOK], "tool_choice": None}, ToolMode.AUTO, ("look",)),
         ({"tools": [LOOK], "tool_choice": "auto"}, ToolMode.AUTO, ("look",)),
-        ({"tools": [LOOK], "tool_choice": "none"}, ToolMode.NONE, ()),
+        ({"tools": [LOOK], "tool_choice": "none"}, ToolMode.OFF, ()),
         ({"tools": [LOOK, FIND], "tool_choice": "required"}, ToolMode.REQUIRED, ("look", "find")),
         ({"tools": [LOOK, FIND], "tool_choice": named("find")}, ToolMode.NAMED, ("find",)),
     ],
@@ -47,7 +47,8 @@ def test_the_choice_is_what_it_says_or_follows_from_the_tools(
 ) -> None:
     use = read(**fields).tool_use
     assert (use.mode, use.names) == (mode, names)
-    assert use.forced is (mode in (ToolMode.REQUIRED, ToolMode.NAMED))
+    assert tuple(function.name for function in use.functions) == names
+    assert use.mode.forced is (mode in (ToolMode.REQUIRED, ToolMode.NAMED))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_a_tool_that_is_no_function_is_refused(tool: Any) -> None:
 def test_arguments_are_an_object_whatever_is_said_of_them() -> None:
     tools = [LOOK, FIND, function("free", parameters={"additionalProperties": False})]
     assert read(tools=tools).tool_use.functions == (
-        ToolFunction("look", EMPTY),
+        ToolFunction("look"),
         ToolFunction("find", WITH_A),
         ToolFunction("free", {**EMPTY, "additionalProperties": False}),
     )
@@ -108,7 +109,7 @@ def test_arguments_are_an_object_whatever_is_said_of_them() -> None:
 def test_calls_are_parallel_unless_it_is_said_otherwise(said: Any, parallel: bool) -> None:
     fields = {} if said == {} else {"parallel_tool_calls": said}
     assert read(tools=[LOOK], **fields).tool_use == ToolUse(
-        ToolMode.AUTO, (ToolFunction("look", EMPTY),), parallel
+        ToolMode.AUTO, ("look",), parallel, (ToolFunction("look"),)
     )
 
 
