@@ -14,6 +14,7 @@ from baton.registry.store import Directory
 from baton.rpc.server import make_server
 from baton.v1 import registry_pb2_grpc
 from gateway.app import guarded, make_app
+from gateway.chat_prompt import ChatPrompts
 from gateway.content_format import named_format
 from gateway.delivery import Delivery
 from gateway.dispatch import Dispatcher
@@ -109,13 +110,14 @@ def _app(
         hides_unused_tools=settings.exclude_tools_when_tool_choice_none,
         role=settings.response_role,
     )
+    prompts = ChatPrompts(preparation, tokenizer, rules)
     log = RequestLog(settings.enable_log_requests, settings.max_log_len)
     delivery = Delivery(dispatcher, tokenizer.vocabulary, settings.client_stall_seconds)
     return make_app(
-        ChatEndpoint(preparation, tokenizer, rules, delivery, log),
+        ChatEndpoint(preparation, prompts, delivery, log),
         CompletionEndpoint(preparation, tokenizer, delivery, log),
         ModelsEndpoint(names, workers),
-        TokenizationEndpoint(preparation, tokenizer, rules),
+        TokenizationEndpoint(preparation, tokenizer, prompts),
         OperationsEndpoint(workers, dispatcher, metrics, crowd, settings.model),
         docs=not settings.disable_fastapi_docs,
         tokenizer_info=settings.enable_tokenizer_info_endpoint,

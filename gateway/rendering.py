@@ -9,9 +9,10 @@ from jinja2 import TemplateError
 from baton.core.errors import RequestError, SettingsError
 from gateway.chat_template import ChatTemplate, ChatTemplates
 from gateway.content_format import ContentFormat
+from gateway.schema.chat_fields import ChatFields
 from gateway.schema.message import Message
 from gateway.schema.template_fields import NOT_HERE, SWITCHES, TemplateFields
-from gateway.schema.tools import ToolFields, ToolMode
+from gateway.schema.tools import ToolMode
 
 READ_BY_RENDERER = frozenset({"documents", "tools", *SWITCHES})
 
@@ -51,10 +52,8 @@ class RenderingRules:
         self._hides_unused_tools = hides_unused_tools
         self._role = role
 
-    def rendering(
-        self, messages: Sequence[Message], asked: TemplateFields, tools: ToolFields | None = None
-    ) -> Rendering:
-        shown = self._shown_tools(tools)
+    def rendering(self, messages: Sequence[Message], asked: ChatFields) -> Rendering:
+        shown = self._shown_tools(asked)
         template = self._template(asked, with_tools=bool(shown))
         told, unread = self._variables(asked, shown, template)
         begins = asked.begins_answer
@@ -86,11 +85,9 @@ class RenderingRules:
         except TemplateError as error:
             raise RequestError(f"chat_template does not parse: {error}", "chat_template") from error
 
-    def _shown_tools(self, tools: ToolFields | None) -> list[dict[str, Any]] | None:
-        if tools is None:
-            return None
-        hidden = self._hides_unused_tools and tools.tool_use.mode is ToolMode.OFF
-        return None if hidden else tools.shown_tools
+    def _shown_tools(self, asked: ChatFields) -> list[dict[str, Any]] | None:
+        hidden = self._hides_unused_tools and asked.tool_use.mode is ToolMode.OFF
+        return None if hidden else asked.shown_tools
 
     def _variables(
         self, asked: TemplateFields, tools: list[dict[str, Any]] | None, template: ChatTemplate

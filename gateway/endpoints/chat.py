@@ -6,44 +6,37 @@ from fastapi import Request, Response
 
 from gateway.caller import caller_of
 from gateway.chat_format import ChatStream, chat_object
+from gateway.chat_prompt import ChatPrompts
 from gateway.delivery import Delivery
 from gateway.json_text import to_json
 from gateway.preparation import Preparation
-from gateway.rendering import RenderingRules
 from gateway.replies import JsonReply
 from gateway.request_log import RequestLog, logged
 from gateway.schema.chat import ChatCompletionRequest
 from gateway.schema.message import Message
-from gateway.tokenizer import ChatTokenizer
-from gateway.truncation import kept_tokens
 
 
 class ChatEndpoint:
     def __init__(
         self,
         preparation: Preparation,
-        tokenizer: ChatTokenizer,
-        rules: RenderingRules,
+        prompts: ChatPrompts,
         delivery: Delivery,
         log: RequestLog,
     ) -> None:
         self._preparation = preparation
-        self._tokenizer = tokenizer
-        self._rules = rules
+        self._prompts = prompts
         self._delivery = delivery
         self._log = log
 
     async def __call__(self, request: Request) -> Response:
         asked = await self._preparation.read(ChatCompletionRequest, request)
         caller = caller_of(request)
-        rendering = self._rules.rendering(asked.messages, asked, asked)
-        headers = self._preparation.headers(asked, rendering.unread)
-        limits = await self._preparation.limits(request.receive)
-        kept = kept_tokens(asked, limits, asked.wanted_tokens)
-        prompt = await self._tokenizer.prompt_of(asked.messages, limits, rendering, kept)
-        jobs = self._preparation.jobs(asked, limits, caller, [prompt], "messages")
+        prompt = await self._prompts.of(asked, request.receive)
+        headers = self._preparation.headers(asked, prompt.rendering.unread)
+        jobs = self._preparation.jobs(asked, prompt.limits, caller, [prompt.ids], "messages")
         head = self._preparation.head("chatcmpl", caller)
-        options = self._preparation.options(asked, rendering.role)
+        options = self._preparation.options(asked, prompt.rendering.role)
         entry = self._log.begin(
             caller.request_id, lambda: written(asked.messages), jobs, asked.user
         )

@@ -1,12 +1,14 @@
 """POST /tokenize and /detokenize, GET /tokenizer_info"""
 
 import asyncio
+from dataclasses import replace
 
 from fastapi import Request, Response
+from starlette.types import Receive
 
+from gateway.chat_prompt import ChatPrompts
 from gateway.limits import Limits, check_ids
 from gateway.preparation import Preparation
-from gateway.rendering import RenderingRules
 from gateway.replies import JsonReply
 from gateway.schema.tokenization import DetokenizeRequest, TokenizeRequest
 from gateway.tokenizer import ChatTokenizer
@@ -17,16 +19,15 @@ ROOM = 16  # a text may be so many times longer than what the model takes, to le
 
 class TokenizationEndpoint:
     def __init__(
-        self, preparation: Preparation, tokenizer: ChatTokenizer, rules: RenderingRules
+        self, preparation: Preparation, tokenizer: ChatTokenizer, prompts: ChatPrompts
     ) -> None:
         self._preparation = preparation
         self._tokenizer = tokenizer
-        self._rules = rules
+        self._prompts = prompts
 
     async def tokenize(self, request: Request) -> Response:
         asked = await self._preparation.read(TokenizeRequest, request)
-        limits = await self._preparation.limits(request.receive)
-        tokens, unread = await self._tokens(asked, limits)
+        tokens, unread, limits = await self._tokens(asked, request.receive)
         spelled = None
         if asked.return_token_strs:
             spelled = await asyncio.to_thread(self._tokenizer.pieces_of, tokens)
@@ -48,15 +49,15 @@ class TokenizationEndpoint:
         return JsonReply(self._tokenizer.info())
 
     async def _tokens(
-        self, asked: TokenizeRequest, limits: Limits
-    ) -> tuple[list[int], tuple[str, ...]]:
+        self, asked: TokenizeRequest, receive: Receive
+    ) -> tuple[list[int], tuple[str, ...], Limits]:
         """And the fields that the template does not read."""
-        kept = kept_tokens(asked, limits, None)
-        roomy = Limits(limits.max_model_len * ROOM, limits.vocab_size)
         if asked.messages is not None:
-            rendering = self._rules.rendering(asked.messages, asked, asked)
-            tokens = await self._tokenizer.prompt_of(asked.messages, roomy, rendering, kept)
-            return tokens, rendering.unread
+            prompt = await self._prompts.of_messages(asked.messages, asked, receive, room=ROOM)
+            return prompt.ids, prompt.rendering.unread, prompt.limits
+        limits = await self._preparation.limits(receive)
+        kept = kept_tokens(asked, limits, None)
+        roomy = replace(limits, max_model_len=limits.max_model_len * ROOM)
         special = asked.add_special_tokens is not False
         [tokens] = await self._tokenizer.tokens_of([asked.prompt or ""], roomy, special, kept)
-        return tokens, ()
+        return tokens, (), limits

@@ -4,18 +4,17 @@ from typing import Annotated
 
 from pydantic import Field
 
+from gateway.schema.chat_fields import ChatFields
 from gateway.schema.common import GenerationRequest
 from gateway.schema.message import Message
-from gateway.schema.template_fields import TemplateFields
-from gateway.schema.tools import ToolFields
 
 
-class ChatCompletionRequest(ToolFields, TemplateFields, GenerationRequest):
+class ChatCompletionRequest(ChatFields, GenerationRequest):
     messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
 
     def check(self) -> None:
         super().check()
-        _ = self.tool_use, self.begins_answer
+        self.check_chat()
 
     def unknown_fields(self) -> list[str]:
         names = super().unknown_fields()

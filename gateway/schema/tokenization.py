@@ -5,16 +5,15 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from baton.core.errors import RequestError
+from gateway.schema.chat_fields import ChatFields
 from gateway.schema.common import ModelRequest
 from gateway.schema.completion import check_ids
 from gateway.schema.message import Message
-from gateway.schema.template_fields import TemplateFields
-from gateway.schema.tools import ToolFields
 
 TokenId = Annotated[int, Field(ge=0)]
 
 
-class TokenizeRequest(ToolFields, TemplateFields, ModelRequest):
+class TokenizeRequest(ChatFields, ModelRequest):
     """A prompt, or the messages of a chat with whatever decides about its template."""
 
     prompt: str | None = Field(None, description="Either this or messages.")
@@ -29,7 +28,7 @@ class TokenizeRequest(ToolFields, TemplateFields, ModelRequest):
         super().check()
         if (self.prompt is None) == (self.messages is None):
             raise RequestError("either prompt or messages is needed, and not both", "prompt")
-        _ = self.tool_use, self.begins_answer
+        self.check_chat()
 
     def unknown_fields(self) -> list[str]:
         names = super().unknown_fields()

@@ -22,7 +22,7 @@ def rendering_of(
 ) -> Rendering:
     asked = asked_with(messages, **fields)
     chosen = rules or RenderingRules(tokenizer.templates)
-    return chosen.rendering(messages, asked, asked)
+    return chosen.rendering(messages, asked)
 
 
 async def chat_prompt(

@@ -67,7 +67,7 @@ ONCE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], dea
 
 async def prompt_of(tokenizer: ChatTokenizer, body: dict[str, Any]) -> list[int]:
     asked = parse(ChatCompletionRequest, json.dumps(body).encode())
-    rendering = RenderingRules(tokenizer.templates).rendering(asked.messages, asked, asked)
+    rendering = RenderingRules(tokenizer.templates).rendering(asked.messages, asked)
     kept = kept_tokens(asked, LIMITS, asked.wanted_tokens)
     return await tokenizer.prompt_of(asked.messages, LIMITS, rendering, kept)
 
