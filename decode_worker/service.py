@@ -47,26 +47,29 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
                 tenant=request.tenant,
             )
             handoff = request.handoff if request.HasField("handoff") else None
-            work, finished = await self._with_blocks(work, handoff, reservation)
+            work, report = await self._with_blocks(work, handoff, reservation)
             async with aclosing(self._run(work)) as batches:
                 async for batch in batches:
+                    if report is not None:  # not before the work was submitted
+                        yield pb.GenerateResponse(transferred=report)
+                        report = None
                     yield _response(batch)
-            yield pb.GenerateResponse(finished=finished)
+            yield pb.GenerateResponse(finished=pb.GenerateFinished())
 
     async def _with_blocks(
         self, work: Work, handoff: pb.Handoff | None, reservation: Reservation
-    ) -> tuple[Work, pb.GenerateFinished]:
-        """What the engine is to do, and what to say at its end.
+    ) -> tuple[Work, pb.TransferReport | None]:
+        """What the engine is to do, and what the hand-off took, if there was one.
 
         The blocks of a pulled prompt come with it, and are ours until the engine has taken them:
         submit before anything else is awaited.
         """
         if handoff is None:
             reservation.cancel()  # the engine allocates as it goes
-            return work, pb.GenerateFinished()
+            return work, None
         pulled = await self._worker.pull(wire.handoff_from_pb(handoff), reservation)
         work = replace(work, mode=Mode.DECODE, blocks=pulled.blocks, first=pulled.records)
-        return work, pb.GenerateFinished(transfer=_report(pulled))
+        return work, _report(pulled)
 
     async def _run(self, work: Work) -> AsyncGenerator[_Told, None]:
         """Submits before anything is yielded: from there on the engine holds the work's blocks."""

@@ -7,6 +7,7 @@ from typing import Protocol
 from baton.core.token_record import TokenLogprobs
 from gateway.job import Job
 from gateway.output import ChoiceText, Delta, Usage, known_sum
+from gateway.reading import Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class AnswerOptions:
     usage: bool = False
     continuous_usage: bool = False
     token_ids: bool = False
+    role: str = "assistant"
     prompt_tokens_details: bool = True
 
 
@@ -38,6 +40,10 @@ class StreamFormat(Protocol):
 
     def cached(self, prompt: int, num_tokens: int | None) -> None:
         """So many tokens of `prompt`, an index, were cached. Comes before `end`."""
+        ...
+
+    def read(self, prompt: int, reading: Reading) -> None:
+        """How `prompt`, an index, was read. Comes before its last `push`."""
         ...
 
     def scored(self, prompt: int, scores: Sequence[TokenLogprobs]) -> None:
@@ -57,6 +63,7 @@ class PromptAnswer:
     choices: list[ChoiceText]
     cached_tokens: int | None
     prompt_scores: tuple[TokenLogprobs, ...] = ()  # from the second token on, if asked for
+    reading: Reading | None = None
 
     @property
     def usage(self) -> Usage:

@@ -14,7 +14,9 @@ from gateway.endpoints.chat import ChatEndpoint
 from gateway.endpoints.completions import CompletionEndpoint
 from gateway.endpoints.models import ModelsEndpoint
 from gateway.endpoints.operations import OperationsEndpoint
+from gateway.endpoints.tokenization import TokenizationEndpoint
 from gateway.errors import INTERNAL, reply_to, reply_to_status
+from gateway.middleware import with_middleware
 from gateway.openapi import describe
 from gateway.replies import error_reply
 from gateway.request_scope import RequestScope
@@ -26,8 +28,10 @@ def make_app(
     chat: ChatEndpoint,
     completions: CompletionEndpoint,
     models: ModelsEndpoint,
+    tokenization: TokenizationEndpoint,
     operations: OperationsEndpoint,
     docs: bool = True,
+    tokenizer_info: bool = False,
 ) -> FastAPI:
     app = FastAPI(
         redoc_url=None,
@@ -40,12 +44,18 @@ def make_app(
         ("POST", "/v1/completions", completions.__call__, "Continue a prompt"),
         ("GET", "/v1/models", models.list, "List the models"),
         ("GET", "/v1/models/{name:path}", models.one, "Describe a model"),
+        ("POST", "/tokenize", tokenization.tokenize, "Turn text into tokens"),
+        ("POST", "/detokenize", tokenization.detokenize, "Turn tokens into text"),
         ("GET", "/ping", operations.health, "The same as /health"),
+        ("POST", "/ping", operations.health, "The same as /health"),
+        ("GET", "/load", operations.load, "Count the requests that are being answered"),
         ("GET", "/version", operations.version, "Tell the version"),
         ("GET", "/health", operations.health, "Tell whether requests can be answered"),
         ("GET", "/metrics", operations.metrics, "Count for Prometheus"),
         ("GET", "/status", operations.status, "List the workers"),
     ]
+    if tokenizer_info:
+        routes.append(("GET", "/tokenizer_info", tokenization.info, "Describe the tokenizer"))
     for method, path, endpoint, summary in routes:
         app.add_api_route(path, endpoint, methods=[method], summary=summary)
     describe(app)
@@ -55,11 +65,12 @@ def make_app(
 
 
 def guarded(app: ASGIApp, settings: GatewaySettings) -> ASGIApp:
-    """The application as clients meet it. From the outside in: the proxy's prefix, CORS (so that a
-    browser may read errors too), the request's id, the key.
+    """The application as clients meet it. From the outside in: the proxy's prefix, the operator's
+    own middleware, CORS (so that a browser may read errors too), the request's id, the key.
     """
     inner = Authentication(app, Keys(settings.api_key))
-    return RootPath(with_cors(RequestScope(inner), settings.cors), settings.root_path)
+    whole = with_cors(RequestScope(inner), settings.cors)
+    return RootPath(with_middleware(whole, settings.middleware), settings.root_path)
 
 
 async def _named_error(request: Request, error: Exception) -> Response:

@@ -16,9 +16,10 @@ from baton.core.token_record import PromptLogprobs, TokenLogprobs, TokenRecord
 from gateway.job import Job
 from gateway.leg import Broken, Ended, Leg, LegEvent, Letters
 from gateway.mailbox import Mailbox
+from gateway.reading import Reading
 from gateway.token_log import TokenLog
 from gateway.worker import Worker
-from gateway.worker_client import Admitted, PromptScored, Reserved, Tokens
+from gateway.worker_client import Admitted, PromptScored, Reserved, Tokens, Transferred
 from gateway.workers import Assignment
 
 logger = logging.getLogger(__name__)
@@ -33,8 +34,8 @@ class Attempt:
     """Decode reserves before prefill is asked to compute, so that nothing waits in a circle.
 
     `prompt_scores` of a job that asks for them are whole before the first tokens: the log-
-    probabilities of the prompt from its second token on. `suspect` is the worker that a failure is put down to, if it is one. `cached_tokens` of the
-    prompt are known after the last token, None if the one who knew was lost by then.
+    probabilities of the prompt from its second token on. `suspect` is the worker that a failure is
+    put down to, if it is one.
     """
 
     def __init__(self, job: Job, number: int, assignment: Assignment, silence: float) -> None:
@@ -49,7 +50,10 @@ class Attempt:
         self._decode = self._open_decode(assignment.decode)
         self._reader: Leg | None = self._decode if self._handoff is None else None
         self.suspect: Worker | None = None
-        self.cached_tokens: int | None = None
+        self._reading = Reading(
+            assignment.decode.info.worker_id,
+            assignment.prefill.info.worker_id if assignment.prefill else None,
+        )
         self.prompt_scores: tuple[TokenLogprobs, ...] = ()
 
     async def tokens(self) -> AsyncGenerator[tuple[TokenRecord, ...], None]:
@@ -63,13 +67,24 @@ class Attempt:
                 if held and self._scored:
                     yield held
                     held = ()
-            await self._until_admitted()
         except TransferError as error:
             raise await self._cause(error) from error
         finally:
             self._mailbox.shut()
             if not self._log.ended:
                 self.cancel()
+
+    @property
+    def ended(self) -> bool:
+        """Every choice has its last token: what is given out now ends the answer."""
+        return self._log.ended
+
+    async def read(self) -> Reading:
+        """How the prompt was read; for when the answer has ended. A number that was overtaken by
+        the last token is waited for, one that is lost is None.
+        """
+        await self._until_admitted()
+        return self._reading
 
     def fail(self, error: UnavailableError) -> None:
         """Ends the attempt from outside."""
@@ -126,7 +141,7 @@ class Attempt:
     async def _until_admitted(self) -> None:
         """Every token is there; only a number may be missing, and none fails for want of it."""
         try:
-            while self.cached_tokens is None and self._reader is not None:
+            while self._reading.cached_tokens is None and self._reader is not None:
                 leg, event = await self._mailbox.get(ADMITTED_SECONDS)
                 if leg is self._reader:
                     self._note_reading(event)
@@ -137,7 +152,7 @@ class Attempt:
         """What the leg that reads the prompt tells of its cache."""
         match event:
             case Admitted(num_cached_tokens):
-                self.cached_tokens = num_cached_tokens
+                self._reading.cached_tokens = num_cached_tokens
             case Broken() | Ended():
                 self._reader = None
 
@@ -155,6 +170,8 @@ class Attempt:
         match event:
             case Tokens(records):
                 return self._log.add(records)
+            case Transferred():
+                self._reading.transfer = event
             case PromptScored(scores):
                 self._add_scores(scores)
             case Broken(error) if needed or (leg is self._decode and not self._log.ended):

@@ -14,20 +14,24 @@ from baton.registry.store import Directory
 from baton.rpc.server import make_server
 from baton.v1 import registry_pb2_grpc
 from gateway.app import guarded, make_app
+from gateway.chat_prompt import ChatPrompts
+from gateway.content_format import named_format
 from gateway.delivery import Delivery
 from gateway.dispatch import Dispatcher
-from gateway.doorway import Doorway
+from gateway.doorway import Crowd, Doorway
 from gateway.endpoints.chat import ChatEndpoint
 from gateway.endpoints.completions import CompletionEndpoint
 from gateway.endpoints.models import ModelsEndpoint
 from gateway.endpoints.operations import OperationsEndpoint
+from gateway.endpoints.tokenization import TokenizationEndpoint
 from gateway.generation_config import load_defaults
 from gateway.metrics import GatewayMetrics
 from gateway.model_names import ModelNames
 from gateway.preparation import Preparation
 from gateway.queue import AdmissionQueue
+from gateway.rendering import RenderingRules
 from gateway.request_log import RequestLog
-from gateway.settings import GatewaySettings
+from gateway.settings import PRIORITY, GatewaySettings
 from gateway.tokenizer import ChatTokenizer, load_tokenizer, vocab_size_of
 from gateway.workers import Assignment, Workers
 
@@ -45,7 +49,9 @@ class Gateway:
 def build(settings: GatewaySettings) -> Gateway:
     """Raises SettingsError for a folder that does not hold what is needed. Wants a running loop."""
     tokenizer = load_tokenizer(
-        settings.tokenizer_folder, settings.chat_template, settings.default_chat_template_kwargs
+        settings.tokenizer_folder,
+        settings.chat_template,
+        named_format(settings.chat_template_content_format),
     )
     directory, server = _registry(settings)
     workers = Workers(directory, tokenizer.digest, settings.cluster_secret)
@@ -54,7 +60,8 @@ def build(settings: GatewaySettings) -> Gateway:
     )
     metrics = GatewayMetrics(settings.served_names[0])
     dispatcher = Dispatcher(workers, queue, metrics, settings.worker_silence_seconds)
-    doorway = Doorway(_app(settings, tokenizer, workers, dispatcher, metrics))
+    crowd = Crowd()
+    doorway = Doorway(_app(settings, tokenizer, workers, dispatcher, metrics, crowd), crowd)
     return Gateway(guarded(doorway, settings), doorway, server, workers, queue, dispatcher)
 
 
@@ -75,6 +82,7 @@ def _app(
     workers: Workers,
     dispatcher: Dispatcher,
     metrics: GatewayMetrics,
+    crowd: Crowd,
 ) -> FastAPI:
     names = ModelNames(settings.served_names, settings.model)
     vocab_size = vocab_size_of(settings.model_folder, tokenizer.vocabulary)
@@ -92,13 +100,25 @@ def _app(
         patience=settings.max_queue_seconds,
         force_usage=settings.enable_force_include_usage,
         prompt_tokens_details=settings.enable_prompt_tokens_details,
+        heeds_priority=settings.scheduling_policy == PRIORITY,
+        ignores_priority=settings.ignore_priority,
     )
+    rules = RenderingRules(
+        tokenizer.templates,
+        settings.default_chat_template_kwargs,
+        trusts_requests=settings.trust_request_chat_template,
+        hides_unused_tools=settings.exclude_tools_when_tool_choice_none,
+        role=settings.response_role,
+    )
+    prompts = ChatPrompts(preparation, tokenizer, rules)
     log = RequestLog(settings.enable_log_requests, settings.max_log_len)
     delivery = Delivery(dispatcher, tokenizer.vocabulary, settings.client_stall_seconds)
     return make_app(
-        ChatEndpoint(preparation, tokenizer, delivery, log),
+        ChatEndpoint(preparation, prompts, delivery, log),
         CompletionEndpoint(preparation, tokenizer, delivery, log),
         ModelsEndpoint(names, workers),
-        OperationsEndpoint(workers, dispatcher, metrics, settings.model),
+        TokenizationEndpoint(preparation, tokenizer, prompts),
+        OperationsEndpoint(workers, dispatcher, metrics, crowd, settings.model),
         docs=not settings.disable_fastapi_docs,
+        tokenizer_info=settings.enable_tokenizer_info_endpoint,
     )

@@ -7,6 +7,7 @@ from gateway.answer import AnswerHead, AnswerOptions, PromptAnswer, TokenCounts,
 from gateway.job import Job
 from gateway.json_text import to_json
 from gateway.output import ChoiceText, Delta
+from gateway.reading import Reading, told
 
 
 def chat_object(
@@ -24,7 +25,7 @@ def chat_object(
         "usage": whole_usage(answer.usage, options),
         "prompt_logprobs": None,
         "prompt_token_ids": list(answer.job.prompt) if options.token_ids else None,
-        "kv_transfer_params": None,
+        "kv_transfer_params": told(answer.reading),
     }
 
 
@@ -32,7 +33,7 @@ def _choice(index: int, choice: ChoiceText, options: AnswerOptions) -> dict[str,
     return {
         "index": index,
         "message": {
-            "role": "assistant",
+            "role": options.role,
             "content": choice.text,
             "refusal": None,
             "annotations": None,
@@ -62,6 +63,7 @@ class ChatStream:
             f'data: {{"id":{to_json(head.answer_id)},"object":"chat.completion.chunk",'
             f'"created":{head.created},"model":{to_json(head.model)},"choices":['
         )
+        self._answer_role = to_json(options.role)
         prompt_ids = to_json(job.prompt) if options.token_ids else "null"
         self._role_tail = f',"prompt_token_ids":{prompt_ids}'
         self._last_tail = f',"system_fingerprint":{to_json(head.fingerprint)}'
@@ -71,6 +73,9 @@ class ChatStream:
 
     def cached(self, prompt: int, num_tokens: int | None) -> None:
         self._counts.cached(prompt, num_tokens)
+
+    def read(self, prompt: int, reading: Reading) -> None:
+        self._last_tail += f',"kv_transfer_params":{to_json(told(reading))}'
 
     def scored(self, prompt: int, scores: Sequence[TokenLogprobs]) -> None:
         self._scores[prompt] = tuple(scores)
@@ -87,7 +92,7 @@ class ChatStream:
 
     def _role(self, choice: int) -> str:
         return (
-            f'{self._head}{{"index":{choice},"delta":{{"role":"assistant","content":""}},'
+            f'{self._head}{{"index":{choice},"delta":{{"role":{self._answer_role},"content":""}},'
             f'"logprobs":null,"finish_reason":null}}]{self._usage(0)}{self._role_tail}}}\n\n'
         )
 

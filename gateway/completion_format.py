@@ -7,6 +7,7 @@ from gateway.answer import AnswerHead, AnswerOptions, PromptAnswer, TokenCounts,
 from gateway.job import Job
 from gateway.json_text import to_json
 from gateway.output import Delta, Usage
+from gateway.reading import Reading, told
 
 
 def completion_object(
@@ -23,8 +24,14 @@ def completion_object(
         "service_tier": None,
         "system_fingerprint": head.fingerprint,
         "usage": whole_usage(usage, options),
-        "kv_transfer_params": None,
+        "kv_transfer_params": _transfers(answers),
     }
+
+
+def _transfers(answers: Sequence[PromptAnswer]) -> dict[str, object] | None:
+    """Of one prompt its object, of several a list of theirs."""
+    objects = [told(answer.reading) for answer in answers]
+    return objects[0] if len(objects) == 1 else {"prompts": objects}
 
 
 def _choices(answers: Sequence[PromptAnswer], options: AnswerOptions) -> list[dict[str, object]]:
@@ -52,6 +59,7 @@ class CompletionStream:
         self._options = options
         self._scores: dict[int, tuple[TokenLogprobs, ...]] = {}  # by prompt
         self._counts = TokenCounts(jobs, options)
+        self._last_tails: dict[int, str] = {}  # by prompt, of the chunks that end it
         self._head = (
             f'data: {{"id":{to_json(head.answer_id)},"object":"text_completion",'
             f'"created":{head.created},"model":{to_json(head.model)},"choices":['
@@ -62,6 +70,9 @@ class CompletionStream:
 
     def cached(self, prompt: int, num_tokens: int | None) -> None:
         self._counts.cached(prompt, num_tokens)
+
+    def read(self, prompt: int, reading: Reading) -> None:
+        self._last_tails[prompt] = f',"kv_transfer_params":{to_json(told(reading))}'
 
     def scored(self, prompt: int, scores: Sequence[TokenLogprobs]) -> None:
         self._scores[prompt] = tuple(scores)
@@ -74,7 +85,9 @@ class CompletionStream:
     def _chunk(self, prompt: int, delta: Delta) -> str:
         before = self._counts.add(prompt, delta)
         job = self._jobs[prompt]
-        reason = "null" if delta.finish_reason is None else f'"{delta.finish_reason}"'
+        reason, tail = "null", ""
+        if delta.finish_reason is not None:
+            reason, tail = f'"{delta.finish_reason}"', self._last_tails.get(prompt, "")
         ids, prompt_ids = "null", "null"
         if self._options.token_ids:
             ids = to_json(delta.token_ids)
@@ -83,7 +96,7 @@ class CompletionStream:
             f'{self._head}{{"index":{prompt * job.params.n + delta.choice},'
             f'"text":{to_json(delta.text)},"logprobs":null,"finish_reason":{reason},'
             f'"stop_reason":null,"prompt_token_ids":{prompt_ids},"token_ids":{ids}}}],'
-            f'"usage":{self._usage(prompt, before + len(delta.token_ids))}}}\n\n'
+            f'"usage":{self._usage(prompt, before + len(delta.token_ids))}{tail}}}\n\n'
         )
 
     def _usage(self, prompt: int, completion_tokens: int) -> str:

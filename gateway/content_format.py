@@ -3,26 +3,22 @@
 from enum import Enum
 
 from jinja2 import nodes
-from jinja2.exceptions import TemplateSyntaxError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-from baton.core.errors import SettingsError
 
 
 class ContentFormat(Enum):
+    """The values are vLLM's, of --chat-template-content-format."""
+
     STRING = "string"
-    PARTS = "parts"  # a list of {"type": "text", "text": ...}
+    PARTS = "openai"  # a list of {"type": "text", "text": ...}
 
 
-def content_format(template: str) -> ContentFormat:
+def named_format(name: str) -> ContentFormat | None:
+    """None for `auto`: as each template suggests."""
+    return None if name == "auto" else ContentFormat(name)
+
+
+def format_of(tree: nodes.Template) -> ContentFormat:
     """PARTS when the template loops over something called content."""
-    environment = ImmutableSandboxedEnvironment(
-        extensions=["jinja2.ext.loopcontrols", "jinja2.ext.do"]
-    )
-    try:
-        tree = environment.parse(_without_generation_marks(template))
-    except TemplateSyntaxError as error:
-        raise SettingsError(f"the chat template does not parse: {error}") from error
     loops = tree.find_all(nodes.For)
     return ContentFormat.PARTS if any(map(_over_content, loops)) else ContentFormat.STRING
 
@@ -41,7 +37,7 @@ def _over_content(loop: nodes.For) -> bool:
     return False
 
 
-def _without_generation_marks(template: str) -> str:
+def without_generation_marks(template: str) -> str:
     """transformers' own tag around assistant text, which plain jinja does not know."""
     for mark in ("generation", "endgeneration"):
         for opening in ("{%", "{%-"):

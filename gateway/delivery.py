@@ -41,7 +41,8 @@ class Delivery:
             async for prompt, item in items:
                 match item:
                     case PromptRead():
-                        format.cached(prompt, item.cached_tokens)
+                        format.cached(prompt, item.reading.cached_tokens)
+                        format.read(prompt, item.reading)
                     case PromptScores():
                         format.scored(prompt, item.entries)
                     case _:
@@ -63,7 +64,8 @@ class Delivery:
 
     def _folded(self, job: Job, answered: Answered) -> PromptAnswer:
         choices = fold(self._output(job).push(answered.records), job.params.n)
-        return PromptAnswer(job, choices, answered.cached_tokens, answered.prompt_scores)
+        cached = answered.reading.cached_tokens
+        return PromptAnswer(job, choices, cached, answered.prompt_scores, answered.reading)
 
     def _output(self, job: Job) -> Output:
         return Output(self._vocabulary, job.prompt, job.params.n)

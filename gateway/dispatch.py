@@ -4,14 +4,15 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from baton.core.errors import RefusedError, TransferError, UnavailableError
+from baton.core.errors import InternalError, RefusedError, TransferError, UnavailableError
 from baton.core.token_record import TokenLogprobs, TokenRecord
 from gateway.attempt import Attempt
 from gateway.job import Job
 from gateway.metrics import GatewayMetrics, JobMeter
 from gateway.queue import AdmissionQueue, Turn
+from gateway.reading import Reading
 from gateway.refusals import Refusals
 from gateway.workers import Assignment, Workers
 
@@ -25,9 +26,9 @@ Records = tuple[TokenRecord, ...]
 
 @dataclass(frozen=True, slots=True)
 class PromptRead:
-    """The last item of a stream: how much of the prompt was cached, None if that was lost."""
+    """Before the last tokens of a stream: how the prompt was read."""
 
-    cached_tokens: int | None
+    reading: Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Answered:
     """A stream in one piece."""
 
     records: Records
-    cached_tokens: int | None
+    reading: Reading
     prompt_scores: tuple[TokenLogprobs, ...] = ()
 
 
@@ -77,7 +78,7 @@ class Dispatcher:
     async def stream(self, job: Job) -> AsyncGenerator[Item, None]:
         """New tokens as they come. Placed again as long as nothing was given out."""
         with self._metrics.watching(job) as meter:
-            life = _Life(job, self._queue.turn())
+            life = _Life(job, self._queue.turn(job.priority))
             while True:
                 given = False
                 try:
@@ -94,7 +95,7 @@ class Dispatcher:
     async def whole(self, job: Job) -> Answered:
         """All tokens. Nothing was given out before, so any break can be mended."""
         with self._metrics.watching(job) as meter:
-            life = _Life(job, self._queue.turn())
+            life = _Life(job, self._queue.turn(job.priority))
             while True:
                 try:
                     async with aclosing(self._attempt(life, meter)) as items:
@@ -130,8 +131,9 @@ class Dispatcher:
                             scored = True
                             yield PromptScores(attempt.prompt_scores)
                         meter.add(batch)
+                        if attempt.ended:
+                            yield PromptRead(await attempt.read())
                         yield batch
-                yield PromptRead(attempt.cached_tokens)
             finally:
                 if attempt.suspect is not None:
                     life.refusals.note(attempt.suspect)
@@ -168,23 +170,25 @@ class Dispatcher:
             life.breaks += 1
             if life.breaks >= MOST_BREAKS:
                 raise error
-            life.turn = Turn(life.turn.number, self._queue.new_deadline())
+            life.turn = replace(life.turn, deadline=self._queue.new_deadline())
         logger.info("%s: attempt %d failed: %s", life.job.request_id, life.attempts, error)
 
 
 async def _collected(items: AsyncIterator[Item]) -> Answered:
     records: list[TokenRecord] = []
-    cached_tokens = None
+    reading: Reading | None = None
     scores: tuple[TokenLogprobs, ...] = ()
     async for item in items:
         match item:
             case PromptRead():
-                cached_tokens = item.cached_tokens
+                reading = item.reading
             case PromptScores():
                 scores = item.entries
             case _:
                 records += item
-    return Answered(tuple(records), cached_tokens, scores)
+    if reading is None:
+        raise InternalError("a stream of tokens ended before its answer")
+    return Answered(tuple(records), reading, scores)
 
 
 class _Life:

@@ -12,47 +12,54 @@ CLOSED = reply_to(NoRoomError("This server is shutting down.", RETRY_SOON))
 HEALTH = ("/health", "/ping")
 
 
+class Crowd:
+    """Counts who enters and leaves."""
+
+    def __init__(self) -> None:
+        self.inside = 0
+        self.empty = asyncio.Event()
+        self.empty.set()
+
+    def __enter__(self) -> None:
+        self.inside += 1
+        self.empty.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self.inside -= 1
+        if not self.inside:
+            self.empty.set()
+
+
 class Doorway:
     """ASGI middleware. Once shut, it refuses requests for answers and says so to those who ask for
     the health; the pages for operators stay open.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, crowd: "Crowd | None" = None) -> None:
         self._app = app
         self._open = True
-        self._empty = asyncio.Event()
-        self._empty.set()
-        self._inside = 0
+        self._crowd = crowd or Crowd()
 
     @property
     def inside(self) -> int:
         """Requests for answers that have not had all of theirs."""
-        return self._inside
+        return self._crowd.inside
 
     def shut(self) -> None:
         self._open = False
 
     async def until_empty(self) -> None:
-        await self._empty.wait()
+        await self._crowd.empty.wait()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         asks = scope["type"] == "http" and scope["method"] == "POST"
         if not self._open and (asks or _is_about_health(scope)):
             await error_reply(CLOSED)(scope, receive, send)
         elif asks:
-            await self._answer(scope, receive, send)
+            with self._crowd:
+                await self._app(scope, receive, send)
         else:
             await self._app(scope, receive, send)
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._inside += 1
-        self._empty.clear()
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self._inside -= 1
-            if not self._inside:
-                self._empty.set()
 
 
 def _is_about_health(scope: Scope) -> bool:

@@ -10,7 +10,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from baton.core.errors import SettingsError
-from gateway.http_protocol import HttpProtocol
+from gateway.head_limits import HeadLimits
+from gateway.http_protocol import protocol_with
 
 BACKLOG = 2048
 KEEP_ALIVE = 75  # seconds; longer than the pools of common clients keep an idle connection
@@ -43,11 +44,17 @@ def url_of(listener: socket.socket, scheme: str = "http") -> str:
 class HttpServer(uvicorn.Server):
     """`stop()` ends the listening; what is under way may end within `grace` seconds."""
 
-    def __init__(self, app: ASGIApp, grace: int, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        grace: int,
+        tls: ssl.SSLContext | None = None,
+        head: HeadLimits | None = None,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=HttpProtocol,
+                http=protocol_with(head or HeadLimits()),
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -14,3 +14,4 @@ class Job:
     params: SamplingParams
     cache_salt: str = ""  # requests of unequal salts share no cached prefix
     tenant: str = ""  # nor do requests of unequal tenants
+    priority: int = 0  # in the line of this gateway; lower is earlier

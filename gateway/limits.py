@@ -1,5 +1,6 @@
-"""How long a prompt may be."""
+"""How long a prompt may be, and which token ids there are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from baton.core.errors import RequestError
@@ -23,3 +24,12 @@ def check_length(tokens: int, limits: Limits, param: str, exact: bool = True) ->
         f"but the prompt has {count} and needs room for an answer.",
         param,
     )
+
+
+def check_ids(ids: Sequence[int], vocab_size: int, param: str) -> None:
+    """For ids that are not negative."""
+    largest = max(ids, default=0)
+    if largest >= vocab_size:
+        raise RequestError(
+            f"token id {largest} is not below the vocabulary's size, {vocab_size}", param
+        )

@@ -9,12 +9,16 @@ from pydantic.json_schema import models_json_schema
 
 from baton import __version__
 from gateway.schema.chat import ChatCompletionRequest
+from gateway.schema.common import GenerationRequest
 from gateway.schema.completion import CompletionRequest
 from gateway.schema.error import ErrorBody
+from gateway.schema.tokenization import DetokenizeRequest, TokenizeRequest
 
 BODIES: dict[str, type[BaseModel]] = {
     "/v1/chat/completions": ChatCompletionRequest,
     "/v1/completions": CompletionRequest,
+    "/tokenize": TokenizeRequest,
+    "/detokenize": DetokenizeRequest,
 }
 REFERENCE = "#/components/schemas/{model}"
 DESCRIPTION = (
@@ -47,9 +51,10 @@ def _document(app: FastAPI) -> dict[str, Any]:
     for path, kind in BODIES.items():
         operation = document["paths"][path]["post"]
         operation["requestBody"] = {"required": True, "content": _json(kind.__name__)}
-        operation["responses"]["200"]["content"]["text/event-stream"] = {
-            "schema": {"type": "string"}
-        }
+        if issubclass(kind, GenerationRequest):
+            operation["responses"]["200"]["content"]["text/event-stream"] = {
+                "schema": {"type": "string"}
+            }
     for operations in document["paths"].values():
         for operation in operations.values():
             operation["responses"].pop("422", None)  # FastAPI's own, which we never send

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.types import Receive
 
-from baton.core.errors import InternalError
+from baton.core.errors import InternalError, RequestError
 from baton.core.handoff import new_id
 from gateway.answer import AnswerHead, AnswerOptions
 from gateway.body import json_body
@@ -20,12 +20,14 @@ from gateway.generation_config import GenerationDefaults
 from gateway.job import Job
 from gateway.limits import Limits
 from gateway.model_names import ModelNames
+from gateway.request_scope import adopt_request_id
 from gateway.sampling import check_prompt, resolve
-from gateway.schema.common import GenerationRequest
+from gateway.schema.common import GenerationRequest, ModelRequest
 from gateway.schema.parse import parse, refuse_unknown
+from gateway.schema.routing_fields import RoutingFields
 from gateway.workers import Workers
 
-R = TypeVar("R", bound=GenerationRequest)
+R = TypeVar("R", bound=ModelRequest)
 
 IGNORED_HEADER = "x-baton-ignored"
 LARGE_BODY = 100_000  # bytes; from here on a thread keeps the event loop free
@@ -49,15 +51,19 @@ class Preparation:
         patience: float,
         force_usage: bool = False,
         prompt_tokens_details: bool = True,
+        heeds_priority: bool = False,
+        ignores_priority: bool = False,
     ) -> None:
         self._workers = workers
         self._names = names
         self._defaults = defaults
-        self._vocab_size = vocab_size
+        self.vocab_size = vocab_size
         self._fingerprint = fingerprint
         self._strict = strict_fields
         self._max_body_bytes = max_body_bytes
         self._force_usage = force_usage
+        self._heeds_priority = heeds_priority
+        self._ignores_priority = ignores_priority
         self._details = prompt_tokens_details
         self._stall = stall  # seconds that a client may send nothing
         self._patience = patience  # seconds, until a first worker has joined
@@ -70,8 +76,19 @@ class Preparation:
             asked = await asyncio.to_thread(parse, kind, body)
         if self._strict:
             refuse_unknown(asked.unknown_fields())
+        if isinstance(asked, RoutingFields):
+            adopt_request_id(request, asked.request_id)
+            self._check_priority(asked.priority)
         self._names.check(asked.model)
         return asked
+
+    def _check_priority(self, priority: int | None) -> None:
+        if priority and not self._heeds_priority and not self._ignores_priority:
+            raise RequestError(
+                "priority: this server places first come, first served; it would take 0, or others "
+                "with --scheduling-policy priority",
+                "priority",
+            )
 
     async def limits(self, receive: Receive) -> Limits:
         """Waits for a first worker: only workers know how long a prompt may be. Raises
@@ -89,7 +106,7 @@ class Preparation:
         length = self._workers.max_model_len
         if length is None:
             raise InternalError("a worker has joined, but nobody knows how long a prompt may be")
-        return Limits(length, self._vocab_size)
+        return Limits(length, self.vocab_size)
 
     def jobs(
         self,
@@ -110,6 +127,7 @@ class Preparation:
                 params=resolve(asked, self._defaults, len(prompt), limits, default_max_tokens),
                 cache_salt=asked.cache_salt or "",
                 tenant=caller.tenant,
+                priority=(asked.priority or 0) if self._heeds_priority else 0,
             )
             for prompt in prompts
         ]
@@ -119,8 +137,17 @@ class Preparation:
             f"{prefix}-{caller.request_id}", int(time.time()), self._names.first, self._fingerprint
         )
 
-    def options(self, asked: GenerationRequest) -> AnswerOptions:
+    def headers(self, asked: ModelRequest, unread: Sequence[str] = ()) -> dict[str, str]:
+        """Of the answer. `unread`: fields that the chat template takes no notice of; an error
+        with --strict-fields.
+        """
+        if unread and self._strict:
+            raise RequestError(f"the chat template does not read {unread[0]!r}", unread[0])
+        return ignored_header([*asked.unknown_fields(), *unread])
+
+    def options(self, asked: GenerationRequest, role: str = "assistant") -> AnswerOptions:
         return AnswerOptions(
+            role=role,
             usage=asked.includes_usage or self._force_usage,
             continuous_usage=asked.continuous_usage,
             token_ids=bool(asked.return_token_ids),
@@ -128,11 +155,11 @@ class Preparation:
         )
 
 
-def ignored_header(asked: GenerationRequest) -> dict[str, str]:
+def ignored_header(ignored: Sequence[str]) -> dict[str, str]:
     """Names are the client's, so they are escaped before they become a header. As many as fit."""
     names: list[str] = []
     room = LONGEST_IGNORED
-    for name in asked.unknown_fields():
+    for name in ignored:
         escaped = quote(name[:LONGEST_IGNORED], safe="._-")
         room -= len(escaped) + 1
         if room < 0:

@@ -1,4 +1,6 @@
-"""The line in front of the cluster: first come, first placed; bounded in length and in time."""
+"""The line in front of the cluster: by priority, then first come, first placed; bounded in length
+and in time.
+"""
 
 import asyncio
 import math
@@ -24,11 +26,16 @@ class Turn:
 
     number: int
     deadline: float  # on the loop's clock
+    priority: int = 0  # lower is earlier
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        return self.priority, self.number
 
 
 @dataclass(slots=True, eq=False)
 class _Waiter(Generic[T]):
-    number: int
+    rank: tuple[int, int]
     place: Callable[[], T | None]
     granted: asyncio.Future[T]
 
@@ -51,9 +58,9 @@ class AdmissionQueue(Generic[T]):
     def __len__(self) -> int:
         return len(self._waiters)
 
-    def turn(self) -> Turn:
+    def turn(self, priority: int = 0) -> Turn:
         self._next += 1
-        return Turn(self._next, self.new_deadline())
+        return Turn(self._next, self.new_deadline(), priority)
 
     def new_deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._patience
@@ -65,7 +72,7 @@ class AdmissionQueue(Generic[T]):
         """
         if self._closed is not None:
             raise self._closed
-        if not self._waiters or turn.number < self._waiters[0].number:
+        if not self._waiters or turn.rank < self._waiters[0].rank:
             placed = place()
             if placed is not None:
                 self._departures.append(time.monotonic())
@@ -104,8 +111,8 @@ class AdmissionQueue(Generic[T]):
 
     async def _wait(self, turn: Turn, place: Callable[[], T | None]) -> T:
         loop = asyncio.get_running_loop()
-        waiter: _Waiter[T] = _Waiter(turn.number, place, loop.create_future())
-        insort(self._waiters, waiter, key=lambda w: w.number)
+        waiter: _Waiter[T] = _Waiter(turn.rank, place, loop.create_future())
+        insort(self._waiters, waiter, key=lambda w: w.rank)
         try:
             while not waiter.granted.done():
                 left = turn.deadline - loop.time()

@@ -8,6 +8,7 @@ from baton.core.token_record import TokenLogprobs
 from gateway.answer import PromptAnswer, StreamFormat
 from gateway.job import Job
 from gateway.output import Delta
+from gateway.reading import Reading
 
 logger = logging.getLogger(__name__)
 
@@ -20,16 +21,23 @@ class RequestLog:
         self._longest = longest
 
     def begin(
-        self, request_id: str, prompt: Callable[[], str], jobs: Sequence[Job]
+        self,
+        request_id: str,
+        prompt: Callable[[], str],
+        jobs: Sequence[Job],
+        user: str | None = None,
     ) -> "Entry | None":
-        """`prompt()` is what the client wrote. None while nothing is to be logged."""
+        """`prompt()` is what the client wrote, `user` who it says it is for. None while nothing is
+        to be logged.
+        """
         if not self._on:
             return None
         tokens = sum(len(job.prompt) for job in jobs)
         shown = self._cut(prompt())
         logger.info(
-            "%s: asks with %d prompt tokens, %s, prompt %s",
+            "%s: asks%s with %d prompt tokens, %s, prompt %s",
             request_id,
+            "" if user is None else f" for {self._cut(user)!r}",
             tokens,
             jobs[0].params,
             shown,
@@ -95,6 +103,9 @@ class LoggedStream:
 
     def cached(self, prompt: int, num_tokens: int | None) -> None:
         self._format.cached(prompt, num_tokens)
+
+    def read(self, prompt: int, reading: Reading) -> None:
+        self._format.read(prompt, reading)
 
     def scored(self, prompt: int, scores: Sequence[TokenLogprobs]) -> None:
         self._format.scored(prompt, scores)

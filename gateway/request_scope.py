@@ -9,18 +9,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from baton.core.handoff import new_id
 from gateway.errors import INTERNAL, ErrorReply
 from gateway.replies import error_reply
+from gateway.schema.routing_fields import LONGEST_ID
 
 logger = logging.getLogger(__name__)
 
 HEADER = "x-request-id"
-LONGEST_ID = 512  # characters; an id goes into every chunk of an answer
 LONG_ID = ErrorReply(
     400, "BadRequestError", f"X-Request-Id is longer than {LONGEST_ID} characters.", "X-Request-Id"
 )
 
 
 class RequestScope:
-    """ASGI middleware. The client's X-Request-Id, or a fresh one, goes back in every response."""
+    """ASGI middleware. The client's X-Request-Id, or that of its body, or a fresh one, goes back in
+    every response.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -32,25 +34,32 @@ class RequestScope:
         asked = Headers(scope=scope).get(HEADER, "")
         long = len(asked) > LONGEST_ID
         request_id = asked if asked and not long else new_id()
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state |= {"request_id": request_id, "request_id_given": request_id == asked}
         started = False
 
         async def send_with_id(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                MutableHeaders(scope=message)[HEADER] = request_id
+                MutableHeaders(scope=message)[HEADER] = state["request_id"]
             await send(message)
 
         try:
             app = error_reply(LONG_ID) if long else self._app
             await app(scope, receive, send_with_id)
         except ClientDisconnect:
-            logger.info("%s: the client went away", request_id)
+            logger.info("%s: the client went away", state["request_id"])
         except Exception:  # the top of a request: the client must get an answer
-            logger.exception("%s: failed", request_id)
+            logger.exception("%s: failed", state["request_id"])
             if not started:
                 await error_reply(INTERNAL)(scope, receive, send_with_id)
+
+
+def adopt_request_id(request: Request, request_id: str | None) -> None:
+    """For the id that a body asks for; the header's wins."""
+    if request_id is not None and not request.state.request_id_given:
+        request.state.request_id = request_id
 
 
 def request_id_of(request: Request) -> str:

@@ -1,18 +1,20 @@
-"""The prefix under which a proxy shows this server."""
+"""The path as the routes name it: without a proxy's prefix, and without a slash at its end."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class RootPath:
-    """ASGI middleware. The proxy may strip the prefix or leave it: the same routes answer."""
+    """ASGI middleware. The proxy may strip the prefix or leave it: the same routes answer. So they do
+    with a slash at the end, which would else be a redirection that proxies and clients get wrong.
+    """
 
     def __init__(self, app: ASGIApp, root: str) -> None:
         self._app = app
         self._root = root.rstrip("/")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self._root:
-            inside = without(self._root, scope["path"])
+        if scope["type"] == "http":
+            inside = without(self._root, scope["path"]).rstrip("/") or "/"
             scope = {**scope, "root_path": self._root, "path": self._root + inside}
         await self._app(scope, receive, send)
 

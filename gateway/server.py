@@ -69,7 +69,7 @@ async def _run(
     registry: str,
     interrupts: Interrupts,
 ) -> None:
-    http = HttpServer(gateway.app, GRACE, settings.tls.context())
+    http = HttpServer(gateway.app, GRACE, settings.tls.context(), settings.head_limits)
     serving = asyncio.create_task(http.serve([listener]), name="http")
     following = asyncio.create_task(gateway.workers.run(gateway.queue.pump), name="registry")
     stopped = asyncio.create_task(interrupts.stop.wait(), name="until stopped")

@@ -10,10 +10,12 @@ from baton.model_source import HubSettings, Part, resolve
 from baton.registry.redis_settings import RedisSettings
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
+from gateway.head_limits import HeadLimits
 from gateway.tls import TlsSettings
 
 _OWN = ("127.0.0.1", 0)  # where a registry of its own listens by default
 _HTTP = ("127.0.0.1", 8000)
+POLICIES = (FCFS, PRIORITY) = ("fcfs", "priority")
 _POSITIVE = ("max_queue_seconds", "worker_silence_seconds", "client_stall_seconds")
 
 
@@ -47,6 +49,9 @@ class GatewaySettings:
     )
     tls: TlsSettings = nested(TlsSettings)
     cors: CorsSettings = nested(CorsSettings)
+    middleware: tuple[str, ...] = setting(
+        (), "Full names of ASGI middleware classes, or async functions; the first is outermost."
+    )
     disable_fastapi_docs: bool = setting(False, "Serve neither /docs nor /openapi.json.")
     registry_host: str = setting(_OWN[0], "Address that workers register at.")
     registry_port: int = setting(_OWN[1], "Port that workers register at; 0 takes a free one.")
@@ -65,6 +70,19 @@ class GatewaySettings:
     chat_template: str = setting(
         "", "File of the chat template, or the template itself (default: the tokenizer's)."
     )
+    chat_template_content_format: str = setting(
+        "auto",
+        "What templates get as a message's content: a string, or openai's list of parts; auto: "
+        "whichever the template loops over.",
+        choices=("auto", "string", "openai"),
+    )
+    trust_request_chat_template: bool = setting(
+        False, "Take chat templates from requests; each is rendered in a process of its own."
+    )
+    exclude_tools_when_tool_choice_none: bool = setting(
+        False, "Do not show tools to the template when tool_choice is none."
+    )
+    response_role: str = setting("assistant", "Role of answers.")
     default_chat_template_kwargs: dict[str, Any] | None = setting(
         None, 'What the chat template is told, such as {"enable_thinking": false}.'
     )
@@ -75,6 +93,17 @@ class GatewaySettings:
         False, "End every stream with its usage, whether it is asked for or not."
     )
     strict_fields: bool = setting(False, "Answer 400 to a field that the API does not know.")
+    scheduling_policy: str = setting(
+        "fcfs",
+        "Who is placed next: the first that came, or the one of lowest `priority`.",
+        choices=POLICIES,
+    )
+    ignore_priority: bool = setting(
+        False, "Take a `priority` that --scheduling-policy fcfs does not heed, instead of 400."
+    )
+    enable_tokenizer_info_endpoint: bool = setting(
+        False, "Serve /tokenizer_info: the tokenizer's configuration and chat template."
+    )
     max_queued_requests: int = setting(1024, "Requests that may wait for room; more get 429.")
     max_queue_seconds: float = setting(60.0, "Longest wait for room; then 503.")
     worker_silence_seconds: float = setting(
@@ -83,6 +112,10 @@ class GatewaySettings:
     client_stall_seconds: float = setting(
         60.0, "A client that stops sending its body or reading its stream is dropped after so long."
     )
+    h11_max_incomplete_event_size: int = setting(
+        64 << 10, "Largest request line with its headers; larger ones get 431.", size=True
+    )
+    h11_max_header_count: int = setting(256, "Most headers of a request; more get 431.")
     max_body_bytes: int = setting(
         16 << 20, "Largest request body; a larger one gets 413.", size=True
     )
@@ -122,8 +155,13 @@ class GatewaySettings:
                 raise SettingsError(f"--{name.replace('_', '-')} must be a positive number")
         if not 0 <= self.shutdown_seconds < float("inf"):
             raise SettingsError("--shutdown-seconds must be a number of seconds, 0 or more")
-        if self.max_body_bytes < 1:
-            raise SettingsError("--max-body-bytes must be at least 1")
+        for name in ("max_body_bytes", "h11_max_incomplete_event_size", "h11_max_header_count"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"--{name.replace('_', '-')} must be at least 1")
+        if self.ignore_priority and self.scheduling_policy == PRIORITY:
+            raise SettingsError("--ignore-priority contradicts --scheduling-policy priority")
+        if not self.response_role:
+            raise SettingsError("--response-role cannot be empty")
         if self.uds and (self.host, self.port) != _HTTP:
             raise SettingsError("--uds listens on a file; --host and --port do nothing beside it")
         if self.max_log_len is not None:
@@ -156,6 +194,10 @@ class GatewaySettings:
             tokenizer=tokenizer,
             hub=HubSettings(),
         )
+
+    @property
+    def head_limits(self) -> HeadLimits:
+        return HeadLimits(self.h11_max_incomplete_event_size, self.h11_max_header_count)
 
     @property
     def served_names(self) -> tuple[str, ...]:

@@ -5,23 +5,37 @@ Loads through PreTrainedTokenizerFast: AutoTokenizer would load torch.
 
 import asyncio
 import hashlib
-import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerFast
 
 from baton.core.errors import RequestError, SettingsError
-from gateway.content_format import ContentFormat, content_format
+from gateway.chat_template import ChatTemplates, read_template
+from gateway.content_format import ContentFormat
+from gateway.foreign_template import ForeignTemplates
 from gateway.limits import Limits, check_length
+from gateway.rendering import Rendering, template_entry
 from gateway.schema.message import Message
+from gateway.truncation import kept_ids, kept_text
 from gateway.vocabulary import Vocabulary, read_vocabulary
 
 LONG_TEXT = 2_000  # characters; from here on a thread keeps the event loop free
 SHRINKS_TO = 4  # a normaliser leaves at least this fraction, 1 / 4, of a text's bytes
+LONGEST_REASON = 500  # characters of what a template says against a chat
+
+# What a template can raise by what it was told.
+_REFUSALS = (
+    TemplateError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+)
 
 
 class ChatTokenizer:
@@ -31,45 +45,101 @@ class ChatTokenizer:
         self,
         tokenizer: PreTrainedTokenizerFast,
         digest: str,
-        template_kwargs: Mapping[str, Any] | None = None,
+        format: ContentFormat | None = None,
     ) -> None:
+        """`format` None: as each template suggests."""
         self._tokenizer = tokenizer
         self._backend = tokenizer.backend_tokenizer
         self._backend.no_truncation()
         self._backend.no_padding()
+        self._foreign = ForeignTemplates()
         self.vocabulary: Vocabulary = read_vocabulary(self._backend)
+        self.templates = ChatTemplates(tokenizer.chat_template, format)
         self.digest = digest  # SHA-256 of tokenizer.json, hex, as workers compute it
-        template = tokenizer.chat_template
-        if isinstance(template, dict):  # several by name, of which chats without tools use one
-            template = template.get("default")
-        self._format = content_format(template) if isinstance(template, str) else None
-        self._template_kwargs = dict(template_kwargs or {})
         self._longest_piece = max(map(len, self.vocabulary.pieces), default=0) or 1
 
-    async def prompt_of(self, messages: Sequence[Message], limits: Limits) -> list[int]:
+    async def prompt_of(
+        self,
+        messages: Sequence[Message],
+        limits: Limits,
+        rendering: Rendering,
+        kept: int | None = None,
+    ) -> list[int]:
         """Renders the template once and tokenises once. Raises RequestError for messages that are
-        certainly too long; the others still have to be counted.
+        certainly too long; the others still have to be counted. `kept`: only so many tokens of the
+        end are wanted, however long it is.
         """
-        check_length(len(messages), limits, "messages", exact=False)  # each has a token at least
+        if kept is None:  # each message has a token at least
+            check_length(len(messages), limits, "messages", exact=False)
+        entries = [template_entry(message, rendering.template.format) for message in messages]
+        if rendering.foreign:
+            text = await self._foreign.render(self._foreign_call(entries, rendering))
+            return await asyncio.to_thread(self._encode_chat, text, limits, rendering, kept)
         if sum(message.length for message in messages) < LONG_TEXT:
-            return self._render_and_encode(messages, limits)
-        return await asyncio.to_thread(self._render_and_encode, messages, limits)
+            return self._render_and_encode(entries, limits, rendering, kept)
+        return await asyncio.to_thread(self._render_and_encode, entries, limits, rendering, kept)
 
-    async def tokens_of(self, texts: Sequence[str], limits: Limits) -> list[list[int]]:
+    async def tokens_of(
+        self,
+        texts: Sequence[str],
+        limits: Limits,
+        add_special_tokens: bool = True,
+        kept: int | None = None,
+    ) -> list[list[int]]:
         """Plain prompts, with the special tokens that the tokenizer adds by itself."""
         if sum(map(len, texts)) < LONG_TEXT:
-            return self._encode_all(texts, limits)
-        return await asyncio.to_thread(self._encode_all, texts, limits)
+            return self._encode_all(texts, limits, add_special_tokens, kept)
+        return await asyncio.to_thread(self._encode_all, texts, limits, add_special_tokens, kept)
 
-    def _render_and_encode(self, messages: Sequence[Message], limits: Limits) -> list[int]:
-        text = self._render(messages)
-        check_length(self._fewest_tokens(text), limits, "messages", exact=False)
-        return self._encode(text, False)
+    def text_of(self, ids: Sequence[int]) -> str:
+        """Special tokens included."""
+        return str(self._backend.decode(list(ids), skip_special_tokens=False))
 
-    def _encode_all(self, texts: Sequence[str], limits: Limits) -> list[list[int]]:
-        for text in texts:
-            check_length(self._fewest_tokens(text), limits, "prompt", exact=False)
-        return [self._encode(text, True) for text in texts]
+    def pieces_of(self, ids: Sequence[int]) -> list[str]:
+        """As the tokenizer's file spells them; empty for an id that it does not have."""
+        return [self._backend.id_to_token(token) or "" for token in ids]
+
+    def info(self) -> dict[str, object]:
+        """The tokenizer's own configuration, as far as JSON can hold it."""
+        told = {
+            "tokenizer_class": type(self._tokenizer).__name__,
+            **self._tokenizer.init_kwargs,
+            "chat_template": self._tokenizer.chat_template,
+        }
+        plain: dict[str, object] = json.loads(json.dumps(told, default=str))
+        return plain
+
+    def _render_and_encode(
+        self,
+        entries: list[dict[str, object]],
+        limits: Limits,
+        rendering: Rendering,
+        kept: int | None,
+    ) -> list[int]:
+        return self._encode_chat(self._render(entries, rendering), limits, rendering, kept)
+
+    def _encode_chat(
+        self, text: str, limits: Limits, rendering: Rendering, kept: int | None
+    ) -> list[int]:
+        return self._encode_one(text, limits, "messages", rendering.add_special_tokens, kept)
+
+    def _encode_all(
+        self, texts: Sequence[str], limits: Limits, add_special_tokens: bool, kept: int | None
+    ) -> list[list[int]]:
+        if kept is None:
+            for text in texts:
+                check_length(self._fewest_tokens(text), limits, "prompt", exact=False)
+        return [
+            self._encode_one(text, limits, "prompt", add_special_tokens, kept) for text in texts
+        ]
+
+    def _encode_one(
+        self, text: str, limits: Limits, param: str, add_special_tokens: bool, kept: int | None
+    ) -> list[int]:
+        if kept is None:
+            check_length(self._fewest_tokens(text), limits, param, exact=False)
+        text = kept_text(text, kept, self._longest_piece * SHRINKS_TO)
+        return kept_ids(self._encode(text, add_special_tokens), kept)
 
     def _encode(self, text: str, add_special_tokens: bool) -> list[int]:
         """By the call for batches: unlike the one for a text it lets other threads run."""
@@ -81,65 +151,50 @@ class ChatTokenizer:
         """Tokenising takes time and much memory, so a hopeless text is told by its size."""
         return len(text) // (self._longest_piece * SHRINKS_TO)
 
-    def _render(self, messages: Sequence[Message]) -> str:
-        if self._format is None:
-            raise RequestError("this model has no chat template", "messages")
-        entries = [template_entry(message, self._format) for message in messages]
+    def _render(self, entries: list[dict[str, object]], rendering: Rendering) -> str:
         try:
             text = self._tokenizer.apply_chat_template(
                 entries,  # type: ignore[arg-type]  # parts are lists, which the hint leaves out
                 tokenize=False,
-                add_generation_prompt=True,
-                **self._template_kwargs,
+                chat_template=rendering.template.text,
+                add_generation_prompt=rendering.begins_answer,
+                continue_final_message=rendering.continues,
+                **rendering.variables,
             )
-        except (TemplateError, TypeError, ValueError) as error:
-            message = f"the chat template refuses these messages: {error}"
-            raise RequestError(message, "messages") from error
+        except _REFUSALS as error:
+            told = str(error)
+            param = "continue_final_message"
+            raise RequestError(
+                f"the chat template refuses these messages: {told[:LONGEST_REASON]}",
+                param if param in told else "messages",
+            ) from error
         return str(text)
 
-
-def template_entry(message: Message, format: ContentFormat) -> dict[str, object]:
-    """A message as the template reads it."""
-    texts = [message.content] if isinstance(message.content, str) else message.content
-    content: object = "\n".join(texts)
-    if format is ContentFormat.PARTS:
-        content = [{"type": "text", "text": text} for text in texts]
-    entry: dict[str, object] = {"role": message.role, "content": content}
-    if message.name is not None:
-        entry["name"] = message.name
-    reasoning = message.reasoning or message.reasoning_content
-    if reasoning:  # templates read one name or the other
-        entry |= {"reasoning": reasoning, "reasoning_content": reasoning}
-    return entry
+    def _foreign_call(
+        self, entries: list[dict[str, object]], rendering: Rendering
+    ) -> dict[str, object]:
+        return {
+            **self._tokenizer.special_tokens_map,
+            **rendering.variables,
+            "conversations": [entries],
+            "chat_template": rendering.template.text,
+            "add_generation_prompt": rendering.begins_answer,
+            "continue_final_message": rendering.continues,
+        }
 
 
 def load_tokenizer(
-    folder: Path, chat_template: str = "", template_kwargs: Mapping[str, Any] | None = None
+    folder: Path, chat_template: str = "", format: ContentFormat | None = None
 ) -> ChatTokenizer:
-    """The other two as for --chat-template and --default-chat-template-kwargs."""
+    """`chat_template` as for the flag; empty: the folder's own."""
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise SettingsError(f"there is no tokenizer: {path} does not exist")
     tokenizer = PreTrainedTokenizerFast.from_pretrained(str(folder))
     if chat_template:
         tokenizer.chat_template = read_template(chat_template)
-    taken = inspect.signature(tokenizer.apply_chat_template).parameters
-    for name in template_kwargs or {}:
-        if name in taken:
-            raise SettingsError(f"--default-chat-template-kwargs cannot set {name}")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return ChatTokenizer(tokenizer, digest, template_kwargs)
-
-
-def read_template(text: str) -> str:
-    """Of the file so called, or `text` itself where it is clearly a template."""
-    try:
-        return Path(text).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        if "{" in text:
-            return text
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise SettingsError(f"cannot read --chat-template {text}: {reason}") from error
+    return ChatTokenizer(tokenizer, digest, format)
 
 
 def vocab_size_of(model: Path, vocabulary: Vocabulary) -> int:

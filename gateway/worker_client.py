@@ -47,7 +47,17 @@ class PromptScored:
     scores: PromptLogprobs
 
 
-CallEvent = Reserved | Admitted | PromptScored | Tokens
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """The decode worker has the prompt's KV cache; before its first tokens."""
+
+    bytes: int  # payload moved
+    tokens: int  # whose KV was moved
+    transport: str  # the data plane, such as "shm"
+    milliseconds: float  # from the first ready segment to the confirmation
+
+
+CallEvent = Reserved | Admitted | PromptScored | Tokens | Transferred
 
 
 class Call(Protocol):
@@ -112,6 +122,10 @@ class WorkerClient:
         await self._channel.close()
 
 
+def _transferred(report: decode_pb2.TransferReport) -> Transferred:
+    return Transferred(report.bytes, report.tokens, report.transport, report.milliseconds)
+
+
 class _GenerateCall:
     def __init__(self, call: Any) -> None:
         self._call = call
@@ -127,6 +141,8 @@ class _GenerateCall:
                     yield PromptScored(wire.prompt_logprobs_from_pb(message.prompt_logprobs))
                 elif message.HasField("reserved"):
                     yield Reserved()
+                elif message.HasField("transferred"):
+                    yield _transferred(message.transferred)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from baton.v1 import types_pb2 as baton_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x62\x61ton/v1/decode.proto\x12\x08\x62\x61ton.v1\x1a\x14\x62\x61ton/v1/types.proto\"\xc4\x01\n\x0fGenerateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\x18\n\x10prompt_token_ids\x18\x03 \x03(\r\x12*\n\x08sampling\x18\x04 \x01(\x0b\x32\x18.baton.v1.SamplingParams\x12\"\n\x07handoff\x18\x05 \x01(\x0b\x32\x11.baton.v1.Handoff\x12\x12\n\ncache_salt\x18\x06 \x01(\t\x12\x0e\n\x06tenant\x18\x07 \x01(\t\"T\n\x07Handoff\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x0e\n\x06ticket\x18\x02 \x01(\x0c\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x13\n\x0binstance_id\x18\x04 \x01(\t\"\x8c\x02\n\x10GenerateResponse\x12.\n\x08reserved\x18\x01 \x01(\x0b\x32\x1a.baton.v1.GenerateReservedH\x00\x12*\n\x06tokens\x18\x02 \x01(\x0b\x32\x18.baton.v1.GenerateTokensH\x00\x12.\n\x08\x66inished\x18\x03 \x01(\x0b\x32\x1a.baton.v1.GenerateFinishedH\x00\x12.\n\x08\x61\x64mitted\x18\x04 \x01(\x0b\x32\x1a.baton.v1.GenerateAdmittedH\x00\x12\x33\n\x0fprompt_logprobs\x18\x05 \x01(\x0b\x32\x18.baton.v1.PromptLogprobsH\x00\x42\x07\n\x05\x65vent\"\"\n\x10GenerateReserved\x12\x0e\n\x06ttl_ms\x18\x01 \x01(\r\"-\n\x10GenerateAdmitted\x12\x19\n\x11num_cached_tokens\x18\x01 \x01(\r\"8\n\x0eGenerateTokens\x12&\n\x07records\x18\x01 \x03(\x0b\x32\x15.baton.v1.TokenRecord\">\n\x10GenerateFinished\x12*\n\x08transfer\x18\x01 \x01(\x0b\x32\x18.baton.v1.TransferReport\"X\n\x0eTransferReport\x12\r\n\x05\x62ytes\x18\x01 \x01(\x04\x12\x0e\n\x06tokens\x18\x02 \x01(\r\x12\x11\n\ttransport\x18\x03 \x01(\t\x12\x14\n\x0cmilliseconds\x18\x04 \x01(\x01\x32T\n\rDecodeService\x12\x43\n\x08Generate\x12\x19.baton.v1.GenerateRequest\x1a\x1a.baton.v1.GenerateResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x62\x61ton/v1/decode.proto\x12\x08\x62\x61ton.v1\x1a\x14\x62\x61ton/v1/types.proto\"\xc4\x01\n\x0fGenerateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\x18\n\x10prompt_token_ids\x18\x03 \x03(\r\x12*\n\x08sampling\x18\x04 \x01(\x0b\x32\x18.baton.v1.SamplingParams\x12\"\n\x07handoff\x18\x05 \x01(\x0b\x32\x11.baton.v1.Handoff\x12\x12\n\ncache_salt\x18\x06 \x01(\t\x12\x0e\n\x06tenant\x18\x07 \x01(\t\"T\n\x07Handoff\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x0e\n\x06ticket\x18\x02 \x01(\x0c\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x13\n\x0binstance_id\x18\x04 \x01(\t\"\xbd\x02\n\x10GenerateResponse\x12.\n\x08reserved\x18\x01 \x01(\x0b\x32\x1a.baton.v1.GenerateReservedH\x00\x12*\n\x06tokens\x18\x02 \x01(\x0b\x32\x18.baton.v1.GenerateTokensH\x00\x12.\n\x08\x66inished\x18\x03 \x01(\x0b\x32\x1a.baton.v1.GenerateFinishedH\x00\x12.\n\x08\x61\x64mitted\x18\x04 \x01(\x0b\x32\x1a.baton.v1.GenerateAdmittedH\x00\x12\x33\n\x0fprompt_logprobs\x18\x05 \x01(\x0b\x32\x18.baton.v1.PromptLogprobsH\x00\x12/\n\x0btransferred\x18\x06 \x01(\x0b\x32\x18.baton.v1.TransferReportH\x00\x42\x07\n\x05\x65vent\"\"\n\x10GenerateReserved\x12\x0e\n\x06ttl_ms\x18\x01 \x01(\r\"-\n\x10GenerateAdmitted\x12\x19\n\x11num_cached_tokens\x18\x01 \x01(\r\"8\n\x0eGenerateTokens\x12&\n\x07records\x18\x01 \x03(\x0b\x32\x15.baton.v1.TokenRecord\"\x12\n\x10GenerateFinished\"X\n\x0eTransferReport\x12\r\n\x05\x62ytes\x18\x01 \x01(\x04\x12\x0e\n\x06tokens\x18\x02 \x01(\r\x12\x11\n\ttransport\x18\x03 \x01(\t\x12\x14\n\x0cmilliseconds\x18\x04 \x01(\x01\x32T\n\rDecodeService\x12\x43\n\x08Generate\x12\x19.baton.v1.GenerateRequest\x1a\x1a.baton.v1.GenerateResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,17 +37,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HANDOFF']._serialized_start=256
   _globals['_HANDOFF']._serialized_end=340
   _globals['_GENERATERESPONSE']._serialized_start=343
-  _globals['_GENERATERESPONSE']._serialized_end=611
-  _globals['_GENERATERESERVED']._serialized_start=613
-  _globals['_GENERATERESERVED']._serialized_end=647
-  _globals['_GENERATEADMITTED']._serialized_start=649
-  _globals['_GENERATEADMITTED']._serialized_end=694
-  _globals['_GENERATETOKENS']._serialized_start=696
-  _globals['_GENERATETOKENS']._serialized_end=752
-  _globals['_GENERATEFINISHED']._serialized_start=754
-  _globals['_GENERATEFINISHED']._serialized_end=816
-  _globals['_TRANSFERREPORT']._serialized_start=818
-  _globals['_TRANSFERREPORT']._serialized_end=906
-  _globals['_DECODESERVICE']._serialized_start=908
-  _globals['_DECODESERVICE']._serialized_end=992
+  _globals['_GENERATERESPONSE']._serialized_end=660
+  _globals['_GENERATERESERVED']._serialized_start=662
+  _globals['_GENERATERESERVED']._serialized_end=696
+  _globals['_GENERATEADMITTED']._serialized_start=698
+  _globals['_GENERATEADMITTED']._serialized_end=743
+  _globals['_GENERATETOKENS']._serialized_start=745
+  _globals['_GENERATETOKENS']._serialized_end=801
+  _globals['_GENERATEFINISHED']._serialized_start=803
+  _globals['_GENERATEFINISHED']._serialized_end=821
+  _globals['_TRANSFERREPORT']._serialized_start=823
+  _globals['_TRANSFERREPORT']._serialized_end=911
+  _globals['_DECODESERVICE']._serialized_start=913
+  _globals['_DECODESERVICE']._serialized_end=997
 # @@protoc_insertion_point(module_scope)

@@ -109,6 +109,7 @@ class GenerateResponse(google.protobuf.message.Message):
     FINISHED_FIELD_NUMBER: builtins.int
     ADMITTED_FIELD_NUMBER: builtins.int
     PROMPT_LOGPROBS_FIELD_NUMBER: builtins.int
+    TRANSFERRED_FIELD_NUMBER: builtins.int
     @property
     def reserved(self) -> Global___GenerateReserved:
         """There is room; the first message."""
@@ -129,6 +130,10 @@ class GenerateResponse(google.protobuf.message.Message):
     def prompt_logprobs(self) -> baton.v1.types_pb2.PromptLogprobs:
         """Without a hand-off: some of the prompt's log-probabilities, if they were asked for; in order, before the first tokens."""
 
+    @property
+    def transferred(self) -> Global___TransferReport:
+        """With a hand-off: the prompt's KV cache is here; before the first tokens."""
+
     def __init__(
         self,
         *,
@@ -137,10 +142,11 @@ class GenerateResponse(google.protobuf.message.Message):
         finished: Global___GenerateFinished | None = ...,
         admitted: Global___GenerateAdmitted | None = ...,
         prompt_logprobs: baton.v1.types_pb2.PromptLogprobs | None = ...,
+        transferred: Global___TransferReport | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "finished", b"finished", "prompt_logprobs", b"prompt_logprobs", "reserved", b"reserved", "tokens", b"tokens"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "finished", b"finished", "prompt_logprobs", b"prompt_logprobs", "reserved", b"reserved", "tokens", b"tokens"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["reserved", "tokens", "finished", "admitted", "prompt_logprobs"] | None: ...
+    def HasField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "finished", b"finished", "prompt_logprobs", b"prompt_logprobs", "reserved", b"reserved", "tokens", b"tokens", "transferred", b"transferred"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "finished", b"finished", "prompt_logprobs", b"prompt_logprobs", "reserved", b"reserved", "tokens", b"tokens", "transferred", b"transferred"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["reserved", "tokens", "finished", "admitted", "prompt_logprobs", "transferred"] | None: ...
 
 Global___GenerateResponse: typing_extensions.TypeAlias = GenerateResponse
 
@@ -206,18 +212,9 @@ class GenerateFinished(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    TRANSFER_FIELD_NUMBER: builtins.int
-    @property
-    def transfer(self) -> Global___TransferReport:
-        """Of the hand-off; absent when there was none."""
-
     def __init__(
         self,
-        *,
-        transfer: Global___TransferReport | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["transfer", b"transfer"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["transfer", b"transfer"]) -> None: ...
 
 Global___GenerateFinished: typing_extensions.TypeAlias = GenerateFinished
 

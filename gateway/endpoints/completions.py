@@ -2,17 +2,17 @@
 
 from fastapi import Request, Response
 
-from baton.core.errors import RequestError
 from gateway.caller import caller_of
 from gateway.completion_format import CompletionStream, completion_object
 from gateway.delivery import Delivery
 from gateway.json_text import to_json
-from gateway.limits import Limits
-from gateway.preparation import Preparation, ignored_header
+from gateway.limits import Limits, check_ids
+from gateway.preparation import Preparation
 from gateway.replies import JsonReply
 from gateway.request_log import RequestLog, logged
 from gateway.schema.completion import DEFAULT_MAX_TOKENS, CompletionRequest
 from gateway.tokenizer import ChatTokenizer
+from gateway.truncation import kept_ids, kept_tokens
 
 
 class CompletionEndpoint:
@@ -35,8 +35,8 @@ class CompletionEndpoint:
         prompts = await self._prompts(asked, limits)
         jobs = self._preparation.jobs(asked, limits, caller, prompts, "prompt", DEFAULT_MAX_TOKENS)
         head = self._preparation.head("cmpl", caller)
-        options, headers = self._preparation.options(asked), ignored_header(asked)
-        entry = self._log.begin(caller.request_id, lambda: to_json(asked.prompt), jobs)
+        options, headers = self._preparation.options(asked), self._preparation.headers(asked)
+        entry = self._log.begin(caller.request_id, lambda: to_json(asked.prompt), jobs, asked.user)
         if asked.stream:
             format = logged(CompletionStream(head, jobs, options), entry)
             return self._delivery.stream(jobs, format, headers)
@@ -46,12 +46,11 @@ class CompletionEndpoint:
         return JsonReply(completion_object(head, answers, options), headers=headers)
 
     async def _prompts(self, asked: CompletionRequest, limits: Limits) -> list[list[int]]:
+        wanted = asked.wanted_tokens or DEFAULT_MAX_TOKENS
+        kept = kept_tokens(asked, limits, wanted)
         if asked.texts:
-            return await self._tokenizer.tokens_of(asked.texts, limits)
-        largest = max((max(ids, default=0) for ids in asked.token_ids), default=0)
-        if largest >= limits.vocab_size:
-            raise RequestError(
-                f"token id {largest} is not below the vocabulary's size, {limits.vocab_size}",
-                "prompt",
-            )
-        return asked.token_ids
+            special = asked.add_special_tokens is not False
+            return await self._tokenizer.tokens_of(asked.texts, limits, special, kept)
+        for ids in asked.token_ids:
+            check_ids(ids, limits.vocab_size, "prompt")
+        return [kept_ids(ids, kept) for ids in asked.token_ids]

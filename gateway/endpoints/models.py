@@ -17,6 +17,4 @@ class ModelsEndpoint:
         return JsonReply({"object": "list", "data": cards})
 
     async def one(self, name: str) -> Response:
-        if not name:  # /v1/models/ with nothing behind the slash
-            return await self.list()
         return JsonReply(self._names.card(name, self._workers.max_model_len))

@@ -1,10 +1,11 @@
-"""GET /health, /version, /metrics and /status: for those who run the cluster."""
+"""GET /health, /version, /load, /metrics and /status: for those who run the cluster."""
 
 from fastapi import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from baton import __version__
 from gateway.dispatch import Dispatcher
+from gateway.doorway import Crowd
 from gateway.errors import RETRY_SOON, NoRoomError
 from gateway.metrics import GatewayMetrics
 from gateway.replies import JsonReply
@@ -14,11 +15,17 @@ from gateway.workers import Workers
 
 class OperationsEndpoint:
     def __init__(
-        self, workers: Workers, dispatcher: Dispatcher, metrics: GatewayMetrics, model: str
+        self,
+        workers: Workers,
+        dispatcher: Dispatcher,
+        metrics: GatewayMetrics,
+        crowd: Crowd,
+        model: str,
     ) -> None:
         self._workers = workers
         self._dispatcher = dispatcher
         self._metrics = metrics
+        self._crowd = crowd
         self._model = model
 
     async def health(self) -> Response:
@@ -30,6 +37,10 @@ class OperationsEndpoint:
 
     async def version(self) -> Response:
         return JsonReply({"version": __version__})
+
+    async def load(self) -> Response:
+        """Requests that are being answered."""
+        return JsonReply({"server_load": self._crowd.inside})
 
     async def metrics(self) -> Response:
         return Response(self._metrics.page(), headers={"content-type": CONTENT_TYPE_LATEST})

@@ -5,12 +5,17 @@ from typing import Annotated
 from pydantic import Field
 
 from gateway.schema.beam_fields import BeamFields
+from gateway.schema.chat_fields import ChatFields
 from gateway.schema.common import GenerationRequest
 from gateway.schema.message import Message
 
 
-class ChatCompletionRequest(BeamFields, GenerationRequest):
+class ChatCompletionRequest(ChatFields, BeamFields, GenerationRequest):
     messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
+
+    def check(self) -> None:
+        super().check()
+        self.check_chat()
 
     def unknown_fields(self) -> list[str]:
         names = super().unknown_fields()

@@ -1,8 +1,10 @@
 """Fields that chat and completions share. pydantic's lax mode: "3" and 3.0 are integers."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from gateway.schema.routing_fields import RoutingFields
 
 INT64_MAX = (1 << 63) - 1
 MAX_CHOICES = 128  # of one prompt
@@ -21,17 +23,37 @@ class StreamOptions(BaseModel):
     )
 
 
-class GenerationRequest(BaseModel):
+class ModelRequest(BaseModel):
     """None means: not said. Unknown fields are kept aside so that the caller can name them."""
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
+    # Names that mean something elsewhere in this API and would be missed here: refused.
+    elsewhere: ClassVar[frozenset[str]] = frozenset()
+
     model: str | None = Field(None, description="Default: the first that is served.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_omitted(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            return {key: value for key, value in data.items() if value is not None}
+        return data
+
+    def check(self) -> None:
+        """Raises RequestError for fields that cannot stand together."""
+
+    def unknown_fields(self) -> list[str]:
+        """Names the contract does not have, with the path for nested ones."""
+        return list(self.model_extra or {})
+
+
+class GenerationRequest(RoutingFields, ModelRequest):
     max_tokens: Annotated[int, Field(ge=1)] | None = Field(
         None, description="Cut down to what fits. Default: as many as fit."
     )
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="The newer name of max_tokens, which it beats."
+        None, description="The newer name of max_tokens, which it beats. Default: as many as fit."
     )
     temperature: Annotated[FiniteFloat, Field(ge=0, le=2)] | None = Field(
         None, description="Default: the model's own, else 1. Between 0 and 0.01 it is 0.01."
@@ -48,10 +70,11 @@ class GenerationRequest(BaseModel):
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = Field(None, description="Default: 1.")
     ignore_eos: bool | None = Field(None, description="Default: false.")
     stream: bool | None = Field(None, description="Default: false.")
-    stream_options: StreamOptions | None = Field(None, description="Only with stream.")
+    stream_options: StreamOptions | None = Field(None, description="Only with stream. Default: {}.")
     cache_salt: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
         None,
-        description="Only requests of equal salt share cached prompts. Without @ / \\ and NUL.",
+        description="Only requests of equal salt share cached prompts. Without @ / \\ and NUL. "
+        "Default: none.",
     )
     return_token_ids: bool | None = Field(None, description="Default: false.")
 
@@ -61,13 +84,6 @@ class GenerationRequest(BaseModel):
         if salt is not None and not _FORBIDDEN_IN_SALT.isdisjoint(salt):
             raise ValueError("must not contain @, /, \\ or NUL")
         return salt
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_omitted(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            return {key: value for key, value in data.items() if value is not None}
-        return data
 
     @property
     def wanted_tokens(self) -> int | None:
@@ -86,8 +102,7 @@ class GenerationRequest(BaseModel):
         return bool(options and options.include_usage and options.continuous_usage_stats)
 
     def unknown_fields(self) -> list[str]:
-        """Names the contract does not have, with the path for nested ones."""
-        names = list(self.model_extra or {})
+        names = super().unknown_fields() + self.unread_transfer_keys
         if self.stream_options is not None:
             names += [f"stream_options.{name}" for name in self.stream_options.model_extra or {}]
         return names

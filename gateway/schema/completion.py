@@ -1,11 +1,13 @@
 """The body of POST /v1/completions."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator
 
 from gateway.schema.beam_fields import BeamFields
 from gateway.schema.common import GenerationRequest
+from gateway.schema.fields import OF_CHATS, OF_OTHER_COMPLETIONS
+from gateway.schema.template_fields import PromptFields
 
 MAX_PROMPTS = 4096
 DEFAULT_MAX_TOKENS = 16
@@ -18,12 +20,18 @@ Prompt = str | Texts | TokenIds | Annotated[list[TokenIds], NotEmpty]
 WRONG_PROMPT = "must be a text, texts, token ids or lists of token ids; not empty"
 
 
-class CompletionRequest(BeamFields, GenerationRequest):
+class CompletionRequest(PromptFields, BeamFields, GenerationRequest):
     """`prompt`: one text, several, one list of token ids, or several such lists."""
+
+    elsewhere: ClassVar[frozenset[str]] = OF_CHATS | OF_OTHER_COMPLETIONS
 
     prompt: Prompt
     max_tokens: Annotated[int, Field(ge=1)] | None = Field(
         None, description=f"Cut down to what fits. Default: {DEFAULT_MAX_TOKENS}."
+    )
+
+    best_of: Annotated[int, Field(ge=1, le=1)] | None = Field(
+        None, description="Only 1: every choice that is made is answered. Default: 1."
     )
 
     @field_validator("prompt", mode="plain", json_schema_input_type=Prompt)
@@ -40,12 +48,12 @@ class CompletionRequest(BeamFields, GenerationRequest):
         if len(kinds) > 1 or not kinds <= {str, int, list}:
             raise ValueError("must hold only texts, only token ids, or only lists of token ids")
         if int in kinds:
-            _check_ids(prompt)
+            check_ids(prompt)
         elif len(prompt) > MAX_PROMPTS:
             raise ValueError(f"at most {MAX_PROMPTS} prompts fit in one request")
         elif list in kinds:
             for ids in prompt:
-                _check_ids(ids)
+                check_ids(ids)
         return prompt
 
     @property
@@ -67,7 +75,8 @@ class CompletionRequest(BeamFields, GenerationRequest):
         return [ids for ids in self.prompt if isinstance(ids, list)]
 
 
-def _check_ids(ids: list[Any]) -> None:
+def check_ids(ids: list[Any]) -> None:
+    """Raises ValueError. Quick, for a list may hold millions."""
     if not set(map(type, ids)) <= {int}:
         raise ValueError("a token id must be an integer")
     if min(ids, default=0) < 0:

@@ -8,19 +8,24 @@ def _names(text: str) -> frozenset[str]:
 # Fields of the contract that this version does not act on yet: refused with their name.
 LATER = _names(
     """
-    add_generation_prompt add_special_tokens allowed_token_ids bad_words chat_template
-    chat_template_kwargs continue_final_message documents echo frequency_penalty
-    include_reasoning include_stop_str_in_output kv_transfer_params logit_bias
-    logits_processors logprobs messages min_p min_tokens mm_processor_kwargs parallel_tool_calls
-    presence_penalty priority prompt_logprobs reasoning_effort repetition_penalty request_id
-    response_format return_tokens_as_token_ids skip_special_tokens spaces_between_special_tokens
-    stop stop_token_ids structured_outputs tool_choice tools top_logprobs truncate_prompt_tokens
-    user vllm_xargs
+    allowed_token_ids bad_words echo frequency_penalty include_reasoning
+    include_stop_str_in_output logit_bias logits_processors logprobs min_p min_tokens
+    presence_penalty prompt_logprobs repetition_penalty response_format return_tokens_as_token_ids
+    skip_special_tokens spaces_between_special_tokens stop stop_token_ids structured_outputs
+    top_logprobs vllm_xargs
     """
 )
 
-# Of the completions endpoint alone.
-LATER_IN_COMPLETIONS = frozenset({"prompt_embeds", "suffix"})
+# Of chats alone: a plain prompt that asked for one would be answered without it.
+OF_CHATS = _names(
+    """
+    add_generation_prompt chat_template chat_template_kwargs continue_final_message documents
+    messages mm_processor_kwargs parallel_tool_calls reasoning_effort tool_choice tools
+    """
+)
+
+# Of the completions endpoint of other servers.
+OF_OTHER_COMPLETIONS = frozenset({"prompt_embeds", "suffix"})
 
 # Not in the contract, but they change the text: ignoring one would be a lie.
 DANGEROUS = _names(
@@ -31,4 +36,4 @@ DANGEROUS = _names(
     """
 )
 
-REFUSED = LATER | LATER_IN_COMPLETIONS | DANGEROUS
+REFUSED = LATER | DANGEROUS

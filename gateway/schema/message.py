@@ -1,8 +1,9 @@
-"""One chat message. Only text so far; parts of a list may go by several names for text."""
+"""One chat message: any role, text in any of its spellings, calls of tools and their answers."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import from_json
 
 TEXT_KEYS = {  # type of a part -> the key that holds its text
     "text": "text",
@@ -12,7 +13,47 @@ TEXT_KEYS = {  # type of a part -> the key that holds its text
     "thinking": "thinking",
 }
 MEDIA_WORDS = ("image", "audio", "video")
-LATER = ("tool_calls", "tool_call_id", "function_call")
+
+
+class CalledFunction(BaseModel):
+    """`arguments` is an object once it was read, or a text that is none."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: Annotated[str, Field(min_length=1)]
+    arguments: dict[str, Any] | str = Field(
+        {}, description="A text of JSON, or the object itself. Default: {}."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_omitted(cls, data: Any) -> Any:
+        return _without_nulls(data, "a function")
+
+    @field_validator("arguments")
+    @classmethod
+    def _parsed(cls, arguments: dict[str, Any] | str) -> dict[str, Any] | str:
+        """What the model wrote may be broken, and must still be shown to it as it was."""
+        if not isinstance(arguments, str):
+            return arguments
+        try:
+            value = from_json(arguments) if arguments.strip() else {}
+        except ValueError:
+            return arguments
+        return value if isinstance(value, dict) else arguments
+
+
+class ToolCall(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    id: str | None = None
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_omitted(cls, data: Any) -> Any:
+        return _without_nulls(data, "a tool call")
 
 
 class Message(BaseModel):
@@ -20,23 +61,26 @@ class Message(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    role: str
-    content: str | list[str] = ""
+    role: str = Field(description="system, developer, user, assistant, tool, or any other.")
+    content: str | list[str] = Field("", description="A text, or parts; so far only of text.")
     name: str | None = None
-    reasoning: str | None = None
-    reasoning_content: str | None = None
+    tool_calls: list[ToolCall] | None = Field(None, description="What the assistant called.")
+    tool_call_id: str | None = Field(None, description="The call that this message answers.")
+    function_call: CalledFunction | None = Field(
+        None, description="The older form of one tool call, read as such."
+    )
+    reasoning: str | None = Field(None, description="Told to the template by both names.")
+    reasoning_content: str | None = Field(None, description="The other name of reasoning.")
 
     @model_validator(mode="before")
     @classmethod
     def _check_keys(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             raise ValueError("a message must be an object")
-        for key in LATER:
-            if data.get(key):
-                raise ValueError(f"{key} is not supported yet")
         if "content" in data and data["content"] is None and data.get("role") != "assistant":
             raise ValueError("content must not be null")
-        return {k: v for k, v in data.items() if v is not None and k not in LATER}
+        said = {key: value for key, value in data.items() if value is not None}
+        return said | dict.fromkeys(_foreign_keys_of_parts(said.get("content")), True)
 
     @field_validator(
         "content", mode="before", json_schema_input_type=str | list[str | dict[str, Any]] | None
@@ -46,9 +90,24 @@ class Message(BaseModel):
         return [text_of_part(part) for part in content] if isinstance(content, list) else content
 
     @property
+    def text(self) -> str:
+        """Of the content, as templates read it that take one string."""
+        return self.content if isinstance(self.content, str) else "\n".join(self.content)
+
+    @property
     def length(self) -> int:
-        """Of the content, in characters."""
-        return len(self.content) if isinstance(self.content, str) else sum(map(len, self.content))
+        """In characters, roughly."""
+        texts = [self.content] if isinstance(self.content, str) else self.content
+        texts = [*texts, self.reasoning or self.reasoning_content or ""]
+        calls = sum(len(str(call.function.arguments)) for call in self.calls)
+        return sum(map(len, texts)) + calls
+
+    @property
+    def calls(self) -> list[ToolCall]:
+        """By either name."""
+        if self.tool_calls or self.function_call is None:
+            return self.tool_calls or []
+        return [ToolCall(function=self.function_call)]
 
     def unknown_keys(self) -> list[str]:
         return list(self.model_extra or {})
@@ -61,7 +120,7 @@ def text_of_part(part: Any) -> str:
     if not isinstance(part, dict):
         raise ValueError("a content part must be an object or a string")
     kind = part.get("type")
-    name = kind if kind is not None else next(iter(part), "")
+    name = kind if kind is not None else next((key for key in part if key != "uuid"), "")
     if not isinstance(name, str):
         raise ValueError("the type of a content part must be a string")
     if any(word in name for word in MEDIA_WORDS):
@@ -72,3 +131,18 @@ def text_of_part(part: Any) -> str:
     if not isinstance(text, str):
         raise ValueError(f"a part of type {name!r} needs the string {TEXT_KEYS[name]!r}")
     return text
+
+
+def _foreign_keys_of_parts(content: Any) -> list[str]:
+    """Keys that say nothing about a text, such as `uuid`, by the path under which they are told."""
+    if not isinstance(content, list):
+        return []
+    parts = [part for part in content if isinstance(part, dict)]
+    keys = {key for part in parts for key in part if key not in TEXT_KEYS.values()}
+    return [f"content.{key}" for key in sorted(keys - {"type"})]
+
+
+def _without_nulls(data: Any, what: str) -> Any:
+    if not isinstance(data, dict):
+        raise ValueError(f"{what} must be an object")
+    return {key: value for key, value in data.items() if value is not None}

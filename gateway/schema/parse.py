@@ -2,14 +2,14 @@
 
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from baton.core.errors import RequestError
-from gateway.schema.common import GenerationRequest
+from gateway.schema.common import GenerationRequest, ModelRequest
 from gateway.schema.fields import REFUSED
 
-R = TypeVar("R", bound=GenerationRequest)
+R = TypeVar("R", bound=ModelRequest)
 
 PREFIX = "Value error, "  # pydantic's, before the text of a ValueError
 
@@ -36,14 +36,17 @@ def _object_of(body: bytes) -> dict[str, object]:
     try:
         fields = from_json(body, cache_strings=False)
     except ValueError as error:
-        raise RequestError(f"the body is not valid JSON: {error}") from error
+        hint = "; is it half a surrogate pair?" if "hex escape" in str(error) else ""
+        raise RequestError(f"the body is not valid JSON: {error}{hint}") from error
     if not isinstance(fields, dict):
         raise RequestError("the body must be a JSON object")
     return fields
 
 
-def _refuse_later_fields(kind: type[BaseModel], fields: dict[str, object]) -> None:
+def _refuse_later_fields(kind: type[ModelRequest], fields: dict[str, object]) -> None:
     for name, value in fields.items():
+        if name in kind.elsewhere and value is not None:
+            raise RequestError(f"{name!r} is not a field of this endpoint", name)
         if name in REFUSED and name not in kind.model_fields and value is not None:
             raise RequestError(f"{name!r} is not supported by this version", name)
 
@@ -63,6 +66,9 @@ def _path(places: tuple[int | str, ...]) -> str:
     return ".".join(str(place) for place in kept)
 
 
-def _check_together(request: GenerationRequest, fields: dict[str, object]) -> None:
+def _check_together(request: ModelRequest, fields: dict[str, object]) -> None:
+    request.check()
+    if not isinstance(request, GenerationRequest):
+        return
     if fields.get("stream_options") and not request.stream:
         raise RequestError("stream_options is only allowed with stream", "stream_options")

@@ -108,6 +108,20 @@ async def test_a_chat_streams_what_it_answers_whole(client: Client) -> None:
     assert events[-1]["usage"] == given
 
 
+async def test_an_answer_says_where_it_ran_and_what_the_hand_off_took(client: Client) -> None:
+    body = {"prompt": [7] * 100, "max_tokens": 8}
+    whole = (await client.post("/v1/completions", {**body, "cache_salt": "told whole"})).json()
+    events = await client.stream("/v1/completions", {**body, "cache_salt": "told in a stream"})
+    [streamed] = [e["kv_transfer_params"] for e in events if "kv_transfer_params" in e]
+    for told in (whole["kv_transfer_params"], streamed):
+        assert told["prefill_worker"].startswith("prefill")
+        assert told["decode_worker"].startswith("decode")
+        assert (told["cached_tokens"], told["transferred_tokens"]) == (0, 100)
+        assert told["transferred_bytes"] > 0
+        assert told["transport"] == "shm"
+        assert told["transfer_ms"] > 0
+
+
 async def test_a_decode_worker_alone_answers_the_same(
     cluster: RunningCluster, client: Client, hash_model: Path
 ) -> None:

@@ -87,7 +87,7 @@ async def running_gateway(
     assert gateway.registry_server is not None
     registry = f"127.0.0.1:{bind(gateway.registry_server, '127.0.0.1', 0)}"
     await gateway.registry_server.start()
-    http = HttpServer(gateway.app, 1, chosen.tls.context())
+    http = HttpServer(gateway.app, 1, chosen.tls.context(), chosen.head_limits)
     serving = asyncio.create_task(http.serve([listener]))
     changed = asyncio.Event()
 

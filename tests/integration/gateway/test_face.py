@@ -15,8 +15,12 @@ from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
 from tests.support.gateway_reading import CHAT, HI, TEXT, events
 
 ONE = {"Authorization": "Bearer one"}
-OPEN = ["/ping", "/version", "/metrics", "/health", "/docs", "/openapi.json"]
-GUARDED = ["/v1/models", "/v1/models/tiny", "/status", "/v1/nonsense", "/nonsense", "/"]
+OPEN = ["/ping", "/ping/", "/version", "/metrics", "/health", "/docs", "/openapi.json"]
+GUARDED = [
+    *("/v1/models", "/v1/models/tiny", "/status", "/load", "/tokenizer_info"),
+    *("/v1/nonsense", "/nonsense", "/", "//health", "/health/x"),
+]
+GUARDED_POSTS = [CHAT, TEXT, "/tokenize", "/detokenize", "/invocations", "/v1/embeddings"]
 
 
 @pytest.fixture
@@ -39,7 +43,8 @@ async def test_without_a_key_only_the_open_pages_answer(keyed: GatewayUnderTest)
         assert (await keyed.client.get(path)).status_code == 200
     for path in GUARDED:
         is_refused(await keyed.client.get(path))
-    for path in (CHAT, TEXT):
+    assert (await keyed.client.post("/ping")).status_code == 200
+    for path in GUARDED_POSTS:
         is_refused(await keyed.client.post(path, json={}))
 
 
@@ -60,6 +65,23 @@ async def test_every_key_lets_in_and_is_a_tenant_of_its_own(keyed: GatewayUnderT
     prefill = keyed.workers[0]
     tenants = [(await prefill.calls.number(i)).request.tenant for i in (0, 1)]
     assert tenants == [hashlib.sha256(key).hexdigest() for key in (b"one", b"two")]
+
+
+async def test_keys_are_compared_as_digests_in_constant_time(
+    keyed: GatewayUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = list[tuple[str, str]]()
+
+    def compare(one: str, other: str) -> bool:
+        compared.append((one, other))
+        return one == other
+
+    monkeypatch.setattr("gateway.auth.hmac.compare_digest", compare)
+    await keyed.client.get("/status", headers=ONE)
+    is_refused(await keyed.client.get("/status", headers={"Authorization": "Bearer no"}))
+    digests = [hashlib.sha256(key).hexdigest() for key in (b"one", b"two", b"no")]
+    one, two, wrong = digests
+    assert compared == [(one, one), (one, two), (wrong, one), (wrong, two)]
 
 
 async def test_without_keys_nobody_is_asked(model_folder: Path) -> None:

@@ -10,12 +10,13 @@ import pytest
 
 from baton.v1 import decode_pb2
 from gateway import http_protocol
-from gateway.http_protocol import MAX_HEAD
-from gateway.request_scope import LONGEST_ID
+from gateway.head_limits import HeadLimits
+from gateway.schema.routing_fields import LONGEST_ID
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
 from tests.support.gateway_fake_workers import RESERVED, decoded, prefilling, records
 from tests.support.gateway_reading import CHAT, HI, TEXT
 
+MAX_HEAD = HeadLimits().size
 JSON = "Content-Type: application/json\r\n"
 
 
@@ -76,6 +77,16 @@ async def test_headers_without_an_end_are_refused(served: GatewayUnderTest) -> N
     check(await raw(served, b"GET /health HTTP/1.1\r\n", line * (MAX_HEAD // len(line) + 1)), 431)
     name = b"GET /health HTTP/1.1\r\n" + b"a" * (MAX_HEAD + 1)
     check(await raw(served, name), 431)
+
+
+async def test_headers_may_be_bounded_by_flags(model_folder: Path) -> None:
+    bounds = {"h11_max_incomplete_event_size": 300, "h11_max_header_count": 3}
+    async with running_gateway(model_folder, **bounds) as gateway:
+        few = b"GET /ping HTTP/1.1\r\n" + b"A: b\r\n" * 3 + b"\r\n"
+        check(await raw(gateway, few), 503)
+        many = b"POST /ping HTTP/1.1\r\n" + b"A: b\r\n" * 3 + b"Content-Length: 2\r\n\r\n{}"
+        check(await raw(gateway, many), 431)
+        check(await raw(gateway, b"GET /ping HTTP/1.1\r\nA: " + b"b" * 300), 431)
 
 
 async def test_a_connection_on_which_no_request_comes_is_closed(
@@ -166,8 +177,12 @@ async def test_a_request_id_may_not_be_endless(served: GatewayUnderTest) -> None
     assert answer.headers["x-request-id"] != longest + "i"
 
 
-async def test_a_slash_behind_models_still_lists_them(served: GatewayUnderTest) -> None:
+async def test_a_slash_behind_a_path_is_as_good_as_none(served: GatewayUnderTest) -> None:
+    await served.pair()
     assert (await served.client.get("/v1/models/")).json()["object"] == "list"
+    assert (await served.client.get("/v1/models/tiny/")).json()["id"] == "tiny"
+    assert (await served.client.post(CHAT + "/", json={"messages": HI})).status_code == 200
+    assert (await served.client.get("/nothing/")).status_code == 404
 
 
 async def test_the_header_of_ignored_fields_names_them_whole(model_folder: Path) -> None:
@@ -200,6 +215,31 @@ async def test_the_api_describes_its_bodies(served: GatewayUnderTest) -> None:
     page = await served.client.get("/docs")
     assert page.status_code == 200
     assert "/openapi.json" in page.text
+
+
+async def test_every_field_of_a_body_tells_its_default(served: GatewayUnderTest) -> None:
+    document = (await served.client.get("/openapi.json")).json()
+    schemas = document["components"]["schemas"]
+    for name in ("ChatCompletionRequest", "CompletionRequest", "TokenizeRequest"):
+        schema = schemas[name]
+        optional = schema["properties"].keys() - schema.get("required", [])
+        silent = [
+            field
+            for field in optional - {"prompt", "messages"}
+            if "Default" not in schema["properties"][field].get("description", "")
+        ]
+        assert silent == [], name
+
+
+async def test_every_path_of_the_readers_list_is_described(served: GatewayUnderTest) -> None:
+    document = (await served.client.get("/openapi.json")).json()
+    described = {(path, verb) for path, verbs in document["paths"].items() for verb in verbs}
+    posts = {(path, "post") for path in (CHAT, TEXT, "/tokenize", "/detokenize", "/ping")}
+    gets = {(path, "get") for path in ("/v1/models", "/v1/models/{name}", "/load", "/ping")}
+    assert posts | gets <= described
+    for path, verb in posts - {("/ping", "post")}:
+        assert "requestBody" in document["paths"][path][verb]
+        assert "default" in document["paths"][path][verb]["responses"]
 
 
 def _references(value: Any) -> list[str]:

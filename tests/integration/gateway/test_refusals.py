@@ -31,7 +31,7 @@ def check(response: Any, status: int, param: str | None, kind: str = "BadRequest
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("tools", []), ("stop", "x"), ("logprobs", False), ("temperature", 3), ("n", 0), ("user", "")],
+    [("tools", {}), ("chat_template", "x"), ("temperature", 3), ("n", 0), ("priority", 1)],
 )
 async def test_a_refused_field_is_named(
     served: GatewayUnderTest, field: str, value: Any, stream: bool
@@ -75,6 +75,39 @@ async def test_unknown_paths_and_methods_have_the_error_object_too(
     response = await served.client.get(CHAT)
     check(response, 405, None, "MethodNotAllowedError")
     assert response.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/v1/embeddings", "/v1/rerank", "/rerank", "/v1/score", "/score", "/pooling"),
+        *("/v1/audio/transcriptions", "/v1/audio/translations", "/v1/images/generations"),
+        *("/v1/moderations", "/classify", "/invocations", "/inference/v1/generate", "/sleep"),
+    ],
+)
+async def test_what_this_server_does_not_do_is_404(served: GatewayUnderTest, path: str) -> None:
+    answer = await served.client.post(path, json={"input": "a", "messages": HI})
+    check(answer, 404, None, "NotFoundError")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"messages": [{"role": "user", "content": "\\ud83d"}]}', "surrogate"),
+        (b'{"messages": [{"role": "user", "content": "hi"}], "temperature": NaN}', "finite"),
+        (b'{"messages": [{"role": "user", "content": "hi"}], "temperature": 1e999}', "finite"),
+        (b'{"messages": [{"role": "user", "content": "hi"}], "top_p": -Infinity}', "finite"),
+        (b"", "not valid JSON"),
+        (b"[]", "must be a JSON object"),
+    ],
+)
+async def test_a_body_that_makes_no_sense_is_told_why(
+    served: GatewayUnderTest, body: bytes, said: str
+) -> None:
+    headers = {"content-type": "application/json"}
+    answer = await served.client.post(CHAT, content=body, headers=headers)
+    check(answer, 400, answer.json()["error"]["param"])
+    assert said in answer.json()["error"]["message"]
 
 
 async def test_too_long_a_prompt_is_400(served: GatewayUnderTest) -> None:

@@ -202,6 +202,7 @@ async def test_a_stream_that_ends_at_its_first_tokens_keeps_none_of_the_pulled_b
         reading = asyncio.ensure_future(
             drain(prefill.prefill(prefill_request(handoff, prompt, params)))
         )
+        assert (await anext(answer)).transferred.tokens == len(prompt)
         assert (await anext(answer)).HasField("tokens")
         await answer.aclose()
         await reading

@@ -71,6 +71,34 @@ async def test_a_newcomer_does_not_overtake() -> None:
     second.cancel()
 
 
+async def test_a_lower_priority_is_placed_earlier_and_equals_in_order() -> None:
+    rooms, order = Rooms(0), list[str]()
+    queue = rooms.queue()
+
+    async def enter_with(priority: int, name: str) -> asyncio.Task[str]:
+        turn = queue.turn(priority)
+        task = asyncio.create_task(queue.admit(turn, lambda: rooms.take(name)))
+        task.add_done_callback(lambda ended: order.append(ended.result()))
+        await asyncio.sleep(0)
+        return task
+
+    asked = [(0, "a"), (5, "b"), (-1, "c"), (0, "d"), (-1, "e")]
+    tasks = [await enter_with(priority, name) for priority, name in asked]
+    rooms.free = 5
+    queue.pump()
+    await asyncio.gather(*tasks)
+    assert "".join(order) == "ceadb"
+
+
+async def test_who_is_more_urgent_than_the_head_of_the_line_need_not_wait_behind_it() -> None:
+    rooms = Rooms(0)
+    queue = rooms.queue()
+    task = await enter(queue, rooms, "a", [])
+    rooms.free = 1
+    assert await queue.admit(queue.turn(-1), lambda: rooms.take("urgent")) == "urgent"
+    task.cancel()
+
+
 async def test_who_comes_back_keeps_the_place_and_is_not_refused_for_length() -> None:
     rooms = Rooms(0)
     queue = rooms.queue(limit=1)

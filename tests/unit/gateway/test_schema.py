@@ -62,6 +62,38 @@ def refused_chat(**fields: Any) -> RequestError:
         ("cache_salt", "a\\b"),
         ("cache_salt", "a\0b"),
         ("model", 5),
+        ("request_id", ""),
+        ("request_id", "a\r\nSet-Cookie: b"),
+        ("request_id", " a"),
+        ("request_id", "é"),
+        ("request_id", "i" * 513),
+        ("request_id", 5),
+        ("user", 5),
+        ("priority", 1 << 63),
+        ("priority", "high"),
+        ("priority", 0.5),
+        ("add_generation_prompt", "perhaps"),
+        ("continue_final_message", 2),
+        ("add_special_tokens", "x"),
+        ("documents", "x"),
+        ("documents", [{"text": 5}]),
+        ("chat_template", 5),
+        ("chat_template", ""),
+        ("chat_template", "x" * 65537),
+        ("chat_template_kwargs", []),
+        ("chat_template_kwargs", {"tokenize": True}),
+        ("chat_template_kwargs", {"add_generation_prompt": 5}),
+        ("reasoning_effort", "huge"),
+        ("reasoning_effort", 5),
+        ("truncate_prompt_tokens", 0),
+        ("truncate_prompt_tokens", -2),
+        ("truncate_prompt_tokens", 1.5),
+        ("mm_processor_kwargs", {"fps": 1}),
+        ("mm_processor_kwargs", "x"),
+        ("tools", "x"),
+        ("tools", [{}]),
+        ("tool_choice", "auto"),
+        ("parallel_tool_calls", "x"),
         ("stream_options", "yes"),
         ("messages", []),
         ("messages", "hi"),
@@ -76,26 +108,75 @@ def refused_chat(**fields: Any) -> RequestError:
         ("messages", [{"role": "user", "content": [{"type": "text"}]}]),
         ("messages", [{"role": "user", "content": [5]}]),
         ("messages", [{"role": "assistant", "tool_calls": [{"id": "1"}]}]),
+        ("messages", [{"role": "assistant", "tool_calls": {"id": "1"}}]),
+        ("messages", [{"role": "assistant", "tool_calls": [{"function": {"name": ""}}]}]),
+        (
+            "messages",
+            [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": 5}}]}],
+        ),
+        (
+            "messages",
+            [{"role": "assistant", "tool_calls": [{"type": "x", "function": {"name": "f"}}]}],
+        ),
+        ("messages", [{"role": "assistant", "function_call": "f"}]),
+        ("messages", [{"role": "tool", "tool_call_id": 5}]),
     ],
 )
 def test_a_wrong_value_is_refused_under_its_field(field: str, value: Any) -> None:
     assert refused_chat(**{field: value}).param == field
 
 
-@pytest.mark.parametrize("name", sorted((LATER | DANGEROUS) - {"messages"}))
+@pytest.mark.parametrize("name", sorted(LATER | DANGEROUS))
 def test_a_field_that_does_not_act_yet_is_refused_by_name(name: str) -> None:
     error = refused_chat(**{name: 1})
     assert error.param == name
     assert name in str(error)
 
 
-@pytest.mark.parametrize("name", sorted((LATER | DANGEROUS) - {"messages"}))
+@pytest.mark.parametrize("name", sorted(LATER | DANGEROUS))
 def test_null_means_left_out(name: str) -> None:
     assert chat(**{name: None}).unknown_fields() == []
 
 
+@pytest.mark.parametrize(
+    ("params", "param"),
+    [
+        ("x", "kv_transfer_params"),
+        ({"do_remote_prefill": True, "do_remote_decode": True}, "kv_transfer_params"),
+        ({"do_remote_decode": "yes"}, "kv_transfer_params"),
+        ({"prefill_worker": "p0"}, "kv_transfer_params.prefill_worker"),
+        ({"decode_worker": "d0"}, "kv_transfer_params.decode_worker"),
+        ({"mode": "decode"}, "kv_transfer_params.mode"),
+        ({"do_remote_decode": True}, "kv_transfer_params.do_remote_decode"),
+        ({"remote_host": "10.0.0.1"}, "kv_transfer_params.remote_host"),
+        ({"remote_block_ids": [1]}, "kv_transfer_params.remote_block_ids"),
+    ],
+)
+def test_transfer_parameters_that_ask_for_something_are_refused(params: Any, param: str) -> None:
+    assert refused_chat(kv_transfer_params=params).param == param
+
+
+@pytest.mark.parametrize(
+    ("params", "unread"),
+    [
+        ({}, []),
+        ({"do_remote_prefill": False, "do_remote_decode": False, "remote_host": None}, []),
+        ({"prefill_worker": None, "x": 1}, ["kv_transfer_params.x"]),
+    ],
+)
+def test_transfer_parameters_that_ask_for_nothing_are_taken(params: Any, unread: Any) -> None:
+    assert chat(kv_transfer_params=params).unknown_fields() == unread
+
+
+def test_a_plain_prompt_has_one_best_answer_of_one() -> None:
+    assert completion(best_of=1).best_of == 1
+    with pytest.raises(RequestError) as caught:
+        completion(best_of=2)
+    assert caught.value.param == "best_of"
+
+
 def test_completions_refuse_what_only_chat_has_and_their_own_later_fields() -> None:
-    for name in ("messages", "suffix", "echo", "logprobs", "stop"):
+    for name in ("messages", "tools", "chat_template", "suffix", "prompt_embeds"):
         with pytest.raises(RequestError) as caught:
             completion(**{name: 1})
         assert caught.value.param == name

@@ -7,16 +7,13 @@ from pathlib import Path
 import pytest
 
 from baton.core.errors import RequestError, SettingsError
-from gateway.content_format import ContentFormat, content_format
+from gateway.chat_template import ChatTemplates, parse_template
+from gateway.content_format import ContentFormat
 from gateway.limits import Limits
+from gateway.rendering import template_entry
 from gateway.schema.message import Message
-from gateway.tokenizer import (
-    LONG_TEXT,
-    ChatTokenizer,
-    load_tokenizer,
-    template_entry,
-    vocab_size_of,
-)
+from gateway.tokenizer import LONG_TEXT, ChatTokenizer, load_tokenizer, vocab_size_of
+from tests.support.gateway_rendering import chat_prompt
 from tests.support.gateway_tokenizer import (
     END_OF_TURN,
     TURNS,
@@ -32,7 +29,7 @@ def user(content: str | list[str]) -> Message:
 
 
 async def test_a_chat_is_rendered_and_tokenised(tokenizer: ChatTokenizer) -> None:
-    ids = await tokenizer.prompt_of([user("hello world")], LIMITS)
+    ids = await chat_prompt(tokenizer, [user("hello world")], LIMITS)
     assert ids[0] == 1
     assert ids.count(END_OF_TURN) == 1
     text = b"".join(map(tokenizer.vocabulary.bytes_of, ids)).decode()
@@ -42,8 +39,8 @@ async def test_a_chat_is_rendered_and_tokenised(tokenizer: ChatTokenizer) -> Non
 async def test_a_long_chat_gives_the_same_tokens_from_a_thread(tokenizer: ChatTokenizer) -> None:
     text = "hello " * LONG_TEXT
     assert await tokenizer.tokens_of([text], LIMITS) == [tokenizer._encode(text, True)]
-    long_ids = await tokenizer.prompt_of([user(text)], LIMITS)
-    assert long_ids == tokenizer._render_and_encode([user(text)], LIMITS)
+    rendered = f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n"
+    assert await chat_prompt(tokenizer, [user(text)], LIMITS) == tokenizer._encode(rendered, False)
 
 
 def test_the_digest_is_that_of_the_file(tokenizer: ChatTokenizer, tokenizer_folder: Path) -> None:
@@ -61,7 +58,7 @@ def test_the_models_vocabulary_counts_where_it_is_larger(
 async def test_a_template_that_refuses_is_the_requests_fault(tmp_path: Path) -> None:
     folder = make_tokenizer_folder(tmp_path, "{{ raise_exception('roles must alternate') }}")
     with pytest.raises(RequestError, match="roles must alternate") as caught:
-        await load_tokenizer(folder).prompt_of([user("hi")], LIMITS)
+        await chat_prompt(load_tokenizer(folder), [user("hi")], LIMITS)
     assert caught.value.param == "messages"
 
 
@@ -69,7 +66,7 @@ async def test_without_a_template_there_is_no_chat(tmp_path: Path) -> None:
     tokenizer = load_tokenizer(make_tokenizer_folder(tmp_path, None))
     assert await tokenizer.tokens_of(["hello"], LIMITS)
     with pytest.raises(RequestError, match="no chat template"):
-        await tokenizer.prompt_of([user("hi")], LIMITS)
+        await chat_prompt(tokenizer, [user("hi")], LIMITS)
 
 
 def test_a_folder_without_tokenizer_stops_the_start(tmp_path: Path) -> None:
@@ -91,12 +88,12 @@ def test_a_folder_without_tokenizer_stops_the_start(tmp_path: Path) -> None:
     ],
 )
 def test_a_template_tells_how_it_wants_content(template: str, format: ContentFormat) -> None:
-    assert content_format(template) is format
+    assert parse_template(template).format is format
 
 
 def test_a_template_that_does_not_parse_stops_the_start() -> None:
     with pytest.raises(SettingsError):
-        content_format("{% for %}")
+        ChatTemplates("{% for %}")
 
 
 def test_texts_are_joined_by_lines_or_given_as_parts() -> None:
@@ -127,13 +124,13 @@ async def test_a_text_that_cannot_fit_is_refused_before_it_is_tokenised(
     monkeypatch.setattr(tokenizer, "_encode", never)
     limits, text = Limits(max_model_len=100, vocab_size=512), "hello " * 100_000
     with pytest.raises(RequestError, match="at least") as refused:
-        await tokenizer.prompt_of([user(text)], limits)
+        await chat_prompt(tokenizer, [user(text)], limits)
     assert refused.value.param == "messages"
     with pytest.raises(RequestError, match="at least") as refused:
         await tokenizer.tokens_of(["a", text], limits)
     assert refused.value.param == "prompt"
     with pytest.raises(RequestError, match="at least 100 "):
-        await tokenizer.prompt_of([user("")] * 100, limits)
+        await chat_prompt(tokenizer, [user("")] * 100, limits)
 
 
 async def test_the_event_loop_runs_on_while_a_long_text_is_tokenised(
@@ -177,7 +174,7 @@ async def test_a_template_that_begins_the_sequence_begins_it_once_wherever_it_st
 ) -> None:
     tokenizer = load_tokenizer(make_gemma_tokenizer_folder(tmp_path / "gemma", files))
 
-    chat = await tokenizer.prompt_of([user(" hi \u00e9 ")], LIMITS)
+    chat = await chat_prompt(tokenizer, [user(" hi \u00e9 ")], LIMITS)
     [plain] = await tokenizer.tokens_of(["hi \u00e9"], LIMITS)
 
     assert (chat[:2], chat.count(2)) == ([2, 4], 1)

@@ -1,0 +1,31 @@
+"""Where one prompt was read and answered, and what that took: the answer's `kv_transfer_params`."""
+
+from dataclasses import dataclass
+
+from gateway.worker_client import Transferred
+
+
+@dataclass(slots=True)
+class Reading:
+    """Workers by their ids. What is None was not, or could not be told."""
+
+    decode_worker: str
+    prefill_worker: str | None  # None: the decode worker read the prompt itself
+    cached_tokens: int | None = None  # of the prompt
+    transfer: Transferred | None = None
+
+
+def told(reading: Reading | None) -> dict[str, object] | None:
+    """Every key is always there."""
+    if reading is None:
+        return None
+    moved = reading.transfer
+    return {
+        "prefill_worker": reading.prefill_worker,
+        "decode_worker": reading.decode_worker,
+        "cached_tokens": reading.cached_tokens,
+        "transferred_bytes": moved.bytes if moved else None,
+        "transferred_tokens": moved.tokens if moved else None,
+        "transport": moved.transport if moved else None,
+        "transfer_ms": round(moved.milliseconds, 3) if moved else None,
+    }

@@ -1,0 +1,143 @@
+"""Tools that a chat may call, and how much choice the model has."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from baton.core.errors import RequestError
+
+CHOICES = ("none", "auto", "required")
+WRONG_CHOICE = (
+    'must be "none", "auto", "required", or {"type": "function", "function": {"name": ...}}'
+)
+
+
+class ToolMode(Enum):
+    OFF = "none"  # no call is looked for
+    AUTO = "auto"  # the model may call
+    REQUIRED = "required"  # it must call at least one
+    NAMED = "named"  # it must call the one that is named
+
+    @property
+    def forced(self) -> bool:
+        return self in (ToolMode.REQUIRED, ToolMode.NAMED)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFunction:
+    name: str
+    parameters: dict[str, Any] | None = None  # JSON schema of the arguments, an object
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """What parsers and grammars must know. What may be called: nothing when it is OFF, the one that
+    is NAMED, else all.
+    """
+
+    mode: ToolMode = ToolMode.OFF
+    names: tuple[str, ...] = ()
+    parallel: bool = True  # False: the answer ends after the first call
+    functions: tuple[ToolFunction, ...] = ()  # those of `names`, in their order
+
+
+class FunctionDefinition(BaseModel):
+    """Whatever else it holds is shown to the template too."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: Annotated[str, Field(min_length=1)]
+    description: str | None = None
+    parameters: dict[str, Any] | None = Field(
+        None, description="JSON schema of the arguments. Default: there are none."
+    )
+    strict: bool | None = Field(
+        None, description="Forced calls keep to the schema in any case. Default: false."
+    )
+
+    @field_validator("parameters")
+    @classmethod
+    def _of_an_object(cls, parameters: dict[str, Any] | None) -> dict[str, Any] | None:
+        kind = (parameters or {}).get("type", "object")
+        if kind != "object":
+            raise ValueError(f"arguments are always an object, not of type {kind!r}")
+        return parameters
+
+    @property
+    def function(self) -> ToolFunction:
+        if self.parameters is None:
+            return ToolFunction(self.name)
+        return ToolFunction(self.name, {"type": "object", **self.parameters})
+
+
+class Tool(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    type: Literal["function"] = "function"
+    function: FunctionDefinition
+
+
+class FunctionName(BaseModel):
+    name: Annotated[str, Field(min_length=1)]
+
+
+class NamedChoice(BaseModel):
+    type: Literal["function"]
+    function: FunctionName
+
+
+class ToolFields(BaseModel):
+    tools: list[Tool] | None = Field(None, description="An empty list is none. Default: none.")
+    tool_choice: Literal["none", "auto", "required"] | NamedChoice | None = Field(
+        None, description="Default: auto with tools, none without."
+    )
+    parallel_tool_calls: bool | None = Field(
+        None, description="false: at most one call in an answer. Default: true."
+    )
+
+    @field_validator("tool_choice", mode="before")
+    @classmethod
+    def _known_choice(cls, choice: Any) -> Any:
+        """One sentence instead of a complaint per kind."""
+        if choice is None or choice in CHOICES:
+            return choice
+        function = choice.get("function") if isinstance(choice, dict) else None
+        if not isinstance(function, dict) or choice.get("type") != "function":
+            raise ValueError(WRONG_CHOICE)
+        if not function.get("name") or not isinstance(function["name"], str):
+            raise ValueError(WRONG_CHOICE)
+        return choice
+
+    @property
+    def tool_use(self) -> ToolUse:
+        """Raises RequestError for a choice that the tools do not offer."""
+        functions = tuple(tool.function.function for tool in self.tools or ())
+        mode = self._mode()
+        if mode is ToolMode.OFF:
+            return ToolUse()
+        if not functions:
+            raise RequestError("tool_choice: there are no tools to choose from", "tool_choice")
+        if isinstance(self.tool_choice, NamedChoice):
+            name = self.tool_choice.function.name
+            functions = tuple(f for f in functions if f.name == name)[:1]
+            if not functions:
+                raise RequestError(f"tool_choice: no tool is named {name!r}", "tool_choice")
+        names = tuple(function.name for function in functions)
+        return ToolUse(mode, names, self.parallel_tool_calls is not False, functions)
+
+    @property
+    def shown_tools(self) -> list[dict[str, Any]] | None:
+        """As the template is shown them: as they were written."""
+        if not self.tools:
+            return None
+        return [tool.model_dump(exclude_none=True) for tool in self.tools]
+
+    def _mode(self) -> ToolMode:
+        if isinstance(self.tool_choice, NamedChoice):
+            return ToolMode.NAMED
+        if self.tool_choice is not None:
+            empty = self.tools == [] and self.tool_choice == "auto"  # as agents write it
+            return ToolMode.OFF if empty else ToolMode(self.tool_choice)
+        return ToolMode.AUTO if self.tools else ToolMode.OFF
