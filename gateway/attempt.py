@@ -32,8 +32,10 @@ class Attempt:
     """Decode reserves before prefill is asked to compute, so that nothing waits in a circle.
 
     `prompt_scores` of a job that asks for them are whole before the first tokens: the log-
-    probabilities of the prompt from its second token on. `suspect` is the worker that a failure is put down to, if it is one. `cached_tokens` of the
-    prompt are known after the last token, None if the one who knew was lost by then.
+    probabilities of the prompt from its second token on. `suspect` is the worker that a failure is
+    put down to, if it is one. `cached_tokens` of the prompt are known after the last token, None if the one who knew was lost by then.
+
+    Whoever has read enough before every choice has its last token says so by `enough`.
     """
 
     def __init__(self, job: Job, number: int, assignment: Assignment, silence: float) -> None:
@@ -47,6 +49,7 @@ class Attempt:
         self._legs: list[Leg] = []
         self._decode = self._open_decode(assignment.decode)
         self._reader: Leg | None = self._decode if self._handoff is None else None
+        self._enough = False
         self.suspect: Worker | None = None
         self.cached_tokens: int | None = None
         self.prompt_scores: tuple[TokenLogprobs, ...] = ()
@@ -56,7 +59,7 @@ class Attempt:
         try:
             await self._reserve()
             held: tuple[TokenRecord, ...] = ()
-            while not self._log.ended or held:
+            while not (self._log.ended or self._enough) or held:
                 leg, event = await self._mailbox.get(self._silence)
                 held += self._digest(leg, event)
                 if held and self._scored:
@@ -67,6 +70,10 @@ class Attempt:
             self._mailbox.shut()
             if not self._log.ended:
                 self.cancel()
+
+    def enough(self) -> None:
+        """No further token is wanted: `tokens` ends, and with it both calls."""
+        self._enough = True
 
     def fail(self, error: UnavailableError) -> None:
         """Ends the attempt from outside."""

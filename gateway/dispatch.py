@@ -2,15 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from baton.core.errors import RefusedError, TransferError, UnavailableError
-from baton.core.token_record import TokenLogprobs, TokenRecord
+from baton.core.token_record import TokenLogprobs
 from gateway.attempt import Attempt
 from gateway.job import Job
 from gateway.metrics import GatewayMetrics, JobMeter
+from gateway.output import Delta, Output
 from gateway.queue import AdmissionQueue, Turn
 from gateway.refusals import Refusals
 from gateway.workers import Assignment, Workers
@@ -20,7 +21,8 @@ logger = logging.getLogger(__name__)
 MOST_BREAKS = 3  # attempts that may break under one request
 FINISH_SECONDS = 10.0  # for what the workers have to settle behind an answer
 
-Records = tuple[TokenRecord, ...]
+Deltas = list[Delta]
+MakeOutput = Callable[[], Output]  # one per attempt: a new one begins the answer anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +41,14 @@ class PromptScores:
     entries: tuple[TokenLogprobs, ...]
 
 
-Item = PromptScores | Records | PromptRead
+Item = PromptScores | Deltas | PromptRead
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
     """A stream in one piece."""
 
-    records: Records
+    deltas: Deltas
     cached_tokens: int | None
     prompt_scores: tuple[TokenLogprobs, ...] = ()
 
@@ -74,10 +76,10 @@ class Dispatcher:
         """Requests that wait for room."""
         return len(self._queue)
 
-    async def stream(self, job: Job) -> AsyncGenerator[Item, None]:
-        """New tokens as they come. Placed again as long as nothing was given out."""
+    async def stream(self, job: Job, output: MakeOutput) -> AsyncGenerator[Item, None]:
+        """What is new, as it comes. Placed again as long as nothing was given out."""
         with self._metrics.watching(job) as meter:
-            life = _Life(job, self._queue.turn())
+            life = _Life(job, output, self._queue.turn())
             while True:
                 given = False
                 try:
@@ -91,10 +93,10 @@ class Dispatcher:
                         raise
                     self._place_again(life, error)
 
-    async def whole(self, job: Job) -> Answered:
-        """All tokens. Nothing was given out before, so any break can be mended."""
+    async def whole(self, job: Job, output: MakeOutput) -> Answered:
+        """All of it. Nothing was given out before, so any break can be mended."""
         with self._metrics.watching(job) as meter:
-            life = _Life(job, self._queue.turn())
+            life = _Life(job, output, self._queue.turn())
             while True:
                 try:
                     async with aclosing(self._attempt(life, meter)) as items:
@@ -116,11 +118,14 @@ class Dispatcher:
         await asyncio.gather(*self._settling, return_exceptions=True)
 
     async def _attempt(self, life: "_Life", meter: JobMeter) -> AsyncGenerator[Item, None]:
-        """One placement, from waiting for room to the last token."""
+        """One placement, from waiting for room to the last token that counts: when the text has
+        ended every choice, the workers are told to stop.
+        """
         assignment = await self._admit(life)
         life.attempts += 1
         meter.restart()
         attempt = Attempt(life.job, life.attempts, assignment, self._silence)
+        output = life.output()
         async with self._held(attempt):
             try:
                 async with aclosing(attempt.tokens()) as batches:
@@ -129,8 +134,11 @@ class Dispatcher:
                         if not scored:
                             scored = True
                             yield PromptScores(attempt.prompt_scores)
-                        meter.add(batch)
-                        yield batch
+                        deltas = output.push(batch)
+                        meter.add(deltas)
+                        if output.ended:
+                            attempt.enough()
+                        yield deltas
                 yield PromptRead(attempt.cached_tokens)
             finally:
                 if attempt.suspect is not None:
@@ -173,7 +181,7 @@ class Dispatcher:
 
 
 async def _collected(items: AsyncIterator[Item]) -> Answered:
-    records: list[TokenRecord] = []
+    deltas: Deltas = []
     cached_tokens = None
     scores: tuple[TokenLogprobs, ...] = ()
     async for item in items:
@@ -183,15 +191,16 @@ async def _collected(items: AsyncIterator[Item]) -> Answered:
             case PromptScores():
                 scores = item.entries
             case _:
-                records += item
-    return Answered(tuple(records), cached_tokens, scores)
+                deltas += item
+    return Answered(deltas, cached_tokens, scores)
 
 
 class _Life:
     """What one request has behind it."""
 
-    def __init__(self, job: Job, turn: Turn) -> None:
+    def __init__(self, job: Job, output: MakeOutput, turn: Turn) -> None:
         self.job = job
+        self.output = output
         self.turn = turn
         self.attempts = 0
         self.breaks = 0
