@@ -24,6 +24,9 @@ from gateway.endpoints.operations import OperationsEndpoint
 from gateway.generation_config import load_defaults
 from gateway.metrics import GatewayMetrics
 from gateway.model_names import ModelNames
+from gateway.output_planner import OutputPlanner
+from gateway.parsers.reasoning_formats import reasoning_format
+from gateway.parsers.tool_formats import tool_format
 from gateway.preparation import Preparation
 from gateway.queue import AdmissionQueue
 from gateway.request_log import RequestLog
@@ -84,6 +87,7 @@ def _app(
         load_defaults(
             settings.model_folder, settings.generation_config, settings.override_generation_config
         ),
+        _planner(settings, tokenizer),
         vocab_size=vocab_size,
         fingerprint=f"baton-{__version__}-{tokenizer.digest[:8]}",
         strict_fields=settings.strict_fields,
@@ -92,6 +96,7 @@ def _app(
         patience=settings.max_queue_seconds,
         force_usage=settings.enable_force_include_usage,
         prompt_tokens_details=settings.enable_prompt_tokens_details,
+        response_role=settings.response_role,
     )
     log = RequestLog(settings.enable_log_requests, settings.max_log_len)
     delivery = Delivery(dispatcher, tokenizer.vocabulary, settings.client_stall_seconds)
@@ -101,4 +106,16 @@ def _app(
         ModelsEndpoint(names, workers),
         OperationsEndpoint(workers, dispatcher, metrics, settings.model),
         docs=not settings.disable_fastapi_docs,
+    )
+
+
+def _planner(settings: GatewaySettings, tokenizer: ChatTokenizer) -> OutputPlanner:
+    vocabulary, template = tokenizer.vocabulary, tokenizer.template
+    return OutputPlanner(
+        vocabulary,
+        primary_eos=tokenizer.eos_token_id,
+        reasoning=reasoning_format(settings.reasoning_parser, vocabulary, template),
+        tools=tool_format(settings.tool_call_parser, template),
+        interval=settings.stream_interval,
+        tokens_as_ids=settings.return_tokens_as_token_ids,
     )

@@ -20,6 +20,8 @@ from gateway.generation_config import GenerationDefaults
 from gateway.job import Job
 from gateway.limits import Limits
 from gateway.model_names import ModelNames
+from gateway.output import ToolUse
+from gateway.output_planner import NO_TOOLS, OutputPlanner
 from gateway.sampling import check_prompt, resolve
 from gateway.schema.common import GenerationRequest
 from gateway.schema.parse import parse, refuse_unknown
@@ -40,6 +42,7 @@ class Preparation:
         workers: Workers,
         names: ModelNames,
         defaults: GenerationDefaults,
+        planner: OutputPlanner,
         *,
         vocab_size: int,
         fingerprint: str,
@@ -49,10 +52,13 @@ class Preparation:
         patience: float,
         force_usage: bool = False,
         prompt_tokens_details: bool = True,
+        response_role: str = "assistant",
     ) -> None:
         self._workers = workers
         self._names = names
         self._defaults = defaults
+        self._planner = planner
+        self._response_role = response_role
         self._vocab_size = vocab_size
         self._fingerprint = fingerprint
         self._strict = strict_fields
@@ -99,8 +105,14 @@ class Preparation:
         prompts: Sequence[list[int]],
         param: str,
         default_max_tokens: int | None = None,
+        *,
+        tool_use: ToolUse = NO_TOOLS,
+        chat: bool = False,
     ) -> list[Job]:
-        """One per prompt. `param` names the field that the prompts came in."""
+        """One per prompt. `param` names the field that the prompts came in. The answer to a `chat`
+        is looked through for reasoning and, by `tool_use`, for calls.
+        """
+        plan = self._planner.plan(asked, tool_use, chat=chat)
         for prompt in prompts:
             check_prompt(prompt, limits, param)
         return [
@@ -110,6 +122,7 @@ class Preparation:
                 params=resolve(asked, self._defaults, len(prompt), limits, default_max_tokens),
                 cache_salt=asked.cache_salt or "",
                 tenant=caller.tenant,
+                plan=plan,
             )
             for prompt in prompts
         ]
@@ -125,6 +138,8 @@ class Preparation:
             continuous_usage=asked.continuous_usage,
             token_ids=bool(asked.return_token_ids),
             prompt_tokens_details=self._details,
+            names=self._planner.names(asked),
+            role=self._response_role,
         )
 
 

@@ -39,10 +39,12 @@ class ChatTokenizer:
         self._backend.no_padding()
         self.vocabulary: Vocabulary = read_vocabulary(self._backend)
         self.digest = digest  # SHA-256 of tokenizer.json, hex, as workers compute it
+        self.eos_token_id: int | None = tokenizer.eos_token_id
         template = tokenizer.chat_template
         if isinstance(template, dict):  # several by name, of which chats without tools use one
             template = template.get("default")
-        self._format = content_format(template) if isinstance(template, str) else None
+        self.template: str | None = template if isinstance(template, str) else None
+        self._format = None if self.template is None else content_format(self.template)
         self._template_kwargs = dict(template_kwargs or {})
         self._longest_piece = max(map(len, self.vocabulary.pieces), default=0) or 1
 

@@ -34,9 +34,12 @@ class ChatEndpoint:
         caller = caller_of(request)
         limits = await self._preparation.limits(request.receive)
         prompt = await self._tokenizer.prompt_of(asked.messages, limits)
-        jobs = self._preparation.jobs(asked, limits, caller, [prompt], "messages")
+        jobs = self._preparation.jobs(asked, limits, caller, [prompt], "messages", chat=True)
         head = self._preparation.head("chatcmpl", caller)
         options, headers = self._preparation.options(asked), ignored_header(asked)
+        last = asked.messages[-1]
+        if asked.echo and last.role == options.role:
+            jobs = [job.echoing(last.text) for job in jobs]
         entry = self._log.begin(caller.request_id, lambda: written(asked.messages), jobs)
         if asked.stream:
             format = logged(ChatStream(head, jobs[0], options), entry)

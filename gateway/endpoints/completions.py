@@ -6,6 +6,8 @@ from baton.core.errors import RequestError
 from gateway.caller import caller_of
 from gateway.completion_format import CompletionStream, completion_object
 from gateway.delivery import Delivery
+from gateway.detokenizer import Detokenizer
+from gateway.job import Job
 from gateway.json_text import to_json
 from gateway.limits import Limits
 from gateway.preparation import Preparation, ignored_header
@@ -36,6 +38,8 @@ class CompletionEndpoint:
         jobs = self._preparation.jobs(asked, limits, caller, prompts, "prompt", DEFAULT_MAX_TOKENS)
         head = self._preparation.head("cmpl", caller)
         options, headers = self._preparation.options(asked), ignored_header(asked)
+        if asked.echo:
+            jobs = self._echoing(asked, jobs)
         entry = self._log.begin(caller.request_id, lambda: to_json(asked.prompt), jobs)
         if asked.stream:
             format = logged(CompletionStream(head, jobs, options), entry)
@@ -44,6 +48,15 @@ class CompletionEndpoint:
         if entry is not None:
             entry.answered(answers)
         return JsonReply(completion_object(head, answers, options), headers=headers)
+
+    def _echoing(self, asked: CompletionRequest, jobs: list[Job]) -> list[Job]:
+        """With the texts as they came, or those that the tokens stand for."""
+        texts = asked.texts or [self._text(job) for job in jobs]
+        return [job.echoing(text) for job, text in zip(jobs, texts, strict=True)]
+
+    def _text(self, job: Job) -> str:
+        vocabulary = self._tokenizer.vocabulary
+        return Detokenizer(vocabulary, (), job.plan.visible(vocabulary)).push(job.prompt)
 
     async def _prompts(self, asked: CompletionRequest, limits: Limits) -> list[list[int]]:
         if asked.texts:

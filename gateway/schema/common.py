@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from gateway.schema.output_fields import OutputFields
+
 INT64_MAX = (1 << 63) - 1
 MAX_CHOICES = 128  # of one prompt
 
@@ -21,7 +23,7 @@ class StreamOptions(BaseModel):
     )
 
 
-class GenerationRequest(BaseModel):
+class GenerationRequest(OutputFields):
     """None means: not said. Unknown fields are kept aside so that the caller can name them."""
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from gateway.schema.common import GenerationRequest
+from gateway.schema.output_fields import CompletionOutputFields
 
 MAX_PROMPTS = 4096
 DEFAULT_MAX_TOKENS = 16
@@ -17,12 +18,13 @@ Prompt = str | Texts | TokenIds | Annotated[list[TokenIds], NotEmpty]
 WRONG_PROMPT = "must be a text, texts, token ids or lists of token ids; not empty"
 
 
-class CompletionRequest(GenerationRequest):
+class CompletionRequest(CompletionOutputFields, GenerationRequest):
     """`prompt`: one text, several, one list of token ids, or several such lists."""
 
     prompt: Prompt
-    max_tokens: Annotated[int, Field(ge=1)] | None = Field(
-        None, description=f"Cut down to what fits. Default: {DEFAULT_MAX_TOKENS}."
+    max_tokens: Annotated[int, Field(ge=0)] | None = Field(
+        None,
+        description=f"Cut down to what fits; 0 only with echo. Default: {DEFAULT_MAX_TOKENS}.",
     )
 
     @field_validator("prompt", mode="plain", json_schema_input_type=Prompt)

@@ -46,6 +46,11 @@ class Message(BaseModel):
         return [text_of_part(part) for part in content] if isinstance(content, list) else content
 
     @property
+    def text(self) -> str:
+        """Of the content, as templates read it that take one string."""
+        return self.content if isinstance(self.content, str) else "\n".join(self.content)
+
+    @property
     def length(self) -> int:
         """Of the content, in characters."""
         return len(self.content) if isinstance(self.content, str) else sum(map(len, self.content))

@@ -31,7 +31,7 @@ def check(response: Any, status: int, param: str | None, kind: str = "BadRequest
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("tools", []), ("stop", "x"), ("logprobs", False), ("temperature", 3), ("n", 0), ("user", "")],
+    [("tools", []), ("stop", ""), ("top_logprobs", 1), ("temperature", 3), ("n", 0), ("user", "")],
 )
 async def test_a_refused_field_is_named(
     served: GatewayUnderTest, field: str, value: Any, stream: bool

@@ -95,7 +95,7 @@ def test_null_means_left_out(name: str) -> None:
 
 
 def test_completions_refuse_what_only_chat_has_and_their_own_later_fields() -> None:
-    for name in ("messages", "suffix", "echo", "logprobs", "stop"):
+    for name in ("messages", "suffix", "top_logprobs", "include_reasoning"):
         with pytest.raises(RequestError) as caught:
             completion(**{name: 1})
         assert caught.value.param == name
