@@ -1,10 +1,12 @@
 """What a request says of its answer's text + how the server reads its model -> a plan."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from baton.core.errors import RequestError
 from gateway.logprobs import TokenNames
 from gateway.output import OutputPlan, ToolUse
+from gateway.output.prompt_tail import prompt_tail
 from gateway.parsers.reasoning import ReasoningFormat
 from gateway.parsers.tools import ToolFormat
 from gateway.schema.common import GenerationRequest
@@ -54,6 +56,16 @@ class OutputPlanner:
             mute=asked.wanted_tokens == 0,
             interval=self.interval,
         )
+
+    def reasoning_end(self, prompt: Sequence[int]) -> str | None:
+        """What ends the reasoning that may come first in the answer to this prompt. None: there is
+        no reasoning, the answer is content from its first token.
+        """
+        if self.reasoning is None:
+            return None
+        tail = prompt_tail(self.vocabulary, prompt, continued=False)
+        decided = self.reasoning.parser(tail, continued=False).boundary is not None
+        return None if decided else self.reasoning.end
 
     def names(self, asked: GenerationRequest) -> TokenNames:
         said = asked.return_tokens_as_token_ids

@@ -108,11 +108,13 @@ class Preparation:
         *,
         tool_use: ToolUse = NO_TOOLS,
         chat: bool = False,
+        continued: bool = False,
     ) -> list[Job]:
         """One per prompt. `param` names the field that the prompts came in. The answer to a `chat`
-        is looked through for reasoning and, by `tool_use`, for calls.
+        is looked through for reasoning and, by `tool_use`, for calls. `continued`: it goes on with
+        the last message.
         """
-        plan = self._planner.plan(asked, tool_use, chat=chat)
+        plan = self._planner.plan(asked, tool_use, chat=chat, continued=continued)
         for prompt in prompts:
             check_prompt(prompt, limits, param)
         return [

@@ -148,9 +148,14 @@ def arguments_text(text: str) -> str:
 
 def is_object(text: str) -> bool:
     try:
-        return isinstance(json.loads(text), dict)
+        return isinstance(json.loads(text, parse_constant=_no_json), dict)
     except (ValueError, RecursionError):
         return False
+
+
+def _no_json(constant: str) -> object:
+    """NaN and infinities, which Python reads."""
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _string(text: str) -> str:

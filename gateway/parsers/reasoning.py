@@ -48,6 +48,11 @@ class ReasoningFormat(Protocol):
     """How one family of models writes its reasoning."""
 
     @property
+    def end(self) -> str:
+        """What ends the reasoning: a grammar binds from behind it."""
+        ...
+
+    @property
     def visible(self) -> Sequence[str]:
         """Special tokens that the parser must see in the text."""
         ...

@@ -25,6 +25,7 @@ class TaggedReasoning:
     def __init__(self, vocabulary: Vocabulary, tags: Tags, *, open: bool = False) -> None:
         self._tags = tags
         self._open = open
+        self.end = tags.end
         self._end_id = vocabulary.id_of(tags.end)
         spelled = (tags.start, tags.end, tags.lead)
         specials = {text.decode("utf-8", "replace") for text in vocabulary.specials.values()}

@@ -50,6 +50,11 @@ class CompletionRequest(CompletionOutputFields, GenerationRequest):
         return prompt
 
     @property
+    def wanted_prompt_logprobs(self) -> int | None:
+        """A stream has a place for them only behind the prompt that it repeats."""
+        return None if self.stream and not self.echo else super().wanted_prompt_logprobs
+
+    @property
     def texts(self) -> list[str]:
         """Each prompt by itself, if they are texts."""
         if isinstance(self.prompt, str):

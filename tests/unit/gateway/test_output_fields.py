@@ -113,6 +113,8 @@ def test_what_is_said_reaches_the_plan() -> None:
         (completion(logprobs=3, echo=True), 3, 3),
         (completion(logprobs=3, echo=True, stream=True), 3, 3),
         (completion(echo=True), None, None),
+        (completion(prompt_logprobs=0, stream=True), None, None),
+        (completion(prompt_logprobs=2), None, 2),
     ],
 )
 def test_workers_are_asked_for_what_is_shown(

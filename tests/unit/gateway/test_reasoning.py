@@ -8,6 +8,7 @@ import pytest
 from baton.core.errors import SettingsError
 from baton.core.token_record import FinishReason
 from gateway.output import ChoiceText, OutputPlan
+from gateway.output_planner import OutputPlanner
 from gateway.parsers import reasoning_formats
 from gateway.parsers.reasoning import ReasoningFormat
 from gateway.parsers.reasoning_formats import CHANNELS, detected, reasoning_format
@@ -195,3 +196,11 @@ def test_other_packages_register_parsers_of_their_own(monkeypatch: pytest.Monkey
     assert parts(answer(loud, ended("<LOUD>HM</LOUD>yes"))) == ("HM", "yes")
     with pytest.raises(SettingsError, match=r"gpt_oss, loud$"):
         reasoning_format("louder", TAGGED, None)
+
+
+def test_a_grammar_learns_where_the_reasoning_ends() -> None:
+    planner = OutputPlanner(TAGGED, reasoning=format_of("qwen3"))
+    assert planner.reasoning_end(ids_of("a<think>\n")) == "</think>"
+    assert planner.reasoning_end(ids_of("a")) == "</think>"
+    assert planner.reasoning_end(ids_of("a<think>\n\n</think>\n\n")) is None
+    assert OutputPlanner(TAGGED).reasoning_end(ids_of("a<think>\n")) is None

@@ -113,6 +113,11 @@ def test_a_call_with_broken_arguments_is_told_but_not_as_complete() -> None:
     assert (calls(got), got.finish_reason) == ([("get", '{"a": }')], "stop")
 
 
+def test_what_only_python_takes_for_json_completes_no_call() -> None:
+    got = answer(plan(), ended('<tool_call>{"name": "get", "arguments": {"a": NaN}}</tool_call>'))
+    assert (calls(got), got.finish_reason) == ([("get", '{"a": NaN}')], "stop")
+
+
 def test_a_call_after_a_broken_one_is_found() -> None:
     got = answer(plan(), ended(f"<tool_call>oops {CALL}"))
     assert (got.text, calls(got)) == ("<tool_call>oops ", [("get", ARGUMENTS)])
