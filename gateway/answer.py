@@ -6,7 +6,8 @@ from typing import Protocol
 
 from baton.core.token_record import TokenLogprobs
 from gateway.job import Job
-from gateway.output import ChoiceText, Delta, Usage, known_sum
+from gateway.logprobs import TokenNames, prompt_logprobs
+from gateway.output import ChoiceText, Delta, Usage, any_sum, known_sum
 from gateway.reading import Reading
 
 
@@ -27,8 +28,9 @@ class AnswerOptions:
     usage: bool = False
     continuous_usage: bool = False
     token_ids: bool = False
-    role: str = "assistant"
     prompt_tokens_details: bool = True
+    names: TokenNames | None = None  # for log-probabilities; without it none are shown
+    role: str = "assistant"
 
 
 class StreamFormat(Protocol):
@@ -67,13 +69,28 @@ class PromptAnswer:
 
     @property
     def usage(self) -> Usage:
-        completion_tokens = sum(len(c.token_ids) for c in self.choices)
-        return Usage(len(self.job.prompt), completion_tokens, self.cached_tokens)
+        completion_tokens = sum(choice.num_tokens for choice in self.choices)
+        reasoning_tokens = any_sum([choice.reasoning_tokens for choice in self.choices])
+        return Usage(len(self.job.prompt), completion_tokens, self.cached_tokens, reasoning_tokens)
+
+    def shown_scores(
+        self, options: AnswerOptions
+    ) -> list[dict[str, dict[str, object]] | None] | None:
+        """Of the prompt, if they were asked for."""
+        if self.job.params.prompt_logprobs is None or options.names is None:
+            return None
+        return prompt_logprobs(self.job.prompt, self.prompt_scores, options.names)
 
 
 def whole_usage(usage: Usage, options: AnswerOptions) -> dict[str, object]:
-    """Every key is always there."""
-    return {**usage_object(usage), "prompt_tokens_details": _details(usage, options)}
+    """Every key is always there, but for the count of what is told apart from the text."""
+    whole: dict[str, object] = {
+        **usage_object(usage),
+        "prompt_tokens_details": _details(usage, options),
+    }
+    if usage.reasoning_tokens is not None:
+        whole["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+    return whole
 
 
 def last_usage(usage: Usage, options: AnswerOptions) -> dict[str, object]:
@@ -103,11 +120,14 @@ class TokenCounts:
         self._jobs = jobs
         self._counts = [[0] * job.params.n for job in jobs]
         self._cached: list[int | None] = [None] * len(jobs)
+        self._reasoning: list[int | None] = []
 
     def add(self, prompt: int, delta: Delta) -> int:
         """The count of the choice before this delta."""
         before = self._counts[prompt][delta.choice]
-        self._counts[prompt][delta.choice] += len(delta.token_ids)
+        self._counts[prompt][delta.choice] += delta.num_tokens
+        if delta.finish_reason is not None:
+            self._reasoning.append(delta.reasoning_tokens)
         return before
 
     def cached(self, prompt: int, num_tokens: int | None) -> None:
@@ -120,5 +140,10 @@ class TokenCounts:
     def total(self) -> dict[str, object]:
         """For the last chunk."""
         prompt_tokens = sum(len(job.prompt) for job in self._jobs)
-        usage = Usage(prompt_tokens, sum(map(sum, self._counts)), known_sum(self._cached))
+        usage = Usage(
+            prompt_tokens,
+            sum(map(sum, self._counts)),
+            known_sum(self._cached),
+            any_sum(self._reasoning),
+        )
         return last_usage(usage, self._options)

@@ -35,7 +35,8 @@ class Attempt:
 
     `prompt_scores` of a job that asks for them are whole before the first tokens: the log-
     probabilities of the prompt from its second token on. `suspect` is the worker that a failure is
-    put down to, if it is one.
+    put down to, if it is one. Whoever has read enough before every choice has its last token says so by
+    `enough`.
     """
 
     def __init__(self, job: Job, number: int, assignment: Assignment, silence: float) -> None:
@@ -49,6 +50,7 @@ class Attempt:
         self._legs: list[Leg] = []
         self._decode = self._open_decode(assignment.decode)
         self._reader: Leg | None = self._decode if self._handoff is None else None
+        self._enough = False
         self.suspect: Worker | None = None
         self._reading = Reading(
             assignment.decode.info.worker_id,
@@ -61,7 +63,7 @@ class Attempt:
         try:
             await self._reserve()
             held: tuple[TokenRecord, ...] = ()
-            while not self._log.ended or held:
+            while not (self._log.ended or self._enough) or held:
                 leg, event = await self._mailbox.get(self._silence)
                 held += self._digest(leg, event)
                 if held and self._scored:
@@ -85,6 +87,10 @@ class Attempt:
         """
         await self._until_admitted()
         return self._reading
+
+    def enough(self) -> None:
+        """No further token is wanted: `tokens` ends, and with it both calls."""
+        self._enough = True
 
     def fail(self, error: UnavailableError) -> None:
         """Ends the attempt from outside."""

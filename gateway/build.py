@@ -27,6 +27,9 @@ from gateway.endpoints.tokenization import TokenizationEndpoint
 from gateway.generation_config import load_defaults
 from gateway.metrics import GatewayMetrics
 from gateway.model_names import ModelNames
+from gateway.output_planner import OutputPlanner
+from gateway.parsers.reasoning_formats import reasoning_format
+from gateway.parsers.tool_formats import tool_format
 from gateway.preparation import Preparation
 from gateway.queue import AdmissionQueue
 from gateway.rendering import RenderingRules
@@ -92,6 +95,7 @@ def _app(
         load_defaults(
             settings.model_folder, settings.generation_config, settings.override_generation_config
         ),
+        _planner(settings, tokenizer),
         vocab_size=vocab_size,
         fingerprint=f"baton-{__version__}-{tokenizer.digest[:8]}",
         strict_fields=settings.strict_fields,
@@ -121,4 +125,19 @@ def _app(
         OperationsEndpoint(workers, dispatcher, metrics, crowd, settings.model),
         docs=not settings.disable_fastapi_docs,
         tokenizer_info=settings.enable_tokenizer_info_endpoint,
+    )
+
+
+def _planner(settings: GatewaySettings, tokenizer: ChatTokenizer) -> OutputPlanner:
+    vocabulary, templates = tokenizer.vocabulary, tokenizer.templates
+    plain, calling = (templates.choose(with_tools) for with_tools in (False, True))
+    return OutputPlanner(
+        vocabulary,
+        primary_eos=tokenizer.eos_token_id,
+        reasoning=reasoning_format(
+            settings.reasoning_parser, vocabulary, plain.text if plain else None
+        ),
+        tools=tool_format(settings.tool_call_parser, calling.text if calling else None),
+        interval=settings.stream_interval,
+        tokens_as_ids=settings.return_tokens_as_token_ids,
     )

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from baton.core.token_record import TokenLogprobs
+from baton.core.token_record import TokenLogprobs, TokenRecord
 from gateway.answer import AnswerHead, AnswerOptions, PromptAnswer, TokenCounts, whole_usage
 from gateway.job import Job
 from gateway.json_text import to_json
-from gateway.output import Delta, Usage
+from gateway.logprobs import CompletionLogprobs, joined
+from gateway.output import ChoiceText, Delta, Usage
 from gateway.reading import Reading, told
 
 
@@ -20,7 +21,11 @@ def completion_object(
         "object": "text_completion",
         "created": head.created,
         "model": head.model,
-        "choices": _choices(answers, options),
+        "choices": [
+            _choice(index, answer, choice, options)
+            for prompt, answer in enumerate(answers)
+            for index, choice in enumerate(answer.choices, prompt * answer.job.params.n)
+        ],
         "service_tier": None,
         "system_fingerprint": head.fingerprint,
         "usage": whole_usage(usage, options),
@@ -34,21 +39,47 @@ def _transfers(answers: Sequence[PromptAnswer]) -> dict[str, object] | None:
     return objects[0] if len(objects) == 1 else {"prompts": objects}
 
 
-def _choices(answers: Sequence[PromptAnswer], options: AnswerOptions) -> list[dict[str, object]]:
-    pairs = [(answer, choice) for answer in answers for choice in answer.choices]
-    return [
-        {
-            "index": index,
-            "text": choice.text,
-            "logprobs": None,
-            "finish_reason": choice.finish_reason,
-            "stop_reason": None,
-            "token_ids": choice.token_ids if options.token_ids else None,
-            "prompt_logprobs": None,
-            "prompt_token_ids": list(answer.job.prompt) if options.token_ids else None,
-        }
-        for index, (answer, choice) in enumerate(pairs)
-    ]
+def _choice(
+    index: int, answer: PromptAnswer, choice: ChoiceText, options: AnswerOptions
+) -> dict[str, object]:
+    scores = Scores(answer.job, options)
+    return {
+        "index": index,
+        "text": (answer.job.plan.echo or "") + choice.text,
+        "logprobs": scores.begin(answer.prompt_scores, choice.records),
+        "finish_reason": choice.finish_reason,
+        "stop_reason": choice.stop_reason,
+        "token_ids": choice.token_ids if options.token_ids else None,
+        "prompt_logprobs": answer.shown_scores(options),
+        "prompt_token_ids": list(answer.job.prompt) if options.token_ids else None,
+    }
+
+
+class Scores:
+    """The `logprobs` of one choice, None where they were not asked for."""
+
+    def __init__(self, job: Job, options: AnswerOptions) -> None:
+        shown = job.plan.echo is not None
+        self._prompt = job.prompt if shown else ()
+        self._lists: CompletionLogprobs | None = None
+        names, top = options.names, job.params.logprobs
+        if names is not None and top is not None:
+            visible = job.plan.visible(names.vocabulary)
+            self._lists = CompletionLogprobs(names, top, () if shown else job.prompt, visible)
+
+    def begin(
+        self, prompt_scores: Sequence[TokenLogprobs], records: Sequence[TokenRecord]
+    ) -> dict[str, object] | None:
+        """Of the first tokens, and before them of a prompt that is repeated."""
+        if self._lists is None:
+            return None
+        if not self._prompt:
+            return self._lists.push(records)
+        first = self._lists.prompt(self._prompt, prompt_scores)
+        return joined(first, self._lists.push(records))
+
+    def push(self, records: Sequence[TokenRecord]) -> dict[str, object] | None:
+        return None if self._lists is None else self._lists.push(records)
 
 
 class CompletionStream:
@@ -57,7 +88,8 @@ class CompletionStream:
     def __init__(self, head: AnswerHead, jobs: Sequence[Job], options: AnswerOptions) -> None:
         self._jobs = jobs
         self._options = options
-        self._scores: dict[int, tuple[TokenLogprobs, ...]] = {}  # by prompt
+        self._prompt_scores: dict[int, tuple[TokenLogprobs, ...]] = {}  # by prompt
+        self._scores: dict[tuple[int, int], Scores] = {}  # by prompt and choice; those begun
         self._counts = TokenCounts(jobs, options)
         self._last_tails: dict[int, str] = {}  # by prompt, of the chunks that end it
         self._head = (
@@ -75,7 +107,7 @@ class CompletionStream:
         self._last_tails[prompt] = f',"kv_transfer_params":{to_json(told(reading))}'
 
     def scored(self, prompt: int, scores: Sequence[TokenLogprobs]) -> None:
-        self._scores[prompt] = tuple(scores)
+        self._prompt_scores[prompt] = tuple(scores)
 
     def end(self) -> bytes:
         if not self._options.usage:
@@ -83,23 +115,36 @@ class CompletionStream:
         return f'{self._head}],"usage":{to_json(self._counts.total())}}}\n\n'.encode()
 
     def _chunk(self, prompt: int, delta: Delta) -> str:
-        before = self._counts.add(prompt, delta)
-        job = self._jobs[prompt]
+        count = self._counts.add(prompt, delta) + delta.num_tokens
+        job, options = self._jobs[prompt], self._options
+        key = prompt, delta.choice
+        ids, prompt_ids, text = "null", "null", delta.text
+        if options.token_ids:
+            ids = to_json(delta.token_ids)
+        known = self._scores.get(key)
+        if known is None:
+            known = self._scores[key] = Scores(job, options)
+            text = (job.plan.echo or "") + text
+            scores = known.begin(self._prompt_scores.get(prompt, ()), delta.records)
+            prompt_ids = to_json(job.prompt) if options.token_ids else "null"
+        else:
+            scores = known.push(delta.records)
         reason, tail = "null", ""
         if delta.finish_reason is not None:
             reason, tail = f'"{delta.finish_reason}"', self._last_tails.get(prompt, "")
-        ids, prompt_ids = "null", "null"
-        if self._options.token_ids:
-            ids = to_json(delta.token_ids)
-            prompt_ids = to_json(job.prompt) if before == 0 else "null"
+        stop = "null" if delta.stop_reason is None else to_json(delta.stop_reason)
         return (
             f'{self._head}{{"index":{prompt * job.params.n + delta.choice},'
-            f'"text":{to_json(delta.text)},"logprobs":null,"finish_reason":{reason},'
-            f'"stop_reason":null,"prompt_token_ids":{prompt_ids},"token_ids":{ids}}}],'
-            f'"usage":{self._usage(prompt, before + len(delta.token_ids))}{tail}}}\n\n'
+            f'"text":{to_json(text)},"logprobs":{_encoded(scores)},"finish_reason":{reason},'
+            f'"stop_reason":{stop},"prompt_token_ids":{prompt_ids},"token_ids":{ids}}}],'
+            f'"usage":{self._usage(prompt, count)}{tail}}}\n\n'
         )
 
     def _usage(self, prompt: int, completion_tokens: int) -> str:
         if not self._options.continuous_usage:
             return "null"
         return to_json(self._counts.usage_of(prompt, completion_tokens))
+
+
+def _encoded(scores: dict[str, object] | None) -> str:
+    return "null" if scores is None else to_json(scores)

@@ -8,10 +8,11 @@ from starlette.types import Receive
 
 from gateway.answer import PromptAnswer, StreamFormat
 from gateway.disconnect import until_disconnect
-from gateway.dispatch import Answered, Dispatcher, Item, PromptRead, PromptScores
+from gateway.dispatch import Answered, Dispatcher, Item, MakeOutput, PromptRead, PromptScores
 from gateway.job import Job
 from gateway.merge import all_of, merged
 from gateway.output import Output, fold
+from gateway.output.interval import Interval
 from gateway.sse import EventStream
 from gateway.vocabulary import Vocabulary
 
@@ -24,9 +25,9 @@ class Delivery:
 
     async def whole(self, jobs: Sequence[Job], receive: Receive) -> list[PromptAnswer]:
         """Raises ClientDisconnect, after cancelling the jobs, when the client goes away."""
-        works = [partial(self._dispatcher.whole, job) for job in jobs]
+        works = [partial(self._dispatcher.whole, job, self._output(job)) for job in jobs]
         results = await until_disconnect(receive, all_of(works))
-        return [self._folded(job, result) for job, result in zip(jobs, results, strict=True)]
+        return [_folded(job, result) for job, result in zip(jobs, results, strict=True)]
 
     def stream(
         self, jobs: Sequence[Job], format: StreamFormat, headers: Mapping[str, str]
@@ -36,7 +37,7 @@ class Delivery:
     async def _events(
         self, jobs: Sequence[Job], format: StreamFormat
     ) -> AsyncGenerator[bytes, None]:
-        outputs = [self._output(job) for job in jobs]
+        intervals = [Interval(job.plan.interval) for job in jobs]
         async with aclosing(self._items(jobs)) as items:
             async for prompt, item in items:
                 match item:
@@ -46,26 +47,29 @@ class Delivery:
                     case PromptScores():
                         format.scored(prompt, item.entries)
                     case _:
-                        yield format.push(prompt, outputs[prompt].push(item))
+                        events = format.push(prompt, intervals[prompt].push(item))
+                        if events:
+                            yield events
         end = format.end()
         if end:
             yield end
 
     async def _items(self, jobs: Sequence[Job]) -> AsyncGenerator[tuple[int, Item], None]:
+        sources = [partial(self._dispatcher.stream, job, self._output(job)) for job in jobs]
         if len(jobs) > 1:
-            sources = [partial(self._dispatcher.stream, job) for job in jobs]
             async with aclosing(merged(sources)) as letters:
                 async for letter in letters:
                     yield letter
             return
-        async with aclosing(self._dispatcher.stream(jobs[0])) as items:
+        async with aclosing(sources[0]()) as items:
             async for item in items:
                 yield 0, item
 
-    def _folded(self, job: Job, answered: Answered) -> PromptAnswer:
-        choices = fold(self._output(job).push(answered.records), job.params.n)
-        cached = answered.reading.cached_tokens
-        return PromptAnswer(job, choices, cached, answered.prompt_scores, answered.reading)
+    def _output(self, job: Job) -> MakeOutput:
+        return partial(Output, self._vocabulary, job.prompt, job.params, job.plan)
 
-    def _output(self, job: Job) -> Output:
-        return Output(self._vocabulary, job.prompt, job.params.n)
+
+def _folded(job: Job, answered: Answered) -> PromptAnswer:
+    choices = fold(answered.deltas, job.params.n)
+    reading = answered.reading
+    return PromptAnswer(job, choices, reading.cached_tokens, answered.prompt_scores, reading)

@@ -1,7 +1,7 @@
 """Token ids -> text, one step at a time, never taking back a character."""
 
 import codecs
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from gateway.vocabulary import Vocabulary
 
@@ -12,17 +12,32 @@ class Detokenizer:
     """Of one choice. Bytes wait until their character is complete; invalid ones become U+FFFD.
 
     The concatenated deltas are the text of the whole; bytes still waiting when the answer ends
-    are dropped. Special tokens have no text. A character that the prompt began is completed.
+    are dropped. A character that the prompt began is completed. Special tokens have no text but
+    for those in `visible`; None: all have.
     """
 
-    def __init__(self, vocabulary: Vocabulary, prompt: Sequence[int] = ()) -> None:
-        self._vocabulary = vocabulary
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        prompt: Sequence[int] = (),
+        visible: frozenset[int] | None = frozenset(),
+    ) -> None:
+        self._bytes_of = _reader(vocabulary, visible)
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._decoder.decode(_unfinished_tail(vocabulary, prompt))
 
     def push(self, token_ids: Iterable[int]) -> str:
         """The text that these tokens complete."""
-        return self._decoder.decode(b"".join(map(self._vocabulary.bytes_of, token_ids)))
+        return self._decoder.decode(b"".join(map(self._bytes_of, token_ids)))
+
+
+def _reader(vocabulary: Vocabulary, visible: frozenset[int] | None) -> Callable[[int], bytes]:
+    if visible is None:
+        return vocabulary.spelled
+    if not visible:
+        return vocabulary.bytes_of
+    spelled = {token_id: vocabulary.spelled(token_id) for token_id in visible}
+    return lambda token_id: spelled.get(token_id) or vocabulary.bytes_of(token_id)
 
 
 def _unfinished_tail(vocabulary: Vocabulary, prompt: Sequence[int]) -> bytes:

@@ -2,15 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from baton.core.errors import InternalError, RefusedError, TransferError, UnavailableError
-from baton.core.token_record import TokenLogprobs, TokenRecord
+from baton.core.token_record import TokenLogprobs
 from gateway.attempt import Attempt
 from gateway.job import Job
 from gateway.metrics import GatewayMetrics, JobMeter
+from gateway.output import Delta, Output
 from gateway.queue import AdmissionQueue, Turn
 from gateway.reading import Reading
 from gateway.refusals import Refusals
@@ -21,7 +22,8 @@ logger = logging.getLogger(__name__)
 MOST_BREAKS = 3  # attempts that may break under one request
 FINISH_SECONDS = 10.0  # for what the workers have to settle behind an answer
 
-Records = tuple[TokenRecord, ...]
+Deltas = list[Delta]
+MakeOutput = Callable[[], Output]  # one per attempt: a new one begins the answer anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +42,14 @@ class PromptScores:
     entries: tuple[TokenLogprobs, ...]
 
 
-Item = PromptScores | Records | PromptRead
+Item = PromptScores | Deltas | PromptRead
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
     """A stream in one piece."""
 
-    records: Records
+    deltas: Deltas
     reading: Reading
     prompt_scores: tuple[TokenLogprobs, ...] = ()
 
@@ -75,10 +77,10 @@ class Dispatcher:
         """Requests that wait for room."""
         return len(self._queue)
 
-    async def stream(self, job: Job) -> AsyncGenerator[Item, None]:
-        """New tokens as they come. Placed again as long as nothing was given out."""
+    async def stream(self, job: Job, output: MakeOutput) -> AsyncGenerator[Item, None]:
+        """What is new, as it comes. Placed again as long as nothing was given out."""
         with self._metrics.watching(job) as meter:
-            life = _Life(job, self._queue.turn(job.priority))
+            life = _Life(job, output, self._queue.turn(job.priority))
             while True:
                 given = False
                 try:
@@ -92,10 +94,10 @@ class Dispatcher:
                         raise
                     self._place_again(life, error)
 
-    async def whole(self, job: Job) -> Answered:
-        """All tokens. Nothing was given out before, so any break can be mended."""
+    async def whole(self, job: Job, output: MakeOutput) -> Answered:
+        """All of it. Nothing was given out before, so any break can be mended."""
         with self._metrics.watching(job) as meter:
-            life = _Life(job, self._queue.turn(job.priority))
+            life = _Life(job, output, self._queue.turn(job.priority))
             while True:
                 try:
                     async with aclosing(self._attempt(life, meter)) as items:
@@ -117,11 +119,14 @@ class Dispatcher:
         await asyncio.gather(*self._settling, return_exceptions=True)
 
     async def _attempt(self, life: "_Life", meter: JobMeter) -> AsyncGenerator[Item, None]:
-        """One placement, from waiting for room to the last token."""
+        """One placement, from waiting for room to the last token that counts: when the text has
+        ended every choice, the workers are told to stop.
+        """
         assignment = await self._admit(life)
         life.attempts += 1
         meter.restart()
         attempt = Attempt(life.job, life.attempts, assignment, self._silence)
+        output = life.output()
         async with self._held(attempt):
             try:
                 async with aclosing(attempt.tokens()) as batches:
@@ -130,10 +135,12 @@ class Dispatcher:
                         if not scored:
                             scored = True
                             yield PromptScores(attempt.prompt_scores)
-                        meter.add(batch)
-                        if attempt.ended:
+                        deltas = output.push(batch)
+                        meter.add(deltas)
+                        if output.ended:
+                            attempt.enough()
                             yield PromptRead(await attempt.read())
-                        yield batch
+                        yield deltas
             finally:
                 if attempt.suspect is not None:
                     life.refusals.note(attempt.suspect)
@@ -175,7 +182,7 @@ class Dispatcher:
 
 
 async def _collected(items: AsyncIterator[Item]) -> Answered:
-    records: list[TokenRecord] = []
+    deltas: Deltas = []
     reading: Reading | None = None
     scores: tuple[TokenLogprobs, ...] = ()
     async for item in items:
@@ -185,17 +192,18 @@ async def _collected(items: AsyncIterator[Item]) -> Answered:
             case PromptScores():
                 scores = item.entries
             case _:
-                records += item
+                deltas += item
     if reading is None:
         raise InternalError("a stream of tokens ended before its answer")
-    return Answered(tuple(records), reading, scores)
+    return Answered(deltas, reading, scores)
 
 
 class _Life:
     """What one request has behind it."""
 
-    def __init__(self, job: Job, turn: Turn) -> None:
+    def __init__(self, job: Job, output: MakeOutput, turn: Turn) -> None:
         self.job = job
+        self.output = output
         self.turn = turn
         self.attempts = 0
         self.breaks = 0

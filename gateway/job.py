@@ -1,13 +1,16 @@
 """One prompt to be answered by the cluster."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from baton.core.sampling_params import SamplingParams
+from gateway.output.plan import PLAIN, OutputPlan
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Everything that the workers are told of a request; the text stays here."""
+    """Everything that the workers are told of a request, and what becomes of their tokens here:
+    the text stays with the gateway.
+    """
 
     request_id: str  # unique in the cluster, whatever the client sent
     prompt: tuple[int, ...]
@@ -15,3 +18,8 @@ class Job:
     cache_salt: str = ""  # requests of unequal salts share no cached prefix
     tenant: str = ""  # nor do requests of unequal tenants
     priority: int = 0  # in the line of this gateway; lower is earlier
+    plan: OutputPlan = PLAIN
+
+    def echoing(self, text: str) -> "Job":
+        """The same with this text before the answer."""
+        return replace(self, plan=replace(self.plan, echo=text))

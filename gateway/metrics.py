@@ -2,17 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from baton.core.token_record import TokenRecord
 from gateway.job import Job
+from gateway.output import Delta
 
 ENGINE = "0"  # vLLM's label; the gateway speaks for the one engine that a client sees
 LABELS = ("model_name", "engine")
 REASONS = ("stop", "length", "abort", "error")
+OTHER_REASONS = {"tool_calls": "stop"}  # finish reasons that the engine does not know
 
 SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2.5, 5)
 FIRST = (*SHORT, 7.5, 10, 20, 40, 80, 160)
@@ -90,13 +91,14 @@ class JobMeter:
         self._reasons: dict[int, str] = {}  # choice -> why it ended
         self._began = False
 
-    def add(self, records: tuple[TokenRecord, ...]) -> None:
+    def add(self, deltas: Sequence[Delta]) -> None:
+        """Of one step, one per choice."""
         now = time.monotonic()
         if not self._began:
             self._begin(now)
-        self._metrics.generation_tokens.inc(len(records))
-        for choice in dict.fromkeys(record.choice for record in records):
-            self._add_choice(choice, [r for r in records if r.choice == choice], now)
+        self._metrics.generation_tokens.inc(sum(delta.num_tokens for delta in deltas))
+        for delta in deltas:
+            self._add_choice(delta, now)
 
     def restart(self) -> None:
         """A new attempt begins; what the last one made is thrown away."""
@@ -119,13 +121,14 @@ class JobMeter:
         self._metrics.prompt_tokens.inc(len(self._job.prompt))
         self._metrics.request_prompt.observe(len(self._job.prompt))
 
-    def _add_choice(self, choice: int, records: list[TokenRecord], now: float) -> None:
+    def _add_choice(self, delta: Delta, now: float) -> None:
+        choice, count = delta.choice, delta.num_tokens
         before = self._latest.get(choice)
         if before is not None:  # several at once: each took its share of the gap
-            for _ in records:
-                self._metrics.inter_token.observe((now - before) / len(records))
+            for _ in range(count):
+                self._metrics.inter_token.observe((now - before) / count)
         self._latest[choice] = now
-        self._counts[choice] = self._counts.get(choice, 0) + len(records)
-        reason = records[-1].finish_reason
+        self._counts[choice] = self._counts.get(choice, 0) + count
+        reason = delta.finish_reason
         if reason is not None:
-            self._reasons[choice] = reason.value
+            self._reasons[choice] = OTHER_REASONS.get(reason, reason)

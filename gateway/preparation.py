@@ -20,11 +20,13 @@ from gateway.generation_config import GenerationDefaults
 from gateway.job import Job
 from gateway.limits import Limits
 from gateway.model_names import ModelNames
+from gateway.output_planner import OutputPlanner
 from gateway.request_scope import adopt_request_id
 from gateway.sampling import check_prompt, resolve
 from gateway.schema.common import GenerationRequest, ModelRequest
 from gateway.schema.parse import parse, refuse_unknown
 from gateway.schema.routing_fields import RoutingFields
+from gateway.tool_use import NO_TOOLS, ToolUse
 from gateway.workers import Workers
 
 R = TypeVar("R", bound=ModelRequest)
@@ -42,6 +44,7 @@ class Preparation:
         workers: Workers,
         names: ModelNames,
         defaults: GenerationDefaults,
+        planner: OutputPlanner,
         *,
         vocab_size: int,
         fingerprint: str,
@@ -57,6 +60,7 @@ class Preparation:
         self._workers = workers
         self._names = names
         self._defaults = defaults
+        self._planner = planner
         self.vocab_size = vocab_size
         self._fingerprint = fingerprint
         self._strict = strict_fields
@@ -116,8 +120,16 @@ class Preparation:
         prompts: Sequence[list[int]],
         param: str,
         default_max_tokens: int | None = None,
+        *,
+        tool_use: ToolUse = NO_TOOLS,
+        chat: bool = False,
+        continued: bool = False,
     ) -> list[Job]:
-        """One per prompt. `param` names the field that the prompts came in."""
+        """One per prompt. `param` names the field that the prompts came in. The answer to a `chat`
+        is looked through for reasoning and, by `tool_use`, for calls. `continued`: it goes on with
+        the last message.
+        """
+        plan = self._planner.plan(asked, tool_use, chat=chat, continued=continued)
         for prompt in prompts:
             check_prompt(prompt, limits, param)
         return [
@@ -128,6 +140,7 @@ class Preparation:
                 cache_salt=asked.cache_salt or "",
                 tenant=caller.tenant,
                 priority=(asked.priority or 0) if self._heeds_priority else 0,
+                plan=plan,
             )
             for prompt in prompts
         ]
@@ -152,6 +165,7 @@ class Preparation:
             continuous_usage=asked.continuous_usage,
             token_ids=bool(asked.return_token_ids),
             prompt_tokens_details=self._details,
+            names=self._planner.names(asked),
         )
 
 

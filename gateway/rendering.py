@@ -12,7 +12,7 @@ from gateway.content_format import ContentFormat
 from gateway.schema.chat_fields import ChatFields
 from gateway.schema.message import Message
 from gateway.schema.template_fields import NOT_HERE, SWITCHES, TemplateFields
-from gateway.schema.tools import ToolMode
+from gateway.tool_use import ToolMode
 
 READ_BY_RENDERER = frozenset({"documents", "tools", *SWITCHES})
 

@@ -65,13 +65,13 @@ class Entry:
     def count(self, deltas: Sequence[Delta]) -> None:
         if deltas and self._first is None:
             self._first = time.monotonic()
-        self._tokens += sum(len(delta.token_ids) for delta in deltas)
+        self._tokens += sum(delta.num_tokens for delta in deltas)
         self._reasons += [delta.finish_reason for delta in deltas if delta.finish_reason]
 
     def answered(self, answers: Sequence[PromptAnswer]) -> None:
         """For an answer in one piece."""
         choices = [choice for answer in answers for choice in answer.choices]
-        self._tokens = sum(len(choice.token_ids) for choice in choices)
+        self._tokens = sum(choice.num_tokens for choice in choices)
         self._reasons = [str(choice.finish_reason) for choice in choices]
         self.end()
 

@@ -35,6 +35,8 @@ def resolve(
         top_k=0 if greedy or top_k >= limits.vocab_size else top_k,
         n=_said(request.n, 1),
         ignore_eos=bool(request.ignore_eos),
+        logprobs=_alternatives(request.wanted_logprobs, limits),
+        prompt_logprobs=_alternatives(request.wanted_prompt_logprobs, limits),
     )
     return with_beams(request, params)
 
@@ -59,9 +61,14 @@ def _max_tokens(
 ) -> int:
     room = limits.max_model_len - prompt_len
     if request.wanted_tokens is not None:
-        return min(request.wanted_tokens, room)
+        return max(1, min(request.wanted_tokens, room))  # of 0 tokens one is drawn, not shown
     bounds = (room, default, defaults.max_new_tokens)
     return min(bound for bound in bounds if bound is not None)
+
+
+def _alternatives(wanted: int | None, limits: Limits) -> int | None:
+    """-1 means the whole vocabulary."""
+    return limits.vocab_size if wanted == -1 else wanted
 
 
 def _seed(asked: int | None) -> int:

@@ -82,10 +82,27 @@ class GatewaySettings:
     exclude_tools_when_tool_choice_none: bool = setting(
         False, "Do not show tools to the template when tool_choice is none."
     )
-    response_role: str = setting("assistant", "Role of answers.")
     default_chat_template_kwargs: dict[str, Any] | None = setting(
         None, 'What the chat template is told, such as {"enable_thinking": false}.'
     )
+    response_role: str = setting("assistant", "Role of the message that answers a chat.")
+    reasoning_parser: str = setting(
+        "auto",
+        "How the model marks its reasoning: deepseek_r1, qwen3, mistral, gpt_oss, none, or the name "
+        "of an entry point of baton.reasoning_parsers. auto looks at template and vocabulary.",
+    )
+    tool_call_parser: str = setting(
+        "auto",
+        "How the model writes tool calls: hermes, llama3_json, pythonic, mistral, none, or the name "
+        "of an entry point of baton.tool_parsers. auto looks at the chat template.",
+    )
+    enable_auto_tool_choice: bool = setting(
+        True, "Let the model choose whether to call a tool; it always may."
+    )
+    return_tokens_as_token_ids: bool = setting(
+        False, "In log-probabilities, call tokens token_id:<id> unless a request says otherwise."
+    )
+    stream_interval: int = setting(1, "Tokens per chunk of a stream, after its first token.")
     enable_prompt_tokens_details: bool = setting(
         True, "Tell in the usage how many tokens of the prompt were cached."
     )
@@ -162,6 +179,10 @@ class GatewaySettings:
             raise SettingsError("--ignore-priority contradicts --scheduling-policy priority")
         if not self.response_role:
             raise SettingsError("--response-role cannot be empty")
+        if self.stream_interval < 1:
+            raise SettingsError("--stream-interval must be at least 1")
+        if not self.enable_auto_tool_choice:
+            raise SettingsError("--no-enable-auto-tool-choice: a model may always choose here")
         if self.uds and (self.host, self.port) != _HTTP:
             raise SettingsError("--uds listens on a file; --host and --port do nothing beside it")
         if self.max_log_len is not None:

@@ -56,6 +56,7 @@ class ChatTokenizer:
         self.vocabulary: Vocabulary = read_vocabulary(self._backend)
         self.templates = ChatTemplates(tokenizer.chat_template, format)
         self.digest = digest  # SHA-256 of tokenizer.json, hex, as workers compute it
+        self.eos_token_id: int | None = tokenizer.eos_token_id
         self._longest_piece = max(map(len, self.vocabulary.pieces), default=0) or 1
 
     async def prompt_of(

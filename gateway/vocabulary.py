@@ -8,8 +8,8 @@ of its tokens' bytes, so it can be written token by token without ever being tak
 
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from tokenizers import Tokenizer
 
@@ -21,12 +21,27 @@ _BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """`pieces[id]`: bytes of the token, empty for special tokens and for unused ids."""
+    """`pieces[id]`: bytes of the token, empty for special tokens and for unused ids.
+    `specials`: how the special ones are spelled.
+    """
 
     pieces: tuple[bytes, ...]
+    specials: Mapping[int, bytes] = field(default_factory=dict)
 
     def bytes_of(self, token_id: int) -> bytes:
         return self.pieces[token_id] if token_id < len(self.pieces) else b""
+
+    def spelled(self, token_id: int) -> bytes:
+        """The same with special tokens as they are written."""
+        return self.specials.get(token_id) or self.bytes_of(token_id)
+
+    def id_of(self, text: str) -> int | None:
+        """The token that is this text by itself, a special one before others. Searches them all."""
+        wanted = text.encode()
+        for token_id, spelling in self.specials.items():
+            if spelling == wanted:
+                return token_id
+        return self.pieces.index(wanted) if wanted in self.pieces else None
 
     def __len__(self) -> int:
         return len(self.pieces)
@@ -39,9 +54,12 @@ def read_vocabulary(tokenizer: Tokenizer) -> Vocabulary:
     pieces = [b""] * (max(vocab.values(), default=-1) + 1)
     for text, token_id in vocab.items():
         pieces[token_id] = spelled(text)
+    specials: dict[int, bytes] = {}
     for token_id, added in tokenizer.get_added_tokens_decoder().items():
         pieces[token_id] = b"" if added.special else spelled(added.content)
-    return Vocabulary(tuple(pieces))
+        if added.special:
+            specials[token_id] = added.content.encode()
+    return Vocabulary(tuple(pieces), specials)
 
 
 def _speller(decoder: dict[str, object] | None) -> Callable[[str], bytes]:

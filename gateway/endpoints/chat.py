@@ -34,9 +34,21 @@ class ChatEndpoint:
         caller = caller_of(request)
         prompt = await self._prompts.of(asked, request.receive)
         headers = self._preparation.headers(asked, prompt.rendering.unread)
-        jobs = self._preparation.jobs(asked, prompt.limits, caller, [prompt.ids], "messages")
+        jobs = self._preparation.jobs(
+            asked,
+            prompt.limits,
+            caller,
+            [prompt.ids],
+            "messages",
+            tool_use=asked.tool_use,
+            chat=True,
+            continued=bool(asked.continue_final_message),
+        )
         head = self._preparation.head("chatcmpl", caller)
         options = self._preparation.options(asked, prompt.rendering.role)
+        last = asked.messages[-1]
+        if asked.echo and last.role == options.role:
+            jobs = [job.echoing(last.text) for job in jobs]
         entry = self._log.begin(
             caller.request_id, lambda: written(asked.messages), jobs, asked.user
         )

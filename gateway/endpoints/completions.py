@@ -5,6 +5,8 @@ from fastapi import Request, Response
 from gateway.caller import caller_of
 from gateway.completion_format import CompletionStream, completion_object
 from gateway.delivery import Delivery
+from gateway.detokenizer import Detokenizer
+from gateway.job import Job
 from gateway.json_text import to_json
 from gateway.limits import Limits, check_ids
 from gateway.preparation import Preparation
@@ -36,6 +38,8 @@ class CompletionEndpoint:
         jobs = self._preparation.jobs(asked, limits, caller, prompts, "prompt", DEFAULT_MAX_TOKENS)
         head = self._preparation.head("cmpl", caller)
         options, headers = self._preparation.options(asked), self._preparation.headers(asked)
+        if asked.echo:
+            jobs = self._echoing(asked, jobs)
         entry = self._log.begin(caller.request_id, lambda: to_json(asked.prompt), jobs, asked.user)
         if asked.stream:
             format = logged(CompletionStream(head, jobs, options), entry)
@@ -44,6 +48,15 @@ class CompletionEndpoint:
         if entry is not None:
             entry.answered(answers)
         return JsonReply(completion_object(head, answers, options), headers=headers)
+
+    def _echoing(self, asked: CompletionRequest, jobs: list[Job]) -> list[Job]:
+        """With the texts as they came, or those that the tokens stand for."""
+        texts = asked.texts or [self._text(job) for job in jobs]
+        return [job.echoing(text) for job, text in zip(jobs, texts, strict=True)]
+
+    def _text(self, job: Job) -> str:
+        vocabulary = self._tokenizer.vocabulary
+        return Detokenizer(vocabulary, (), job.plan.visible(vocabulary)).push(job.prompt)
 
     async def _prompts(self, asked: CompletionRequest, limits: Limits) -> list[list[int]]:
         wanted = asked.wanted_tokens or DEFAULT_MAX_TOKENS

@@ -4,6 +4,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from gateway.schema.output_fields import OutputFields
 from gateway.schema.routing_fields import RoutingFields
 
 INT64_MAX = (1 << 63) - 1
@@ -48,7 +49,7 @@ class ModelRequest(BaseModel):
         return list(self.model_extra or {})
 
 
-class GenerationRequest(RoutingFields, ModelRequest):
+class GenerationRequest(OutputFields, RoutingFields, ModelRequest):
     max_tokens: Annotated[int, Field(ge=1)] | None = Field(
         None, description="Cut down to what fits. Default: as many as fit."
     )

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 from gateway.schema.beam_fields import BeamFields
 from gateway.schema.common import GenerationRequest
 from gateway.schema.fields import OF_CHATS, OF_OTHER_COMPLETIONS
+from gateway.schema.output_fields import CompletionOutputFields
 from gateway.schema.template_fields import PromptFields
 
 MAX_PROMPTS = 4096
@@ -20,14 +21,15 @@ Prompt = str | Texts | TokenIds | Annotated[list[TokenIds], NotEmpty]
 WRONG_PROMPT = "must be a text, texts, token ids or lists of token ids; not empty"
 
 
-class CompletionRequest(PromptFields, BeamFields, GenerationRequest):
+class CompletionRequest(PromptFields, CompletionOutputFields, BeamFields, GenerationRequest):
     """`prompt`: one text, several, one list of token ids, or several such lists."""
 
     elsewhere: ClassVar[frozenset[str]] = OF_CHATS | OF_OTHER_COMPLETIONS
 
     prompt: Prompt
-    max_tokens: Annotated[int, Field(ge=1)] | None = Field(
-        None, description=f"Cut down to what fits. Default: {DEFAULT_MAX_TOKENS}."
+    max_tokens: Annotated[int, Field(ge=0)] | None = Field(
+        None,
+        description=f"Cut down to what fits; 0 only with echo. Default: {DEFAULT_MAX_TOKENS}.",
     )
 
     best_of: Annotated[int, Field(ge=1, le=1)] | None = Field(
@@ -55,6 +57,11 @@ class CompletionRequest(PromptFields, BeamFields, GenerationRequest):
             for ids in prompt:
                 check_ids(ids)
         return prompt
+
+    @property
+    def wanted_prompt_logprobs(self) -> int | None:
+        """A stream has a place for them only behind the prompt that it repeats."""
+        return None if self.stream and not self.echo else super().wanted_prompt_logprobs
 
     @property
     def texts(self) -> list[str]:

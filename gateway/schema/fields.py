@@ -8,11 +8,8 @@ def _names(text: str) -> frozenset[str]:
 # Fields of the contract that this version does not act on yet: refused with their name.
 LATER = _names(
     """
-    allowed_token_ids bad_words echo frequency_penalty include_reasoning
-    include_stop_str_in_output logit_bias logits_processors logprobs min_p min_tokens
-    presence_penalty prompt_logprobs repetition_penalty response_format return_tokens_as_token_ids
-    skip_special_tokens spaces_between_special_tokens stop stop_token_ids structured_outputs
-    top_logprobs vllm_xargs
+    allowed_token_ids bad_words frequency_penalty logit_bias logits_processors min_p min_tokens
+    presence_penalty repetition_penalty response_format stop_token_ids structured_outputs vllm_xargs
     """
 )
 
@@ -20,7 +17,8 @@ LATER = _names(
 OF_CHATS = _names(
     """
     add_generation_prompt chat_template chat_template_kwargs continue_final_message documents
-    messages mm_processor_kwargs parallel_tool_calls reasoning_effort tool_choice tools
+    include_reasoning messages mm_processor_kwargs parallel_tool_calls reasoning_effort tool_choice
+    tools top_logprobs
     """
 )
 

@@ -11,6 +11,7 @@ from baton.engine.hash_model import parse_hash_config
 from tests.support.beam_answer import hash_beams
 from tests.support.clients import Client, Completion
 from tests.support.cluster import RunningCluster, running_cluster
+from tests.support.cluster_state import nothing_is_held
 from tests.support.hash_answer import hash_answer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -145,3 +146,23 @@ async def test_over_tcp_the_answer_is_the_same(hash_model: Path) -> None:
         params = SamplingParams(16, seed=1, temperature=0.0)
         answer = await client.complete(prompt, max_tokens=16, temperature=0)
         assert seen(answer) == expected(hash_model, prompt, params)
+
+
+async def test_a_stop_string_cuts_the_answer_and_leaves_no_block_behind(
+    client: Client, cluster: RunningCluster
+) -> None:
+    asked = {"prompt": list(range(700, 900)), "max_tokens": 300, "seed": 3}
+    text = (await client.post("/v1/completions", asked)).json()["choices"][0]["text"]
+    for start in (0, 1, 40, len(text) // 2):  # 0: prefill's own token
+        stop = text[start : start + 2]
+        stopped = {**asked, "stop": stop}
+        wholes = await asyncio.gather(*(client.post("/v1/completions", stopped) for _ in range(4)))
+        for whole in wholes:
+            choice = whole.json()["choices"][0]
+            assert choice["text"] == text[: text.index(stop)]
+            assert (choice["finish_reason"], choice["stop_reason"]) == ("stop", stop)
+        events = await client.stream("/v1/completions", stopped)
+        streamed = [choice for event in events for choice in event["choices"]]
+        assert "".join(choice["text"] for choice in streamed) == text[: text.index(stop)]
+        assert streamed[-1]["stop_reason"] == stop
+    await nothing_is_held(cluster)

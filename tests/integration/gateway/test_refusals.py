@@ -31,7 +31,15 @@ def check(response: Any, status: int, param: str | None, kind: str = "BadRequest
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("tools", {}), ("chat_template", "x"), ("temperature", 3), ("n", 0), ("priority", 1)],
+    [
+        ("tools", {}),
+        ("chat_template", "x"),
+        ("stop", ""),
+        ("top_logprobs", 1),
+        ("temperature", 3),
+        ("n", 0),
+        ("priority", 1),
+    ],
 )
 async def test_a_refused_field_is_named(
     served: GatewayUnderTest, field: str, value: Any, stream: bool

@@ -6,9 +6,9 @@ import pytest
 
 from baton.core.errors import UnavailableError
 from baton.core.sampling_params import SamplingParams
-from baton.core.token_record import FinishReason, TokenRecord
 from gateway.job import Job
 from gateway.metrics import GatewayMetrics
+from gateway.output import Delta
 
 JOB = Job("r", (1, 2, 3), SamplingParams(max_tokens=9, seed=0, n=2))
 
@@ -23,15 +23,19 @@ def ended(metrics: GatewayMetrics, reason: str) -> float:
     return value(metrics, "vllm:request_success_total", finished_reason=reason)
 
 
-def last(choice: int, position: int) -> TokenRecord:
-    return TokenRecord(choice, position, 7, FinishReason.STOP)
+def more(choice: int) -> Delta:
+    return Delta(choice, "", (7,))
+
+
+def last(choice: int, tokens: int = 1, reason: str = "stop") -> Delta:
+    return Delta(choice, "", (7,) * tokens, reason)
 
 
 def test_a_finished_request_is_counted() -> None:
     metrics = GatewayMetrics("m")
     with metrics.watching(JOB) as meter:
-        meter.add((TokenRecord(0, 3, 7), last(1, 3)))
-        meter.add((TokenRecord(0, 4, 7), last(0, 5)))
+        meter.add([more(0), last(1)])
+        meter.add([last(0, tokens=2)])
     assert value(metrics, "vllm:prompt_tokens_total") == 3
     assert value(metrics, "vllm:generation_tokens_total") == 4
     assert value(metrics, "vllm:time_to_first_token_seconds_count") == 1
@@ -47,7 +51,7 @@ def test_a_request_whose_client_leaves_is_an_abort() -> None:
 
     def leave() -> None:
         with metrics.watching(JOB) as meter:
-            meter.add((last(0, 3),))
+            meter.add([last(0)])
             raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
@@ -66,9 +70,9 @@ def test_a_request_that_fails_is_an_error() -> None:
 def test_an_attempt_that_was_thrown_away_ends_nothing() -> None:
     metrics = GatewayMetrics("m")
     with metrics.watching(JOB) as meter:
-        meter.add((last(0, 3),))
+        meter.add([last(0)])
         meter.restart()
-        meter.add((last(0, 3), last(1, 3)))
+        meter.add([last(0), last(1, reason="tool_calls")])
     assert ended(metrics, "stop") == 2
     assert value(metrics, "vllm:time_to_first_token_seconds_count") == 1
 

@@ -3,11 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import FinishReason, TokenRecord
-from gateway.output import Delta, Output, fold
-from gateway.vocabulary import Vocabulary
+from gateway.output import Delta, Output, OutputPlan, fold
+from tests.support.gateway_output import BYTES
 
-BYTES = Vocabulary(tuple(bytes([value]) for value in range(256)))
+
+def make(choices: int) -> Output:
+    return Output(BYTES, (), SamplingParams(max_tokens=99, seed=0, n=choices), OutputPlan())
 
 
 def records(
@@ -21,23 +24,23 @@ def records(
 
 
 def test_a_step_gives_one_delta_per_choice() -> None:
-    output = Output(BYTES, (), 2)
+    output = make(2)
     batch = [*records(b"ab", 0, None), *records(b"c", 1)]
     assert output.push(batch) == [Delta(0, "ab", (97, 98)), Delta(1, "c", (99,), "length")]
 
 
 def test_the_stop_token_counts_but_has_no_text() -> None:
-    (delta,) = Output(BYTES, (), 1).push(records(b"ab", 0, FinishReason.STOP))
+    (delta,) = make(1).push(records(b"ab", 0, FinishReason.STOP))
     assert (delta.text, delta.token_ids, delta.finish_reason) == ("a", (97, 98), "stop")
 
 
 def test_the_last_token_of_a_cut_answer_has_text() -> None:
-    (delta,) = Output(BYTES, (), 1).push(records(b"ab"))
+    (delta,) = make(1).push(records(b"ab"))
     assert (delta.text, delta.finish_reason) == ("ab", "length")
 
 
 def test_choices_do_not_share_half_characters() -> None:
-    output = Output(BYTES, (), 2)
+    output = make(2)
     first, second = "é".encode(), "ü".encode()
     half = [*records(first[:1], 0, None), *records(second[:1], 1, None)]
     assert [delta.text for delta in output.push(half)] == ["", ""]
@@ -54,9 +57,9 @@ def test_the_folded_deltas_of_any_stream_are_the_whole_answer(
     text: bytes, cuts: list[int], stop: bool
 ) -> None:
     all_records = records(text, 0, FinishReason.STOP if stop else FinishReason.LENGTH)
-    streamed, output, start = [], Output(BYTES, (), 1), 0
+    streamed, output, start = [], make(1), 0
     for cut in [*sorted(min(cut, len(text)) for cut in cuts), len(text)]:
         streamed += output.push(all_records[start:cut])
         start = cut
-    whole = Output(BYTES, (), 1).push(all_records)
+    whole = make(1).push(all_records)
     assert fold(streamed, 1) == fold(whole, 1)

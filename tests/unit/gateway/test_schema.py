@@ -176,7 +176,14 @@ def test_a_plain_prompt_has_one_best_answer_of_one() -> None:
 
 
 def test_completions_refuse_what_only_chat_has_and_their_own_later_fields() -> None:
-    for name in ("messages", "tools", "chat_template", "suffix", "prompt_embeds"):
+    for name in (
+        "messages",
+        "tools",
+        "chat_template",
+        "suffix",
+        "prompt_embeds",
+        "include_reasoning",
+    ):
         with pytest.raises(RequestError) as caught:
             completion(**{name: 1})
         assert caught.value.param == name

@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from baton.core.errors import RequestError
-from gateway.schema.tools import ToolFields, ToolFunction, ToolMode, ToolUse
+from gateway.schema.tools import ToolFields
+from gateway.tool_use import ToolFunction, ToolMode, ToolUse
 
 EMPTY = {"type": "object"}
 WITH_A = {"type": "object", "properties": {"a": {"type": "integer"}}}

@@ -1,0 +1,57 @@
+"""The formats of tool calls by name, those of other packages included."""
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+
+from baton.core.errors import SettingsError
+from gateway.parsers.hermes import HermesFormat
+from gateway.parsers.llama3_json import Llama3JsonFormat
+from gateway.parsers.mistral import MistralFormat
+from gateway.parsers.pythonic import PythonicFormat
+from gateway.parsers.tools import ToolFactory, ToolFormat
+
+GROUP = "baton.tool_parsers"
+AUTO, NONE = "auto", "none"
+USUAL = "hermes"  # where a template tells nothing
+
+BUILT_IN: Mapping[str, ToolFactory] = {
+    "hermes": HermesFormat,
+    "llama3_json": Llama3JsonFormat,
+    "pythonic": PythonicFormat,
+    "mistral": MistralFormat,
+}
+# What only templates of this format write.
+_SIGNS = {
+    "hermes": ("<tool_call>",),
+    "mistral": ("[TOOL_CALLS]",),
+    "pythonic": ("<|python_start|>",),
+    "llama3_json": ("<|python_tag|>", '"parameters": '),
+}
+
+
+def tool_format(name: str, template: str | None) -> ToolFormat | None:
+    """`name` as for --tool-call-parser. None: calls stay text. Raises SettingsError for an unknown
+    name.
+    """
+    if name == AUTO:
+        name = detected(template or "")
+    if name == NONE:
+        return None
+    factory = BUILT_IN.get(name) or _registered(name)
+    return factory()
+
+
+def detected(template: str) -> str:
+    for name, signs in _SIGNS.items():
+        if any(sign in template for sign in signs):
+            return name
+    return USUAL
+
+
+def _registered(name: str) -> ToolFactory:
+    found = entry_points(group=GROUP)
+    if name not in found.names:
+        names = ", ".join([AUTO, NONE, *BUILT_IN, *sorted(found.names)])
+        raise SettingsError(f"--tool-call-parser {name} is none of {names}")
+    factory: ToolFactory = found[name].load()
+    return factory
