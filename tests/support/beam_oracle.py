@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM
 from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import TokenRecord
 from tests.support.beam_answer import Found, Tokens, beam_search
+from tests.support.hugging_face import one_thread
 
 NOISE = 1e-4  # a decision that is closer may be float32's rounding
 
@@ -31,7 +32,7 @@ class BeamOracle:
         return beam_search(propose, prompt, params, self._eos, max_len=1 << 20)
 
     def _forward(self, tokens: Tokens) -> torch.Tensor:
-        with torch.inference_mode():
+        with one_thread(), torch.inference_mode():
             logits: torch.Tensor = self._model(torch.tensor([tokens]), use_cache=False).logits
         return logits[0, -1].double()
 

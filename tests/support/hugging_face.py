@@ -54,7 +54,7 @@ class Oracle:
 
     def answer(self, prompt: Prompt, count: int) -> Answer:
         ids = torch.tensor([prompt])
-        with _one_thread():
+        with one_thread():
             output = self._model.generate(
                 ids,
                 attention_mask=torch.ones_like(ids),
@@ -74,7 +74,7 @@ class Oracle:
     def _exact_logits(self, sequence: Tensor, prompt_len: int) -> Tensor | None:
         if self._exact is None:
             return None
-        with _one_thread(), torch.inference_mode():
+        with one_thread(), torch.inference_mode():
             logits: Tensor = self._exact(sequence[:, :-1], use_cache=False).logits
         return logits[0, prompt_len - 1 :]
 
@@ -86,7 +86,7 @@ class Oracle:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Several wait for each other ten times as long as they compute where cores are busy."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -60,7 +60,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     draw = random.Random(20)
     asked = []
     for index, n in enumerate((1, 2, 4) * 3):
-        length = draw.choice([1, 15, 16, 17, 33, 90])
+        length = draw.choice([1, 15, 16, 17, 33, 70])
         prompt = tuple(draw.randrange(VOCAB) for _ in range(length))
         params = params_of(n, float(index % 3), index % 4 == 0, draw.choice([1.0, 0.7]))
         asked.append(Asked(prompt, params, oracle.search(prompt, params)))
