@@ -22,7 +22,8 @@ BODIES: dict[str, type[BaseModel]] = {
 }
 REFERENCE = "#/components/schemas/{model}"
 DESCRIPTION = (
-    "OpenAI's API. A field that it does not know is accepted and named in the header "
+    "OpenAI's API. A field that it does not know, or that the model's chat template does not read, is "
+    "accepted and named in the header "
     "`x-baton-ignored` (with `--strict-fields` it is a 400). A field that this version knows but "
     "does not act on is a 400 with its name."
 )
