@@ -10,6 +10,7 @@ START, END = "<tool_call>", "</tool_call>"
 
 
 class HermesFormat(ToolIds):
+    name = "hermes"
     visible = (START, END)
 
     def parser(self) -> "HermesParser":

@@ -13,6 +13,7 @@ TAG = "<|python_tag|>"
 
 
 class Llama3JsonFormat(ToolIds):
+    name = "llama3_json"
     visible = (TAG,)
 
     def parser(self) -> "Llama3JsonParser":

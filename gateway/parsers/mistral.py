@@ -18,6 +18,7 @@ _LONGEST_NAME = 256  # characters
 
 
 class MistralFormat:
+    name = "mistral"
     visible = (START, CALL_ID, ARGS)
 
     def parser(self) -> "MistralParser":

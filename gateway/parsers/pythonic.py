@@ -15,6 +15,7 @@ _NOT_NAME = re.compile(r"[^\w.\-]")
 
 
 class PythonicFormat(ToolIds):
+    name = "pythonic"
     visible = (START, END)
 
     def parser(self) -> "PythonicParser":

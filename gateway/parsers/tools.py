@@ -55,6 +55,11 @@ class ToolFormat(Protocol):
     """How one family of models writes its calls."""
 
     @property
+    def name(self) -> str:
+        """As --tool-call-parser has it: a call is forced by a grammar of this name."""
+        ...
+
+    @property
     def visible(self) -> Sequence[str]:
         """Special tokens that the parser must see in the text."""
         ...

@@ -1,15 +1,20 @@
 """What holds for any tokens, any steps, any stop strings, parsers and number of choices."""
 
 import itertools
+import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import FinishReason, TokenLogprobs, TokenRecord
+from gateway.answer import AnswerHead, AnswerOptions, PromptAnswer
+from gateway.chat_format import ChatStream, chat_object
 from gateway.job import Job
+from gateway.json_text import to_json
 from gateway.logprobs import TokenNames, chat_logprobs
 from gateway.output import ChoiceText, Delta, Output, OutputPlan, fold
 from gateway.output.interval import Interval
@@ -164,3 +169,83 @@ def test_stop_strings_never_show(answer: list[int], plan: OutputPlan, prompt: st
 
 def test_a_job_that_says_nothing_is_plain() -> None:
     assert not Job("r", (1,), SamplingParams(1, 0)).plan.parsed
+
+
+HEAD = AnswerHead("chatcmpl-1", 1700000000, "m", "f")
+
+
+@given(
+    answers=st.lists(st.tuples(sequences, finishes), min_size=1, max_size=2),
+    plan=plans,
+    cuts=st.lists(st.integers(0, 60), max_size=8),
+    token_ids=st.booleans(),
+    logprobs=st.sampled_from([None, 0]),
+    echo=st.sampled_from([None, "said"]),
+    continuous=st.booleans(),
+)
+def test_the_chunks_of_a_chat_add_up_to_its_object(
+    answers: list[tuple[list[int], FinishReason]],
+    plan: OutputPlan,
+    cuts: list[int],
+    token_ids: bool,
+    logprobs: int | None,
+    echo: str | None,
+    continuous: bool,
+) -> None:
+    params = SamplingParams(99, 0, n=len(answers), logprobs=logprobs)
+    job = Job("r", (97,), params, plan=replace(plan, echo=echo))
+    options = AnswerOptions(
+        usage=True, continuous_usage=continuous, token_ids=token_ids, names=TokenNames(TAGGED)
+    )
+    batch = [r for i, (a, finish) in enumerate(answers) for r in records_of(a, i, finish, 1)]
+    machine, stream = Output(TAGGED, job.prompt, params, job.plan), ChatStream(HEAD, job, options)
+    deltas, sent = list[Delta](), b""
+    for step in cut(batch, cuts):
+        fresh = machine.push(step)
+        sent += stream.push(0, fresh)
+        deltas += fresh
+    stream.cached(0, 0)
+    sent += stream.end()
+    answer = PromptAnswer(job, fold(deltas, len(answers)), 0)
+    body: Any = json.loads(to_json(chat_object(HEAD, answer, options)))
+    chunks = [json.loads(line.removeprefix("data: ")) for line in sent.decode().split("\n\n")[:-1]]
+    assert chunks[-1]["usage"] == body["usage"]
+    assert [added_up(chunks, i) for i in range(len(answers))] == [
+        wanted(choice) for choice in body["choices"]
+    ]
+
+
+def added_up(chunks: list[Any], index: int) -> dict[str, Any]:
+    """What a client puts together."""
+    got: dict[str, Any] = {"content": "", "reasoning": "", "calls": [], "ids": [], "scores": []}
+    for choice in (c for chunk in chunks for c in chunk["choices"] if c["index"] == index):
+        delta = choice["delta"]
+        assert len(delta) <= 2
+        assert "finish_reason" not in got, "nothing comes after the end"
+        got["content"] += delta.get("content", "")
+        got["reasoning"] += delta.get("reasoning", "")
+        for part in delta.get("tool_calls", []):
+            if "id" in part:
+                got["calls"].append([part["id"], part["function"]["name"], ""])
+            got["calls"][part["index"]][2] += part["function"]["arguments"]
+        got["ids"] += choice.get("token_ids") or []
+        got["scores"] += (choice["logprobs"] or {}).get("content", [])
+        if choice["finish_reason"]:
+            got |= {key: choice[key] for key in ("finish_reason", "stop_reason")}
+    return got
+
+
+def wanted(choice: Any) -> dict[str, Any]:
+    message = choice["message"]
+    return {
+        "content": message["content"] or "",
+        "reasoning": message["reasoning_content"] or "",
+        "calls": [
+            [c["id"], c["function"]["name"], c["function"]["arguments"]]
+            for c in message["tool_calls"]
+        ],
+        "ids": choice["token_ids"] or [],
+        "scores": (choice["logprobs"] or {}).get("content", []),
+        "finish_reason": choice["finish_reason"],
+        "stop_reason": choice["stop_reason"],
+    }

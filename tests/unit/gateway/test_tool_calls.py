@@ -10,7 +10,7 @@ from baton.core.token_record import FinishReason
 from gateway.output import ChoiceText, OutputPlan
 from gateway.parsers import tool_formats
 from gateway.parsers.pythonic import PythonicFormat
-from gateway.parsers.tool_formats import detected, tool_format
+from gateway.parsers.tool_formats import BUILT_IN, detected, tool_format
 from gateway.tool_use import ToolMode, ToolUse
 from tests.support.gateway_output import EOS, TAGGED, answer, ended, ids_of, output, streamed
 
@@ -281,6 +281,10 @@ def test_a_python_call_that_was_cut_keeps_whole_arguments() -> None:
 )
 def test_the_format_is_detected_from_the_template(template: str, name: str) -> None:
     assert detected(template) == name
+
+
+def test_formats_know_their_names() -> None:
+    assert {name: make().name for name, make in BUILT_IN.items()} == {n: n for n in BUILT_IN}
 
 
 def test_an_unknown_parser_stops_the_start() -> None:
