@@ -1,5 +1,6 @@
 """Puts a gateway together. Nothing here starts anything."""
 
+import time
 from dataclasses import dataclass
 
 import grpc
@@ -19,8 +20,10 @@ from gateway.dispatch import Dispatcher
 from gateway.doorway import Doorway
 from gateway.endpoints.chat import ChatEndpoint
 from gateway.endpoints.completions import CompletionEndpoint
+from gateway.endpoints.messages import MessagesEndpoint
 from gateway.endpoints.models import ModelsEndpoint
 from gateway.endpoints.operations import OperationsEndpoint
+from gateway.endpoints.responses import ResponsesEndpoint
 from gateway.generation_config import load_defaults
 from gateway.metrics import GatewayMetrics
 from gateway.model_names import ModelNames
@@ -29,6 +32,8 @@ from gateway.queue import AdmissionQueue
 from gateway.request_log import RequestLog
 from gateway.settings import GatewaySettings
 from gateway.tokenizer import ChatTokenizer, load_tokenizer, vocab_size_of
+from gateway.translations.response_desk import ResponseDesk
+from gateway.translations.response_store import ResponseStore
 from gateway.workers import Assignment, Workers
 
 
@@ -95,9 +100,13 @@ def _app(
     )
     log = RequestLog(settings.enable_log_requests, settings.max_log_len)
     delivery = Delivery(dispatcher, tokenizer.vocabulary, settings.client_stall_seconds)
+    chat = ChatEndpoint(preparation, tokenizer, delivery, log)
+    desk = ResponseDesk(ResponseStore(settings.response_store.bounds, time.monotonic))
     return make_app(
-        ChatEndpoint(preparation, tokenizer, delivery, log),
+        chat,
         CompletionEndpoint(preparation, tokenizer, delivery, log),
+        ResponsesEndpoint(preparation, chat, desk, settings.client_stall_seconds),
+        MessagesEndpoint(preparation, chat, settings.client_stall_seconds),
         ModelsEndpoint(names, workers),
         OperationsEndpoint(workers, dispatcher, metrics, settings.model),
         docs=not settings.disable_fastapi_docs,

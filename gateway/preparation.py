@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -26,6 +27,7 @@ from gateway.schema.parse import parse, refuse_unknown
 from gateway.workers import Workers
 
 R = TypeVar("R", bound=GenerationRequest)
+T = TypeVar("T")
 
 IGNORED_HEADER = "x-baton-ignored"
 LARGE_BODY = 100_000  # bytes; from here on a thread keeps the event loop free
@@ -63,15 +65,22 @@ class Preparation:
         self._patience = patience  # seconds, until a first worker has joined
 
     async def read(self, kind: type[R], request: Request) -> R:
+        asked = await self.read_by(partial(parse, kind), request)
+        self.check_names(asked.model, asked.unknown_fields())
+        return asked
+
+    async def read_by(self, parse: Callable[[bytes], T], request: Request) -> T:
+        """What `parse` makes of the body."""
         body = await json_body(request, self._max_body_bytes, self._stall)
         if len(body) < LARGE_BODY:
-            asked = parse(kind, body)
-        else:
-            asked = await asyncio.to_thread(parse, kind, body)
+            return parse(body)
+        return await asyncio.to_thread(parse, body)
+
+    def check_names(self, model: str | None, unknown: list[str]) -> None:
+        """`unknown`: fields that the API does not have."""
         if self._strict:
-            refuse_unknown(asked.unknown_fields())
-        self._names.check(asked.model)
-        return asked
+            refuse_unknown(unknown)
+        self._names.check(model)
 
     async def limits(self, receive: Receive) -> Limits:
         """Waits for a first worker: only workers know how long a prompt may be. Raises
@@ -129,10 +138,14 @@ class Preparation:
 
 
 def ignored_header(asked: GenerationRequest) -> dict[str, str]:
+    return ignored_names(asked.unknown_fields())
+
+
+def ignored_names(unknown: Sequence[str]) -> dict[str, str]:
     """Names are the client's, so they are escaped before they become a header. As many as fit."""
     names: list[str] = []
     room = LONGEST_IGNORED
-    for name in asked.unknown_fields():
+    for name in unknown:
         escaped = quote(name[:LONGEST_IGNORED], safe="._-")
         room -= len(escaped) + 1
         if room < 0:
