@@ -30,7 +30,7 @@ from gateway.translations.responses_request import (
     NAMES,
     ChatMessage,
     chat_request,
-    input_messages,
+    messages_of,
 )
 from gateway.translations.responses_stream import ResponseStream
 from gateway.translations.told_as import told_as
@@ -136,7 +136,7 @@ class ResponsesEndpoint:
     ) -> dict[str, Any]:
         if not asked.is_stored:
             return response
-        before = [*earlier, *input_messages(asked)]
+        before = [*earlier, *messages_of(asked.input)]
         return self._desk.keep(caller.tenant, response, before)
 
 

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator
 
+from gateway.schema.json_object import JsonObject
 from gateway.schema.text_parts import NullIsOmitted, Texts, WrittenTexts, texts_of
 
 TEXT_KEYS = {"text": "text"}
@@ -32,7 +33,7 @@ class ToolUseBlock(_Block):
     type: Literal["tool_use"]
     id: str
     name: str
-    input: dict[str, Any]
+    input: JsonObject
 
 
 class ToolResultBlock(_Block):
@@ -72,18 +73,28 @@ AssistantBlock = Annotated[
 ]
 
 
+def _blocks(content: Any) -> Any:
+    """A text is one block; told apart here, so that a wrong block is told as one."""
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
 class UserMessage(NullIsOmitted):
     model_config = ConfigDict(extra="allow")
 
     role: Literal["user"]
-    content: str | list[UserBlock]
+    content: Annotated[
+        list[UserBlock], BeforeValidator(_blocks, json_schema_input_type=str | list[UserBlock])
+    ]
 
 
 class AssistantMessage(NullIsOmitted):
     model_config = ConfigDict(extra="allow")
 
     role: Literal["assistant"]
-    content: str | list[AssistantBlock]
+    content: Annotated[
+        list[AssistantBlock],
+        BeforeValidator(_blocks, json_schema_input_type=str | list[AssistantBlock]),
+    ]
 
 
 def _role(message: Any) -> Any:

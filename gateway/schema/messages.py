@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from gateway.schema.common import FiniteFloat
+from gateway.schema.json_object import JsonObject
 from gateway.schema.message_blocks import TEXT_KEYS, AnthropicMessage
 from gateway.schema.text_parts import NullIsOmitted, Texts, WrittenTexts, texts_of
 
@@ -36,7 +37,7 @@ class ClientTool(NullIsOmitted):
     type: Literal["custom"] = "custom"
     name: str
     description: str | None = None
-    input_schema: dict[str, Any] = Field(description="A JSON schema.")
+    input_schema: JsonObject = Field(description="A JSON schema.")
     strict: bool | None = None
     cache_control: dict[str, Any] | None = Field(None, description="Of no effect.")
 
@@ -68,7 +69,7 @@ class UserMetadata(_Strict):
 
 class JsonOutput(_Strict):
     type: Literal["json_schema"]
-    schema_: dict[str, Any] = Field(alias="schema")
+    schema_: JsonObject = Field(alias="schema")
 
 
 class OutputConfig(_Strict):

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, Tag
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from gateway.schema.common import FiniteFloat
+from gateway.schema.json_object import JsonObject
 from gateway.schema.response_items import Item
 from gateway.schema.text_parts import NullIsOmitted
 
@@ -34,7 +35,7 @@ class FunctionTool(_Strict):
     type: Literal["function"]
     name: str
     description: str | None = None
-    parameters: dict[str, Any] | None = Field(None, description="A JSON schema.")
+    parameters: JsonObject | None = Field(None, description="A JSON schema.")
     strict: bool | None = None
 
 
@@ -47,7 +48,7 @@ class PlainText(_Strict):
     type: Literal["text"]
 
 
-class JsonObject(_Strict):
+class AnyJson(_Strict):
     type: Literal["json_object"]
 
 
@@ -55,7 +56,7 @@ class JsonSchema(_Strict):
     type: Literal["json_schema"]
     name: str
     description: str | None = None
-    schema_: dict[str, Any] = Field(alias="schema")
+    schema_: JsonObject = Field(alias="schema")
     strict: bool | None = None
 
 
@@ -65,7 +66,7 @@ def _format_kind(format: Any) -> Any:
 
 TextFormat = Annotated[
     Annotated[PlainText, Tag("text")]
-    | Annotated[JsonObject, Tag("json_object")]
+    | Annotated[AnyJson, Tag("json_object")]
     | Annotated[JsonSchema, Tag("json_schema")],
     Discriminator(
         _format_kind,
@@ -92,13 +93,22 @@ class ResponseStreamOptions(_Strict):
     include_obfuscation: Literal[False] | None = None
 
 
+def _items(input: Any) -> Any:
+    """A text is one message of the user; told apart here, so that a wrong item is told as one."""
+    return [{"role": "user", "content": input}] if isinstance(input, str) else input
+
+
 class ResponsesRequest(NullIsOmitted):
     """vLLM's own sampling fields of a chat, such as `top_k` and `seed`, act here too."""
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
     model: str | None = Field(None, description="Default: the first that is served.")
-    input: str | Annotated[list[Item], Field(min_length=1, fail_fast=True)]
+    input: Annotated[
+        list[Item],
+        Field(min_length=1, fail_fast=True),
+        BeforeValidator(_items, json_schema_input_type=str | list[Item]),
+    ]
     instructions: str | None = Field(
         None, description="A system message before everything else, for this response alone."
     )

@@ -85,9 +85,7 @@ def chat_messages(asked: CountTokensRequest) -> list[ChatMessage]:
     system = [{"role": "system", "content": _content(asked.system)}] if asked.system else []
     messages: list[ChatMessage] = [*system]
     for message in asked.messages:
-        if isinstance(message.content, str):
-            messages.append({"role": message.role, "content": message.content})
-        elif isinstance(message, AssistantMessage):
+        if isinstance(message, AssistantMessage):
             messages.append(_assistant(message.content))
         else:
             messages += _user(message.content)

@@ -34,7 +34,7 @@ def chat_request(asked: ResponsesRequest, earlier: Sequence[ChatMessage]) -> dic
     system = [{"role": "system", "content": asked.instructions}] if asked.instructions else []
     fields = {
         "model": asked.model,
-        "messages": [*system, *earlier, *input_messages(asked)],
+        "messages": [*system, *earlier, *messages_of(asked.input)],
         "max_completion_tokens": asked.max_output_tokens,
         "temperature": asked.temperature,
         "top_p": asked.top_p,
@@ -51,12 +51,6 @@ def chat_request(asked: ResponsesRequest, earlier: Sequence[ChatMessage]) -> dic
     }
     said = {name: value for name, value in fields.items() if value is not None}
     return passed_on(asked.foreign) | said
-
-
-def input_messages(asked: ResponsesRequest) -> list[ChatMessage]:
-    if isinstance(asked.input, str):
-        return [{"role": "user", "content": asked.input}]
-    return messages_of(asked.input)
 
 
 def messages_of(items: Iterable[Item]) -> list[ChatMessage]:

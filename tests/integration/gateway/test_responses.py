@@ -260,6 +260,32 @@ async def test_what_cannot_act_is_refused_by_its_own_name(
         assert "max_completion_tokens" not in error["message"]
 
 
+@pytest.mark.parametrize("number", ["NaN", "1e999", "-Infinity"])
+async def test_a_number_that_json_cannot_say_is_refused(
+    served: GatewayUnderTest, number: str
+) -> None:
+    tool = f'{{"type":"function","name":"f","parameters":{{"a":[{number}]}}}}'
+    block = f'{{"type":"tool_use","id":"t","name":"f","input":{{"a":{number}}}}}'
+    message = f'{{"role":"assistant","content":[{block}]}}'
+    for path, body in (
+        (PATH, f'{{"input":"hi","tools":[{tool}]}}'),
+        ("/v1/messages", f'{{"max_tokens":1,"messages":[{message}]}}'),
+    ):
+        headers = {"Content-Type": "application/json"}
+        answer = await served.client.post(path, content=body, headers=headers)
+        assert answer.status_code == 400
+        assert "finite" in answer.json()["error"]["message"]
+
+
+async def test_unknown_fields_may_be_refused(model_folder: Path) -> None:
+    async with running_gateway(model_folder, strict_fields=True) as gateway:
+        await gateway.pair()
+        for body in ({"wish": 1}, {"input": [{"role": "user", "content": "x", "wish": 1}]}):
+            answer = await gateway.client.post(PATH, json={"input": "hi", **body})
+            assert answer.status_code == 400
+            assert answer.json()["error"]["param"].endswith("wish")
+
+
 async def test_unknown_fields_are_named(served: GatewayUnderTest) -> None:
     item = {"role": "user", "content": "hi", "mood": "good"}
     answer = await served.client.post(PATH, json={"input": [item], "wish": 1, "top_k": 2})
