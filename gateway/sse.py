@@ -84,8 +84,9 @@ def error_event(reply: ErrorReply) -> bytes:
 
 
 def data_of(events: bytes) -> list[bytes]:
-    """Of whole events that have one line each."""
-    return [event.removeprefix(b"data: ") for event in events.split(b"\n\n") if event]
+    """Of whole events that have one line each; comments have none."""
+    lines = events.split(b"\n\n")
+    return [line.removeprefix(b"data: ") for line in lines if line.startswith(b"data: ")]
 
 
 def named_event(event: Mapping[str, object]) -> bytes:

@@ -49,11 +49,11 @@ class ChatEndpoint:
     ) -> dict[str, object]:
         """The whole one, as JSON would have it. Raises ClientDisconnect."""
         jobs = await self._jobs(asked, caller, receive)
+        head, options = self._preparation.head("chatcmpl", caller), self._preparation.options(asked)
         entry = self._log.begin(caller.request_id, lambda: written(asked.messages), jobs)
         answers = await self._delivery.whole(jobs, receive)
         if entry is not None:
             entry.answered(answers)
-        head, options = self._preparation.head("chatcmpl", caller), self._preparation.options(asked)
         return chat_object(head, answers[0], options)
 
     async def chunks(
@@ -74,8 +74,8 @@ class ChatEndpoint:
         self, asked: ChatCompletionRequest, caller: Caller, receive: Receive
     ) -> tuple[list[Job], StreamFormat]:
         jobs = await self._jobs(asked, caller, receive)
-        entry = self._log.begin(caller.request_id, lambda: written(asked.messages), jobs)
         head, options = self._preparation.head("chatcmpl", caller), self._preparation.options(asked)
+        entry = self._log.begin(caller.request_id, lambda: written(asked.messages), jobs)
         return jobs, logged(ChatStream(head, jobs[0], options), entry)
 
     async def _jobs(
