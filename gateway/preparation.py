@@ -137,15 +137,11 @@ class Preparation:
         )
 
 
-def ignored_header(asked: GenerationRequest) -> dict[str, str]:
-    return ignored_names(asked.unknown_fields())
-
-
-def ignored_names(unknown: Sequence[str]) -> dict[str, str]:
+def ignored_header(ignored: Sequence[str]) -> dict[str, str]:
     """Names are the client's, so they are escaped before they become a header. As many as fit."""
     names: list[str] = []
     room = LONGEST_IGNORED
-    for name in unknown:
+    for name in ignored:
         escaped = quote(name[:LONGEST_IGNORED], safe="._-")
         room -= len(escaped) + 1
         if room < 0:

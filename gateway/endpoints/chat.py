@@ -38,7 +38,7 @@ class ChatEndpoint:
 
     async def __call__(self, request: Request) -> Response:
         asked = await self._preparation.read(ChatCompletionRequest, request)
-        caller, headers = caller_of(request), ignored_header(asked)
+        caller, headers = caller_of(request), ignored_header(asked.unknown_fields())
         if asked.stream:
             jobs, format = await self._streaming(asked, caller, request.receive)
             return self._delivery.stream(jobs, format, headers)

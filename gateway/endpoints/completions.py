@@ -35,7 +35,7 @@ class CompletionEndpoint:
         prompts = await self._prompts(asked, limits)
         jobs = self._preparation.jobs(asked, limits, caller, prompts, "prompt", DEFAULT_MAX_TOKENS)
         head = self._preparation.head("cmpl", caller)
-        options, headers = self._preparation.options(asked), ignored_header(asked)
+        options, headers = self._preparation.options(asked), ignored_header(asked.unknown_fields())
         entry = self._log.begin(caller.request_id, lambda: to_json(asked.prompt), jobs)
         if asked.stream:
             format = logged(CompletionStream(head, jobs, options), entry)

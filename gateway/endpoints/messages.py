@@ -12,7 +12,7 @@ from baton.core.handoff import new_id
 from gateway.caller import caller_of
 from gateway.endpoints.chat import ChatEndpoint
 from gateway.errors import ErrorReply
-from gateway.preparation import Preparation, ignored_names
+from gateway.preparation import Preparation, ignored_header
 from gateway.replies import JsonReply
 from gateway.schema.chat import ChatCompletionRequest
 from gateway.schema.foreign import foreign_keys
@@ -66,7 +66,7 @@ class MessagesEndpoint:
         asked = await self._preparation.read_by(parse, request)
         unknown = [*ignored(asked.foreign), *foreign_keys(asked)]
         self._preparation.check_names(asked.model, unknown)
-        return asked, ignored_names(unknown)
+        return asked, ignored_header(unknown)
 
 
 async def _events(

@@ -15,7 +15,7 @@ from gateway.auth import tenant_of
 from gateway.caller import Caller, caller_of
 from gateway.endpoints.chat import ChatEndpoint
 from gateway.errors import ErrorReply
-from gateway.preparation import Preparation, ignored_names
+from gateway.preparation import Preparation, ignored_header
 from gateway.replies import JsonReply
 from gateway.schema.chat import ChatCompletionRequest
 from gateway.schema.foreign import foreign_keys
@@ -53,7 +53,7 @@ class ResponsesEndpoint:
         asked = await self._preparation.read_by(parse, request)
         unknown = [*ignored(asked.foreign), *foreign_keys(asked)]
         self._preparation.check_names(asked.model, unknown)
-        caller, headers = caller_of(request), ignored_names(unknown)
+        caller, headers = caller_of(request), ignored_header(unknown)
         earlier = self._desk.conversation(caller.tenant, asked.previous_response_id)
         response = begun(asked, f"resp_{new_id()}", int(time.time()))
         fields = chat_request(asked, earlier)
