@@ -16,8 +16,9 @@ Event = dict[str, Any]
 
 
 class MessageStream:
-    """`push` each chunk, then `end`. Blocks follow each other, so text that comes after a call is
-    a block of its own.
+    """`push` each chunk, then `end`. Blocks follow each other. Text that comes once a call has begun
+    waits for the end: within one step a chat tells text before calls, whichever came first, so it
+    must not cut a call in two.
     """
 
     def __init__(self, message_id: str) -> None:
@@ -27,6 +28,7 @@ class MessageStream:
         self._open: str | None = None  # type of the block that grows
         self._call = 0  # the number of the call that grows
         self._has_calls = False
+        self._late = ""  # text that waits
         self._finish: str | None = None
         self._stop: str | int | None = None
         self._tokens = Tokens()
@@ -44,7 +46,7 @@ class MessageStream:
     def end(self) -> list[Event]:
         """After the last chunk. Raises InternalError for a chat that did not come to an end."""
         check_finished(self._finish)
-        events = self._begin("text", text="") if not self._blocks else []
+        events = self._say(self._late) if self._late or not self._blocks else []
         reason, sequence = stop_of(self._finish, self._stop, self._has_calls)
         return [
             *events,
@@ -63,15 +65,19 @@ class MessageStream:
             if self._open != "thinking":
                 events += self._begin("thinking", thinking="", signature="")
             events.append(self._delta("thinking_delta", thinking=piece.reasoning))
-        if piece.content:
-            if self._open != "text":
-                events += self._begin("text", text="")
-            events.append(self._delta("text_delta", text=piece.content))
+        if piece.content and self._has_calls:
+            self._late += piece.content
+        elif piece.content:
+            events += self._say(piece.content)
         for call in piece.calls:
             events += self._grow_call(call)
         self._finish = piece.finish_reason or self._finish
         self._stop = piece.stop_reason if piece.stop_reason is not None else self._stop
         return events
+
+    def _say(self, text: str) -> list[Event]:
+        events = self._begin("text", text="") if self._open != "text" else []
+        return [*events, self._delta("text_delta", text=text)] if text else events
 
     def _grow_call(self, call: CallPiece) -> list[Event]:
         events: list[Event] = []

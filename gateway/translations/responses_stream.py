@@ -23,8 +23,9 @@ from gateway.translations.responses_items import (
 
 
 class ResponseStream:
-    """`push` each chunk, then one of `end`, `failed` and `cancelled`. One item is open at a time, so
-    text that comes after a call is an item of its own.
+    """`push` each chunk, then one of `end`, `failed` and `cancelled`. One item is open at a time.
+    Text that comes once a call has begun waits for the end: within one step a chat tells text
+    before calls, whichever came first, so it must not cut a call in two.
 
     `begun`: the response in progress, see `responses_answer.begun`.
     """
@@ -41,6 +42,8 @@ class ResponseStream:
         self._untold = 0  # of them, at the end, those that no delta has told
         self._finish: str | None = None
         self._began = False
+        self._has_calls = False
+        self._late = ""  # text that waits
 
     @property
     def response(self) -> dict[str, Any]:
@@ -81,7 +84,7 @@ class ResponseStream:
 
     def _end(self, status: str, event: str, **changes: object) -> list[Event]:
         whole = status == "completed"
-        events: list[Event] = []
+        events = self._say(self._late) if self._late else []
         if whole and not self._done and self._open is None:
             events += self._begin(OpenMessage(self._id("msg"), 0))
         events += self._close("completed" if whole else "incomplete")
@@ -95,7 +98,9 @@ class ResponseStream:
         self._untold += len(piece.logprobs)
         if piece.reasoning:
             events += self._reason(piece.reasoning)
-        if piece.content:
+        if piece.content and self._has_calls:
+            self._late += piece.content
+        elif piece.content:
             events += self._say(piece.content)
         for call in piece.calls:
             events += self._call(call)
@@ -134,6 +139,7 @@ class ResponseStream:
             events += self._begin(opened)
         else:
             opened = self._open
+        self._has_calls = True
         self._untold = 0
         return events + (opened.push(piece.arguments) if piece.arguments else [])
 

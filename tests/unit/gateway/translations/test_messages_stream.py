@@ -87,3 +87,14 @@ def test_of_a_call_that_was_cut_off_the_certain_part_stays() -> None:
 def test_a_chat_without_an_end_is_our_fault() -> None:
     with pytest.raises(InternalError):
         whole_message("m", FakeChat(finish="abort").whole())
+
+
+def test_text_behind_a_call_waits_for_the_end_and_cuts_no_call() -> None:
+    chunks = FakeChat([], ["a"], [FakeCall("f", ["{", "}"])], "tool_calls").chunks()
+    late = FakeChat(content=["late"]).chunks()[1]
+    late["choices"][0]["finish_reason"] = None
+    stream = MessageStream("msg_1")
+    events = [e for c in (*chunks[:-2], late, *chunks[-2:]) for e in stream.push(c)]
+    first, call, last = folded(events + stream.end())["content"]
+    assert (first["text"], last["text"]) == ("a", "late")
+    assert (call["name"], call["input"]) == ("f", {})

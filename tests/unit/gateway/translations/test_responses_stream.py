@@ -150,3 +150,16 @@ def test_log_probabilities_travel_with_their_text() -> None:
     assert told == ["a", "b"]
     (message,) = events[-1]["response"]["output"]
     assert [e["token"] for e in message["content"][0]["logprobs"]] == ["a", "b"]
+
+
+def test_text_behind_a_call_waits_for_the_end_and_cuts_no_call() -> None:
+    chunks = FakeChat(["hm"], ["a"], [FakeCall("f", ["{", "}"])], "tool_calls").chunks()
+    late = FakeChat(content=["late"]).chunks()[1]
+    late["choices"][0]["finish_reason"] = None
+    stream = ResponseStream(begun(asked(), "resp_1", 1))
+    for chunk in (*chunks[:-2], late, *chunks[-2:]):
+        stream.push(chunk)
+    stream.end()
+    _, first, call, last = stream.response["output"]
+    assert [item["content"][0]["text"] for item in (first, last)] == ["a", "late"]
+    assert (call["name"], call["arguments"]) == ("f", "{}")
