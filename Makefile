@@ -1,8 +1,9 @@
 # Two commands for a newcomer: `make run` and `make test`. Each installs into $(VENV) first, when needed.
-.PHONY: run test test-fast test-long install protos protos-fresh settings-page format check clean
+.PHONY: run test test-fast test-long install clients protos protos-fresh settings-page format check clean
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+CLIENTS := $(VENV)-clients
 # Named first, so that later steps keep this build. A GPU machine: make install TORCH=torch
 TORCH ?= torch==2.13.0
 ARGS ?=
@@ -10,13 +11,13 @@ ARGS ?=
 run: $(VENV)/.run                 ## start a cluster on this machine (make run ARGS="--port 9000")
 	$(BIN)/baton up $(ARGS)
 
-test: $(VENV)/.dev                ## all tests that this machine can run
+test: $(VENV)/.dev clients        ## all tests that this machine can run
 	$(BIN)/python -m pytest -m "not long" $(ARGS)
 
 test-fast: $(VENV)/.dev           ## unit and integration only
 	$(BIN)/python -m pytest -m "not long" tests/unit tests/integration $(ARGS)
 
-test-long: $(VENV)/.dev           ## full counts: chaos, fuzzing, oracle over all families
+test-long: $(VENV)/.dev clients   ## full counts: chaos, fuzzing, oracle over all families
 	$(BIN)/python -m pytest -m long $(ARGS)
 
 install: $(VENV)/.dev
@@ -30,6 +31,13 @@ $(VENV)/.run: pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.run
 	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	touch $@
+
+clients: $(CLIENTS)/.made          ## official clients, in an environment of their own
+
+$(CLIENTS)/.made: tests/clients/requirements.txt
+	test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install --quiet -r $<
 	touch $@
 
 protos: $(VENV)/.dev
@@ -50,4 +58,4 @@ check: protos-fresh
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && PYTHONPATH=. $(BIN)/lint-imports
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(CLIENTS)

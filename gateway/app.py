@@ -12,8 +12,10 @@ from gateway.auth import Authentication, Keys
 from gateway.cors import with_cors
 from gateway.endpoints.chat import ChatEndpoint
 from gateway.endpoints.completions import CompletionEndpoint
+from gateway.endpoints.messages import MessagesEndpoint
 from gateway.endpoints.models import ModelsEndpoint
 from gateway.endpoints.operations import OperationsEndpoint
+from gateway.endpoints.responses import ResponsesEndpoint
 from gateway.endpoints.tokenization import TokenizationEndpoint
 from gateway.errors import INTERNAL, reply_to, reply_to_status
 from gateway.middleware import with_middleware
@@ -22,11 +24,16 @@ from gateway.replies import error_reply
 from gateway.request_scope import RequestScope
 from gateway.root_path import RootPath
 from gateway.settings import GatewaySettings
+from gateway.translations.messages_error import COUNT_PATH, PATH
+
+RESPONSES = "/v1/responses"
 
 
 def make_app(
     chat: ChatEndpoint,
     completions: CompletionEndpoint,
+    responses: ResponsesEndpoint,
+    messages: MessagesEndpoint,
     models: ModelsEndpoint,
     tokenization: TokenizationEndpoint,
     operations: OperationsEndpoint,
@@ -42,6 +49,12 @@ def make_app(
     routes: list[tuple[str, str, Callable[..., Any], str]] = [
         ("POST", "/v1/chat/completions", chat.__call__, "Answer a chat"),
         ("POST", "/v1/completions", completions.__call__, "Continue a prompt"),
+        ("POST", RESPONSES, responses.create, "Answer in OpenAI's Responses API"),
+        ("GET", f"{RESPONSES}/{{response_id}}", responses.get, "Read a stored response"),
+        ("DELETE", f"{RESPONSES}/{{response_id}}", responses.delete, "Forget a stored response"),
+        ("POST", f"{RESPONSES}/{{response_id}}/cancel", responses.cancel, "Stop a response"),
+        ("POST", PATH, messages.create, "Answer in Anthropic's Messages API"),
+        ("POST", COUNT_PATH, messages.count_tokens, "Count the tokens of a prompt"),
         ("GET", "/v1/models", models.list, "List the models"),
         ("GET", "/v1/models/{name:path}", models.one, "Describe a model"),
         ("POST", "/tokenize", tokenization.tokenize, "Turn text into tokens"),
@@ -74,12 +87,14 @@ def guarded(app: ASGIApp, settings: GatewaySettings) -> ASGIApp:
 
 
 async def _named_error(request: Request, error: Exception) -> Response:
-    return error_reply(reply_to(error) if isinstance(error, BatonError) else INTERNAL)
+    reply = reply_to(error) if isinstance(error, BatonError) else INTERNAL
+    return error_reply(reply, request.scope)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     """Unknown path, wrong method and the like."""
     if not isinstance(error, HTTPException):
-        return error_reply(INTERNAL)
+        return error_reply(INTERNAL, request.scope)
     headers = dict(error.headers) if error.headers else None
-    return error_reply(reply_to_status(error.status_code, str(error.detail)), headers)
+    reply = reply_to_status(error.status_code, str(error.detail))
+    return error_reply(reply, request.scope, headers)

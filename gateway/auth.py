@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.errors import ErrorReply
 from gateway.replies import error_reply
 from gateway.root_path import path_of
+from gateway.translations.messages_error import is_anthropic
 
 # Whatever is not named here needs a key, so that a new route is never open by oversight.
 OPEN = frozenset({"/health", "/ping", "/version", "/metrics", "/docs", "/openapi.json"})
@@ -52,10 +53,10 @@ class Authentication:
         if scope["type"] != "http" or not self._keys or _is_open(scope):
             await self._app(scope, receive, send)
             return
-        key = bearer_of(Headers(scope=scope).get("authorization", "").encode("latin-1"))
+        key = _key_of(scope)
         tenant = self._keys.tenant_of(key) if key else None
         if tenant is None:
-            await error_reply(WRONG if key else MISSING, CHALLENGE)(scope, receive, send)
+            await error_reply(WRONG if key else MISSING, scope, CHALLENGE)(scope, receive, send)
             return
         scope.setdefault("state", {})["tenant"] = tenant
         await self._app(scope, receive, send)
@@ -70,6 +71,15 @@ def tenant_of(request: Request) -> str:
 
 def _is_open(scope: Scope) -> bool:
     return scope["method"] == "OPTIONS" or path_of(scope) in OPEN
+
+
+def _key_of(scope: Scope) -> bytes:
+    """Anthropic's clients send theirs in a header of its own."""
+    headers = Headers(scope=scope)
+    key = bearer_of(headers.get("authorization", "").encode("latin-1"))
+    if not key and is_anthropic(path_of(scope)):
+        return headers.get("x-api-key", "").strip().encode("latin-1")
+    return key
 
 
 def bearer_of(header: bytes) -> bytes:

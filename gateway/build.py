@@ -1,5 +1,6 @@
 """Puts a gateway together. Nothing here starts anything."""
 
+import time
 from dataclasses import dataclass
 
 import grpc
@@ -21,8 +22,10 @@ from gateway.dispatch import Dispatcher
 from gateway.doorway import Crowd, Doorway
 from gateway.endpoints.chat import ChatEndpoint
 from gateway.endpoints.completions import CompletionEndpoint
+from gateway.endpoints.messages import MessagesEndpoint
 from gateway.endpoints.models import ModelsEndpoint
 from gateway.endpoints.operations import OperationsEndpoint
+from gateway.endpoints.responses import ResponsesEndpoint
 from gateway.endpoints.tokenization import TokenizationEndpoint
 from gateway.generation_config import load_defaults
 from gateway.metrics import GatewayMetrics
@@ -36,6 +39,8 @@ from gateway.rendering import RenderingRules
 from gateway.request_log import RequestLog
 from gateway.settings import PRIORITY, GatewaySettings
 from gateway.tokenizer import ChatTokenizer, load_tokenizer, vocab_size_of
+from gateway.translations.response_desk import ResponseDesk
+from gateway.translations.response_store import ResponseStore
 from gateway.workers import Assignment, Workers
 
 
@@ -117,9 +122,13 @@ def _app(
     prompts = ChatPrompts(preparation, tokenizer, rules)
     log = RequestLog(settings.enable_log_requests, settings.max_log_len)
     delivery = Delivery(dispatcher, tokenizer.vocabulary, settings.client_stall_seconds)
+    chat = ChatEndpoint(preparation, prompts, delivery, log)
+    desk = ResponseDesk(ResponseStore(settings.response_store.bounds, time.monotonic))
     return make_app(
-        ChatEndpoint(preparation, prompts, delivery, log),
+        chat,
         CompletionEndpoint(preparation, tokenizer, delivery, log),
+        ResponsesEndpoint(preparation, chat, desk, settings.client_stall_seconds),
+        MessagesEndpoint(preparation, chat, settings.client_stall_seconds),
         ModelsEndpoint(names, workers),
         TokenizationEndpoint(preparation, tokenizer, prompts),
         OperationsEndpoint(workers, dispatcher, metrics, crowd, settings.model),

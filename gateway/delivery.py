@@ -32,11 +32,12 @@ class Delivery:
     def stream(
         self, jobs: Sequence[Job], format: StreamFormat, headers: Mapping[str, str]
     ) -> EventStream:
-        return EventStream(self._events(jobs, format), headers, self._stall)
+        return EventStream(self.events(jobs, format), headers, self._stall)
 
-    async def _events(
+    async def events(
         self, jobs: Sequence[Job], format: StreamFormat
     ) -> AsyncGenerator[bytes, None]:
+        """Encoded ones, each item with one or more of them whole."""
         intervals = [Interval(job.plan.interval) for job in jobs]
         async with aclosing(self._items(jobs)) as items:
             async for prompt, item in items:

@@ -54,7 +54,7 @@ class Doorway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         asks = scope["type"] == "http" and scope["method"] == "POST"
         if not self._open and (asks or _is_about_health(scope)):
-            await error_reply(CLOSED)(scope, receive, send)
+            await error_reply(CLOSED, scope)(scope, receive, send)
         elif asks:
             with self._crowd:
                 await self._app(scope, receive, send)

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -30,6 +31,7 @@ from gateway.tool_use import NO_TOOLS, ToolUse
 from gateway.workers import Workers
 
 R = TypeVar("R", bound=ModelRequest)
+T = TypeVar("T")
 
 IGNORED_HEADER = "x-baton-ignored"
 LARGE_BODY = 100_000  # bytes; from here on a thread keeps the event loop free
@@ -73,20 +75,27 @@ class Preparation:
         self._patience = patience  # seconds, until a first worker has joined
 
     async def read(self, kind: type[R], request: Request) -> R:
-        body = await json_body(request, self._max_body_bytes, self._stall)
-        if len(body) < LARGE_BODY:
-            asked = parse(kind, body)
-        else:
-            asked = await asyncio.to_thread(parse, kind, body)
-        if self._strict:
-            refuse_unknown(asked.unknown_fields())
+        asked = await self.read_by(partial(parse, kind), request)
+        self.check_names(asked.model, asked.unknown_fields())
         if isinstance(asked, RoutingFields):
             adopt_request_id(request, asked.request_id)
-            self._check_priority(asked.priority)
-        self._names.check(asked.model)
+            self.check_priority(asked.priority)
         return asked
 
-    def _check_priority(self, priority: int | None) -> None:
+    async def read_by(self, parse: Callable[[bytes], T], request: Request) -> T:
+        """What `parse` makes of the body."""
+        body = await json_body(request, self._max_body_bytes, self._stall)
+        if len(body) < LARGE_BODY:
+            return parse(body)
+        return await asyncio.to_thread(parse, body)
+
+    def check_names(self, model: str | None, unknown: list[str]) -> None:
+        """`unknown`: fields that the API does not have."""
+        if self._strict:
+            refuse_unknown(unknown)
+        self._names.check(model)
+
+    def check_priority(self, priority: int | None) -> None:
         if priority and not self._heeds_priority and not self._ignores_priority:
             raise RequestError(
                 "priority: this server places first come, first served; it would take 0, or others "

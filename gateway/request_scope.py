@@ -46,14 +46,14 @@ class RequestScope:
             await send(message)
 
         try:
-            app = error_reply(LONG_ID) if long else self._app
+            app = error_reply(LONG_ID, scope) if long else self._app
             await app(scope, receive, send_with_id)
         except ClientDisconnect:
             logger.info("%s: the client went away", state["request_id"])
         except Exception:  # the top of a request: the client must get an answer
             logger.exception("%s: failed", state["request_id"])
             if not started:
-                await error_reply(INTERNAL)(scope, receive, send_with_id)
+                await error_reply(INTERNAL, scope)(scope, receive, send_with_id)
 
 
 def adopt_request_id(request: Request, request_id: str | None) -> None:

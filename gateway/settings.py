@@ -12,6 +12,7 @@ from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
 from gateway.head_limits import HeadLimits
 from gateway.tls import TlsSettings
+from gateway.translations.response_store import Bounds
 
 _OWN = ("127.0.0.1", 0)  # where a registry of its own listens by default
 _HTTP = ("127.0.0.1", 8000)
@@ -25,6 +26,28 @@ class CorsSettings:
     allowed_methods: tuple[str, ...] = setting(("*",), "Methods that they may use.")
     allowed_headers: tuple[str, ...] = setting(("*",), "Headers that they may send.")
     allow_credentials: bool = setting(False, "Whether they may send cookies along.")
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseStoreSettings:
+    response_store_count: int = setting(
+        1000, "Responses that /v1/responses keeps for each API key; 0: none."
+    )
+    response_store_bytes: int = setting(
+        64 << 20, "Memory for them, for each API key; the oldest make room.", size=True
+    )
+    response_store_seconds: float = setting(3600.0, "How long a response is kept.")
+
+    def check(self) -> None:
+        for name in ("response_store_count", "response_store_bytes", "response_store_seconds"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise SettingsError(f"--{name.replace('_', '-')} must be 0 or more")
+
+    @property
+    def bounds(self) -> Bounds:
+        return Bounds(
+            self.response_store_count, self.response_store_bytes, self.response_store_seconds
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +156,7 @@ class GatewaySettings:
         64 << 10, "Largest request line with its headers; larger ones get 431.", size=True
     )
     h11_max_header_count: int = setting(256, "Most headers of a request; more get 431.")
+    response_store: ResponseStoreSettings = nested(ResponseStoreSettings)
     max_body_bytes: int = setting(
         16 << 20, "Largest request body; a larger one gets 413.", size=True
     )
@@ -194,6 +218,7 @@ class GatewaySettings:
             raise SettingsError(f"--root-path {self.root_path} must begin with /")
         self.tls.check()
         self.redis.check()
+        self.response_store.check()
         if self.redis.place is not None and (self.registry_host, self.registry_port) != _OWN:
             raise SettingsError(
                 "--registry-host and --registry-port are for a gateway that keeps the registry "

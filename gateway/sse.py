@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 
 from starlette.requests import ClientDisconnect, Request
@@ -27,19 +27,26 @@ HEADERS = {
 
 class EventStream(Response):
     """The response begins with the first event. An error before it is a real status, raised to
-    the caller; an error after it is one event. `[DONE]` is always last.
+    the caller; an error after it is told by what `broken` makes of it. `end` is always last.
 
     `events` yields encoded events, several at once if they are ready together. A client that
     reads nothing for `stall` seconds is given up.
     """
 
     def __init__(
-        self, events: AsyncGenerator[bytes, None], headers: Mapping[str, str], stall: float
+        self,
+        events: AsyncGenerator[bytes, None],
+        headers: Mapping[str, str],
+        stall: float,
+        broken: Callable[[ErrorReply], bytes] | None = None,
+        end: bytes = DONE,
     ) -> None:
         super().__init__(headers={**headers, **HEADERS})
         del self.headers["content-length"]
         self._events = events
         self._stall = stall
+        self._broken = broken or error_event
+        self._end = end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await until_disconnect(receive, self._write(send, request_id_of(Request(scope))))
@@ -55,13 +62,13 @@ class EventStream(Response):
                     await self._send(send, event)
             except BatonError as error:
                 logger.warning("%s: the stream broke: %s", request_id, error)
-                await self._send(send, error_event(reply_to(error)))
+                await self._send(send, self._broken(reply_to(error)))
             except ClientDisconnect:
                 raise
             except Exception:  # the client was promised an end
                 logger.exception("%s: the stream broke", request_id)
-                await self._send(send, error_event(INTERNAL))
-        await self._send(send, DONE, more=False)
+                await self._send(send, self._broken(INTERNAL))
+        await self._send(send, self._end, more=False)
 
     async def _send(self, send: Send, body: bytes, more: bool = True) -> None:
         """Waits while the client's buffer is full."""
@@ -74,3 +81,14 @@ class EventStream(Response):
 
 def error_event(reply: ErrorReply) -> bytes:
     return f"data: {to_json(reply.body)}\n\n".encode()
+
+
+def data_of(events: bytes) -> list[bytes]:
+    """Of whole events that have one line each; comments have none."""
+    lines = events.split(b"\n\n")
+    return [line.removeprefix(b"data: ") for line in lines if line.startswith(b"data: ")]
+
+
+def named_event(event: Mapping[str, object]) -> bytes:
+    """One that says its type twice, as newer APIs have it."""
+    return f"event: {event['type']}\ndata: {to_json(event)}\n\n".encode()

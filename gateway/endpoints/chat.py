@@ -1,19 +1,38 @@
 """POST /v1/chat/completions"""
 
-from collections.abc import Sequence
+import json
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
 
 from fastapi import Request, Response
+from starlette.types import Receive
 
-from gateway.caller import caller_of
+from gateway.answer import AnswerHead, AnswerOptions, StreamFormat
+from gateway.caller import Caller, caller_of
 from gateway.chat_format import ChatStream, chat_object
 from gateway.chat_prompt import ChatPrompts
 from gateway.delivery import Delivery
+from gateway.job import Job
 from gateway.json_text import to_json
 from gateway.preparation import Preparation
 from gateway.replies import JsonReply
-from gateway.request_log import RequestLog, logged
+from gateway.request_log import Entry, RequestLog, logged
 from gateway.schema.chat import ChatCompletionRequest
 from gateway.schema.message import Message
+from gateway.sse import data_of
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """One chat, ready to be answered."""
+
+    jobs: list[Job]  # one
+    head: AnswerHead
+    options: AnswerOptions
+    entry: Entry | None
+    unread: tuple[str, ...]  # fields that the chat template takes no notice of
 
 
 class ChatEndpoint:
@@ -31,9 +50,34 @@ class ChatEndpoint:
 
     async def __call__(self, request: Request) -> Response:
         asked = await self._preparation.read(ChatCompletionRequest, request)
-        caller = caller_of(request)
-        prompt = await self._prompts.of(asked, request.receive)
-        headers = self._preparation.headers(asked, prompt.rendering.unread)
+        turn = await self._turn(asked, caller_of(request), request.receive)
+        headers = self._preparation.headers(asked, turn.unread)
+        if asked.stream:
+            return self._delivery.stream(turn.jobs, self._format(turn), headers)
+        return JsonReply(await self._whole(turn, request.receive), headers=headers)
+
+    async def answer(
+        self, asked: ChatCompletionRequest, caller: Caller, receive: Receive
+    ) -> dict[str, object]:
+        """The whole one, as JSON would have it. Raises ClientDisconnect."""
+        return await self._whole(await self._turn(asked, caller, receive), receive)
+
+    async def chunks(
+        self, asked: ChatCompletionRequest, caller: Caller, receive: Receive
+    ) -> AsyncGenerator[list[dict[str, Any]], None]:
+        """The streamed answer to translate, several chunks at once if they are ready together.
+        Closing it cancels the work. What is wrong with the request is raised here.
+        """
+        turn = await self._turn(asked, caller, receive)
+        return _parsed(self._delivery.events(turn.jobs, self._format(turn)))
+
+    async def count(self, asked: ChatCompletionRequest, receive: Receive) -> int:
+        """Tokens of the prompt."""
+        return len((await self._prompts.of(asked, receive)).ids)
+
+    async def _turn(self, asked: ChatCompletionRequest, caller: Caller, receive: Receive) -> _Turn:
+        self._preparation.check_priority(asked.priority)
+        prompt = await self._prompts.of(asked, receive)
         jobs = self._preparation.jobs(
             asked,
             prompt.limits,
@@ -44,21 +88,32 @@ class ChatEndpoint:
             chat=True,
             continued=bool(asked.continue_final_message),
         )
-        head = self._preparation.head("chatcmpl", caller)
         options = self._preparation.options(asked, prompt.rendering.role)
         last = asked.messages[-1]
         if asked.echo and last.role == options.role:
             jobs = [job.echoing(last.text) for job in jobs]
+        head = self._preparation.head("chatcmpl", caller)
         entry = self._log.begin(
             caller.request_id, lambda: written(asked.messages), jobs, asked.user
         )
-        if asked.stream:
-            format = logged(ChatStream(head, jobs[0], options), entry)
-            return self._delivery.stream(jobs, format, headers)
-        answers = await self._delivery.whole(jobs, request.receive)
-        if entry is not None:
-            entry.answered(answers)
-        return JsonReply(chat_object(head, answers[0], options), headers=headers)
+        return _Turn(jobs, head, options, entry, tuple(prompt.rendering.unread))
+
+    async def _whole(self, turn: _Turn, receive: Receive) -> dict[str, object]:
+        answers = await self._delivery.whole(turn.jobs, receive)
+        if turn.entry is not None:
+            turn.entry.answered(answers)
+        return chat_object(turn.head, answers[0], turn.options)
+
+    def _format(self, turn: _Turn) -> StreamFormat:
+        return logged(ChatStream(turn.head, turn.jobs[0], turn.options), turn.entry)
+
+
+async def _parsed(
+    events: AsyncGenerator[bytes, None],
+) -> AsyncGenerator[list[dict[str, Any]], None]:
+    async with aclosing(events):
+        async for several in events:
+            yield [json.loads(event) for event in data_of(several)]
 
 
 def written(messages: Sequence[Message]) -> str:

@@ -1,5 +1,7 @@
 """The error object, as the API's description tells it."""
 
+from typing import Literal
+
 from pydantic import BaseModel, Field
 
 
@@ -12,3 +14,13 @@ class Error(BaseModel):
 
 class ErrorBody(BaseModel):
     error: Error
+
+
+class AnthropicError(BaseModel):
+    type: str
+    message: str = Field(description="Names the field at fault, if it is one.")
+
+
+class AnthropicErrorBody(BaseModel):
+    type: Literal["error"]
+    error: AnthropicError

@@ -15,12 +15,15 @@ PREFIX = "Value error, "  # pydantic's, before the text of a ValueError
 
 
 def parse(kind: type[R], body: bytes) -> R:
-    fields = _object_of(body)
+    return checked(kind, object_of(body))
+
+
+def checked(kind: type[R], fields: dict[str, object]) -> R:
     _refuse_later_fields(kind, fields)
     try:
         request = kind.model_validate(fields)
     except ValidationError as error:
-        raise _named(error.errors(include_url=False, include_context=False)[0]) from error
+        raise named(error) from error
     _check_together(request, fields)
     return request
 
@@ -31,7 +34,7 @@ def refuse_unknown(names: list[str]) -> None:
         raise RequestError(f"{names[0]!r} is not a field of this API", names[0])
 
 
-def _object_of(body: bytes) -> dict[str, object]:
+def object_of(body: bytes) -> dict[str, object]:
     """The keys are needed before validation: which of them are refused outright."""
     try:
         fields = from_json(body, cache_strings=False)
@@ -51,8 +54,9 @@ def _refuse_later_fields(kind: type[ModelRequest], fields: dict[str, object]) ->
             raise RequestError(f"{name!r} is not supported by this version", name)
 
 
-def _named(detail: ErrorDetails) -> RequestError:
+def named(error: ValidationError) -> RequestError:
     """The first complaint as one sentence; param is the top-level field."""
+    detail: ErrorDetails = error.errors(include_url=False, include_context=False)[0]
     path = _path(detail["loc"])
     param = str(detail["loc"][0]) if detail["loc"] else None
     message = detail["msg"].removeprefix(PREFIX)

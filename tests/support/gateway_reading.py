@@ -39,3 +39,16 @@ def read_chat(chunks: list[Any]) -> dict[int, Read]:
             if choice["finish_reason"]:
                 read.finish_reasons.append(choice["finish_reason"])
     return choices
+
+
+def named_events(text: str) -> list[dict[str, Any]]:
+    """Every event parsed; the name before each must be its type."""
+    blocks = text.split("\n\n")
+    assert blocks.pop() == ""
+    parsed = []
+    for block in blocks:
+        name, data = block.split("\n")
+        event = json.loads(data.removeprefix("data: "))
+        assert name == f"event: {event['type']}"
+        parsed.append(event)
+    return parsed

@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Scope
 
 from baton.core.errors import UnavailableError
-from gateway.sse import DONE, EventStream
+from gateway.sse import DONE, EventStream, data_of, named_event
 
 SCOPE: Scope = {"type": "http", "state": {"request_id": "r"}}
 
@@ -106,3 +106,8 @@ async def test_a_client_that_leaves_closes_the_source() -> None:
     with pytest.raises(ClientDisconnect):
         await EventStream(slow(), {}, 5.0)(SCOPE, leaves, Wire().send)
     assert closed.is_set()
+
+
+def test_the_data_of_events_is_read_back() -> None:
+    assert data_of(b'data: {"a":1}\n\n: keep-alive\n\ndata: {}\n\n') == [b'{"a":1}', b"{}"]
+    assert named_event({"type": "ping"}) == b'event: ping\ndata: {"type":"ping"}\n\n'
