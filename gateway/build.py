@@ -28,6 +28,8 @@ from gateway.preparation import Preparation
 from gateway.queue import AdmissionQueue
 from gateway.request_log import RequestLog
 from gateway.settings import GatewaySettings
+from gateway.structured.checking import GrammarChecker
+from gateway.structured.config import read_config
 from gateway.tokenizer import ChatTokenizer, load_tokenizer, vocab_size_of
 from gateway.workers import Assignment, Workers
 
@@ -92,6 +94,8 @@ def _app(
         patience=settings.max_queue_seconds,
         force_usage=settings.enable_force_include_usage,
         prompt_tokens_details=settings.enable_prompt_tokens_details,
+        structured=read_config(settings.structured_outputs_config),
+        grammars=GrammarChecker(settings.tokenizer_folder, vocab_size, tokenizer.special_tokens),
     )
     log = RequestLog(settings.enable_log_requests, settings.max_log_len)
     delivery = Delivery(dispatcher, tokenizer.vocabulary, settings.client_stall_seconds)

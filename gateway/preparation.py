@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -11,6 +12,7 @@ from starlette.types import Receive
 
 from baton.core.errors import InternalError
 from baton.core.handoff import new_id
+from baton.core.sampling_params import Grammar
 from gateway.answer import AnswerHead, AnswerOptions
 from gateway.body import json_body
 from gateway.caller import Caller
@@ -23,6 +25,10 @@ from gateway.model_names import ModelNames
 from gateway.sampling import check_prompt, resolve
 from gateway.schema.common import GenerationRequest
 from gateway.schema.parse import parse, refuse_unknown
+from gateway.schema.structured_fields import StructuredFields
+from gateway.structured.checking import GrammarChecker
+from gateway.structured.config import StructuredConfig
+from gateway.structured.constraint import constraint_of
 from gateway.workers import Workers
 
 R = TypeVar("R", bound=GenerationRequest)
@@ -49,6 +55,8 @@ class Preparation:
         patience: float,
         force_usage: bool = False,
         prompt_tokens_details: bool = True,
+        structured: StructuredConfig,
+        grammars: GrammarChecker,
     ) -> None:
         self._workers = workers
         self._names = names
@@ -59,6 +67,8 @@ class Preparation:
         self._max_body_bytes = max_body_bytes
         self._force_usage = force_usage
         self._details = prompt_tokens_details
+        self._structured = structured
+        self._grammars = grammars
         self._stall = stall  # seconds that a client may send nothing
         self._patience = patience  # seconds, until a first worker has joined
 
@@ -91,6 +101,13 @@ class Preparation:
             raise InternalError("a worker has joined, but nobody knows how long a prompt may be")
         return Limits(length, self._vocab_size)
 
+    async def grammar(self, asked: StructuredFields) -> Grammar | None:
+        """What the answer must look like. Raises RequestError for what no answer could follow."""
+        constraint = constraint_of(asked, self._structured)
+        if constraint is None:
+            return None
+        return Grammar(await self._grammars.checked(constraint.grammar, constraint.param))
+
     def jobs(
         self,
         asked: GenerationRequest,
@@ -99,6 +116,7 @@ class Preparation:
         prompts: Sequence[list[int]],
         param: str,
         default_max_tokens: int | None = None,
+        grammar: Grammar | None = None,
     ) -> list[Job]:
         """One per prompt. `param` names the field that the prompts came in."""
         for prompt in prompts:
@@ -107,7 +125,10 @@ class Preparation:
             Job(
                 request_id=f"{caller.request_id}-{new_id()[:8]}",
                 prompt=tuple(prompt),
-                params=resolve(asked, self._defaults, len(prompt), limits, default_max_tokens),
+                params=replace(
+                    resolve(asked, self._defaults, len(prompt), limits, default_max_tokens),
+                    grammar=grammar,
+                ),
                 cache_salt=asked.cache_salt or "",
                 tenant=caller.tenant,
             )

@@ -10,6 +10,7 @@ from baton.model_source import HubSettings, Part, resolve
 from baton.registry.redis_settings import RedisSettings
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
+from gateway.structured.config import read_config
 from gateway.tls import TlsSettings
 
 _OWN = ("127.0.0.1", 0)  # where a registry of its own listens by default
@@ -67,6 +68,11 @@ class GatewaySettings:
     )
     default_chat_template_kwargs: dict[str, Any] | None = setting(
         None, 'What the chat template is told, such as {"enable_thinking": false}.'
+    )
+    structured_outputs_config: dict[str, Any] | None = setting(
+        None,
+        "Defaults of structured output: backend (auto or guidance), disable_any_whitespace, "
+        "disable_additional_properties, disable_fallback, enable_in_reasoning.",
     )
     enable_prompt_tokens_details: bool = setting(
         True, "Tell in the usage how many tokens of the prompt were cached."
@@ -133,6 +139,7 @@ class GatewaySettings:
                 raise SettingsError("--max-log-len does nothing without --enable-log-requests")
         if self.root_path and not self.root_path.startswith("/"):
             raise SettingsError(f"--root-path {self.root_path} must begin with /")
+        read_config(self.structured_outputs_config)
         self.tls.check()
         self.redis.check()
         if self.redis.place is not None and (self.registry_host, self.registry_port) != _OWN:

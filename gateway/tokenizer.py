@@ -38,6 +38,8 @@ class ChatTokenizer:
         self._backend.no_truncation()
         self._backend.no_padding()
         self.vocabulary: Vocabulary = read_vocabulary(self._backend)
+        added = self._backend.get_added_tokens_decoder()
+        self.special_tokens = {t.content: token_id for token_id, t in added.items() if t.special}
         self.digest = digest  # SHA-256 of tokenizer.json, hex, as workers compute it
         template = tokenizer.chat_template
         if isinstance(template, dict):  # several by name, of which chats without tools use one

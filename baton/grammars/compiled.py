@@ -7,8 +7,9 @@ from baton.core.errors import RequestError
 # The same for gateway and workers, so that what one accepts the other can use. The size keeps
 # compiling below about a second: its time grows with the square.
 LIMITS = LLParserLimits(max_grammar_size=20_000, verbose_errors=False)
+NOTHING = "no text satisfies it"
 LONGEST_REASON = 400  # characters of llguidance's own words
-_NOISE = ("<state>", "<backtrace>", "<non-backtrace>", "Warning:")
+_NOISE = ("<state>", "<backtrace>", "<non-verbose")
 
 
 def compile_grammar(text: str, tokens: LLTokenizer) -> LLMatcher:
@@ -18,7 +19,7 @@ def compile_grammar(text: str, tokens: LLTokenizer) -> LLMatcher:
     if matcher.is_error():
         raise RequestError(f"the grammar cannot be used: {reason_of(matcher)}")
     if not matcher.is_accepting() and not any_but(allowed, tokens.eos_tokens):
-        raise RequestError("the grammar cannot be used: no text satisfies it")
+        raise RequestError(f"the grammar cannot be used: {NOTHING}")
     return matcher
 
 
@@ -27,9 +28,11 @@ def reason_of(matcher: LLMatcher) -> str:
     words = matcher.get_error()
     if words.startswith("panic"):
         return "it is too large"
+    if words.startswith("NoExtension"):
+        return NOTHING
     for noise in _NOISE:
         words = words.partition(noise)[0]
-    return words.strip()[:LONGEST_REASON] or "nothing can satisfy it"
+    return words.strip()[:LONGEST_REASON] or NOTHING
 
 
 def any_but(bits: bytes, token_ids: list[int]) -> bool:

@@ -32,8 +32,11 @@ class CompletionEndpoint:
         asked = await self._preparation.read(CompletionRequest, request)
         caller = caller_of(request)
         limits = await self._preparation.limits(request.receive)
+        grammar = await self._preparation.grammar(asked)
         prompts = await self._prompts(asked, limits)
-        jobs = self._preparation.jobs(asked, limits, caller, prompts, "prompt", DEFAULT_MAX_TOKENS)
+        jobs = self._preparation.jobs(
+            asked, limits, caller, prompts, "prompt", DEFAULT_MAX_TOKENS, grammar
+        )
         head = self._preparation.head("cmpl", caller)
         options, headers = self._preparation.options(asked), ignored_header(asked)
         entry = self._log.begin(caller.request_id, lambda: to_json(asked.prompt), jobs)

@@ -6,9 +6,10 @@ from pydantic import Field
 
 from gateway.schema.common import GenerationRequest
 from gateway.schema.message import Message
+from gateway.schema.structured_fields import StructuredFields
 
 
-class ChatCompletionRequest(GenerationRequest):
+class ChatCompletionRequest(StructuredFields, GenerationRequest):
     messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)]
 
     def unknown_fields(self) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from gateway.schema.common import GenerationRequest
+from gateway.schema.structured_fields import StructuredFields
 
 MAX_PROMPTS = 4096
 DEFAULT_MAX_TOKENS = 16
@@ -17,7 +18,7 @@ Prompt = str | Texts | TokenIds | Annotated[list[TokenIds], NotEmpty]
 WRONG_PROMPT = "must be a text, texts, token ids or lists of token ids; not empty"
 
 
-class CompletionRequest(GenerationRequest):
+class CompletionRequest(StructuredFields, GenerationRequest):
     """`prompt`: one text, several, one list of token ids, or several such lists."""
 
     prompt: Prompt

@@ -13,8 +13,8 @@ LATER = _names(
     include_reasoning include_stop_str_in_output kv_transfer_params length_penalty logit_bias
     logits_processors logprobs messages min_p min_tokens mm_processor_kwargs parallel_tool_calls
     presence_penalty priority prompt_logprobs reasoning_effort repetition_penalty request_id
-    response_format return_tokens_as_token_ids skip_special_tokens spaces_between_special_tokens
-    stop stop_token_ids structured_outputs tool_choice tools top_logprobs truncate_prompt_tokens
+    return_tokens_as_token_ids skip_special_tokens spaces_between_special_tokens
+    stop stop_token_ids tool_choice tools top_logprobs truncate_prompt_tokens
     use_beam_search user vllm_xargs
     """
 )
@@ -25,9 +25,7 @@ LATER_IN_COMPLETIONS = frozenset({"prompt_embeds", "suffix"})
 # Not in the contract, but they change the text: ignoring one would be a lie.
 DANGEROUS = _names(
     """
-    guided_choice guided_decoding_backend guided_grammar guided_json guided_regex
-    guided_whitespace_pattern logprob_token_ids repetition_detection structural_tag
-    thinking_token_budget truncation_side
+    logprob_token_ids repetition_detection thinking_token_budget truncation_side
     """
 )
 

@@ -230,7 +230,7 @@ def test_what_is_kept_is_bounded(folder: Path) -> None:
         ("start: nothing", "unknown name"),
         ("", "cannot be used"),
         (json.dumps({"grammars": [{"json_schema": {"type": "thing"}}]}), "Invalid type"),
-        ("start: A\nA: /a/ & /b/", "no text satisfies|nothing can satisfy"),
+        ("start: A\nA: /a/ & /b/", "no text satisfies"),
         ('start: "yes" A\nA: /a/ & /b/', "cannot|no token"),
     ],
 )

@@ -1,0 +1,33 @@
+"""From which token of an answer its grammar binds."""
+
+from collections.abc import Collection, Sequence
+
+
+def binds_after(
+    prompt_ids: Sequence[int],
+    start_ids: Sequence[int],
+    end_ids: Sequence[int],
+    include_reasoning: bool = True,
+    turn_ids: Collection[int] = (),
+) -> tuple[int, ...]:
+    """What has to stand in the answer before the grammar binds: for `Grammar.after`.
+
+    `start_ids` and `end_ids` are the tags of the model's reasoning, empty if it has none;
+    `turn_ids` are tokens that end a message, such as end-of-sequence: reasoning of an earlier
+    turn says nothing of this one. Empty when the prompt has ended the reasoning already, and when
+    nobody is to see it.
+    """
+    if not end_ids or not include_reasoning:
+        return ()
+    ended = _last(prompt_ids, end_ids)
+    begun = _last(prompt_ids, start_ids) if start_ids else -1
+    turn = max((at for at, token in enumerate(prompt_ids) if token in turn_ids), default=-1)
+    over = ended > begun and ended > turn
+    return () if over else tuple(end_ids)
+
+
+def _last(tokens: Sequence[int], piece: Sequence[int]) -> int:
+    """Where `piece` begins for the last time in `tokens`; -1: nowhere."""
+    wanted, length = list(piece), len(piece)
+    starts = range(len(tokens) - length, -1, -1)
+    return next((at for at in starts if list(tokens[at : at + length]) == wanted), -1)
