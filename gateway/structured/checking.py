@@ -56,7 +56,10 @@ class GrammarChecker:
             raise RequestError(str(error), param) from error
 
     def _check(self, build: Build) -> str:
-        text = build(self._specials)
+        try:
+            text = build(self._specials)
+        except UnicodeEncodeError as error:
+            raise RequestError("the grammar holds half of a surrogate pair") from error
         if len(text) > LONGEST:
             raise RequestError(f"the grammar has more than {LONGEST} characters")
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
@@ -74,8 +77,6 @@ class GrammarChecker:
             compile_grammar(text, self._load())
         except RequestError as error:
             return str(error)
-        except UnicodeEncodeError:
-            return "the grammar holds half of a surrogate pair"
         return ""
 
     def _load(self) -> LLTokenizer:

@@ -8,8 +8,8 @@ from typing import Any
 from baton.core.errors import RequestError
 from gateway.schema.structured_fields import ResponseFormat, StructuredFields, StructuredOutputs
 from gateway.structured.config import StructuredConfig
-from gateway.structured.json_schema import ANY_OBJECT, JsonOptions, prepared, read_schema
-from gateway.structured.lark import inline_json
+from gateway.structured.json_schema import ANY_OBJECT, JsonOptions, json_grammar
+from gateway.structured.lark import whole
 from gateway.structured.structural_tag import structural_tag
 from gateway.structured.text_grammars import choice_grammar, regex_grammar, to_lark
 
@@ -38,13 +38,13 @@ class Constraint:
         """
         match self.kind:
             case Kind.JSON:
-                return "start: " + inline_json(prepared(read_schema(self.value), self.options))
+                return json_grammar(self.value, self.options)
             case Kind.REGEX:
                 return regex_grammar(self.value)
             case Kind.CHOICE:
                 return choice_grammar(self.value)
             case Kind.GRAMMAR:
-                return to_lark(self.value)
+                return whole(to_lark(self.value))
             case Kind.STRUCTURAL_TAG:
                 return structural_tag(self.value, self.options, specials)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from baton.core.errors import RequestError
+from gateway.structured.lark import inline_json, whole
 
 # Without a bound a model may write spaces until its tokens run out.
 WHITESPACE = r"[\x20\x0A\x0D\x09]{1,64}"
@@ -20,6 +21,11 @@ class JsonOptions:
 
 
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
+
+
+def json_grammar(given: object, options: JsonOptions) -> str:
+    """Of a schema or of the text of one. Raises RequestError."""
+    return whole("start: " + inline_json(prepared(read_schema(given), options)))
 
 
 def read_schema(given: object) -> dict[str, Any]:

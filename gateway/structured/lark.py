@@ -10,6 +10,9 @@ from llguidance import regex_to_lark
 from baton.core.errors import RequestError
 
 ANY_TEXT = r"/(.|\n)*/"
+# Text without an alternative would be worked out to its end at every token, and allowed in its
+# usual spelling only. A pattern can have a million such characters.
+NO_FORCING = '%llguidance {"no_forcing": true}'
 
 
 def literal(text: str, specials: Mapping[str, int] | None = None) -> str:
@@ -21,7 +24,8 @@ def literal(text: str, specials: Mapping[str, int] | None = None) -> str:
 
 
 def quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    """As JSON has it, but for DEL, which the library does not read bare."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def regex(pattern: str) -> str:
@@ -29,6 +33,11 @@ def regex(pattern: str) -> str:
     if not pattern:
         raise RequestError("the regular expression is empty")
     return f"/{regex_to_lark(pattern, '')}/"
+
+
+def whole(lark: str) -> str:
+    """A grammar that is ready; the last word on an option counts."""
+    return f"{lark}\n{NO_FORCING}"
 
 
 def inline_json(schema: object) -> str:
@@ -52,7 +61,7 @@ class Book:
         return f"@g{len(self.sides) - 1}"
 
     def text(self, start: str) -> str:
-        top = "\n".join([f"start: {start}", *self.rules])
+        top = whole("\n".join([f"start: {start}", *self.rules]))
         if not self.sides:
             return top
         grammars = [{"name": "top", "lark_grammar": top}]

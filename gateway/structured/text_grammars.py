@@ -5,19 +5,19 @@ from collections.abc import Sequence
 from llguidance.gbnf_to_lark import any_to_lark
 
 from baton.core.errors import RequestError
-from gateway.structured.lark import quoted, regex
+from gateway.structured.lark import quoted, regex, whole
 
 
 def regex_grammar(pattern: str) -> str:
     """Raises RequestError."""
-    return f"start: {regex(pattern)}"
+    return whole(f"start: {regex(pattern)}")
 
 
 def choice_grammar(choices: Sequence[str]) -> str:
     """Raises RequestError."""
     if not choices:
         raise RequestError("there must be at least one choice")
-    return "start: CHOICE\nCHOICE: " + " | ".join(quoted(choice) for choice in choices)
+    return whole("start: CHOICE\nCHOICE: " + " | ".join(quoted(choice) for choice in choices))
 
 
 def to_lark(grammar: str) -> str:
