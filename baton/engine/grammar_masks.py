@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+import torch
 from llguidance import LLMatcher, LLTokenizer
 from torch import Tensor
 
@@ -21,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-Mask = Tensor | BatonError | None
+Mask = bytearray | BatonError | None  # as `GrammarState.allowed` has it
 
 COMPILED = 64  # grammars kept
 STATES = 512  # choices kept; one that was dropped is replayed
@@ -64,7 +65,8 @@ class GrammarMasks:
             if isinstance(mask, BatonError):
                 errors[row] = mask
             elif mask is not None:
-                logits[row].masked_fill_(mask, float("-inf"))
+                forbidden = torch.frombuffer(mask, dtype=torch.uint8) == 0
+                logits[row].masked_fill_(forbidden, float("-inf"))
         return errors
 
     def _fill(self, draws: Sequence[Draw]) -> dict[int, Mask]:
@@ -80,7 +82,7 @@ class GrammarMasks:
         except RequestError as error:
             return error
         state.advance(draw.tokens[draw.num_prompt :])
-        return state.forbidden(draw.params, self._vocab_size)
+        return state.allowed(draw.params, self._vocab_size)
 
     def _state(self, draw: Draw, grammar: Grammar) -> GrammarState:
         place, answer = (draw.key, draw.choice), draw.tokens[draw.num_prompt :]

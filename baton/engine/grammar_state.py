@@ -3,12 +3,10 @@
 Whoever has the tokens can build it: after a hand-off, a preemption or a failover it is replayed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-import torch
 from llguidance import LLMatcher
-from torch import Tensor
 
 from baton.core.errors import BatonError, InternalError, RequestError
 from baton.core.sampling_params import Grammar, SamplingParams
@@ -47,8 +45,8 @@ class GrammarState:
                 after = self._grammar.after
                 self._bound = tuple(self._seen[-len(after) :]) == after
 
-    def forbidden(self, params: SamplingParams, vocab_size: int) -> Tensor | BatonError | None:
-        """bool [vocab_size], true where a token must not be drawn; None: anything may come.
+    def allowed(self, params: SamplingParams, vocab_size: int) -> bytearray | BatonError | None:
+        """One byte per token id, 0 where it must not be drawn; None: anything may come.
 
         An error when the grammar leaves nothing.
         """
@@ -58,18 +56,17 @@ class GrammarState:
             return None
         if self._matcher.is_stopped():
             return self._ended(params, vocab_size)
-        bias = bytearray(self._matcher.compute_logit_bias())  # 0 where forbidden
+        mask = bytearray(self._matcher.compute_logit_bias())[:vocab_size]
         if self._matcher.is_error():
             return RequestError(f"the grammar cannot go on: {reason_of(self._matcher)}")
-        forbidden = torch.frombuffer(bias, dtype=torch.uint8)[:vocab_size] == 0
         if self._matcher.is_accepting():
-            _set(forbidden, self._endings.foreign, True)
-            _set(forbidden, params.stop_token_ids, False)
+            _set(mask, self._endings.foreign, 0)
+            _set(mask, params.stop_token_ids, 1)
         else:  # a forced piece of text may be spelled like one
-            _set(forbidden, self._endings.eos | self._endings.foreign, True)
-        if forbidden.all():
+            _set(mask, self._endings.eos | self._endings.foreign, 0)
+        if mask.count(0) == len(mask):
             return RequestError("the grammar leaves no token that could come next")
-        return forbidden
+        return mask
 
     def _take(self, token_id: int) -> None:
         if self._fault is not None or self._matcher.is_stopped():  # behind its end all is free
@@ -77,17 +74,17 @@ class GrammarState:
         if not self._matcher.consume_token(token_id):
             self._fault = InternalError("an answer left its grammar")
 
-    def _ended(self, params: SamplingParams, vocab_size: int) -> Tensor | None:
+    def _ended(self, params: SamplingParams, vocab_size: int) -> bytearray | None:
         """Nothing may follow but the end, unless nothing can end the answer."""
         if params.ignore_eos or not self._endings.eos:
             return None
-        forbidden = torch.ones(vocab_size, dtype=torch.bool)
-        _set(forbidden, self._endings.eos, False)
-        _set(forbidden, params.stop_token_ids, False)
-        return forbidden
+        mask = bytearray(vocab_size)
+        _set(mask, self._endings.eos, 1)
+        _set(mask, params.stop_token_ids, 1)
+        return mask
 
 
-def _set(mask: Tensor, token_ids: Sequence[int] | frozenset[int], value: bool) -> None:
+def _set(mask: bytearray, token_ids: Collection[int], value: int) -> None:
     for token_id in token_ids:
         if token_id < len(mask):
             mask[token_id] = value

@@ -68,7 +68,7 @@ def _value(book: Book, schema: Any) -> str:
     if isinstance(schema.get("enum"), list) and schema["enum"]:
         return "(" + " | ".join(quoted(_python(one)) for one in schema["enum"]) + ")"
     kinds = schema.get("type")
-    names = kinds if isinstance(kinds, list) else [kinds]
+    names = [str(kind) for kind in (kinds if isinstance(kinds, list) else [kinds])]
     if not names or not all(name in _SIMPLE for name in names):
         return "value"
     return "(" + " | ".join(_of_type(book, name, schema) for name in names) + ")"

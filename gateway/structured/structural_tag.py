@@ -174,7 +174,7 @@ def _tags_of(node: Node) -> list[Node]:
 def _need(node: Node, name: str, kind: type) -> Any:
     value = node.get(name)
     if not isinstance(value, kind):
-        known = {str: "a text", list: "a list"}.get(kind, "an object")
+        known = "a text" if kind is str else "a list" if kind is list else "an object"
         raise RequestError(f"a structural tag's {name} must be {known}")
     return value
 

@@ -1,5 +1,6 @@
 """The grammar of an answer that must be tool calls, in the markup of the model's tool parser."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -86,7 +87,8 @@ def _json(
     book = Book()
     calls = []
     for tool in tools:
-        head = f'{{"name": {quoted(tool.name)}, "{frame.arguments}": '
+        name = json.dumps(tool.name, ensure_ascii=False)
+        head = f'{{"name": {name}, "{frame.arguments}": '
         schema = prepared(arguments_of(tool), options)
         calls.append(f'{quoted(head)} {inline_json(schema)} "}}"')
     call = book.rule(" | ".join(calls))

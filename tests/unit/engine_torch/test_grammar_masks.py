@@ -32,6 +32,7 @@ YES_NO = 'start: "yes" | "no"'
 JSON = LLMatcher.grammar_from_json_schema(
     {"type": "object", "properties": {"a": {"type": "integer"}}}
 )
+NO_FORCING = '\n%llguidance {"no_forcing": true}'
 PLAIN = SamplingParams(max_tokens=8, seed=0)
 
 
@@ -174,15 +175,17 @@ def test_the_mask_is_what_llguidance_accepts(
 ) -> None:
     tokens = load_tokens(folder, ROWS, {EOS}, logging.getLogger())
     answer = ids(tokenizer, word)[:length]
-    matcher = compile_grammar(YES_NO, tokens)
+    text = YES_NO + NO_FORCING
+    matcher = compile_grammar(text, tokens)
     assert matcher.consume_tokens(answer)
     accepted = {i for i in range(VOCAB) if matcher.validate_tokens([i])}
 
-    (row,) = allowed(masks, draw_of(constrained(YES_NO), answer))
+    (row,) = allowed(masks, draw_of(constrained(text), answer))
+    (forced,) = allowed(masks, draw_of(constrained(YES_NO), answer))
 
-    assert row - {EOS} <= accepted  # where text is forced only its usual spelling is left
-    assert row
+    assert row - {EOS} == accepted - {EOS}
     assert (EOS in row) == matcher.is_accepting()
+    assert forced <= row  # where text has no alternative only its usual spelling is left
 
 
 def test_choices_of_one_request_go_their_own_ways(
