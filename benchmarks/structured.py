@@ -158,21 +158,31 @@ def steps(folder: Path, dtype: str, threads: int, tokens: LLTokenizer, rounds: i
             runner.attach(pool)
         for constrained in (1, BATCH):
             plans = answers(tokens, constrained)
-            free = [freed(plan) for plan in plans]
-            beside, in_line, share = [], [], []
+            free, beside, in_line = [], [], []
             for number in range(rounds + 1):
-                base = run_time(runners[GrammarMasks], free)
-                with_thread = run_time(runners[GrammarMasks], plans)
-                without = run_time(runners[InLine], plans)
-                base = min(base, run_time(runners[GrammarMasks], free))
+                found = one_round(runners[GrammarMasks], runners[InLine], plans)
                 if number:
-                    beside.append((with_thread, base))
-                    in_line.append((without, base))
-                    share.append(base)
+                    free.append(found[0])
+                    beside.append((found[1], found[0]))
+                    in_line.append((found[2], found[0]))
             click.echo(
-                f"{constrained:>2} of {BATCH} rows constrained: free {median(share) * 1e3:.2f} ms a step;  "
+                f"{constrained:>2} of {BATCH} rows constrained: free {median(free) * 1e3:.2f} ms a step;  "
                 f"beside the forward pass {told(beside)};  in line {told(in_line)}"
             )
+
+
+def one_round(
+    threaded: TorchRunner, in_line: TorchRunner, plans: list[StepPlan]
+) -> tuple[float, float, float]:
+    """Seconds of a step, medians: free, masks beside the forward pass, in line; in turns."""
+    times: list[tuple[float, float, float]] = []
+    for plan in plans:
+        free = freed(plan)
+        times.append(
+            (step_time(threaded, free), step_time(threaded, plan), step_time(in_line, plan))
+        )
+    first, second, third = (median(column) for column in zip(*times, strict=True))
+    return first, second, third
 
 
 def told(pairs: list[tuple[float, float]]) -> str:
@@ -181,12 +191,12 @@ def told(pairs: list[tuple[float, float]]) -> str:
 
 
 def answers(tokens: LLTokenizer, constrained: int) -> list[StepPlan]:
-    """One decode step per token of a JSON answer, by the first rows of the batch."""
+    """Decode steps along a JSON answer, which the first rows of the batch write."""
     ids = tokens.tokenize_str(TEXT)
     bound = replace(FREE, grammar=Grammar(CASES[0].grammar))
     blocks = CONTEXT // BLOCK
     plans = []
-    for length in range(len(ids)):
+    for length in range(0, len(ids), 2):
         slices = []
         for row in range(BATCH):
             params = bound if row < constrained else FREE
@@ -203,14 +213,10 @@ def freed(plan: StepPlan) -> StepPlan:
     )
 
 
-def run_time(runner: TorchRunner, plans: list[StepPlan]) -> float:
-    """Seconds, the median of the steps."""
-    times = []
-    for plan in plans:
-        took, results = timed(lambda plan=plan: runner.run(plan))  # type: ignore[misc]
-        assert not any(isinstance(result, Exception) for result in results)
-        times.append(took)
-    return median(times)
+def step_time(runner: TorchRunner, plan: StepPlan) -> float:
+    took, results = timed(lambda: runner.run(plan))
+    assert not any(isinstance(result, Exception) for result in results)
+    return took
 
 
 def timed(act: Callable[[], T]) -> tuple[float, T]:

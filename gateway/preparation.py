@@ -29,6 +29,7 @@ from gateway.schema.structured_fields import StructuredFields
 from gateway.structured.checking import GrammarChecker
 from gateway.structured.config import StructuredConfig
 from gateway.structured.constraint import constraint_of
+from gateway.structured.reasoning import ReasoningTags, bound
 from gateway.workers import Workers
 
 R = TypeVar("R", bound=GenerationRequest)
@@ -57,6 +58,7 @@ class Preparation:
         prompt_tokens_details: bool = True,
         structured: StructuredConfig,
         grammars: GrammarChecker,
+        reasoning: ReasoningTags | None = None,
     ) -> None:
         self._workers = workers
         self._names = names
@@ -69,6 +71,7 @@ class Preparation:
         self._details = prompt_tokens_details
         self._structured = structured
         self._grammars = grammars
+        self._reasoning = reasoning
         self._stall = stall  # seconds that a client may send nothing
         self._patience = patience  # seconds, until a first worker has joined
 
@@ -101,12 +104,12 @@ class Preparation:
             raise InternalError("a worker has joined, but nobody knows how long a prompt may be")
         return Limits(length, self._vocab_size)
 
-    async def grammar(self, asked: StructuredFields) -> Grammar | None:
+    async def grammar(self, asked: StructuredFields) -> str | None:
         """What the answer must look like. Raises RequestError for what no answer could follow."""
         constraint = constraint_of(asked, self._structured)
         if constraint is None:
             return None
-        return Grammar(await self._grammars.checked(constraint.grammar, constraint.param))
+        return await self._grammars.checked(constraint.grammar, constraint.param)
 
     def jobs(
         self,
@@ -116,7 +119,7 @@ class Preparation:
         prompts: Sequence[list[int]],
         param: str,
         default_max_tokens: int | None = None,
-        grammar: Grammar | None = None,
+        grammar: str | None = None,
     ) -> list[Job]:
         """One per prompt. `param` names the field that the prompts came in."""
         for prompt in prompts:
@@ -127,13 +130,19 @@ class Preparation:
                 prompt=tuple(prompt),
                 params=replace(
                     resolve(asked, self._defaults, len(prompt), limits, default_max_tokens),
-                    grammar=grammar,
+                    grammar=self._bound(grammar, prompt),
                 ),
                 cache_salt=asked.cache_salt or "",
                 tenant=caller.tenant,
             )
             for prompt in prompts
         ]
+
+    def _bound(self, grammar: str | None, prompt: Sequence[int]) -> Grammar | None:
+        if grammar is None:
+            return None
+        within = self._structured.enable_in_reasoning
+        return bound(grammar, prompt, self._reasoning, enable_in_reasoning=within)
 
     def head(self, prefix: str, caller: Caller) -> AnswerHead:
         return AnswerHead(

@@ -1,6 +1,33 @@
 """From which token of an answer its grammar binds."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from baton.core.sampling_params import Grammar
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningTags:
+    """Of a model whose reasoning is told apart, as token ids; `turns` end a message."""
+
+    start: tuple[int, ...]
+    end: tuple[int, ...]
+    turns: frozenset[int] = frozenset()
+
+
+def bound(
+    text: str,
+    prompt_ids: Sequence[int],
+    tags: ReasoningTags | None,
+    include_reasoning: bool = True,
+    enable_in_reasoning: bool = False,
+) -> Grammar:
+    """The grammar `text` for an answer to this prompt."""
+    if tags is None or enable_in_reasoning:
+        return Grammar(text)
+    return Grammar(
+        text, binds_after(prompt_ids, tags.start, tags.end, include_reasoning, tags.turns)
+    )
 
 
 def binds_after(

@@ -17,6 +17,7 @@ from baton.core.token_record import FinishReason, TokenRecord
 from baton.core.worker_info import Role
 from baton.engine.config import EngineConfig
 from baton.engine.torch_runner import load_torch_runner
+from baton.engine.work import WorkDone
 from baton.grammars.tokens import load_tokens
 from baton.rpc import wire
 from baton.rpc.errors import from_rpc_error
@@ -24,6 +25,9 @@ from gateway.structured.json_schema import JsonOptions, json_grammar
 from gateway.structured.text_grammars import choice_grammar, regex_grammar, to_lark
 from gateway.structured.tool_calls import Markup, Tool, forced_calls
 from tests.support.acceptance import Acceptance
+from tests.support.engine_events import EventLog
+from tests.support.engine_running import running_engine
+from tests.support.engine_works import generate
 from tests.support.grammars import EOS, ROWS, tokenizer_in, write_tokenizer
 from tests.support.models import make
 from tests.support.worker_pair import (
@@ -203,3 +207,29 @@ async def test_a_grammar_that_no_worker_can_use_ends_its_own_request_alone(folde
         assert "cannot be used" in str(error)
         assert (await answer)[0][-1].finish_reason is FinishReason.STOP
         await workers.alone.until_idle()
+
+
+def test_an_answer_that_is_preempted_goes_on_in_its_grammar(folder: Path) -> None:
+    asked = {f"w{n}": replace(params_for(GRAMMARS["any json"]), seed=n) for n in range(6)}
+    works = {key: generate(key, (*PROMPT, ord(key[1])), params) for key, params in asked.items()}
+    roomy = EngineConfig()
+    runner = load_torch_runner(str(folder), roomy)
+    tight = replace(roomy, kv_cache_memory_bytes=14 * runner.layout.block_bytes)
+
+    def answered(config: EngineConfig, *batches: list[str]) -> dict[str, tuple[TokenRecord, ...]]:
+        runner = load_torch_runner(str(folder), config)
+        found = {}
+        with running_engine(config, runner) as engine:
+            for batch in batches:
+                logs = {key: EventLog() for key in batch}
+                for key, log in logs.items():
+                    engine.submit(works[key], log)
+                for key, log in logs.items():
+                    assert isinstance(log.wait_for_end(), WorkDone)
+                    found[key] = log.records()
+        return found
+
+    one_by_one = answered(roomy, *([key] for key in works))
+    together = answered(tight, list(works))
+
+    assert together == one_by_one

@@ -1,6 +1,7 @@
 """Where in an answer the grammar begins to bind, when the model reasons first."""
 
-from gateway.structured.reasoning import binds_after
+from baton.core.sampling_params import Grammar
+from gateway.structured.reasoning import ReasoningTags, binds_after, bound
 
 START, END, TURN = (7,), (8, 9), {2}
 
@@ -31,3 +32,12 @@ def test_reasoning_of_an_earlier_turn_says_nothing_of_this_one() -> None:
 
 def test_reasoning_that_nobody_sees_is_not_waited_for() -> None:
     assert binds_after([1, 2, 3], START, END, include_reasoning=False) == ()
+
+
+def test_a_server_may_bind_the_reasoning_too() -> None:
+    tags = ReasoningTags(START, END, frozenset(TURN))
+
+    assert bound("g", [1], tags) == Grammar("g", END)
+    assert bound("g", [1], tags, include_reasoning=False) == Grammar("g")
+    assert bound("g", [1], tags, enable_in_reasoning=True) == Grammar("g")
+    assert bound("g", [1], None) == Grammar("g")
