@@ -158,35 +158,33 @@ def steps(folder: Path, dtype: str, threads: int, tokens: LLTokenizer, rounds: i
             runner.attach(pool)
         for constrained in (1, BATCH):
             plans = answers(tokens, constrained)
-            free, beside, in_line = [], [], []
-            for number in range(rounds + 1):
-                found = one_round(runners[GrammarMasks], runners[InLine], plans)
-                if number:
-                    free.append(found[0])
-                    beside.append((found[1], found[0]))
-                    in_line.append((found[2], found[0]))
-            click.echo(
-                f"{constrained:>2} of {BATCH} rows constrained: free {median(free) * 1e3:.2f} ms a step;  "
-                f"beside the forward pass {told(beside)};  in line {told(in_line)}"
-            )
+            found = [
+                one_round(runners[GrammarMasks], runners[InLine], plans) for _ in range(rounds + 1)
+            ][1:]
+            for clock, name in enumerate(("time", "engine thread's CPU time")):
+                free, beside, in_line = ([one[kind][clock] for one in found] for kind in range(3))
+                click.echo(
+                    f"{constrained:>2} of {BATCH} rows, {name}: free {median(free) * 1e3:.2f} ms a step;  "
+                    f"beside the forward pass {told(beside, free)};  in line {told(in_line, free)}"
+                )
 
 
 def one_round(
     threaded: TorchRunner, in_line: TorchRunner, plans: list[StepPlan]
-) -> tuple[float, float, float]:
-    """Seconds of a step, medians: free, masks beside the forward pass, in line; in turns."""
-    times: list[tuple[float, float, float]] = []
+) -> list[tuple[float, float]]:
+    """(time, CPU time of this thread) of a step, medians: free, masks beside the forward pass, in
+    line; in turns.
+    """
+    times: list[list[tuple[float, float]]] = [[], [], []]
     for plan in plans:
-        free = freed(plan)
-        times.append(
-            (step_time(threaded, free), step_time(threaded, plan), step_time(in_line, plan))
-        )
-    first, second, third = (median(column) for column in zip(*times, strict=True))
-    return first, second, third
+        kinds = ((threaded, freed(plan)), (threaded, plan), (in_line, plan))
+        for kind, (runner, steps) in enumerate(kinds):
+            times[kind].append(step_time(runner, steps))
+    return [(median(t for t, _ in kind), median(c for _, c in kind)) for kind in times]
 
 
-def told(pairs: list[tuple[float, float]]) -> str:
-    found = ratio_of(pairs)
+def told(values: list[float], base: list[float]) -> str:
+    found = ratio_of(list(zip(values, base, strict=True)))
     return f"{found.median:.3f} ({found.low:.3f} to {found.high:.3f})"
 
 
@@ -213,8 +211,11 @@ def freed(plan: StepPlan) -> StepPlan:
     )
 
 
-def step_time(runner: TorchRunner, plan: StepPlan) -> float:
-    took, results = timed(lambda: runner.run(plan))
+def step_time(runner: TorchRunner, plan: StepPlan) -> tuple[float, float]:
+    """Seconds, and of those on this thread's CPU: other load on the machine is not in them."""
+    start, cpu = time.perf_counter(), time.thread_time()
+    results = runner.run(plan)
+    took = time.perf_counter() - start, time.thread_time() - cpu
     assert not any(isinstance(result, Exception) for result in results)
     return took
 

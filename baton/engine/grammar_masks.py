@@ -24,7 +24,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 Mask = bytearray | BatonError | None  # as `GrammarState.allowed` has it
 
-COMPILED = 64  # grammars kept
+COMPILED = 32  # grammars kept; what one learns of its lexer is tens of megabytes at worst
 STATES = 512  # choices kept; one that was dropped is replayed
 
 
@@ -82,7 +82,11 @@ class GrammarMasks:
         except RequestError as error:
             return error
         state.advance(draw.tokens[draw.num_prompt :])
-        return state.allowed(draw.params, self._vocab_size)
+        mask = state.allowed(draw.params, self._vocab_size)
+        if isinstance(mask, BatonError):  # what it learnt may be at its limit: begin anew next time
+            self._states.pop((draw.key, draw.choice))
+            self._compiled.pop(grammar.text, None)
+        return mask
 
     def _state(self, draw: Draw, grammar: Grammar) -> GrammarState:
         place, answer = (draw.key, draw.choice), draw.tokens[draw.num_prompt :]

@@ -255,6 +255,16 @@ def test_an_answer_that_left_its_grammar_is_our_fault(
     assert "left its grammar" in str(error)
 
 
+def test_a_grammar_that_failed_once_is_not_kept(folder: Path, tokenizer: Tokenizer) -> None:
+    masks = fresh(folder)
+    allowed(masks, draw_of(constrained(YES_NO), [], key="good"))
+    for _ in range(2):
+        fault(masks, draw_of(constrained(YES_NO), ids(tokenizer, "maybe"), key="left"))
+
+    assert not masks._compiled
+    assert list(masks._states) == [("good", 0)]
+
+
 def test_a_folder_without_a_tokenizer_cannot_do_it(tmp_path: Path) -> None:
     error = fault(GrammarMasks(tmp_path, ROWS, frozenset({EOS})), draw_of(constrained(YES_NO), []))
 
