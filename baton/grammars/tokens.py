@@ -54,10 +54,11 @@ class _Backend:
         pieces = [b""] * size
         for text, token_id in vocab.items():
             pieces[token_id] = text.encode() if token_id in added else spelled(text)
+        unused = {token_id for token_id, piece in enumerate(pieces) if not piece}
+        for token_id in unused:  # each by a name of its own: none may begin another
+            pieces[token_id] = f"<[{token_id}]>".encode()
         self.tokens = pieces
-        self.special_token_ids = sorted(
-            special | {i for i, piece in enumerate(pieces) if not piece}
-        )
+        self.special_token_ids = sorted(special | unused)
         self.eos_token_id = eos_token_id if eos_token_id is not None else next(iter(special), 0)
         self.bos_token_id = None
         self._tokenizer = tokenizer
