@@ -31,9 +31,9 @@ class ChatEndpoint:
 
     async def __call__(self, request: Request) -> Response:
         asked = await self._preparation.read(ChatCompletionRequest, request)
+        grammar = await self._preparation.grammar(asked)
         caller = caller_of(request)
         limits = await self._preparation.limits(request.receive)
-        grammar = await self._preparation.grammar(asked)
         prompt = await self._tokenizer.prompt_of(asked.messages, limits)
         jobs = self._preparation.jobs(asked, limits, caller, [prompt], "messages", grammar=grammar)
         head = self._preparation.head("chatcmpl", caller)

@@ -30,9 +30,9 @@ class CompletionEndpoint:
 
     async def __call__(self, request: Request) -> Response:
         asked = await self._preparation.read(CompletionRequest, request)
+        grammar = await self._preparation.grammar(asked)
         caller = caller_of(request)
         limits = await self._preparation.limits(request.receive)
-        grammar = await self._preparation.grammar(asked)
         prompts = await self._prompts(asked, limits)
         jobs = self._preparation.jobs(
             asked, limits, caller, prompts, "prompt", DEFAULT_MAX_TOKENS, grammar

@@ -129,7 +129,9 @@ def test_padding_and_special_tokens_are_never_text(masks: GrammarMasks) -> None:
     assert len(first) > VOCAB // 2
 
 
-def test_a_token_that_the_grammar_names_is_allowed_and_no_padding_with_it(masks: GrammarMasks) -> None:
+def test_a_token_that_the_grammar_names_is_allowed_and_no_padding_with_it(
+    masks: GrammarMasks,
+) -> None:
     assert allowed(masks, draw_of(constrained('start: <[1]> "x"'), [])) == [{1}]
     assert allowed(masks, draw_of(constrained('start: <[650]> "x"'), [])) == [{650}]
 

@@ -19,6 +19,7 @@ from gateway.tokenizer import (
 )
 from tests.support.gateway_tokenizer import (
     END_OF_TURN,
+    SPECIALS,
     TURNS,
     make_gemma_tokenizer_folder,
     make_tokenizer_folder,
@@ -184,3 +185,7 @@ async def test_a_template_that_begins_the_sequence_begins_it_once_wherever_it_st
     assert (plain[0], plain.count(2)) == (2, 1)
     text = b"".join(map(tokenizer.vocabulary.bytes_of, chat)).decode()
     assert text == "user\nhi \u00e9\nmodel\n"
+
+
+def test_special_tokens_are_known_by_their_text(tokenizer: ChatTokenizer) -> None:
+    assert tokenizer.special_tokens == {text: number for number, text in enumerate(SPECIALS)}
