@@ -21,6 +21,7 @@ from baton.core.sampling_params import SamplingParams
 from baton.engine.attention.choice import choose_attention
 from baton.engine.checkpoint import load_checkpoint
 from baton.engine.config import EngineConfig
+from baton.engine.grammar_masks import GrammarMasks
 from baton.engine.host_cores import available_cores
 from baton.engine.kv_pool import KvPool
 from baton.engine.packed_linear import pack_linears
@@ -107,7 +108,8 @@ def load(folder: Path, dtype: str, threads: int, *, fast: bool) -> tuple[TorchRu
     weights = sum(linear.weight.nbytes for linear in linears)
     if fast and packs_linears(checkpoint.dtype):
         click.echo(f"{pack_linears(model)} of {len(linears)} linear layers are packed")
-    return TorchRunner(checkpoint, config, make_attention), weights
+    masks = GrammarMasks(folder, checkpoint.vocab_size, checkpoint.eos_token_ids)
+    return TorchRunner(checkpoint, config, make_attention, masks), weights
 
 
 @contextmanager

@@ -38,6 +38,9 @@ from gateway.queue import AdmissionQueue
 from gateway.rendering import RenderingRules
 from gateway.request_log import RequestLog
 from gateway.settings import PRIORITY, GatewaySettings
+from gateway.structured.checking import GrammarChecker
+from gateway.structured.config import read_config
+from gateway.structured.desk import GrammarDesk
 from gateway.tokenizer import ChatTokenizer, load_tokenizer, vocab_size_of
 from gateway.translations.response_desk import ResponseDesk
 from gateway.translations.response_store import ResponseStore
@@ -94,13 +97,20 @@ def _app(
 ) -> FastAPI:
     names = ModelNames(settings.served_names, settings.model)
     vocab_size = vocab_size_of(settings.model_folder, tokenizer.vocabulary)
+    planner = _planner(settings, tokenizer)
     preparation = Preparation(
         workers,
         names,
         load_defaults(
             settings.model_folder, settings.generation_config, settings.override_generation_config
         ),
-        _planner(settings, tokenizer),
+        planner,
+        GrammarDesk(
+            read_config(settings.structured_outputs_config),
+            GrammarChecker(settings.tokenizer_folder, vocab_size, tokenizer.added_tokens),
+            planner,
+            tokenizer.ids_of,
+        ),
         vocab_size=vocab_size,
         fingerprint=f"baton-{__version__}-{tokenizer.digest[:8]}",
         strict_fields=settings.strict_fields,

@@ -7,6 +7,7 @@ from baton.core.errors import RequestError
 from gateway.logprobs import TokenNames
 from gateway.output import OutputPlan
 from gateway.output.prompt_tail import prompt_tail
+from gateway.parsers.hermes import HermesFormat
 from gateway.parsers.reasoning import ReasoningFormat
 from gateway.parsers.tools import ToolFormat
 from gateway.schema.common import GenerationRequest
@@ -50,12 +51,20 @@ class OutputPlanner:
             skip_special=asked.skip_special_tokens is not False,
             reasoning=self.reasoning if chat else None,
             include_reasoning=asked.shows_reasoning,
-            tools=self.tools if chat else None,
+            tools=self._format(tool_use) if chat else None,
             tool_use=tool_use,
             continued=continued,
             mute=asked.wanted_tokens == 0,
             interval=self.interval,
         )
+
+    @property
+    def forced_format(self) -> ToolFormat:
+        """How calls are written that the model is made to write: it need not know a markup."""
+        return self.tools or HermesFormat()
+
+    def _format(self, use: ToolUse) -> ToolFormat | None:
+        return self.forced_format if use.mode.forced else self.tools
 
     def reasoning_end(self, prompt: Sequence[int]) -> str | None:
         """What ends the reasoning that may come first in the answer to this prompt. None: there is

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 from urllib.parse import quote
@@ -27,6 +28,7 @@ from gateway.sampling import check_prompt, resolve
 from gateway.schema.common import GenerationRequest, ModelRequest
 from gateway.schema.parse import parse, refuse_unknown
 from gateway.schema.routing_fields import RoutingFields
+from gateway.structured.desk import GrammarDesk
 from gateway.tool_use import NO_TOOLS, ToolUse
 from gateway.workers import Workers
 
@@ -47,6 +49,7 @@ class Preparation:
         names: ModelNames,
         defaults: GenerationDefaults,
         planner: OutputPlanner,
+        grammars: GrammarDesk,
         *,
         vocab_size: int,
         fingerprint: str,
@@ -71,6 +74,7 @@ class Preparation:
         self._heeds_priority = heeds_priority
         self._ignores_priority = ignores_priority
         self._details = prompt_tokens_details
+        self._grammars = grammars
         self._stall = stall  # seconds that a client may send nothing
         self._patience = patience  # seconds, until a first worker has joined
 
@@ -121,6 +125,10 @@ class Preparation:
             raise InternalError("a worker has joined, but nobody knows how long a prompt may be")
         return Limits(length, self.vocab_size)
 
+    async def grammar(self, asked: GenerationRequest, tool_use: ToolUse = NO_TOOLS) -> str | None:
+        """What the answer must look like. Raises RequestError for what no answer could follow."""
+        return await self._grammars.wanted(asked, tool_use)
+
     def jobs(
         self,
         asked: GenerationRequest,
@@ -133,6 +141,7 @@ class Preparation:
         tool_use: ToolUse = NO_TOOLS,
         chat: bool = False,
         continued: bool = False,
+        grammar: str | None = None,
     ) -> list[Job]:
         """One per prompt. `param` names the field that the prompts came in. The answer to a `chat`
         is looked through for reasoning and, by `tool_use`, for calls. `continued`: it goes on with
@@ -145,7 +154,10 @@ class Preparation:
             Job(
                 request_id=f"{caller.request_id}-{new_id()[:8]}",
                 prompt=tuple(prompt),
-                params=resolve(asked, self._defaults, len(prompt), limits, default_max_tokens),
+                params=replace(
+                    resolve(asked, self._defaults, len(prompt), limits, default_max_tokens),
+                    grammar=self._grammars.bound(grammar, prompt, plan),
+                ),
                 cache_salt=asked.cache_salt or "",
                 tenant=caller.tenant,
                 priority=(asked.priority or 0) if self._heeds_priority else 0,

@@ -11,6 +11,7 @@ from baton.registry.redis_settings import RedisSettings
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
 from gateway.head_limits import HeadLimits
+from gateway.structured.config import read_config
 from gateway.tls import TlsSettings
 from gateway.translations.response_store import Bounds
 
@@ -126,6 +127,11 @@ class GatewaySettings:
         False, "In log-probabilities, call tokens token_id:<id> unless a request says otherwise."
     )
     stream_interval: int = setting(1, "Tokens per chunk of a stream, after its first token.")
+    structured_outputs_config: dict[str, Any] | None = setting(
+        None,
+        "Defaults of structured output: backend (auto or guidance), disable_any_whitespace, "
+        "disable_additional_properties, disable_fallback, enable_in_reasoning.",
+    )
     enable_prompt_tokens_details: bool = setting(
         True, "Tell in the usage how many tokens of the prompt were cached."
     )
@@ -216,6 +222,7 @@ class GatewaySettings:
                 raise SettingsError("--max-log-len does nothing without --enable-log-requests")
         if self.root_path and not self.root_path.startswith("/"):
             raise SettingsError(f"--root-path {self.root_path} must begin with /")
+        read_config(self.structured_outputs_config)
         self.tls.check()
         self.redis.check()
         self.response_store.check()

@@ -55,6 +55,8 @@ class ChatTokenizer:
         self._foreign = ForeignTemplates()
         self.vocabulary: Vocabulary = read_vocabulary(self._backend)
         self.templates = ChatTemplates(tokenizer.chat_template, format)
+        added = self._backend.get_added_tokens_decoder()
+        self.added_tokens = {token.content: token_id for token_id, token in added.items()}
         self.digest = digest  # SHA-256 of tokenizer.json, hex, as workers compute it
         self.eos_token_id: int | None = tokenizer.eos_token_id
         self._longest_piece = max(map(len, self.vocabulary.pieces), default=0) or 1
@@ -95,6 +97,10 @@ class ChatTokenizer:
     def text_of(self, ids: Sequence[int]) -> str:
         """Special tokens included."""
         return str(self._backend.decode(list(ids), skip_special_tokens=False))
+
+    def ids_of(self, text: str) -> list[int]:
+        """Of a piece of an answer: without special tokens that are not in it."""
+        return self._encode(text, False)
 
     def pieces_of(self, ids: Sequence[int]) -> list[str]:
         """As the tokenizer's file spells them; empty for an id that it does not have."""

@@ -19,7 +19,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from baton.core.errors import InternalError, SettingsError
+from baton.core.errors import BatonError, InternalError, RequestError, SettingsError
 from baton.core.fingerprint import PROTOCOL_VERSION, Fingerprint
 from baton.core.layout import LayoutDescriptor
 from baton.core.sampling_hash import mix, row_key
@@ -124,7 +124,7 @@ class HashRunner:
     def attach(self, pool: KvPool) -> None:
         self._pool = pool
 
-    def run(self, plan: StepPlan) -> list[SliceResult]:
+    def run(self, plan: StepPlan) -> list[SliceResult | BatonError]:
         if self._pool is None:
             raise InternalError("the runner has no pool yet")
         time.sleep(self._config.step_seconds + self._config.token_seconds * plan.num_tokens)
@@ -132,7 +132,12 @@ class HashRunner:
         for piece in plan.slices:  # all before any draw: a write into a foreign block shows at once
             for position, token in enumerate(piece.tokens, piece.start):
                 self._write(view, piece.blocks, position, kv_entry(self._config, token, position))
-        return [SliceResult(self._drawn(view, piece)) for piece in plan.slices]
+        return [self._result(view, piece) for piece in plan.slices]
+
+    def _result(self, view: memoryview, piece: Slice) -> SliceResult | BatonError:
+        if any(draw.params.grammar is not None for draw in piece.draws):
+            return RequestError("this is a hash model: it can do no structured output")
+        return SliceResult(self._drawn(view, piece))
 
     def _drawn(self, view: memoryview, piece: Slice) -> tuple[Drawn, ...]:
         length = piece.start + len(piece.tokens)

@@ -4,6 +4,7 @@ import itertools
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,6 +20,7 @@ from baton.engine.attention.paged_tensor import paged_tensor
 from baton.engine.beam_candidates import beam_candidates
 from baton.engine.checkpoint import Checkpoint, load_checkpoint
 from baton.engine.config import EngineConfig
+from baton.engine.grammar_masks import GrammarMasks
 from baton.engine.kv_shape import call_model, kv_shape
 from baton.engine.packed_linear import pack_linears
 from baton.engine.packing import packs_linears
@@ -37,16 +39,22 @@ def load_torch_runner(model: str, config: EngineConfig) -> "TorchRunner":
     if packs_linears(checkpoint.dtype):
         logger.info("%d linear layers are packed", pack_linears(checkpoint.model))
         kv_shape(checkpoint.model)  # a class that reads a weight itself fails now, not in service
-    return TorchRunner(checkpoint, config, make_attention)
+    masks = GrammarMasks(Path(model), checkpoint.vocab_size, checkpoint.eos_token_ids)
+    return TorchRunner(checkpoint, config, make_attention, masks)
 
 
 class TorchRunner:
     """A `Runner`. It may be built on one thread and used on another."""
 
     def __init__(
-        self, checkpoint: Checkpoint, config: EngineConfig, make_attention: MakeAttention
+        self,
+        checkpoint: Checkpoint,
+        config: EngineConfig,
+        make_attention: MakeAttention,
+        masks: GrammarMasks,
     ) -> None:
         self._checkpoint = checkpoint
+        self._masks = masks
         self._threads = config.threads
         self._layout = checkpoint.layout(config.block_size)
         self._fingerprint = checkpoint.fingerprint(config.block_size)
@@ -81,9 +89,12 @@ class TorchRunner:
             raise InternalError("the runner has no pool yet: attach comes before run")
         if torch.get_num_threads() != self._threads:  # OpenMP keeps the number per thread
             torch.set_num_threads(self._threads)
+        draws = [draw for piece in plan.slices for draw in piece.draws]
+        self._masks.begin(draws)  # their tokens are known; the forward pass hides it
         with torch.inference_mode():
             logits = self._logits(plan, self._attention)
-            drawn = _draw(logits, [d for s in plan.slices for d in s.draws])
+            broken = self._masks.apply(logits, draws)  # before anything else sees them
+            drawn = _draw(logits, draws, broken)
         return [_result(itertools.islice(drawn, len(piece.draws))) for piece in plan.slices]
 
     def _logits(self, plan: StepPlan, attention: AttentionBackend) -> Tensor:
@@ -97,13 +108,16 @@ class TorchRunner:
         return logits.repeat_interleave(torch.tensor(copies), dim=0)
 
 
-def _draw(logits: Tensor, draws: Sequence[Draw]) -> Iterator[Drawn | None]:
-    """One per row, None for a row with a NaN or without a finite maximum."""
+def _draw(
+    logits: Tensor, draws: Sequence[Draw], broken: Sequence[BatonError | None]
+) -> Iterator[Drawn | BatonError]:
+    """One per row, or what its grammar says, or that it has a NaN or no finite maximum."""
     sound = logits.amax(dim=-1).isfinite()  # a NaN is greater than everything
     if not sound.all():
         logits = logits.masked_fill(~sound[:, None], 0.0)
     drawn = _drawn(logits, draws)
-    return (one if good else None for one, good in zip(drawn, sound.tolist(), strict=True))
+    for one, good, error in zip(drawn, sound.tolist(), broken, strict=True):
+        yield error or (one if good else InternalError("the model's output is not a number"))
 
 
 def _drawn(logits: Tensor, draws: Sequence[Draw]) -> list[Drawn]:
@@ -119,12 +133,13 @@ def _drawn(logits: Tensor, draws: Sequence[Draw]) -> list[Drawn]:
     return [drawn[row] for row in range(len(draws))]
 
 
-def _result(results: Iterable[Drawn | None]) -> SliceResult | BatonError:
-    drawn = tuple(results)
-    known = tuple(one for one in drawn if one is not None)
-    if len(known) < len(drawn):
-        return InternalError("the model's output is not a number")
-    return SliceResult(known)
+def _result(results: Iterable[Drawn | BatonError]) -> SliceResult | BatonError:
+    drawn: list[Drawn] = []
+    for one in list(results):
+        if isinstance(one, BatonError):
+            return one
+        drawn.append(one)
+    return SliceResult(tuple(drawn))
 
 
 def _flat(plan: StepPlan) -> tuple[Tensor, Tensor, Tensor]:

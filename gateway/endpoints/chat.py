@@ -77,6 +77,7 @@ class ChatEndpoint:
 
     async def _turn(self, asked: ChatCompletionRequest, caller: Caller, receive: Receive) -> _Turn:
         self._preparation.check_priority(asked.priority)
+        grammar = await self._preparation.grammar(asked, asked.tool_use)
         prompt = await self._prompts.of(asked, receive)
         jobs = self._preparation.jobs(
             asked,
@@ -87,6 +88,7 @@ class ChatEndpoint:
             tool_use=asked.tool_use,
             chat=True,
             continued=bool(asked.continue_final_message),
+            grammar=grammar,
         )
         options = self._preparation.options(asked, prompt.rendering.role)
         last = asked.messages[-1]

@@ -32,10 +32,13 @@ class CompletionEndpoint:
 
     async def __call__(self, request: Request) -> Response:
         asked = await self._preparation.read(CompletionRequest, request)
+        grammar = await self._preparation.grammar(asked)
         caller = caller_of(request)
         limits = await self._preparation.limits(request.receive)
         prompts = await self._prompts(asked, limits)
-        jobs = self._preparation.jobs(asked, limits, caller, prompts, "prompt", DEFAULT_MAX_TOKENS)
+        jobs = self._preparation.jobs(
+            asked, limits, caller, prompts, "prompt", DEFAULT_MAX_TOKENS, grammar=grammar
+        )
         head = self._preparation.head("cmpl", caller)
         options, headers = self._preparation.options(asked), self._preparation.headers(asked)
         if asked.echo:

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from gateway.schema.output_fields import OutputFields
 from gateway.schema.routing_fields import RoutingFields
+from gateway.schema.structured_fields import StructuredFields
 
 INT64_MAX = (1 << 63) - 1
 MAX_CHOICES = 128  # of one prompt
@@ -49,7 +50,7 @@ class ModelRequest(BaseModel):
         return list(self.model_extra or {})
 
 
-class GenerationRequest(OutputFields, RoutingFields, ModelRequest):
+class GenerationRequest(OutputFields, StructuredFields, RoutingFields, ModelRequest):
     max_tokens: Annotated[int, Field(ge=1)] | None = Field(
         None, description="Cut down to what fits. Default: as many as fit."
     )

@@ -9,7 +9,7 @@ def _names(text: str) -> frozenset[str]:
 LATER = _names(
     """
     allowed_token_ids bad_words frequency_penalty logit_bias logits_processors min_p min_tokens
-    presence_penalty repetition_penalty response_format stop_token_ids structured_outputs vllm_xargs
+    presence_penalty repetition_penalty stop_token_ids vllm_xargs
     """
 )
 
@@ -28,9 +28,7 @@ OF_OTHER_COMPLETIONS = frozenset({"prompt_embeds", "suffix"})
 # Not in the contract, but they change the text: ignoring one would be a lie.
 DANGEROUS = _names(
     """
-    guided_choice guided_decoding_backend guided_grammar guided_json guided_regex
-    guided_whitespace_pattern logprob_token_ids repetition_detection structural_tag
-    thinking_token_budget truncation_side
+    logprob_token_ids repetition_detection thinking_token_budget truncation_side
     """
 )
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from baton.core.errors import InternalError, SettingsError
-from baton.core.sampling_params import SamplingParams
+from baton.core.errors import InternalError, RequestError, SettingsError
+from baton.core.sampling_params import Grammar, SamplingParams
 from baton.core.token_record import FinishReason
 from baton.engine.build import build_engine
 from baton.engine.config import EngineConfig
 from baton.engine.hash_model import HashRunner, kv_entry, load_hash_runner
 from baton.engine.kv_pool import KvPool
-from baton.engine.plan import Draw, Slice, StepPlan
+from baton.engine.plan import Draw, Slice, SliceResult, StepPlan
 from tests.support.engine_hash_model import HASH_MODEL, hash_runner, write_hash_model
 from tests.support.engine_works import GREEDY, prompt_of, sampled
 from tests.support.hash_answer import hash_answer
@@ -33,6 +33,7 @@ def drawn(pool: KvPool, tokens: tuple[int, ...], start: int, params: SamplingPar
 
 def only(runner: HashRunner, piece: Slice) -> int:
     [result] = runner.run(StepPlan((piece,)))
+    assert isinstance(result, SliceResult)
     [drawn] = result.drawn
     return drawn.token_id
 
@@ -159,3 +160,14 @@ def test_a_folder_that_is_no_model_stops_the_start(tmp_path: Path, text: str | N
         (tmp_path / "config.json").write_text(text)
     with pytest.raises(SettingsError, match=r"config\.json"):
         build_engine(str(tmp_path), EngineConfig())
+
+
+def test_it_refuses_a_grammar_and_says_so() -> None:
+    runner = hash_runner()
+    params = replace(GREEDY, grammar=Grammar('start: "a"'))
+    with KvPool(runner.layout, num_blocks=8) as pool:
+        runner.attach(pool)
+        [result] = runner.run(StepPlan((Slice((1, 2), 0, BLOCKS, (Draw(0, 2, params),)),)))
+
+    assert isinstance(result, RequestError)
+    assert "structured output" in str(result)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from baton.core.errors import BatonError, InternalError, RequestError
 from baton.engine.work import Admitted, BlocksLent, ChunkComputed, Work, WorkFailed
 from tests.support.engine_bench import Bench, assert_answers, bench, lent
 from tests.support.engine_hash_model import HASH_MODEL
@@ -253,3 +254,18 @@ def test_who_has_lost_its_published_beginning_takes_no_part_of_another_chain() -
         assert_answers(made, "longer", longer, params)
         assert_answers(made, "same", prompt, params)
         assert made.blocks.free == 12
+
+
+@pytest.mark.parametrize(
+    ("error", "hit"), [(RequestError("no such grammar"), 16), (InternalError("no numbers"), 0)]
+)
+def test_only_a_fault_of_ours_makes_what_was_computed_doubtful(error: BatonError, hit: int) -> None:
+    prompt = prompt_of(20)
+    with bench(caching=True) as made:
+        run(made, generate("first", prompt))
+        made.submit(generate("fails", prompt))
+        plan = made.scheduler.schedule().plan
+        made.runner.run(plan)
+        made.scheduler.postprocess(plan, [error])
+        run(made, generate("again", prompt))
+        assert cached(made, "again") == hit

@@ -1,10 +1,13 @@
 """One tokenizer for all tests of this folder: training it takes longer than they do."""
 
+import logging
 from pathlib import Path
 
 import pytest
 
+from baton.grammars.tokens import load_tokens
 from gateway.tokenizer import ChatTokenizer, load_tokenizer
+from tests.support.acceptance import Acceptance
 from tests.support.gateway_tokenizer import make_tokenizer_folder
 
 
@@ -16,3 +19,8 @@ def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tokenizer(tokenizer_folder: Path) -> ChatTokenizer:
     return load_tokenizer(tokenizer_folder)
+
+
+@pytest.fixture(scope="session")
+def acceptance(tokenizer_folder: Path) -> Acceptance:
+    return Acceptance(load_tokens(tokenizer_folder, 0, (), logging.getLogger()))

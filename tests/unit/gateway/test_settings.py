@@ -23,3 +23,11 @@ def test_a_wrong_redis_url_stops_the_start() -> None:
     redis = RedisSettings(redis_url="there:6379")
     with pytest.raises(SettingsError, match="--redis-url must be one of"):
         GatewaySettings(model="m", redis=redis).check()
+
+
+def test_a_wrong_config_of_structured_output_stops_the_start() -> None:
+    wrong = GatewaySettings(model="m", structured_outputs_config={"backend": "xgrammar"})
+
+    with pytest.raises(SettingsError, match="--structured-outputs-config"):
+        wrong.check()
+    GatewaySettings(model="m", structured_outputs_config={"backend": "guidance"}).check()

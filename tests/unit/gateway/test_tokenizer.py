@@ -16,6 +16,7 @@ from gateway.tokenizer import LONG_TEXT, ChatTokenizer, load_tokenizer, vocab_si
 from tests.support.gateway_rendering import chat_prompt
 from tests.support.gateway_tokenizer import (
     END_OF_TURN,
+    SPECIALS,
     TURNS,
     make_gemma_tokenizer_folder,
     make_tokenizer_folder,
@@ -118,7 +119,7 @@ def test_reasoning_goes_by_both_names() -> None:
 async def test_a_text_that_cannot_fit_is_refused_before_it_is_tokenised(
     tokenizer: ChatTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def never(text: str, add_special_tokens: bool) -> list[int]:
+    def never(text: str, add_added_tokens: bool) -> list[int]:
         raise AssertionError("it was tokenised")
 
     monkeypatch.setattr(tokenizer, "_encode", never)
@@ -155,7 +156,7 @@ GEMMA = {
     "bos_token": "<bos>",
     "eos_token": {"__type": "AddedToken", "content": "<eos>", "special": True},
     "add_bos_token": True,
-    "extra_special_tokens": {"turn_token": "<start_of_turn>"},
+    "extra_added_tokens": {"turn_token": "<start_of_turn>"},
 }
 NAMED = [{"name": "tool_use", "template": "x"}, {"name": "default", "template": TURNS}]
 
@@ -181,3 +182,7 @@ async def test_a_template_that_begins_the_sequence_begins_it_once_wherever_it_st
     assert (plain[0], plain.count(2)) == (2, 1)
     text = b"".join(map(tokenizer.vocabulary.bytes_of, chat)).decode()
     assert text == "user\nhi \u00e9\nmodel\n"
+
+
+def test_added_tokens_are_known_by_their_text(tokenizer: ChatTokenizer) -> None:
+    assert tokenizer.added_tokens == {text: number for number, text in enumerate(SPECIALS)}
