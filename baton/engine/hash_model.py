@@ -3,7 +3,9 @@
 A KV entry is a hash of (token, position, model key). The next token is a hash of the KV bytes of
 all positions up to the last one, read from the pool's memory through the block table; when not
 greedy, mixed with the key of the draw. So a lost, stale, torn or foreign block changes the text.
-Temperature, top_p and top_k only decide whether it is greedy.
+Temperature, top_p and top_k only decide whether it is greedy. allowed_token_ids and min_tokens say
+which tokens there are to choose from. Penalties, bias, bad words and min_p are mixed into the hash:
+whoever loses one writes another text. Log-probabilities are hashes too; plugins are refused.
 
 `step_seconds` and `token_seconds` belong to the model: each step takes that long (plus that long
 for each token in it), so that tests of overlap and of sudden death find it at work.
@@ -18,11 +20,12 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from baton.core.errors import InternalError, SettingsError
+from baton.core.errors import BatonError, InternalError, RequestError, SettingsError
 from baton.core.fingerprint import PROTOCOL_VERSION, Fingerprint
 from baton.core.layout import LayoutDescriptor
 from baton.core.sampling_hash import mix, row_key
 from baton.core.sampling_params import SamplingParams
+from baton.core.token_record import TokenLogprobs
 from baton.engine.config import EngineConfig
 from baton.engine.kv_pool import KvPool
 from baton.engine.plan import Draw, Drawn, Slice, SliceResult, StepPlan
@@ -30,6 +33,8 @@ from baton.engine.plan import Draw, Drawn, Slice, SliceResult, StepPlan
 MODEL_TYPE = "baton_hash"
 DTYPE = "uint8"
 _HASH_BYTES = 64  # of one BLAKE2b; longer entries are several
+
+Rows = Iterable[bytes | memoryview]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +78,56 @@ def kv_entry(config: HashModelConfig, token: int, position: int) -> bytes:
     return b"".join(parts)[:length]
 
 
-def next_token(config: HashModelConfig, rows: Iterable[bytes | memoryview], draw: Draw) -> int:
+def next_token(config: HashModelConfig, rows: Rows, draw: Draw) -> Drawn | RequestError:
     """From the KV bytes of all positions before the draw's, row after row, each by position."""
+    value, params = past_hash(rows), draw.params
+    scored = value
+    if not params.greedy:
+        value = mix(value ^ row_key(params.seed, draw.choice, draw.position))
+    if taste := _taste(params):
+        value = mix(value ^ past_hash([taste]))
+    choice: Sequence[int] = range(config.vocab_size)
+    if params.allowed_token_ids or params.min_tokens:
+        choice = _choice(config, draw)
+    if not choice:
+        return RequestError("no token is left to draw")
+    token = choice[value % len(choice)]
+    if params.logprobs is None:
+        return Drawn(token)
+    return Drawn(token, pseudo_logprobs(config, scored, token, params.logprobs))
+
+
+def past_hash(rows: Rows) -> int:
     state = hashlib.blake2b(digest_size=8)
     for piece in rows:
         state.update(piece)
-    value = int.from_bytes(state.digest(), "little")
-    params: SamplingParams = draw.params
-    if not params.greedy:
-        value = mix(value ^ row_key(params.seed, draw.choice, draw.position))
-    return value % config.vocab_size
+    return int.from_bytes(state.digest(), "little")
+
+
+def pseudo_logprobs(config: HashModelConfig, past: int, token: int, count: int) -> TokenLogprobs:
+    """Of float32's numbers; a hash of the past and the token."""
+    values = {each: -(1 + (mix(past ^ each) >> 50)) / 1024 for each in range(config.vocab_size)}
+    order = sorted(values, key=lambda each: (-values[each], each))
+    top = tuple((each, values[each]) for each in order[:count])
+    return TokenLogprobs(values[token], order.index(token) + 1, top)
+
+
+def _taste(params: SamplingParams) -> bytes:
+    """Empty where nothing is preferred."""
+    bias, words = params.logit_bias, params.bad_words
+    if not (params.penalised or bias or words or params.min_p):
+        return b""
+    penalties = (params.repetition_penalty, params.presence_penalty, params.frequency_penalty)
+    return repr((penalties, bias, words, params.min_p)).encode()
+
+
+def _choice(config: HashModelConfig, draw: Draw) -> list[int]:
+    """Tokens that the parameters leave, ascending."""
+    params = draw.params
+    banned: set[int] = set()
+    if draw.position - draw.num_prompt < params.min_tokens:
+        banned = {config.eos_token_id, *params.stop_token_ids}
+    return [t for t in params.allowed_token_ids or range(config.vocab_size) if t not in banned]
 
 
 class HashRunner:
@@ -118,7 +163,13 @@ class HashRunner:
     def attach(self, pool: KvPool) -> None:
         self._pool = pool
 
-    def run(self, plan: StepPlan) -> list[SliceResult]:
+    def check(self, params: SamplingParams) -> None:
+        if params.processors:
+            raise RequestError("a hash model has no logits to process", "logits_processors")
+        if params.extra_args:
+            raise RequestError("a hash model has no logits to process", "vllm_xargs")
+
+    def run(self, plan: StepPlan) -> list[SliceResult | BatonError]:
         if self._pool is None:
             raise InternalError("the runner has no pool yet")
         time.sleep(self._config.step_seconds + self._config.token_seconds * plan.num_tokens)
@@ -126,13 +177,27 @@ class HashRunner:
         for piece in plan.slices:  # all before any draw: a write into a foreign block shows at once
             for position, token in enumerate(piece.tokens, piece.start):
                 self._write(view, piece.blocks, position, kv_entry(self._config, token, position))
-        return [SliceResult(self._drawn(view, piece)) for piece in plan.slices]
+        return [self._result(view, piece) for piece in plan.slices]
 
-    def _drawn(self, view: memoryview, piece: Slice) -> tuple[Drawn, ...]:
-        length = piece.start + len(piece.tokens)
+    def _result(self, view: memoryview, piece: Slice) -> SliceResult | BatonError:
+        drawn: list[Drawn] = []
+        for draw in piece.draws:
+            rows = self._read(view, piece.blocks, piece.start + len(piece.tokens))
+            outcome = next_token(self._config, rows, draw)
+            if isinstance(outcome, RequestError):
+                return outcome
+            drawn.append(outcome)
+        return SliceResult(tuple(drawn), self._scores(view, piece))
+
+    def _scores(self, view: memoryview, piece: Slice) -> tuple[TokenLogprobs, ...]:
         return tuple(
-            Drawn(next_token(self._config, self._read(view, piece.blocks, length), draw))
-            for draw in piece.draws
+            pseudo_logprobs(
+                self._config,
+                past_hash(self._read(view, piece.blocks, length)),
+                token,
+                piece.num_alternatives,
+            )
+            for length, token in enumerate(piece.targets, piece.start + 1)
         )
 
     def _write(self, view: memoryview, blocks: Sequence[int], position: int, entry: bytes) -> None:
@@ -155,6 +220,8 @@ class HashRunner:
 
 def load_hash_runner(folder: Path, config: EngineConfig) -> HashRunner:
     """Reads the folder of a model whose config.json has model_type "baton_hash"."""
+    if config.logits_processors or config.logits_processor_pattern:
+        raise SettingsError("a hash model has no logits: it takes no logits processors")
     if config.dtype != "auto":
         raise SettingsError(
             f"--dtype {config.dtype}: a hash model has bytes only; leave it at auto"

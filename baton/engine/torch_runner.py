@@ -3,7 +3,7 @@
 import itertools
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,16 +12,21 @@ from torch import Tensor
 from baton.core.errors import BatonError, InternalError
 from baton.core.fingerprint import Fingerprint
 from baton.core.layout import LayoutDescriptor
-from baton.engine import sampler
+from baton.core.sampling_params import SamplingParams
+from baton.core.token_record import TokenLogprobs
 from baton.engine.attention.backend import AttentionBackend
 from baton.engine.attention.choice import MakeAttention, choose_attention
 from baton.engine.attention.paged_tensor import paged_tensor
 from baton.engine.checkpoint import Checkpoint, load_checkpoint
 from baton.engine.config import EngineConfig
+from baton.engine.drawing import Drawing, Outcome, slice_result, unsound
 from baton.engine.kv_shape import call_model, kv_shape
+from baton.engine.logits_parts import logits_in_parts, parts_of
+from baton.engine.logits_plugins import LogitsPlugins
 from baton.engine.packed_linear import pack_linears
 from baton.engine.packing import packs_linears
-from baton.engine.plan import Draw, Drawn, SliceResult, StepPlan
+from baton.engine.plan import SliceResult, StepPlan
+from baton.engine.token_scores import token_scores
 
 if TYPE_CHECKING:
     from baton.engine.kv_pool import KvPool
@@ -51,6 +56,8 @@ class TorchRunner:
         self._fingerprint = checkpoint.fingerprint(config.block_size)
         self._make_attention = make_attention
         self._attention: AttentionBackend | None = None
+        self._plugins = LogitsPlugins(config.logits_processor_pattern, config.logits_processors)
+        self._drawing = Drawing(checkpoint.eos_token_ids, self._plugins)
 
     @property
     def layout(self) -> LayoutDescriptor:
@@ -75,52 +82,95 @@ class TorchRunner:
     def attach(self, pool: "KvPool") -> None:
         self._attention = self._make_attention(paged_tensor(pool, self._layout))
 
+    def check(self, params: SamplingParams) -> None:
+        self._plugins.check(params)
+
     def run(self, plan: StepPlan) -> list[SliceResult | BatonError]:
         if self._attention is None:
             raise InternalError("the runner has no pool yet: attach comes before run")
         if torch.get_num_threads() != self._threads:  # OpenMP keeps the number per thread
             torch.set_num_threads(self._threads)
         with torch.inference_mode():
-            logits = self._logits(plan, self._attention)
-            drawn = _draw(logits, [d for s in plan.slices for d in s.draws])
-        return [_result(itertools.islice(drawn, len(piece.draws))) for piece in plan.slices]
+            if any(piece.targets for piece in plan.slices):
+                return self._run_with_scores(plan, self._attention)
+            return _results(plan, self._drawn(self._logits(plan, self._attention), plan))
 
     def _logits(self, plan: StepPlan, attention: AttentionBackend) -> Tensor:
-        """float32 [draws, vocabulary]: a slice's last row once for each of its draws."""
-        tokens, positions, rows = _flat(plan)
-        step = attention.prepare(plan)
-        logits = call_model(self._checkpoint.model, tokens, positions, rows, step).float()
+        """float32 [rows, vocabulary], of the last row of each slice with draws."""
+        model, step = self._checkpoint.model, attention.prepare(plan)
+        return call_model(model, *_flat(plan), last_rows(plan), step).float()
+
+    def _run_with_scores(
+        self, plan: StepPlan, attention: AttentionBackend
+    ) -> list[SliceResult | BatonError]:
+        """Rows to draw from come first; the prompt's follow a part at a time."""
+        rows, targets, counts = scored_rows(plan)
+        parts = [last_rows(plan), *parts_of(rows, self.vocab_size)]
+        model, step = self._checkpoint.model, attention.prepare(plan)
+        logits = logits_in_parts(model, *_flat(plan), parts, step)
+        outcomes = self._drawn(next(logits).float(), plan)
+        scores: list[TokenLogprobs | BatonError] = []
+        for part in logits:
+            values = part.float()
+            now = slice(len(scores), len(scores) + len(values))
+            failed = unsound(values)
+            found = token_scores(values.log_softmax(dim=-1), targets[now], counts[now])
+            scores += [error or one for error, one in zip(failed, found, strict=True)]
+        return _results(plan, outcomes, scores)
+
+    def _drawn(self, logits: Tensor, plan: StepPlan) -> list[Outcome]:
+        """One per draw; a slice's last row counts once for each of its draws."""
+        draws = [draw for piece in plan.slices for draw in piece.draws]
         copies = [len(piece.draws) for piece in plan.slices if piece.draws]
-        if max(copies, default=1) == 1:
-            return logits
-        return logits.repeat_interleave(torch.tensor(copies), dim=0)
+        if max(copies, default=1) > 1:
+            logits = logits.repeat_interleave(torch.tensor(copies), dim=0)
+        failed = unsound(logits)
+        # Grammar masks belong here, in place, before anything else sees the logits; what they
+        # cannot allow goes into `failed`.
+        return self._drawing.draw(logits, draws, failed)
 
 
-def _draw(logits: Tensor, draws: Sequence[Draw]) -> Iterator[int | None]:
-    """One id per row, None for a row with a NaN or without a finite maximum."""
-    sound = logits.amax(dim=-1).isfinite()  # a NaN is greater than everything
-    if not sound.all():
-        logits = logits.masked_fill(~sound[:, None], 0.0)
-    ids = sampler.sample(logits, draws)
-    return (token_id if good else None for token_id, good in zip(ids, sound.tolist(), strict=True))
+def _results(
+    plan: StepPlan, outcomes: Iterable[Outcome], scores: Iterable[TokenLogprobs | BatonError] = ()
+) -> list[SliceResult | BatonError]:
+    """To each slice what is its own."""
+    drawn, told = iter(outcomes), iter(scores)
+    return [
+        slice_result(
+            itertools.islice(drawn, len(piece.draws)), itertools.islice(told, len(piece.targets))
+        )
+        for piece in plan.slices
+    ]
 
 
-def _result(ids: Iterable[int | None]) -> SliceResult | BatonError:
-    drawn = tuple(None if token_id is None else Drawn(token_id) for token_id in ids)
-    known = tuple(one for one in drawn if one is not None)
-    if len(known) < len(drawn):
-        return InternalError("the model's output is not a number")
-    return SliceResult(known)
-
-
-def _flat(plan: StepPlan) -> tuple[Tensor, Tensor, Tensor]:
-    """Token ids and positions of all slices in one row, and which rows need logits; int64."""
+def _flat(plan: StepPlan) -> tuple[Tensor, Tensor]:
+    """Token ids and positions of all slices in one row; int64."""
     tokens: list[int] = []
     positions: list[int] = []
-    rows: list[int] = []
     for piece in plan.slices:
         tokens += piece.tokens
         positions += range(piece.start, piece.start + len(piece.tokens))
-        if piece.draws:
-            rows.append(len(tokens) - 1)
-    return torch.tensor(tokens), torch.tensor(positions), torch.tensor(rows, dtype=torch.int64)
+    return torch.tensor(tokens), torch.tensor(positions)
+
+
+def last_rows(plan: StepPlan) -> Tensor:
+    """int64: where in the flat batch each slice with draws ends."""
+    ends = itertools.accumulate(len(piece.tokens) for piece in plan.slices)
+    rows = [end - 1 for end, piece in zip(ends, plan.slices, strict=True) if piece.draws]
+    return torch.tensor(rows, dtype=torch.int64)
+
+
+def scored_rows(plan: StepPlan) -> tuple[list[int], list[int], list[int]]:
+    """Rows of the flat batch whose next token's score is wanted, those tokens, and of each how many
+    alternatives.
+    """
+    rows: list[int] = []
+    targets: list[int] = []
+    counts: list[int] = []
+    start = 0
+    for piece in plan.slices:
+        rows += range(start, start + len(piece.targets))
+        targets += piece.targets
+        counts += [piece.num_alternatives] * len(piece.targets)
+        start += len(piece.tokens)
+    return rows, targets, counts

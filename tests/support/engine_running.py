@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from baton.core.errors import BatonError
 from baton.engine.config import EngineConfig
 from baton.engine.engine import Engine
 from baton.engine.hash_model import HashModelConfig, HashRunner
@@ -22,7 +23,7 @@ class HeldRunner(HashRunner):
         self.let_go = threading.Event()
         self.num_steps = 0
 
-    def run(self, plan: StepPlan) -> list[SliceResult]:
+    def run(self, plan: StepPlan) -> list[SliceResult | BatonError]:
         self.num_steps += 1
         self.started.set()
         if not self.let_go.wait(PATIENCE):

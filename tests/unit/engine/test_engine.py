@@ -6,7 +6,13 @@ import threading
 
 import pytest
 
-from baton.core.errors import InternalError, RefusedError, RequestError, UnavailableError
+from baton.core.errors import (
+    BatonError,
+    InternalError,
+    RefusedError,
+    RequestError,
+    UnavailableError,
+)
 from baton.core.sampling_params import SamplingParams
 from baton.engine.engine import Engine
 from baton.engine.plan import SliceResult, StepPlan
@@ -218,7 +224,7 @@ def test_an_engine_that_never_started_can_stop() -> None:
 
 
 class FailingRunner(HeldRunner):
-    def run(self, plan: StepPlan) -> list[SliceResult]:
+    def run(self, plan: StepPlan) -> list[SliceResult | BatonError]:
         super().run(plan)
         raise ValueError("the device is gone")
 
