@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from baton import __version__
+from baton.core.sampling_params import LogprobsMode
 from baton.registry.choice import directory_in_redis
 from baton.registry.memory import InMemoryRegistry
 from baton.registry.service import RegistryServicer
@@ -28,6 +29,7 @@ from gateway.preparation import Preparation
 from gateway.queue import AdmissionQueue
 from gateway.request_log import RequestLog
 from gateway.settings import GatewaySettings
+from gateway.token_wishes import SamplingRules
 from gateway.tokenizer import ChatTokenizer, load_tokenizer, vocab_size_of
 from gateway.workers import Assignment, Workers
 
@@ -92,6 +94,12 @@ def _app(
         patience=settings.max_queue_seconds,
         force_usage=settings.enable_force_include_usage,
         prompt_tokens_details=settings.enable_prompt_tokens_details,
+        rules=SamplingRules(
+            settings.max_logprobs,
+            LogprobsMode(settings.logprobs_mode),
+            settings.logits_processor_pattern,
+            tokenizer.word,
+        ),
     )
     log = RequestLog(settings.enable_log_requests, settings.max_log_len)
     delivery = Delivery(dispatcher, tokenizer.vocabulary, settings.client_stall_seconds)

@@ -20,9 +20,10 @@ from gateway.generation_config import GenerationDefaults
 from gateway.job import Job
 from gateway.limits import Limits
 from gateway.model_names import ModelNames
-from gateway.sampling import check_prompt, resolve
+from gateway.sampling import PLAIN_RULES, check_prompt, for_prompt, settle
 from gateway.schema.common import GenerationRequest
 from gateway.schema.parse import parse, refuse_unknown
+from gateway.token_wishes import SamplingRules
 from gateway.workers import Workers
 
 R = TypeVar("R", bound=GenerationRequest)
@@ -49,10 +50,12 @@ class Preparation:
         patience: float,
         force_usage: bool = False,
         prompt_tokens_details: bool = True,
+        rules: SamplingRules = PLAIN_RULES,
     ) -> None:
         self._workers = workers
         self._names = names
         self._defaults = defaults
+        self._rules = rules
         self._vocab_size = vocab_size
         self._fingerprint = fingerprint
         self._strict = strict_fields
@@ -103,11 +106,14 @@ class Preparation:
         """One per prompt. `param` names the field that the prompts came in."""
         for prompt in prompts:
             check_prompt(prompt, limits, param)
+        settled = settle(asked, self._defaults, limits, self._rules)
         return [
             Job(
                 request_id=f"{caller.request_id}-{new_id()[:8]}",
                 prompt=tuple(prompt),
-                params=resolve(asked, self._defaults, len(prompt), limits, default_max_tokens),
+                params=for_prompt(
+                    settled, asked, self._defaults, len(prompt), limits, default_max_tokens
+                ),
                 cache_salt=asked.cache_salt or "",
                 tenant=caller.tenant,
             )

@@ -61,6 +61,10 @@ class ChatTokenizer:
             return self._encode_all(texts, limits)
         return await asyncio.to_thread(self._encode_all, texts, limits)
 
+    def word(self, text: str) -> list[int]:
+        """A short text as tokens, without special ones."""
+        return self._encode(text, False)
+
     def _render_and_encode(self, messages: Sequence[Message], limits: Limits) -> list[int]:
         text = self._render(messages)
         check_length(self._fewest_tokens(text), limits, "messages", exact=False)

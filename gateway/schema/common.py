@@ -4,12 +4,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from gateway.schema.sampling_fields import FiniteFloat, SamplingFields
+
 INT64_MAX = (1 << 63) - 1
 MAX_CHOICES = 128  # of one prompt
 
 _FORBIDDEN_IN_SALT = frozenset("@/\\\0")
 
-FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
+NOT_NULLABLE = frozenset({"bad_words"})  # null is left for its type to refuse
 
 
 class StreamOptions(BaseModel):
@@ -21,7 +23,7 @@ class StreamOptions(BaseModel):
     )
 
 
-class GenerationRequest(BaseModel):
+class GenerationRequest(SamplingFields):
     """None means: not said. Unknown fields are kept aside so that the caller can name them."""
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
@@ -66,7 +68,7 @@ class GenerationRequest(BaseModel):
     @classmethod
     def _null_is_omitted(cls, data: Any) -> Any:
         if isinstance(data, dict):
-            return {key: value for key, value in data.items() if value is not None}
+            return {k: v for k, v in data.items() if v is not None or k in NOT_NULLABLE}
         return data
 
     @property

@@ -8,14 +8,12 @@ def _names(text: str) -> frozenset[str]:
 # Fields of the contract that this version does not act on yet: refused with their name.
 LATER = _names(
     """
-    add_generation_prompt add_special_tokens allowed_token_ids bad_words chat_template
-    chat_template_kwargs continue_final_message documents echo frequency_penalty
-    include_reasoning include_stop_str_in_output kv_transfer_params length_penalty logit_bias
-    logits_processors logprobs messages min_p min_tokens mm_processor_kwargs parallel_tool_calls
-    presence_penalty priority prompt_logprobs reasoning_effort repetition_penalty request_id
-    response_format return_tokens_as_token_ids skip_special_tokens spaces_between_special_tokens
-    stop stop_token_ids structured_outputs tool_choice tools top_logprobs truncate_prompt_tokens
-    use_beam_search user vllm_xargs
+    add_generation_prompt add_special_tokens chat_template chat_template_kwargs
+    continue_final_message documents echo include_reasoning include_stop_str_in_output
+    kv_transfer_params length_penalty logprobs messages mm_processor_kwargs parallel_tool_calls
+    priority prompt_logprobs reasoning_effort request_id response_format
+    return_tokens_as_token_ids skip_special_tokens spaces_between_special_tokens stop
+    structured_outputs tool_choice tools top_logprobs truncate_prompt_tokens use_beam_search user
     """
 )
 

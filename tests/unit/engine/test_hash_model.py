@@ -14,7 +14,7 @@ from baton.engine.build import build_engine
 from baton.engine.config import EngineConfig
 from baton.engine.hash_model import HashRunner, kv_entry, load_hash_runner
 from baton.engine.kv_pool import KvPool
-from baton.engine.plan import Draw, Slice, StepPlan
+from baton.engine.plan import Draw, Slice, SliceResult, StepPlan
 from tests.support.engine_hash_model import HASH_MODEL, hash_runner, write_hash_model
 from tests.support.engine_works import GREEDY, prompt_of, sampled
 from tests.support.hash_answer import hash_answer
@@ -33,6 +33,7 @@ def drawn(pool: KvPool, tokens: tuple[int, ...], start: int, params: SamplingPar
 
 def only(runner: HashRunner, piece: Slice) -> int:
     [result] = runner.run(StepPlan((piece,)))
+    assert isinstance(result, SliceResult)
     [drawn] = result.drawn
     return drawn.token_id
 
