@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from baton.core.block_hashes import HASH_BLOCK
 from baton.core.errors import InternalError, RequestError, SettingsError
 from baton.core.layout import LayoutDescriptor
+from baton.core.sampling_params import SamplingParams
 from baton.engine.config import EngineConfig
 from baton.engine.plan import Runner
 from baton.engine.work import Mode, Work
@@ -65,7 +66,21 @@ def check_work(work: Work, limits: Limits) -> None:
         raise RequestError("max_tokens must be at least 1", "max_tokens")
     if work.params.n < 1:
         raise RequestError("n must be at least 1", "n")
+    _check_ids(work.params, limits)
     _check_adopted(work, limits)
+
+
+def _check_ids(params: SamplingParams, limits: Limits) -> None:
+    """The gateway has checked them against what it knows of the model; here a row has no others."""
+    named = {
+        "stop_token_ids": params.stop_token_ids,
+        "allowed_token_ids": params.allowed_token_ids,
+        "logit_bias": [token_id for token_id, _ in params.logit_bias],
+        "bad_words": [token_id for word in params.bad_words for token_id in word],
+    }
+    for field, ids in named.items():
+        if ids and not 0 <= min(ids) <= max(ids) < limits.vocab_size:
+            raise RequestError(f"{field} has token ids outside 0..{limits.vocab_size - 1}", field)
 
 
 def _check_adopted(work: Work, limits: Limits) -> None:

@@ -38,7 +38,7 @@ class LogitsRules:
         self._ending = frozenset(ending)
         self._plugins = plugins
         self._counts = CountsKeeper()
-        self._prepared: dict[str, _Prepared] = {}  # of the works in the last step, by key
+        self._prepared: dict[int, _Prepared] = {}  # of the last step, by the id of the parameters
 
     def apply(self, logits: Tensor, draws: Sequence[Draw]) -> dict[int, BatonError]:
         """Changes float32 [draws, vocabulary] in place; says which rows nothing can be drawn from.
@@ -59,17 +59,16 @@ class LogitsRules:
         return {**_without_support(logits, ruled), **errors}
 
     def _prepare(self, rows: Rows, vocab_size: int) -> None:
-        """The parameters themselves are compared: a key alone promises nothing."""
-        now: dict[str, _Prepared] = {}
+        """An id is nobody else's as long as what has it is kept."""
+        now: dict[int, _Prepared] = {}
         for _, draw in rows:
-            ready = now.get(draw.key) or self._prepared.get(draw.key)
-            if ready is None or ready.params is not draw.params:
-                ready = _prepared(draw.params, self._ending, vocab_size)
-            now[draw.key] = ready
+            name = id(draw.params)
+            ready = now.get(name) or self._prepared.get(name)
+            now[name] = ready or _prepared(draw.params, self._ending, vocab_size)
         self._prepared = now
 
     def _of(self, draw: Draw) -> _Prepared:
-        return self._prepared[draw.key]
+        return self._prepared[id(draw.params)]
 
     def _allow(self, logits: Tensor, rows: Rows) -> None:
         for row, draw in rows:

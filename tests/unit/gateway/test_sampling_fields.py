@@ -141,7 +141,9 @@ def test_every_field_reaches_the_workers_in_one_form() -> None:
     ],
 )
 def test_a_token_outside_of_the_vocabulary_is_refused(field: str, value: Any) -> None:
-    with pytest.raises(RequestError, match=rf"in {field} contain out-of-vocab.* size: 50") as caught:
+    with pytest.raises(
+        RequestError, match=rf"in {field} contain out-of-vocab.* size: 50"
+    ) as caught:
         resolved(**{field: value})
     assert caught.value.param == field
 
