@@ -83,7 +83,13 @@ class Sequence:
         tokens = [*self.tokens, record.token_id]
         chain = None if self.chain is None else self.chain.copy()
         return Sequence(
-            self.work, self.arrival, (record.choice,), tokens, chain=chain, admitted=True
+            self.work,
+            self.arrival,
+            (record.choice,),
+            tokens,
+            chain=chain,
+            admitted=True,
+            num_scored=self.num_scored,
         )
 
     def move(self, state: SequenceState) -> None:
@@ -98,7 +104,7 @@ class Sequence:
         if end == len(self.tokens):
             draws = tuple(self._draw(choice) for choice in self.choices)
         targets: tuple[int, ...] = ()
-        if self.work.scores_prompt:
+        if self.work.scores_prompt and self.num_scored <= min(end, len(self.work.prompt) - 1):
             targets = self.work.prompt[start + 1 : end + 1]
         alternatives = self.work.params.prompt_logprobs or 0
         return Slice(
