@@ -14,6 +14,7 @@ from baton.core.token_record import TokenRecord
 from baton.core.worker_info import Role, WorkerLoad
 from baton.engine.engine import Engine
 from baton.engine.hash_model import HashModelConfig
+from baton.engine.plan import Runner
 from baton.rpc import wire
 from baton.rpc.channel import open_channel
 from baton.rpc.server import bind, make_server
@@ -63,8 +64,10 @@ async def serving(
     model: HashModelConfig = HASH_MODEL,
     num_blocks: int = BLOCKS,
     settings: WorkerSettings | None = None,
+    runner: Runner | None = None,
 ) -> AsyncIterator[Served]:
-    runner = hash_runner(model)
+    """`runner` None: one of the hash model."""
+    runner = runner or hash_runner(model)
     settings = settings or WorkerSettings(
         model="test",
         worker_id=role.value,
