@@ -8,6 +8,7 @@ from baton.core.errors import (
     BatonError,
     InternalError,
     RefusedError,
+    RequestError,
     TransferError,
     UnavailableError,
 )
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 MAILBOX_SIZE = 256  # messages; then the workers' streams are paused
 RESERVE_SECONDS = 5.0  # a decode worker answers at once or is not well
+CAUSE_SECONDS = 1.0  # for the error of whoever read the prompt, behind that of the hand-off
 ADMITTED_SECONDS = 5.0  # for what was sent before the first token, if the last one overtook it
 
 
@@ -32,8 +34,9 @@ class Attempt:
     """Decode reserves before prefill is asked to compute, so that nothing waits in a circle.
 
     `prompt_scores` of a job that asks for them are whole before the first tokens: the log-
-    probabilities of the prompt from its second token on. `suspect` is the worker that a failure is put down to, if it is one. `cached_tokens` of the
-    prompt are known after the last token, None if the one who knew was lost by then.
+    probabilities of the prompt from its second token on. `suspect` is the worker that a failure is
+    put down to, if it is one. `cached_tokens` of the prompt are known after the last token, None if
+    the one who knew was lost by then.
     """
 
     def __init__(self, job: Job, number: int, assignment: Assignment, silence: float) -> None:
@@ -58,7 +61,10 @@ class Attempt:
             held: tuple[TokenRecord, ...] = ()
             while not self._log.ended or held:
                 leg, event = await self._mailbox.get(self._silence)
-                held += self._digest(leg, event)
+                try:
+                    held += self._digest(leg, event)
+                except TransferError as error:
+                    raise await self._cause_of(error) from error
                 if held and self._scored:
                     yield held
                     held = ()
@@ -103,6 +109,24 @@ class Attempt:
         if scores.start != len(self.prompt_scores) + 1:
             raise InternalError("log-probabilities of the prompt came out of order")
         self.prompt_scores += scores.entries
+
+    async def _cause_of(self, error: TransferError) -> BatonError:
+        """A hand-off ends with the reading of the prompt; if that ended by the caller's fault, it
+        must be told, and no other placement would do better. Its word may come a moment later.
+        """
+        try:
+            while self._reader not in (None, self._decode):
+                leg, event = await self._mailbox.get(CAUSE_SECONDS)
+                if leg is not self._reader:
+                    continue
+                match event:
+                    case Broken(RequestError() as fault):
+                        return fault
+                    case Broken() | Ended():
+                        return error
+        except UnavailableError:
+            logger.info("%s: a hand-off ended without a cause", self._job.request_id)
+        return error
 
     async def _until_admitted(self) -> None:
         """Every token is there; only a number may be missing, and none fails for want of it."""

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from baton.core.errors import RefusedError, TransferError, UnavailableError
+from baton.core.errors import RefusedError, RequestError, TransferError, UnavailableError
 from baton.core.worker_info import Role
 from baton.v1 import decode_pb2, prefill_pb2
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
@@ -360,3 +360,30 @@ async def not_reading(url: httpx.URL, body: dict[str, object]) -> AsyncIterator[
         message = f"POST {CHAT} HTTP/1.1\r\n{head}\r\n".encode() + request.content
         await loop.sock_sendall(client, message)
         yield
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_callers_fault_found_by_prefill_is_told_however_late_its_word_comes(
+    served: GatewayUnderTest, stream: bool
+) -> None:
+    """Decode only knows that the hand-off is over, and may be heard first."""
+    prefill, decode = served.workers
+
+    async def losing_the_handoff(request: decode_pb2.GenerateRequest) -> Generated:
+        yield RESERVED
+        await prefill.calls.number(0)
+        raise TransferError("this hand-off is over")
+
+    async def finding_fault(request: prefill_pb2.PrefillRequest) -> Prefilled:
+        yield ADMITTED
+        await (await decode.calls.number(0)).ended.wait()
+        raise RequestError("no token is left to draw", "bad_words")
+
+    decode.decode_script, prefill.prefill_script = losing_the_handoff, finding_fault
+
+    response = await ask(served, stream=stream)
+
+    error = response.json()["error"]
+    assert response.status_code == 400
+    assert (error["code"], error["param"]) == (400, "bad_words")
+    assert error["message"] == "no token is left to draw"
