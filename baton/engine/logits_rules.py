@@ -123,7 +123,7 @@ def _ids(tokens: Sequence[int]) -> Tensor:
 
 
 def is_ruled(draw: Draw) -> bool:
-    """Whether any step concerns it."""
+    """Whether any step concerns it. Of a grammar's row only what is left in the end does."""
     params = draw.params
     return bool(
         params.allowed_token_ids
@@ -133,6 +133,7 @@ def is_ruled(draw: Draw) -> bool:
         or params.processors
         or params.extra_args
         or params.penalised
+        or params.grammar is not None
     )
 
 

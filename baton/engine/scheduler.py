@@ -11,7 +11,7 @@ from bisect import insort
 from collections.abc import Iterable
 
 from baton.core.block_hashes import Hashing
-from baton.core.errors import BatonError
+from baton.core.errors import BatonError, RequestError
 from baton.core.token_record import PromptLogprobs, TokenRecord
 from baton.engine.block_pool import BlockPool
 from baton.engine.block_tables import BlockTables
@@ -139,8 +139,9 @@ class Scheduler:
                 self._continue_from(sequence, new)
         for key, error in broken.items():
             records.pop(key, None)
-            for sequence in self._works[key]:
-                self._tables.withdraw(sequence)
+            if not isinstance(error, RequestError):  # whose KV is sound, and others' too
+                for sequence in self._works[key]:
+                    self._tables.withdraw(sequence)
             self.abort(key)
             self._say(key, WorkFailed(error))
         for key, new in records.items():

@@ -92,16 +92,11 @@ async def handed_over(
     handoff = handoff_to(prefill)
     answer = aiter(decode.generate(generate_request(handoff, prompt, params)))
     assert (await anext(answer)).HasField("reserved")
-    begun, written = await asyncio.gather(
-        read(prefill.prefill(prefill_request(handoff, prompt, params))),
-        read(answer),
-        return_exceptions=True,
-    )
-    for failed in (begun, written):
-        if isinstance(failed, BaseException):
-            raise failed
-    assert isinstance(begun, list)
-    assert isinstance(written, list)
+    reading = asyncio.ensure_future(read(prefill.prefill(prefill_request(handoff, prompt, params))))
+    writing = asyncio.ensure_future(read(answer))
+    await asyncio.wait((reading, writing))
+    begun, _ = await reading, writing.exception()  # prefill knows better what went wrong
+    written = await writing
     choices = by_choice(records_of(written), params.n)
     first = {(record.choice, record.position): record for record in records_of(begun)}
     assert all(first[one.choice, one.position] == one for one, *_ in choices)

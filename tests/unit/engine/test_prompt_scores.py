@@ -1,11 +1,12 @@
 """Prompt scores on their way through the engine: each once, in order, whatever happens to a prompt."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from baton.core.sampling_params import SamplingParams
-from baton.core.token_record import PromptLogprobs
+from baton.core.token_record import PromptLogprobs, TokenLogprobs
 from baton.engine.work import Admitted, PromptScored, Work, WorkDone
 from tests.support.engine_events import EventLog
 from tests.support.engine_hash_model import HASH_MODEL
@@ -17,7 +18,7 @@ from tests.support.hash_answer import hash_answer, hash_scores
 def told(log: EventLog) -> PromptLogprobs:
     """All parts in one, which follow each other without a gap."""
     parts = [event.scores for event in log.events if isinstance(event, PromptScored)]
-    entries = []
+    entries: list[TokenLogprobs] = []
     for part in parts:
         assert part.start == len(entries) + 1
         entries += part.entries
@@ -30,7 +31,7 @@ def scoring(count: int, max_tokens: int = 8, n: int = 1) -> SamplingParams:
 
 @pytest.mark.parametrize("make", [generate, prefill])
 @pytest.mark.parametrize("length", [1, 2, 16, 17, 300])
-def test_a_prompt_of_any_length_is_scored_once(make: type[Work], length: int) -> None:
+def test_a_prompt_of_any_length_is_scored_once(make: Callable[..., Work], length: int) -> None:
     prompt, log = prompt_of(length), EventLog()
     with running_engine(engine_config(num_blocks=64)) as engine:
         engine.submit(make("a", prompt, scoring(3, n=2)), log)

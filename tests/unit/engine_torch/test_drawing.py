@@ -150,7 +150,11 @@ def test_frequency_and_presence_count_the_answer_alone() -> None:
 
 
 def test_penalties_follow_the_bias_and_repetition_comes_first() -> None:
-    asked = {"repetition_penalty": 2.0, "frequency_penalty": 1.0, "presence_penalty": 0.5}
+    asked: dict[str, Any] = {
+        "repetition_penalty": 2.0,
+        "frequency_penalty": 1.0,
+        "presence_penalty": 0.5,
+    }
     values = shaped(torch.ones(VOCAB), draw((4, 4), logit_bias=((4, 7.0),), **asked))
     assert values[4] == (1.0 + 7.0) / 2 - 2 * 1.0 - 0.5
 
@@ -247,6 +251,14 @@ def test_where_no_token_is_left_that_request_alone_fails_and_says_why() -> None:
     assert words.param == "bad_words"
 
 
+def test_a_grammar_that_allows_nothing_is_named() -> None:
+    masks = LogitsRules(EOS, plugins())  # unlike the model's own, such rows are no defect
+    logits = torch.full((1, VOCAB), -torch.inf)
+    [failure] = masks.apply(logits, [draw(grammar=Grammar("none"))]).values()
+    assert isinstance(failure, RequestError)
+    assert failure.param == "structured_outputs"
+
+
 def test_a_penalty_beyond_the_numbers_fails_its_request_alone() -> None:
     broken = draw(repetition_penalty=1e-300)
     failure, healthy = outcomes(torch.ones(2, VOCAB), broken, draw())
@@ -259,7 +271,7 @@ def test_a_penalty_beyond_the_numbers_fails_its_request_alone() -> None:
 def test_a_row_that_is_no_number_fails_alone_whatever_its_request_asks(poison: float) -> None:
     logits = rising().repeat(3, 1)
     logits[0] = poison
-    asked = {"logprobs": 2, "allowed_token_ids": (3, 4), "repetition_penalty": 1.5}
+    asked: dict[str, Any] = {"logprobs": 2, "allowed_token_ids": (3, 4), "repetition_penalty": 1.5}
     failure, ruled, healthy = outcomes(logits, draw(**asked), draw(**asked), draw())
     assert isinstance(failure, InternalError)
     assert isinstance(ruled, Drawn)
@@ -465,7 +477,11 @@ def test_counts_that_were_kept_equal_those_that_are_made_anew(
     answer: list[int], present: list[bool]
 ) -> None:
     """`present`: whether the choice is in a step at all; it may have been preempted."""
-    asked = {"repetition_penalty": 1.3, "frequency_penalty": 0.5, "presence_penalty": 0.25}
+    asked: dict[str, Any] = {
+        "repetition_penalty": 1.3,
+        "frequency_penalty": 0.5,
+        "presence_penalty": 0.25,
+    }
     rules, other = LogitsRules(EOS, plugins()), draw(key="other", **asked)
     template = draw(**asked)
     tokens = list(PROMPT)

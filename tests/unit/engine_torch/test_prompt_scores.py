@@ -59,7 +59,8 @@ def scores(runner: TorchRunner, *pieces: Slice) -> list[tuple[TokenLogprobs, ...
 def expected(folder: Path) -> Tensor:
     with torch.inference_mode():
         logits = AutoModelForCausalLM.from_pretrained(folder)(torch.tensor([PROMPT])).logits
-    return logits[0].log_softmax(dim=-1)
+    rows: Tensor = logits[0].log_softmax(dim=-1)
+    return rows
 
 
 def assert_models(found: tuple[TokenLogprobs, ...], rows: Tensor, alternatives: int = 3) -> None:

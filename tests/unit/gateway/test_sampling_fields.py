@@ -150,7 +150,8 @@ def test_a_token_outside_of_the_vocabulary_is_refused(field: str, value: Any) ->
 
 def test_min_tokens_may_not_exceed_what_the_answer_may_have() -> None:
     assert resolved(min_tokens=5, max_tokens=5).min_tokens == 5
-    for fields in ({"max_tokens": 4}, {"max_completion_tokens": 4}):
+    short: list[dict[str, Any]] = [{"max_tokens": 4}, {"max_completion_tokens": 4}]
+    for fields in short:
         with pytest.raises(RequestError, match="less than or equal to max_tokens=4") as caught:
             resolved(min_tokens=5, **fields)
         assert caught.value.param == "min_tokens"
