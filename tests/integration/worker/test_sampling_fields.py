@@ -95,8 +95,11 @@ async def handed_over(
     reading = asyncio.ensure_future(read(prefill.prefill(prefill_request(handoff, prompt, params))))
     writing = asyncio.ensure_future(read(answer))
     await asyncio.wait((reading, writing))
-    begun, _ = await reading, writing.exception()  # prefill knows better what went wrong
-    written = await writing
+    lost = writing.exception()
+    begun = await reading  # which knows better than `lost` what went wrong
+    if lost is not None:
+        raise lost
+    written = writing.result()
     choices = by_choice(records_of(written), params.n)
     first = {(record.choice, record.position): record for record in records_of(begun)}
     assert all(first[one.choice, one.position] == one for one, *_ in choices)
