@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from baton.core.errors import SettingsError
+from baton.core.pattern import check_pattern
 from baton.core.sampling_params import LogprobsMode
 from baton.model_source import HubSettings, Part, resolve
 from baton.registry.redis_settings import RedisSettings
-from baton.settings import check_pattern, nested, setting
+from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
 from gateway.tls import TlsSettings
 

@@ -19,7 +19,6 @@ from baton.settings.field import (
     variables_of,
 )
 from baton.settings.options import CONFIG_VARIABLE, options
-from baton.settings.values import check_pattern
 
 __all__ = [
     "CONFIG_VARIABLE",
@@ -27,7 +26,6 @@ __all__ = [
     "SettingsCommand",
     "as_environment",
     "as_flags",
-    "check_pattern",
     "env_of",
     "flag_of",
     "nested",

@@ -8,8 +8,6 @@ from typing import Any
 
 import click
 
-from baton.core.errors import SettingsError
-
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([kmgt]|[KMGT]|[KMGT]iB|[kKMGT]B|B)?", re.ASCII)
 _POWER = {"K": 1, "M": 2, "G": 3, "T": 4}
 
@@ -34,14 +32,6 @@ def _factor(unit: str) -> int:
         return 1
     binary = unit.endswith("iB") or unit in _POWER
     return int((1024 if binary else 1000) ** _POWER[unit[0].upper()])
-
-
-def check_pattern(pattern: str, flag: str) -> None:
-    """Raises SettingsError where `pattern` is no regular expression."""
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise SettingsError(f"{flag} {pattern} is no regular expression: {error}") from error
 
 
 class Size(click.ParamType[int]):

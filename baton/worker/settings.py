@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 from baton.core.errors import SettingsError
+from baton.core.pattern import check_pattern
 from baton.engine.config import EngineConfig
 from baton.engine.host_cores import available_cores
 from baton.model_source import HubSettings
 from baton.registry.redis_settings import RedisSettings
-from baton.settings import check_pattern, nested, setting
+from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
 
 _COUNTS = (
