@@ -8,6 +8,7 @@ from baton.core.errors import (
     BatonError,
     InternalError,
     RefusedError,
+    RequestError,
     TransferError,
     UnavailableError,
 )
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 MAILBOX_SIZE = 256  # messages; then the workers' streams are paused
 RESERVE_SECONDS = 5.0  # a decode worker answers at once or is not well
-CAUSE_SECONDS = 1.0  # for the reason of a failure, if its consequence overtook it
+CAUSE_SECONDS = 1.0  # for the error of whoever read the prompt, behind that of the hand-off
 ADMITTED_SECONDS = 5.0  # for what was sent before the first token, if the last one overtook it
 
 
@@ -65,12 +66,13 @@ class Attempt:
             held: tuple[TokenRecord, ...] = ()
             while not (self._log.ended or self._enough) or held:
                 leg, event = await self._mailbox.get(self._silence)
-                held += self._digest(leg, event)
+                try:
+                    held += self._digest(leg, event)
+                except TransferError as error:
+                    raise await self._cause_of(error) from error
                 if held and self._scored:
                     yield held
                     held = ()
-        except TransferError as error:
-            raise await self._cause(error) from error
         finally:
             self._mailbox.shut()
             if not self._log.ended:
@@ -128,20 +130,22 @@ class Attempt:
             raise InternalError("log-probabilities of the prompt came out of order")
         self.prompt_scores += scores.entries
 
-    async def _cause(self, error: TransferError) -> BatonError:
-        """A hand-off that was given up has a reason, which whoever reads the prompt may still be
-        about to tell: a request that it refuses would be refused elsewhere too.
+    async def _cause_of(self, error: TransferError) -> BatonError:
+        """A hand-off ends with the reading of the prompt; if that ended by the caller's fault, it
+        must be told, and no other placement would do better. Its word may come a moment later.
         """
         try:
-            async with asyncio.timeout(CAUSE_SECONDS):
-                while self._reader not in (None, self._decode):
-                    leg, event = await self._mailbox.get(CAUSE_SECONDS)
-                    if leg is self._reader:
-                        self._note_reading(event)
-                        if isinstance(event, Broken):
-                            return event.error
-        except (TimeoutError, BatonError):
-            logger.info("%s: nobody says why its hand-off failed", self._job.request_id)
+            while self._reader not in (None, self._decode):
+                leg, event = await self._mailbox.get(CAUSE_SECONDS)
+                if leg is not self._reader:
+                    continue
+                match event:
+                    case Broken(RequestError() as fault):
+                        return fault
+                    case Broken() | Ended():
+                        return error
+        except UnavailableError:
+            logger.info("%s: a hand-off ended without a cause", self._job.request_id)
         return error
 
     async def _until_admitted(self) -> None:

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from baton import __version__
+from baton.core.sampling_params import LogprobsMode
 from baton.registry.choice import directory_in_redis
 from baton.registry.memory import InMemoryRegistry
 from baton.registry.service import RegistryServicer
@@ -41,6 +42,7 @@ from gateway.settings import PRIORITY, GatewaySettings
 from gateway.structured.checking import GrammarChecker
 from gateway.structured.config import read_config
 from gateway.structured.desk import GrammarDesk
+from gateway.token_wishes import SamplingRules
 from gateway.tokenizer import ChatTokenizer, load_tokenizer, vocab_size_of
 from gateway.translations.response_desk import ResponseDesk
 from gateway.translations.response_store import ResponseStore
@@ -121,6 +123,12 @@ def _app(
         prompt_tokens_details=settings.enable_prompt_tokens_details,
         heeds_priority=settings.scheduling_policy == PRIORITY,
         ignores_priority=settings.ignore_priority,
+        sampling_rules=SamplingRules(
+            settings.max_logprobs,
+            LogprobsMode(settings.logprobs_mode),
+            settings.logits_processor_pattern,
+            tokenizer.ids_of,
+        ),
     )
     rules = RenderingRules(
         tokenizer.templates,

@@ -1,7 +1,6 @@
 """Sampling defaults that a model's folder brings along in generation_config.json."""
 
 import json
-import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,14 +8,10 @@ from pathlib import Path
 
 from baton.core.errors import SettingsError
 
-logger = logging.getLogger(__name__)
-
 NAME = "generation_config.json"
 AUTO = "auto"
 NONE = "vllm"  # vLLM's word for its own defaults
-_KEYS = {"temperature", "top_p", "top_k", "max_new_tokens"}
-# Keys that other servers take as defaults too but this version cannot act on; key -> off.
-_NOT_YET = {"repetition_penalty": 1.0, "min_p": 0.0}
+_KEYS = {"temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_new_tokens"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +22,8 @@ class GenerationDefaults:
     top_p: float = 1.0
     top_k: int = 0
     max_new_tokens: int | None = None
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
 
 
 def load_defaults(
@@ -63,9 +60,6 @@ def _read(path: Path) -> dict[str, object]:
         raise SettingsError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(values, dict):
         raise SettingsError(f"{path} must hold an object")
-    for key, off in _NOT_YET.items():
-        if values.get(key, off) not in (off, None):
-            logger.warning("%s asks for %s, which this version does not apply", NAME, key)
     return values
 
 
@@ -77,6 +71,8 @@ def defaults_from(values: dict[str, object]) -> GenerationDefaults:
         top_p=_number(values, "top_p", base.top_p, low=1e-9, high=1.0),
         top_k=max(0, int(_number(values, "top_k", base.top_k, low=-1.0))),
         max_new_tokens=int(limit) or None,
+        min_p=_number(values, "min_p", base.min_p, low=0.0, high=1.0),
+        repetition_penalty=_number(values, "repetition_penalty", 1.0, low=1e-9, high=1e9),
     )
 
 

@@ -14,8 +14,6 @@ from gateway.schema.common import GenerationRequest
 from gateway.tool_use import NO_TOOLS, ToolUse
 from gateway.vocabulary import Vocabulary
 
-MAX_LOGPROBS = 20  # --max-logprobs: alternatives that may be asked for; -1: any number
-
 
 @dataclass(frozen=True, slots=True)
 class OutputPlanner:
@@ -27,7 +25,6 @@ class OutputPlanner:
     tools: ToolFormat | None = None
     interval: int = 1
     tokens_as_ids: bool = False
-    max_logprobs: int = MAX_LOGPROBS
 
     def plan(
         self,
@@ -38,8 +35,6 @@ class OutputPlanner:
         continued: bool = False,
     ) -> OutputPlan:
         """Only a chat is parsed. Raises RequestError for what cannot be told."""
-        self._check(asked.logprobs_field, asked.wanted_logprobs)
-        self._check("prompt_logprobs", asked.wanted_prompt_logprobs)
         if asked.stream and asked.prompt_logprobs:
             raise RequestError("prompt_logprobs cannot be streamed", "prompt_logprobs")
         if asked.wanted_tokens == 0 and not asked.echo:
@@ -79,12 +74,3 @@ class OutputPlanner:
     def names(self, asked: GenerationRequest) -> TokenNames:
         said = asked.return_tokens_as_token_ids
         return TokenNames(self.vocabulary, self.tokens_as_ids if said is None else said)
-
-    def _check(self, field: str, wanted: int | None) -> None:
-        if wanted is None or self.max_logprobs == -1:
-            return
-        if wanted == -1 or wanted > self.max_logprobs:
-            raise RequestError(
-                f"{field} is more than the {self.max_logprobs} alternatives that this server tells",
-                field,
-            )

@@ -24,11 +24,12 @@ from gateway.limits import Limits
 from gateway.model_names import ModelNames
 from gateway.output_planner import OutputPlanner
 from gateway.request_scope import adopt_request_id
-from gateway.sampling import check_prompt, resolve
+from gateway.sampling import PLAIN_RULES, check_prompt, for_prompt, settle
 from gateway.schema.common import GenerationRequest, ModelRequest
 from gateway.schema.parse import parse, refuse_unknown
 from gateway.schema.routing_fields import RoutingFields
 from gateway.structured.desk import GrammarDesk
+from gateway.token_wishes import SamplingRules
 from gateway.tool_use import NO_TOOLS, ToolUse
 from gateway.workers import Workers
 
@@ -61,11 +62,13 @@ class Preparation:
         prompt_tokens_details: bool = True,
         heeds_priority: bool = False,
         ignores_priority: bool = False,
+        sampling_rules: SamplingRules = PLAIN_RULES,
     ) -> None:
         self._workers = workers
         self._names = names
         self._defaults = defaults
         self._planner = planner
+        self._rules = sampling_rules
         self.vocab_size = vocab_size
         self._fingerprint = fingerprint
         self._strict = strict_fields
@@ -150,12 +153,15 @@ class Preparation:
         plan = self._planner.plan(asked, tool_use, chat=chat, continued=continued)
         for prompt in prompts:
             check_prompt(prompt, limits, param)
+        settled = settle(asked, self._defaults, limits, self._rules)
         return [
             Job(
                 request_id=f"{caller.request_id}-{new_id()[:8]}",
                 prompt=tuple(prompt),
                 params=replace(
-                    resolve(asked, self._defaults, len(prompt), limits, default_max_tokens),
+                    for_prompt(
+                        settled, asked, self._defaults, len(prompt), limits, default_max_tokens
+                    ),
                     grammar=self._grammars.bound(grammar, prompt, plan),
                 ),
                 cache_salt=asked.cache_salt or "",

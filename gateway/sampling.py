@@ -2,17 +2,21 @@
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from baton.core.errors import RequestError
 from baton.core.sampling_params import GREEDY_BELOW, SamplingParams
+from gateway import token_wishes as wishes
 from gateway.beams import with_beams
 from gateway.generation_config import GenerationDefaults
 from gateway.limits import Limits, check_length
 from gateway.schema.common import GenerationRequest
+from gateway.token_wishes import SamplingRules
 
 T = TypeVar("T")
 
+PLAIN_RULES = SamplingRules()
 LOWEST_TEMPERATURE = 0.01  # anything warmer than greedy is at least this, as in vLLM
 
 
@@ -22,22 +26,66 @@ def resolve(
     prompt_len: int,
     limits: Limits,
     default_max_tokens: int | None = None,
+    rules: SamplingRules = PLAIN_RULES,
 ) -> SamplingParams:
     """`default_max_tokens` None: as many as fit. Too many are cut down to what fits."""
+    settled = settle(request, defaults, limits, rules)
+    return for_prompt(settled, request, defaults, prompt_len, limits, default_max_tokens)
+
+
+def settle(
+    request: GenerationRequest, defaults: GenerationDefaults, limits: Limits, rules: SamplingRules
+) -> SamplingParams:
+    """What is the same for all prompts of a request; `for_prompt` settles the rest."""
     temperature = _temperature(request, defaults)
     greedy = temperature < GREEDY_BELOW
     top_k = defaults.top_k if request.top_k is None else max(0, request.top_k)
-    params = SamplingParams(
-        max_tokens=_max_tokens(request, defaults, prompt_len, limits, default_max_tokens),
-        seed=_seed(request.seed),
+    return SamplingParams(
+        max_tokens=1,
+        seed=0,
         temperature=0.0 if greedy else temperature,
         top_p=1.0 if greedy else _said(request.top_p, defaults.top_p),
         top_k=0 if greedy or top_k >= limits.vocab_size else top_k,
+        min_p=0.0 if greedy else _said(request.min_p, defaults.min_p),
         n=_said(request.n, 1),
         ignore_eos=bool(request.ignore_eos),
-        logprobs=_alternatives(request.wanted_logprobs, limits),
-        prompt_logprobs=_alternatives(request.wanted_prompt_logprobs, limits),
+        min_tokens=_said(request.min_tokens, 0),
+        stop_token_ids=wishes.stop_token_ids(request, limits),
+        repetition_penalty=_said(request.repetition_penalty, defaults.repetition_penalty),
+        presence_penalty=_said(request.presence_penalty, 0.0),
+        frequency_penalty=_said(request.frequency_penalty, 0.0),
+        logit_bias=wishes.logit_bias(request, limits),
+        allowed_token_ids=wishes.allowed_token_ids(request, limits),
+        bad_words=wishes.bad_words(request, rules),
+        logprobs=wishes.logprobs_count(
+            request.wanted_logprobs, request.logprobs_field, rules, limits
+        ),
+        prompt_logprobs=wishes.logprobs_count(
+            request.wanted_prompt_logprobs, "prompt_logprobs", rules, limits
+        ),
+        logprobs_mode=rules.logprobs_mode,
+        processors=wishes.processors(request, rules),
+        extra_args=wishes.extra_args(request),
     )
+
+
+def for_prompt(
+    settled: SamplingParams,
+    request: GenerationRequest,
+    defaults: GenerationDefaults,
+    prompt_len: int,
+    limits: Limits,
+    default_max_tokens: int | None = None,
+) -> SamplingParams:
+    """With a length that fits, and a seed of its own."""
+    max_tokens = _max_tokens(request, defaults, prompt_len, limits, default_max_tokens)
+    if settled.min_tokens > max_tokens:
+        raise RequestError(
+            f"min_tokens must be less than or equal to max_tokens={max_tokens}, got "
+            f"{settled.min_tokens}",
+            "min_tokens",
+        )
+    params = replace(settled, max_tokens=max_tokens, seed=_seed(request.seed))
     return with_beams(request, params)
 
 
@@ -64,11 +112,6 @@ def _max_tokens(
         return max(1, min(request.wanted_tokens, room))  # of 0 tokens one is drawn, not shown
     bounds = (room, default, defaults.max_new_tokens)
     return min(bound for bound in bounds if bound is not None)
-
-
-def _alternatives(wanted: int | None, limits: Limits) -> int | None:
-    """-1 means the whole vocabulary."""
-    return limits.vocab_size if wanted == -1 else wanted
 
 
 def _seed(asked: int | None) -> int:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from baton.core.errors import SettingsError
+from baton.core.pattern import check_pattern
+from baton.core.sampling_params import LogprobsMode
 from baton.model_source import HubSettings, Part, resolve
 from baton.registry.redis_settings import RedisSettings
 from baton.settings import nested, setting
@@ -90,6 +92,20 @@ class GatewaySettings:
     )
     override_generation_config: dict[str, Any] | None = setting(
         None, 'Sampling defaults that win over those, such as {"temperature": 0.5}.'
+    )
+    max_logprobs: int = setting(
+        20, "Most log-probabilities told per token; -1: as many as the vocabulary has."
+    )
+    logprobs_mode: str = setting(
+        LogprobsMode.RAW_LOGPROBS.value,
+        "What is told: log-probabilities or logits, as the model (and a grammar) left them, or as "
+        "the token was drawn from.",
+        choices=tuple(mode.value for mode in LogprobsMode),
+    )
+    logits_processor_pattern: str = setting(
+        "",
+        "Regular expression that a name in logits_processors must match from its beginning (default: "
+        "none is allowed). Whoever may name a function runs it.",
     )
     chat_template: str = setting(
         "", "File of the chat template, or the template itself (default: the tokenizer's)."
@@ -195,6 +211,9 @@ class GatewaySettings:
                 raise SettingsError(
                     f"{flag} must be between 0 and 65535, not {getattr(self, name)}"
                 )
+        if self.max_logprobs < -1:
+            raise SettingsError("--max-logprobs must be at least 0, or -1 for all")
+        check_pattern(self.logits_processor_pattern, "--logits-processor-pattern")
         if self.max_queued_requests < 0:
             raise SettingsError("--max-queued-requests cannot be negative")
         for name in _POSITIVE:

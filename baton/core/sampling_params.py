@@ -39,11 +39,14 @@ class BeamSearch:
 
 @dataclass(frozen=True, slots=True)
 class ProcessorCall:
-    """One logits processor that the client asked for; the server's pattern allows its name."""
+    """One logits processor that the client asked for; the server's pattern allows its name.
+
+    With `args` or `kwargs` what is named is called with them first, and returns the processor.
+    """
 
     qualname: str
-    args: str = "[]"  # JSON array
-    kwargs: str = "{}"  # JSON object
+    args: str = ""  # JSON array
+    kwargs: str = ""  # JSON object
 
 
 @dataclass(frozen=True, slots=True)

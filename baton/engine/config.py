@@ -16,3 +16,5 @@ class EngineConfig:
     threads: int = 1
     attention_backend: str = "auto"  # auto, cpu (the C++ kernel), torch
     enable_prefix_caching: bool = True
+    logits_processor_pattern: str = ""  # of those that a request may name; empty: none
+    logits_processors: tuple[str, ...] = ()  # loaded at the start, by qualified name

@@ -76,6 +76,7 @@ class Engine:
         UnavailableError once stopped or failed; a DECODE's blocks then remain the caller's.
         """
         check_work(work, self._limits)
+        self._runner.check(work.params)
         self._loop.submit(work, sink)
 
     def abort(self, key: str) -> None:

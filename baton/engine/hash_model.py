@@ -3,8 +3,10 @@
 A KV entry is a hash of (token, position, model key). The next token is a hash of the KV bytes of
 all positions up to the last one, read from the pool's memory through the block table; when not
 greedy, mixed with the key of the draw. So a lost, stale, torn or foreign block changes the text.
-Temperature, top_p and top_k only decide whether it is greedy. A search is given candidates that are
-a hash of the same bytes, many of them equally probable.
+Temperature, top_p and top_k only decide whether it is greedy. allowed_token_ids and min_tokens say
+which tokens there are to choose from. Penalties, bias, bad words and min_p are mixed into the hash:
+whoever loses one writes another text. Log-probabilities are hashes too; plugins are refused. A search
+is given candidates that are a hash of the same bytes, many of them equally probable.
 
 `step_seconds` and `token_seconds` belong to the model: each step takes that long (plus that long
 for each token in it), so that tests of overlap and of sudden death find it at work.
@@ -24,6 +26,7 @@ from baton.core.fingerprint import PROTOCOL_VERSION, Fingerprint
 from baton.core.layout import LayoutDescriptor
 from baton.core.sampling_hash import mix, row_key
 from baton.core.sampling_params import SamplingParams
+from baton.core.token_record import TokenLogprobs
 from baton.engine.config import EngineConfig
 from baton.engine.hash_candidates import searched
 from baton.engine.kv_pool import KvPool
@@ -32,6 +35,8 @@ from baton.engine.plan import Draw, Drawn, Slice, SliceResult, StepPlan
 MODEL_TYPE = "baton_hash"
 DTYPE = "uint8"
 _HASH_BYTES = 64  # of one BLAKE2b; longer entries are several
+
+Rows = Iterable[bytes | memoryview]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +80,56 @@ def kv_entry(config: HashModelConfig, token: int, position: int) -> bytes:
     return b"".join(parts)[:length]
 
 
-def next_token(config: HashModelConfig, rows: Iterable[bytes | memoryview], draw: Draw) -> int:
+def next_token(config: HashModelConfig, rows: Rows, draw: Draw) -> Drawn | RequestError:
     """From the KV bytes of all positions before the draw's, row after row, each by position."""
-    value = past_hash(rows)
-    params: SamplingParams = draw.params
+    value, params = past_hash(rows), draw.params
+    scored = value
     if not params.greedy:
         value = mix(value ^ row_key(params.seed, draw.choice, draw.position))
-    return value % config.vocab_size
+    if taste := _taste(params):
+        value = mix(value ^ past_hash([taste]))
+    choice: Sequence[int] = range(config.vocab_size)
+    if params.allowed_token_ids or params.min_tokens:
+        choice = _choice(config, draw)
+    if not choice:
+        return RequestError("no token is left to draw")
+    token = choice[value % len(choice)]
+    if params.logprobs is None:
+        return Drawn(token)
+    return Drawn(token, pseudo_logprobs(config, scored, token, params.logprobs))
 
 
-def past_hash(rows: Iterable[bytes | memoryview]) -> int:
+def past_hash(rows: Rows) -> int:
     state = hashlib.blake2b(digest_size=8)
     for piece in rows:
         state.update(piece)
     return int.from_bytes(state.digest(), "little")
+
+
+def pseudo_logprobs(config: HashModelConfig, past: int, token: int, count: int) -> TokenLogprobs:
+    """Of float32's numbers; a hash of the past and the token."""
+    values = {each: -(1 + (mix(past ^ each) >> 50)) / 1024 for each in range(config.vocab_size)}
+    order = sorted(values, key=lambda each: (-values[each], each))
+    top = tuple((each, values[each]) for each in order[:count])
+    return TokenLogprobs(values[token], order.index(token) + 1, top)
+
+
+def _taste(params: SamplingParams) -> bytes:
+    """Empty where nothing is preferred."""
+    bias, words = params.logit_bias, params.bad_words
+    if not (params.penalised or bias or words or params.min_p):
+        return b""
+    penalties = (params.repetition_penalty, params.presence_penalty, params.frequency_penalty)
+    return repr((penalties, bias, words, params.min_p)).encode()
+
+
+def _choice(config: HashModelConfig, draw: Draw) -> list[int]:
+    """Tokens that the parameters leave, ascending."""
+    params = draw.params
+    banned: set[int] = set()
+    if draw.position - draw.num_prompt < params.min_tokens:
+        banned = {config.eos_token_id, *params.stop_token_ids}
+    return [t for t in params.allowed_token_ids or range(config.vocab_size) if t not in banned]
 
 
 class HashRunner:
@@ -124,6 +165,12 @@ class HashRunner:
     def attach(self, pool: KvPool) -> None:
         self._pool = pool
 
+    def check(self, params: SamplingParams) -> None:
+        if params.processors:
+            raise RequestError("a hash model has no logits to process", "logits_processors")
+        if params.extra_args:
+            raise RequestError("a hash model has no logits to process", "vllm_xargs")
+
     def run(self, plan: StepPlan) -> list[SliceResult | BatonError]:
         if self._pool is None:
             raise InternalError("the runner has no pool yet")
@@ -137,18 +184,28 @@ class HashRunner:
     def _result(self, view: memoryview, piece: Slice) -> SliceResult | BatonError:
         if any(draw.params.grammar is not None for draw in piece.draws):
             return RequestError("this is a hash model: it can do no structured output")
-        return SliceResult(self._drawn(view, piece))
+        drawn: list[Drawn] = []
+        for draw in piece.draws:
+            rows = self._read(view, piece.blocks, piece.start + len(piece.tokens))
+            if draw.params.beam is not None:
+                drawn.append(searched(self._config.vocab_size, past_hash(rows), draw))
+                continue
+            outcome = next_token(self._config, rows, draw)
+            if isinstance(outcome, RequestError):
+                return outcome
+            drawn.append(outcome)
+        return SliceResult(tuple(drawn), self._scores(view, piece))
 
-    def _drawn(self, view: memoryview, piece: Slice) -> tuple[Drawn, ...]:
-        length = piece.start + len(piece.tokens)
+    def _scores(self, view: memoryview, piece: Slice) -> tuple[TokenLogprobs, ...]:
         return tuple(
-            self._draw(self._read(view, piece.blocks, length), draw) for draw in piece.draws
+            pseudo_logprobs(
+                self._config,
+                past_hash(self._read(view, piece.blocks, length)),
+                token,
+                piece.num_alternatives,
+            )
+            for length, token in enumerate(piece.targets, piece.start + 1)
         )
-
-    def _draw(self, rows: Iterable[memoryview], draw: Draw) -> Drawn:
-        if draw.params.beam is None:
-            return Drawn(next_token(self._config, rows, draw))
-        return searched(self._config.vocab_size, past_hash(rows), draw)
 
     def _write(self, view: memoryview, blocks: Sequence[int], position: int, entry: bytes) -> None:
         width, stride = self._config.head_dim, self._row_bytes
@@ -170,6 +227,8 @@ class HashRunner:
 
 def load_hash_runner(folder: Path, config: EngineConfig) -> HashRunner:
     """Reads the folder of a model whose config.json has model_type "baton_hash"."""
+    if config.logits_processors or config.logits_processor_pattern:
+        raise SettingsError("a hash model has no logits: it takes no logits processors")
     if config.dtype != "auto":
         raise SettingsError(
             f"--dtype {config.dtype}: a hash model has bytes only; leave it at auto"

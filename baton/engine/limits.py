@@ -91,6 +91,7 @@ def check_work(work: Work, limits: Limits) -> None:
         raise RequestError("n must be at least 1", "n")
     if work.searches:
         _check_width(work, limits)
+    _check_ids(work.params, limits)
     _check_adopted(work, limits)
 
 
@@ -103,6 +104,19 @@ def _check_width(work: Work, limits: Limits) -> None:
             "beams (--max-num-seqs)",
             "n",
         )
+
+
+def _check_ids(params: SamplingParams, limits: Limits) -> None:
+    """The gateway has checked them against what it knows of the model; here a row has no others."""
+    named = {
+        "stop_token_ids": params.stop_token_ids,
+        "allowed_token_ids": params.allowed_token_ids,
+        "logit_bias": [token_id for token_id, _ in params.logit_bias],
+        "bad_words": [token_id for word in params.bad_words for token_id in word],
+    }
+    for field, ids in named.items():
+        if ids and not 0 <= min(ids) <= max(ids) < limits.vocab_size:
+            raise RequestError(f"{field} has token ids outside 0..{limits.vocab_size - 1}", field)
 
 
 def _check_adopted(work: Work, limits: Limits) -> None:

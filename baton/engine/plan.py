@@ -104,6 +104,10 @@ class Runner(Protocol):
         """Gives the runner the memory that block ids mean. Called before the first `run`."""
         ...
 
+    def check(self, params: SamplingParams) -> None:
+        """Raises RequestError where it cannot draw as they say. Called from any thread."""
+        ...
+
     def run(self, plan: StepPlan) -> Sequence[SliceResult | BatonError]:
         """For each slice of the plan what came of it, in order.
 

@@ -1,6 +1,6 @@
-"""Token ids from logits: greedy, or hashed Gumbel over what temperature, top_k and top_p leave.
+"""Token ids from logits: greedy, or hashed Gumbel over what temperature, min_p, top_k and top_p leave.
 
-It keeps no state: the same logits, parameters and position draw the same token in any batch and
+min_p comes before the other two, as in vLLM; Hugging Face has it after them. The sampler keeps no state: the same logits, parameters and position draw the same token in any batch and
 on any worker.
 """
 
@@ -21,7 +21,10 @@ SLACK = 1.0001  # far above the rounding of float32, far below what would add ca
 
 
 def sample(logits: Tensor, draws: Sequence[Draw]) -> list[int]:
-    """One token id per draw; `logits` are float32 [draws, vocabulary], finite, and not changed."""
+    """One token id per draw; `logits` are float32 [draws, vocabulary] and not changed.
+
+    Each row has a finite best value; others may be -inf.
+    """
     greedy = [row for row, draw in enumerate(draws) if draw.params.greedy]
     plain = [row for row, draw in enumerate(draws) if _is_plain(draw.params)]
     filtered = [row for row, draw in enumerate(draws) if _is_filtered(draw.params)]
@@ -32,6 +35,18 @@ def sample(logits: Tensor, draws: Sequence[Draw]) -> list[int]:
             for row, token_id in zip(rows, chosen.tolist(), strict=True):
                 ids[row] = token_id
     return ids
+
+
+def processed(logits: Tensor, draws: Sequence[Draw]) -> Tensor:
+    """What `sample` draws from: tempered, and -inf where a token was dropped. A new tensor."""
+    values = logits.clone()
+    rows = [row for row, draw in enumerate(draws) if not draw.params.greedy]
+    if rows:
+        warm = [draws[row] for row in rows]
+        tempered = _tempered(logits[rows], warm)
+        best, ids, _ = _survivors(tempered, warm, tempered.shape[1])
+        values[rows] = torch.empty_like(tempered).scatter_(1, ids, best)
+    return values
 
 
 def _is_filtered(params: SamplingParams) -> bool:
@@ -69,7 +84,15 @@ def _draw_filtered(logits: Tensor, draws: Sequence[Draw]) -> Tensor:
 
 
 def _tempered(logits: Tensor, draws: Sequence[Draw]) -> Tensor:
-    return logits / logits.new_tensor([[draw.params.temperature] for draw in draws])
+    """A new tensor, -inf where min_p drops a token."""
+    values = logits / logits.new_tensor([[draw.params.temperature] for draw in draws])
+    rows = [row for row, draw in enumerate(draws) if draw.params.min_p > 0.0]
+    if rows:
+        some = _rows_of(values, rows)
+        shares = [[math.log(draws[row].params.min_p)] for row in rows]
+        least = some.amax(dim=-1, keepdim=True) + values.new_tensor(shares)
+        values[rows] = some.masked_fill(some < least, -torch.inf)
+    return values
 
 
 def _keys(draws: Sequence[Draw]) -> Tensor:
@@ -92,13 +115,17 @@ def _survivors(values: Tensor, draws: Sequence[Draw], look: int) -> tuple[Tensor
     total = torch.where(limited, _log_sum(best.masked_fill(~kept, -torch.inf)), _log_sum(values))
     kept &= _nucleus(best, total, draws)
     certain = (~limited | (least > last)) & (~kept | (best > last)).all(dim=-1, keepdim=True)
+    certain |= last == -torch.inf  # beyond it there is nothing to draw
     if best.shape[1] == size:
         certain.fill_(True)
     return best.masked_fill(~kept, -torch.inf), ids, certain[:, 0]
 
 
 def _ranked(values: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """The best `width`, descending; equal values by ascending id, which `topk` does not promise."""
+    """The best `width`, descending; equal values by ascending id, which `topk` does not promise.
+
+    Which of those equal to the last one it takes is open: such a row is not `certain`.
+    """
     if width == values.shape[1]:
         best, ids = torch.sort(values, dim=-1, descending=True, stable=True)
         return best, ids

@@ -13,7 +13,7 @@ import itertools
 from collections.abc import Iterable
 
 from baton.core.block_hashes import Hashing
-from baton.core.errors import BatonError, InternalError
+from baton.core.errors import BatonError, RequestError
 from baton.core.token_record import PromptLogprobs, TokenRecord
 from baton.engine.block_pool import BlockPool
 from baton.engine.block_tables import BlockTables
@@ -150,7 +150,7 @@ class Scheduler:
                 self._continue_from(sequence, new)
         for key, error in broken.items():
             records.pop(key, None)
-            if isinstance(error, InternalError):  # what it computed may be wrong as well
+            if not isinstance(error, RequestError):  # whose KV is sound, and others' too
                 for sequence in self._works[key]:
                     self._tables.withdraw(sequence)
             self.abort(key)

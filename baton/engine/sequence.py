@@ -110,7 +110,7 @@ class Sequence:
         if end == len(self.tokens) and not self.work.draws_nothing:
             draws = tuple(self._draw(choice) for choice in self.choices)
         targets: tuple[int, ...] = ()
-        if self.work.scores_prompt:
+        if self.work.scores_prompt and self.num_scored <= min(end, len(self.work.prompt) - 1):
             targets = self.work.prompt[start + 1 : end + 1]
         alternatives = self.work.params.prompt_logprobs or 0
         return Slice(

@@ -3,7 +3,7 @@
 import itertools
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,18 +13,22 @@ from torch import Tensor
 from baton.core.errors import BatonError, InternalError
 from baton.core.fingerprint import Fingerprint
 from baton.core.layout import LayoutDescriptor
-from baton.engine import sampler
+from baton.core.sampling_params import SamplingParams
+from baton.core.token_record import TokenLogprobs
 from baton.engine.attention.backend import AttentionBackend
 from baton.engine.attention.choice import MakeAttention, choose_attention
 from baton.engine.attention.paged_tensor import paged_tensor
-from baton.engine.beam_candidates import beam_candidates
 from baton.engine.checkpoint import Checkpoint, load_checkpoint
 from baton.engine.config import EngineConfig
+from baton.engine.drawing import Drawing, Outcome, slice_result, unsound
 from baton.engine.grammar_masks import GrammarMasks
 from baton.engine.kv_shape import call_model, kv_shape
+from baton.engine.logits_parts import logits_in_parts, parts_of
+from baton.engine.logits_plugins import LogitsPlugins
 from baton.engine.packed_linear import pack_linears
 from baton.engine.packing import packs_linears
-from baton.engine.plan import Draw, Drawn, SliceResult, StepPlan
+from baton.engine.plan import Draw, SliceResult, StepPlan
+from baton.engine.token_scores import token_scores
 
 if TYPE_CHECKING:
     from baton.engine.kv_pool import KvPool
@@ -60,6 +64,8 @@ class TorchRunner:
         self._fingerprint = checkpoint.fingerprint(config.block_size)
         self._make_attention = make_attention
         self._attention: AttentionBackend | None = None
+        self._plugins = LogitsPlugins(config.logits_processor_pattern, config.logits_processors)
+        self._drawing = Drawing(checkpoint.eos_token_ids, self._plugins)
 
     @property
     def layout(self) -> LayoutDescriptor:
@@ -84,6 +90,9 @@ class TorchRunner:
     def attach(self, pool: "KvPool") -> None:
         self._attention = self._make_attention(paged_tensor(pool, self._layout))
 
+    def check(self, params: SamplingParams) -> None:
+        self._plugins.check(params)
+
     def run(self, plan: StepPlan) -> list[SliceResult | BatonError]:
         if self._attention is None:
             raise InternalError("the runner has no pool yet: attach comes before run")
@@ -92,64 +101,85 @@ class TorchRunner:
         draws = [draw for piece in plan.slices for draw in piece.draws]
         self._masks.begin(draws)  # their tokens are known; the forward pass hides it
         with torch.inference_mode():
-            logits = self._logits(plan, self._attention)
-            broken = self._masks.apply(logits, draws)  # before anything else sees them
-            drawn = _draw(logits, draws, broken)
-        return [_result(itertools.islice(drawn, len(piece.draws))) for piece in plan.slices]
+            if any(piece.targets for piece in plan.slices):
+                return self._run_with_scores(plan, draws, self._attention)
+            return _results(plan, self._drawn(self._logits(plan, self._attention), plan, draws))
 
     def _logits(self, plan: StepPlan, attention: AttentionBackend) -> Tensor:
-        """float32 [draws, vocabulary]: a slice's last row once for each of its draws."""
-        tokens, positions, rows = _flat(plan)
-        step = attention.prepare(plan)
-        logits = call_model(self._checkpoint.model, tokens, positions, rows, step).float()
+        """float32 [rows, vocabulary], of the last row of each slice with draws."""
+        model, step = self._checkpoint.model, attention.prepare(plan)
+        return call_model(model, *_flat(plan), last_rows(plan), step).float()
+
+    def _run_with_scores(
+        self, plan: StepPlan, draws: list[Draw], attention: AttentionBackend
+    ) -> list[SliceResult | BatonError]:
+        """Rows to draw from come first; the prompt's follow a part at a time."""
+        rows, targets, counts = scored_rows(plan)
+        parts = [last_rows(plan), *parts_of(rows, self.vocab_size)]
+        model, step = self._checkpoint.model, attention.prepare(plan)
+        logits = logits_in_parts(model, *_flat(plan), parts, step)
+        outcomes = self._drawn(next(logits).float(), plan, draws)
+        scores: list[TokenLogprobs | BatonError] = []
+        for part in logits:
+            values = part.float()
+            now = slice(len(scores), len(scores) + len(values))
+            failed = unsound(values)
+            found = token_scores(values.log_softmax(dim=-1), targets[now], counts[now])
+            scores += [error or one for error, one in zip(failed, found, strict=True)]
+        return _results(plan, outcomes, scores)
+
+    def _drawn(self, logits: Tensor, plan: StepPlan, draws: list[Draw]) -> list[Outcome]:
+        """One per draw; a slice's last row counts once for each of its draws."""
         copies = [len(piece.draws) for piece in plan.slices if piece.draws]
-        if max(copies, default=1) == 1:
-            return logits
-        return logits.repeat_interleave(torch.tensor(copies), dim=0)
+        if max(copies, default=1) > 1:
+            logits = logits.repeat_interleave(torch.tensor(copies), dim=0)
+        failed = unsound(logits)
+        broken = self._masks.apply(logits, draws)  # before anything else sees them
+        errors = [first or second for first, second in zip(failed, broken, strict=True)]
+        return self._drawing.draw(logits, draws, errors)
 
 
-def _draw(
-    logits: Tensor, draws: Sequence[Draw], broken: Sequence[BatonError | None]
-) -> Iterator[Drawn | BatonError]:
-    """One per row, or what its grammar says, or that it has a NaN or no finite maximum."""
-    sound = logits.amax(dim=-1).isfinite()  # a NaN is greater than everything
-    if not sound.all():
-        logits = logits.masked_fill(~sound[:, None], 0.0)
-    drawn = _drawn(logits, draws)
-    for one, good, error in zip(drawn, sound.tolist(), broken, strict=True):
-        yield error or (one if good else InternalError("the model's output is not a number"))
+def _results(
+    plan: StepPlan, outcomes: Iterable[Outcome], scores: Iterable[TokenLogprobs | BatonError] = ()
+) -> list[SliceResult | BatonError]:
+    """To each slice what is its own."""
+    drawn, told = iter(outcomes), iter(scores)
+    return [
+        slice_result(
+            itertools.islice(drawn, len(piece.draws)), itertools.islice(told, len(piece.targets))
+        )
+        for piece in plan.slices
+    ]
 
 
-def _drawn(logits: Tensor, draws: Sequence[Draw]) -> list[Drawn]:
-    searched = [row for row, draw in enumerate(draws) if draw.params.beam is not None]
-    if not searched:
-        return [Drawn(token_id) for token_id in sampler.sample(logits, draws)]
-    sampled = [row for row, draw in enumerate(draws) if draw.params.beam is None]
-    found = beam_candidates(logits[searched], [draws[row] for row in searched])
-    drawn = dict(zip(searched, found, strict=True))
-    if sampled:
-        ids = sampler.sample(logits[sampled], [draws[row] for row in sampled])
-        drawn.update(zip(sampled, map(Drawn, ids), strict=True))
-    return [drawn[row] for row in range(len(draws))]
-
-
-def _result(results: Iterable[Drawn | BatonError]) -> SliceResult | BatonError:
-    drawn: list[Drawn] = []
-    for one in list(results):
-        if isinstance(one, BatonError):
-            return one
-        drawn.append(one)
-    return SliceResult(tuple(drawn))
-
-
-def _flat(plan: StepPlan) -> tuple[Tensor, Tensor, Tensor]:
-    """Token ids and positions of all slices in one row, and which rows need logits; int64."""
+def _flat(plan: StepPlan) -> tuple[Tensor, Tensor]:
+    """Token ids and positions of all slices in one row; int64."""
     tokens: list[int] = []
     positions: list[int] = []
-    rows: list[int] = []
     for piece in plan.slices:
         tokens += piece.tokens
         positions += range(piece.start, piece.start + len(piece.tokens))
-        if piece.draws:
-            rows.append(len(tokens) - 1)
-    return torch.tensor(tokens), torch.tensor(positions), torch.tensor(rows, dtype=torch.int64)
+    return torch.tensor(tokens), torch.tensor(positions)
+
+
+def last_rows(plan: StepPlan) -> Tensor:
+    """int64: where in the flat batch each slice with draws ends."""
+    ends = itertools.accumulate(len(piece.tokens) for piece in plan.slices)
+    rows = [end - 1 for end, piece in zip(ends, plan.slices, strict=True) if piece.draws]
+    return torch.tensor(rows, dtype=torch.int64)
+
+
+def scored_rows(plan: StepPlan) -> tuple[list[int], list[int], list[int]]:
+    """Rows of the flat batch whose next token's score is wanted, those tokens, and of each how many
+    alternatives.
+    """
+    rows: list[int] = []
+    targets: list[int] = []
+    counts: list[int] = []
+    start = 0
+    for piece in plan.slices:
+        rows += range(start, start + len(piece.targets))
+        targets += piece.targets
+        counts += [piece.num_alternatives] * len(piece.targets)
+        start += len(piece.tokens)
+    return rows, targets, counts

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from baton.core.errors import SettingsError
+from baton.core.pattern import check_pattern
 from baton.engine.config import EngineConfig
 from baton.engine.host_cores import available_cores
 from baton.model_source import HubSettings
@@ -56,6 +57,14 @@ class WorkerSettings:
         "built.",
         choices=("auto", "cpu", "torch"),
     )
+    logits_processor_pattern: str = setting(
+        "",
+        "Regular expression that a name in logits_processors must match from its beginning (default: "
+        "none is allowed). Whoever may name a function runs it.",
+    )
+    logits_processors: tuple[str, ...] = setting(
+        (), "Qualified names of logits processors to load; requests steer them with vllm_xargs."
+    )
     tensor_parallel_size: int = setting(1, "Devices that share one worker's model: only 1 so far.")
     enable_lora: bool = setting(False, "Serve LoRA adapters: not supported so far.")
     lora_modules: tuple[str, ...] = setting((), "LoRA adapters: not supported so far.")
@@ -88,6 +97,7 @@ class WorkerSettings:
         if self.block_size < 16 or self.block_size % 16:
             raise SettingsError(f"--block-size must be a multiple of 16, not {self.block_size}")
         self._check_unsupported()
+        check_pattern(self.logits_processor_pattern, "--logits-processor-pattern")
         if not 0 <= self.shutdown_seconds < float("inf"):
             raise SettingsError("--shutdown-seconds must be a number of seconds, 0 or more")
         if self.registry and not _is_address(self.registry):
@@ -129,6 +139,8 @@ class WorkerSettings:
             dtype=self.dtype,
             threads=self.threads or available_cores(),
             attention_backend=self.attention_backend,
+            logits_processor_pattern=self.logits_processor_pattern,
+            logits_processors=self.logits_processors,
         )
 
 

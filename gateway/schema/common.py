@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from gateway.schema.output_fields import OutputFields
 from gateway.schema.routing_fields import RoutingFields
+from gateway.schema.sampling_fields import FiniteFloat, SamplingFields
 from gateway.schema.structured_fields import StructuredFields
 
 INT64_MAX = (1 << 63) - 1
@@ -13,7 +14,7 @@ MAX_CHOICES = 128  # of one prompt
 
 _FORBIDDEN_IN_SALT = frozenset("@/\\\0")
 
-FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
+NOT_NULLABLE = frozenset({"bad_words"})  # null is left for its type to refuse
 
 
 class StreamOptions(BaseModel):
@@ -39,7 +40,7 @@ class ModelRequest(BaseModel):
     @classmethod
     def _null_is_omitted(cls, data: Any) -> Any:
         if isinstance(data, dict):
-            return {key: value for key, value in data.items() if value is not None}
+            return {k: v for k, v in data.items() if v is not None or k in NOT_NULLABLE}
         return data
 
     def check(self) -> None:
@@ -50,7 +51,9 @@ class ModelRequest(BaseModel):
         return list(self.model_extra or {})
 
 
-class GenerationRequest(OutputFields, StructuredFields, RoutingFields, ModelRequest):
+class GenerationRequest(
+    SamplingFields, OutputFields, StructuredFields, RoutingFields, ModelRequest
+):
     max_tokens: Annotated[int, Field(ge=1)] | None = Field(
         None, description="Cut down to what fits. Default: as many as fit."
     )

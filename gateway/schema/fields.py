@@ -5,14 +5,6 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Fields of the contract that this version does not act on yet: refused with their name.
-LATER = _names(
-    """
-    allowed_token_ids bad_words frequency_penalty logit_bias logits_processors min_p min_tokens
-    presence_penalty repetition_penalty stop_token_ids vllm_xargs
-    """
-)
-
 # Of chats alone: a plain prompt that asked for one would be answered without it.
 OF_CHATS = _names(
     """
@@ -31,5 +23,3 @@ DANGEROUS = _names(
     logprob_token_ids repetition_detection thinking_token_budget truncation_side
     """
 )
-
-REFUSED = LATER | DANGEROUS

@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from gateway.schema.common import FiniteFloat
 from gateway.schema.json_object import JsonObject
 from gateway.schema.message_blocks import TEXT_KEYS, AnthropicMessage
+from gateway.schema.sampling_fields import FiniteFloat
 from gateway.schema.text_parts import NullIsOmitted, Texts, WrittenTexts, texts_of
 
 # Of Anthropic's API, without a counterpart here: refused with their name.

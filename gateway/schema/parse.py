@@ -7,7 +7,7 @@ from pydantic_core import ErrorDetails, from_json
 
 from baton.core.errors import RequestError
 from gateway.schema.common import GenerationRequest, ModelRequest
-from gateway.schema.fields import REFUSED
+from gateway.schema.fields import DANGEROUS
 
 R = TypeVar("R", bound=ModelRequest)
 
@@ -50,7 +50,7 @@ def _refuse_later_fields(kind: type[ModelRequest], fields: dict[str, object]) ->
     for name, value in fields.items():
         if name in kind.elsewhere and value is not None:
             raise RequestError(f"{name!r} is not a field of this endpoint", name)
-        if name in REFUSED and name not in kind.model_fields and value is not None:
+        if name in DANGEROUS and name not in kind.model_fields and value is not None:
             raise RequestError(f"{name!r} is not supported by this version", name)
 
 

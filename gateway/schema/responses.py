@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
-from gateway.schema.common import FiniteFloat
 from gateway.schema.json_object import JsonObject
 from gateway.schema.response_items import Item
+from gateway.schema.sampling_fields import FiniteFloat
 from gateway.schema.text_parts import NullIsOmitted
 
 # Of OpenAI's API, without a counterpart here: refused with their name.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from baton.core.errors import RequestError
 from gateway.schema.chat import ChatCompletionRequest
-from gateway.schema.fields import REFUSED
+from gateway.schema.fields import DANGEROUS
 
 PASSED_ON = frozenset(
     [
@@ -47,4 +47,4 @@ def ignored(foreign: Mapping[str, object]) -> list[str]:
 
 
 def _is_of_the_chat(name: str) -> bool:
-    return name in REFUSED or name in ChatCompletionRequest.model_fields
+    return name in DANGEROUS or name in ChatCompletionRequest.model_fields

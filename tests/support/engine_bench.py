@@ -43,6 +43,9 @@ class RecordingRunner:
     def attach(self, pool: KvPool) -> None:
         self._inner.attach(pool)
 
+    def check(self, params: SamplingParams) -> None:
+        self._inner.check(params)
+
     def run(self, plan: StepPlan) -> list[SliceResult | BatonError]:
         self.before(plan)
         self.plans.append(plan)

@@ -1,9 +1,15 @@
 """What a hash model must answer, worked out from tokens alone: the oracle of its tests."""
 
 from baton.core.sampling_params import SamplingParams
-from baton.core.token_record import FinishReason, TokenRecord
-from baton.engine.hash_model import HashModelConfig, kv_entry, next_token
-from baton.engine.plan import Draw
+from baton.core.token_record import FinishReason, PromptLogprobs, TokenRecord
+from baton.engine.hash_model import (
+    HashModelConfig,
+    kv_entry,
+    next_token,
+    past_hash,
+    pseudo_logprobs,
+)
+from baton.engine.plan import Draw, Drawn
 
 Answer = tuple[TokenRecord, ...]  # of one choice, by position
 
@@ -22,6 +28,17 @@ def hash_answer(
     return tuple(_answer(config, prompt, params, choice, length) for choice in range(params.n))
 
 
+def hash_scores(config: HashModelConfig, prompt: tuple[int, ...], count: int) -> PromptLogprobs:
+    """Of all prompt tokens but the first, with `count` alternatives each."""
+    rows = [bytearray() for _ in range(config.num_rows)]
+    entries = []
+    for position, token in enumerate(prompt[:-1]):
+        _append(config, rows, token, position)
+        past = past_hash([b"".join(rows)])
+        entries.append(pseudo_logprobs(config, past, prompt[position + 1], count))
+    return PromptLogprobs(1, tuple(entries))
+
+
 def _answer(
     config: HashModelConfig,
     prompt: tuple[int, ...],
@@ -35,10 +52,17 @@ def _answer(
     records: list[TokenRecord] = []
     last = min(len(prompt) + params.max_tokens, max_model_len) - 1  # position of the last token
     for position in range(len(prompt), last + 1):
-        token = next_token(config, [b"".join(rows)], Draw(choice, position, params))
+        draw = Draw(choice, position, params, num_prompt=len(prompt))
+        drawn = next_token(config, [b"".join(rows)], draw)
+        assert isinstance(drawn, Drawn), drawn
+        token = drawn.token_id
         ends = token == config.eos_token_id and not params.ignore_eos
+        ends |= token in params.stop_token_ids
+        ends &= position + 1 - len(prompt) >= params.min_tokens
         reason = FinishReason.LENGTH if position == last else None
-        records.append(TokenRecord(choice, position, token, FinishReason.STOP if ends else reason))
+        if ends:
+            reason = FinishReason.STOP
+        records.append(TokenRecord(choice, position, token, reason, drawn.logprobs))
         if ends:
             break
         _append(config, rows, token, position)

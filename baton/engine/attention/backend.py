@@ -18,7 +18,10 @@ class AttentionRule:
 
 
 class AttentionStep(Protocol):
-    """One step's metadata, bound to the pool. Used once, layer after layer, in order."""
+    """One step's metadata, bound to the pool. Used layer after layer, in order.
+
+    A model that cannot say its logits in parts runs again in the same step, and finds the same.
+    """
 
     def forward(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule

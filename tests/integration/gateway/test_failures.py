@@ -362,28 +362,28 @@ async def not_reading(url: httpx.URL, body: dict[str, object]) -> AsyncIterator[
         yield
 
 
-async def test_a_prompt_that_prefill_refuses_is_refused_though_the_hand_off_broke_first(
-    served: GatewayUnderTest,
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_callers_fault_found_by_prefill_is_told_however_late_its_word_comes(
+    served: GatewayUnderTest, stream: bool
 ) -> None:
-    """Decode hears that the hand-off is over; only prefill can say that it was the client's fault."""
-    asked, broke = asyncio.Event(), asyncio.Event()
-
-    async def cut_off(request: decode_pb2.GenerateRequest) -> Generated:
-        yield RESERVED
-        await asked.wait()
-        broke.set()
-        raise TransferError("the Prefill stream was closed")
-
-    async def refusing(request: prefill_pb2.PrefillRequest) -> Prefilled:
-        yield ADMITTED
-        asked.set()
-        await broke.wait()
-        raise RequestError("that cannot be read", "messages")
-
+    """Decode only knows that the hand-off is over, and may be heard first."""
     prefill, decode = served.workers
-    decode.decode_script, prefill.prefill_script = cut_off, refusing
-    answer = await ask(served)
 
-    assert answer.status_code == 400
-    assert answer.json()["error"]["message"] == "that cannot be read"
-    assert len(prefill.calls.all) == 1
+    async def losing_the_handoff(request: decode_pb2.GenerateRequest) -> Generated:
+        yield RESERVED
+        await prefill.calls.number(0)
+        raise TransferError("this hand-off is over")
+
+    async def finding_fault(request: prefill_pb2.PrefillRequest) -> Prefilled:
+        yield ADMITTED
+        await (await decode.calls.number(0)).ended.wait()
+        raise RequestError("no token is left to draw", "bad_words")
+
+    decode.decode_script, prefill.prefill_script = losing_the_handoff, finding_fault
+
+    response = await ask(served, stream=stream)
+
+    error = response.json()["error"]
+    assert response.status_code == 400
+    assert (error["code"], error["param"]) == (400, "bad_words")
+    assert error["message"] == "no token is left to draw"

@@ -3,6 +3,8 @@
 import logging
 import random
 import threading
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,7 +18,7 @@ from baton.core.errors import (
 from baton.core.sampling_params import SamplingParams
 from baton.engine.engine import Engine
 from baton.engine.plan import SliceResult, StepPlan
-from baton.engine.work import EngineEvent, Mode, TokensDrawn, Work, WorkDone, WorkFailed
+from baton.engine.work import Admitted, EngineEvent, Mode, TokensDrawn, Work, WorkDone, WorkFailed
 from tests.support.engine_events import PATIENCE, EventLog
 from tests.support.engine_hash_model import HASH_MODEL, hash_runner
 from tests.support.engine_running import HeldRunner, engine_config, running_engine
@@ -308,3 +310,35 @@ def test_tokens_of_one_step_come_in_one_event() -> None:
         log.wait_for_end()
         events = [event for event in log.events if isinstance(event, TokensDrawn)]
         assert [len(event.records) for event in events] == [3, 3, 3, 3]
+
+
+def test_a_work_that_has_no_token_to_draw_fails_alone_and_spoils_no_cached_prompt() -> None:
+    prompt = prompt_of(100)
+    nothing = replace(GREEDY, allowed_token_ids=(HASH_MODEL.eos_token_id,), min_tokens=2)
+    with running_engine(engine_config()) as engine:
+        first, broken, again = EventLog(), EventLog(), EventLog()
+        engine.submit(generate("first", prompt), first)
+        assert first.wait_for_end() == WorkDone()
+        engine.submit(generate("broken", prompt, nothing), broken)
+        end = broken.wait_for_end()
+        assert isinstance(end, WorkFailed)
+        assert isinstance(end.error, RequestError)
+        engine.submit(generate("again", prompt), again)
+        assert again.wait_for_end() == WorkDone()
+        assert again.events[0] == Admitted(96)
+        assert again.records() == first.records()
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"stop_token_ids": (97,)},
+        {"allowed_token_ids": (3, 97)},
+        {"logit_bias": ((-1, 1.0),)},
+        {"bad_words": ((1,), (2, 97))},
+    ],
+)
+def test_token_ids_that_no_row_has_are_refused_at_the_door(field: dict[str, Any]) -> None:
+    with running_engine(engine_config()) as engine, pytest.raises(RequestError) as caught:
+        engine.submit(generate("a", (1, 2), replace(GREEDY, **field)), EventLog())
+    assert caught.value.param == next(iter(field))

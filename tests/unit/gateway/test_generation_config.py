@@ -44,7 +44,7 @@ def test_what_overrides_wins(model: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ({"min_p": 0.1}, "--override-generation-config: min_p is none of max_new_tokens,"),
+        ({"typical_p": 1}, "--override-generation-config: typical_p is none of max_new_tokens,"),
         ({"temperature": -1}, "temperature is -1, which is out of range"),
         ({"temperature": "hot"}, "temperature is 'hot'"),
     ],

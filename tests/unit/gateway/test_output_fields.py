@@ -124,11 +124,6 @@ def test_workers_are_asked_for_what_is_shown(
     assert (params.logprobs, params.prompt_logprobs) == (logprobs, prompt_logprobs)
 
 
-def test_a_server_may_lift_the_bound() -> None:
-    lifted = OutputPlanner(TAGGED, max_logprobs=-1)
-    assert not lifted.plan(chat(logprobs=True, top_logprobs=-1)).parsed
-
-
 def test_a_prompt_alone_can_be_asked_for() -> None:
     asked = completion(echo=True, max_tokens=0)
     assert PLANNER.plan(asked).mute
