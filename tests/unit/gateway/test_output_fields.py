@@ -12,8 +12,10 @@ from gateway.output import OutputPlan
 from gateway.output_planner import OutputPlanner
 from gateway.sampling import resolve
 from gateway.schema.chat import ChatCompletionRequest
+from gateway.schema.common import GenerationRequest
 from gateway.schema.completion import CompletionRequest
 from gateway.schema.parse import parse
+from gateway.token_wishes import SamplingRules
 from tests.support.gateway_output import EOS, TAGGED
 
 PLANNER = OutputPlanner(TAGGED, primary_eos=EOS)
@@ -27,6 +29,12 @@ def chat(**fields: Any) -> ChatCompletionRequest:
 
 def completion(**fields: Any) -> CompletionRequest:
     return parse(CompletionRequest, json.dumps({"prompt": "x", **fields}).encode())
+
+
+def prepared(asked: GenerationRequest) -> None:
+    """All that looks at what is asked for before a worker hears of it."""
+    PLANNER.plan(asked)
+    resolve(asked, GenerationDefaults(), 5, LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +64,7 @@ def completion(**fields: Any) -> CompletionRequest:
 )
 def test_a_wrong_wish_names_its_field(fields: dict[str, Any], param: str) -> None:
     with pytest.raises(RequestError) as caught:
-        PLANNER.plan(chat(**fields))
+        prepared(chat(**fields))
     assert caught.value.param == param
 
 
@@ -71,7 +79,7 @@ def test_a_wrong_wish_names_its_field(fields: dict[str, Any], param: str) -> Non
 )
 def test_completions_have_bounds_too(fields: dict[str, Any], param: str) -> None:
     with pytest.raises(RequestError) as caught:
-        PLANNER.plan(completion(**fields))
+        prepared(completion(**fields))
     assert caught.value.param == param
 
 
@@ -120,7 +128,7 @@ def test_what_is_said_reaches_the_plan() -> None:
 def test_workers_are_asked_for_what_is_shown(
     asked: Any, logprobs: int | None, prompt_logprobs: int | None
 ) -> None:
-    params = resolve(asked, GenerationDefaults(), 5, LIMITS)
+    params = resolve(asked, GenerationDefaults(), 5, LIMITS, rules=SamplingRules(max_logprobs=-1))
     assert (params.logprobs, params.prompt_logprobs) == (logprobs, prompt_logprobs)
 
 
