@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.json_text import to_json
-from gateway.schema.chat import ChatCompletionRequest
 from gateway.schema.message_blocks import (
     AssistantBlock,
     AssistantMessage,
@@ -31,8 +30,6 @@ NAMES = {
     "stop": "stop_sequences",
     "user": "metadata",
 }
-# Anthropic's models think only when asked to; its clients take the first block for the answer.
-THINKING_CAN_BE_TOLD = "chat_template_kwargs" in ChatCompletionRequest.model_fields
 CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 
 
@@ -70,9 +67,9 @@ def prompt_request(asked: CountTokensRequest) -> dict[str, Any]:
         named = {"type": "function", "function": {"name": choice.name}}
         fields["tool_choice"] = CHOICES.get(choice.type, named)
         fields["parallel_tool_calls"] = False if choice.disable_parallel_tool_use else None
-    if asked.thinking is not None or THINKING_CAN_BE_TOLD:
-        thinks = asked.thinking is not None and asked.thinking.type != "disabled"
-        fields["chat_template_kwargs"] = {"enable_thinking": thinks}
+    # Anthropic's models think only when asked to; its clients take the first block for the answer.
+    thinks = asked.thinking is not None and asked.thinking.type != "disabled"
+    fields["chat_template_kwargs"] = {"enable_thinking": thinks}
     said = {name: value for name, value in fields.items() if value is not None}
     foreign = passed_on(asked.foreign)
     told = foreign.get("chat_template_kwargs")

@@ -9,7 +9,7 @@ from gateway.errors import ErrorReply
 from gateway.json_text import to_json
 from gateway.schema.messages import REFUSED_IN_MESSAGES, MessagesRequest
 from gateway.translations.messages_error import anthropic_error, is_anthropic
-from gateway.translations.messages_request import THINKING_CAN_BE_TOLD, chat_request
+from gateway.translations.messages_request import chat_request
 from gateway.translations.reading import read
 
 HI = [{"role": "user", "content": "hi"}]
@@ -21,7 +21,7 @@ def chat(**fields: Any) -> dict[str, Any]:
     found = chat_request(read(MessagesRequest, REFUSED_IN_MESSAGES, body))
     if "thinking" not in fields:
         told = found.pop("chat_template_kwargs", None)
-        assert told == ({"enable_thinking": False} if THINKING_CAN_BE_TOLD else None)
+        assert told == {"enable_thinking": False}
     return found
 
 
