@@ -18,7 +18,8 @@ class OutputFields(BaseModel):
         Field(
             None,
             description="Texts that end the answer. Of several that are found in one token the "
-            "first of the list counts. Not looked for within the first min_tokens tokens.",
+            "first of the list counts. Not looked for within the first min_tokens tokens. "
+            "Default: none.",
         )
     )
     include_stop_str_in_output: bool | None = Field(

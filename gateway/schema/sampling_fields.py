@@ -50,7 +50,8 @@ class SamplingFields(BaseModel):
     )
     logit_bias: dict[int, FiniteFloat] | None = Field(
         None,
-        description="What is added to the logits of these token ids, at least -100 and at most 100.",
+        description="What is added to the logits of these token ids, at least -100 and at most "
+        "100. Default: nothing.",
     )
     allowed_token_ids: Annotated[list[TokenId], Field(min_length=1)] | None = Field(
         None, description="No other token can be drawn. Default: all can."
@@ -61,15 +62,16 @@ class SamplingFields(BaseModel):
     ] = Field(
         default=[],
         description="Texts whose token sequence, with or without a leading space, is never "
-        "completed. Other tokens that spell the same text are not caught.",
+        "completed. Other tokens that spell the same text are not caught. Default: none.",
     )
     logits_processors: list[str | ProcessorFields] | None = Field(
         None,
         description="Qualified names of Python functions that change the logits; refused unless "
-        "--logits-processor-pattern allows them.",
+        "--logits-processor-pattern allows them. Default: none.",
     )
     vllm_xargs: dict[str, Xarg | list[Xarg]] | None = Field(
-        None, description="For the logits processors that the server has loaded, if any."
+        None,
+        description="For the logits processors that the server has loaded, if any. Default: none.",
     )
 
     @field_validator("logit_bias", mode="before")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 PRIVATE = ("_backend", "_backend_was_auto")  # of vLLM's own class; clients send it whole
-OLD = "Older name of a part of structured_outputs."
+OLD = "Older name of a part of structured_outputs. Default: none."
 
 # For the docs alone: pydantic's own mark warns whenever the field is read.
 DEPRECATED: dict[str, JsonValue] = {"deprecated": True}
@@ -105,7 +105,7 @@ class StructuredFields(BaseModel):
     )
     guided_decoding_backend: str | None = Field(
         None,
-        description="auto or guidance, which is the same here.",
+        description="auto or guidance, which is the same here. Default: auto.",
         json_schema_extra=DEPRECATED,
     )
     structural_tag: JsonObject | str | None = Field(
