@@ -83,10 +83,10 @@ class Preparation:
 
     async def read(self, kind: type[R], request: Request) -> R:
         asked = await self.read_by(partial(parse, kind), request)
-        self.check_names(asked.model, asked.unknown_fields())
         if isinstance(asked, RoutingFields):
-            adopt_request_id(request, asked.request_id)
+            adopt_request_id(request, asked.request_id)  # so that an error has it as well
             self.check_priority(asked.priority)
+        self.check_names(asked.model, asked.unknown_fields())
         return asked
 
     async def read_by(self, parse: Callable[[bytes], T], request: Request) -> T:

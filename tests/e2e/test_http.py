@@ -37,8 +37,23 @@ WRONG: dict[str, list[str]] = {
     "stream": ["3", "{}"],
     "stream_options": ["1", "[]", '{"include_usage": true}'],
     "return_token_ids": ['"x"'],
-    "tools": ["[]"],
-    "logit_bias": ["{}"],
+    "tools": ['"x"', "[{}]", "5"],
+    "logit_bias": ['"x"', '{"x": 1}', '{"99999999": 1}', '{"1": 1e999}'],
+    "min_p": ["-0.1", "1.1"],
+    "frequency_penalty": ["2.1", "NaN"],
+    "repetition_penalty": ["0", "-1"],
+    "min_tokens": ["-1", "1.5"],
+    "stop": ['""', '[""]', "5"],
+    "stop_token_ids": ["[-1]", "[99999999]", '"x"'],
+    "allowed_token_ids": ["[]", "[99999999]"],
+    "bad_words": ["null", '[""]'],
+    "prompt_logprobs": ["21", "-2"],
+    "truncate_prompt_tokens": ["0", "-2"],
+    "priority": ["1"],
+    "cache_salt": ['""', '"a/b"'],
+    "structured_outputs": ["{}", '{"regex": "("}', '{"choice": []}'],
+    "response_format": ['{"type": "x"}', '{"type": "json_schema"}'],
+    "kv_transfer_params": ['"x"', '{"do_remote_decode": true, "do_remote_prefill": true}'],
 }
 
 
@@ -142,7 +157,7 @@ async def test_a_stream_has_its_chunks_and_keys_in_order(client: Client) -> None
         for chunk in middle:
             assert set(chunk) == common
             assert set(chunk["choices"][0]) == keys | {"token_ids"}
-        assert set(end) == common | {"system_fingerprint"}
+        assert set(end) == common | {"system_fingerprint", "kv_transfer_params"}
         assert set(end["choices"][0]) == keys | {"token_ids", "stop_reason"}
 
 
