@@ -1,15 +1,14 @@
 """The reasoning formats by name, those of other packages included."""
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 
-from baton.core.errors import SettingsError
+from gateway.parsers.factory import AUTO, NONE, factory
 from gateway.parsers.reasoning import ReasoningFactory, ReasoningFormat
 from gateway.parsers.tagged_reasoning import TaggedReasoning, Tags
 from gateway.vocabulary import Vocabulary
 
 GROUP = "baton.reasoning_parsers"
-AUTO, NONE = "auto", "none"
+FLAG = "--reasoning-parser"
 
 THINK = Tags("<think>", "</think>")
 BRACKETS = Tags("[THINK]", "[/THINK]")
@@ -42,8 +41,7 @@ def reasoning_format(
         name = detected(vocabulary, template or "")
     if name == NONE:
         return None
-    factory = BUILT_IN.get(name) or _registered(name)
-    return factory(vocabulary)
+    return factory(name, BUILT_IN, GROUP, FLAG)(vocabulary)
 
 
 def detected(vocabulary: Vocabulary, template: str) -> str:
@@ -56,12 +54,3 @@ def detected(vocabulary: Vocabulary, template: str) -> str:
         if vocabulary.id_of(tags.start) is not None and vocabulary.id_of(tags.end) is not None:
             return name
     return NONE
-
-
-def _registered(name: str) -> ReasoningFactory:
-    found = entry_points(group=GROUP)
-    if name not in found.names:
-        names = ", ".join([AUTO, NONE, *BUILT_IN, *sorted(found.names)])
-        raise SettingsError(f"--reasoning-parser {name} is none of {names}")
-    factory: ReasoningFactory = found[name].load()
-    return factory

@@ -1,9 +1,8 @@
 """The formats of tool calls by name, those of other packages included."""
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 
-from baton.core.errors import SettingsError
+from gateway.parsers.factory import AUTO, NONE, factory
 from gateway.parsers.hermes import HermesFormat
 from gateway.parsers.llama3_json import Llama3JsonFormat
 from gateway.parsers.mistral import MistralFormat
@@ -11,7 +10,7 @@ from gateway.parsers.pythonic import PythonicFormat
 from gateway.parsers.tools import ToolFactory, ToolFormat
 
 GROUP = "baton.tool_parsers"
-AUTO, NONE = "auto", "none"
+FLAG = "--tool-call-parser"
 USUAL = "hermes"  # where a template tells nothing
 
 BUILT_IN: Mapping[str, ToolFactory] = {
@@ -37,8 +36,7 @@ def tool_format(name: str, template: str | None) -> ToolFormat | None:
         name = detected(template or "")
     if name == NONE:
         return None
-    factory = BUILT_IN.get(name) or _registered(name)
-    return factory()
+    return factory(name, BUILT_IN, GROUP, FLAG)()
 
 
 def detected(template: str) -> str:
@@ -46,12 +44,3 @@ def detected(template: str) -> str:
         if any(sign in template for sign in signs):
             return name
     return USUAL
-
-
-def _registered(name: str) -> ToolFactory:
-    found = entry_points(group=GROUP)
-    if name not in found.names:
-        names = ", ".join([AUTO, NONE, *BUILT_IN, *sorted(found.names)])
-        raise SettingsError(f"--tool-call-parser {name} is none of {names}")
-    factory: ToolFactory = found[name].load()
-    return factory

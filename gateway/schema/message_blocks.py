@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator
 
 from gateway.schema.json_object import JsonObject
+from gateway.schema.tag import tag_by
 from gateway.schema.text_parts import NullIsOmitted, Texts, WrittenTexts, texts_of
 
 TEXT_KEYS = {"text": "text"}
@@ -48,14 +49,10 @@ class ToolResultBlock(_Block):
         return texts_of(content, TEXT_KEYS)
 
 
-def _kind(block: Any) -> Any:
-    return block.get("type") if isinstance(block, dict) else getattr(block, "type", None)
-
-
 UserBlock = Annotated[
     Annotated[TextBlock, Tag("text")] | Annotated[ToolResultBlock, Tag("tool_result")],
     Discriminator(
-        _kind,
+        tag_by("type"),
         custom_error_type="block",
         custom_error_message="a block of a user must be text or tool_result; images and documents "
         "are not supported",
@@ -66,7 +63,7 @@ AssistantBlock = Annotated[
     | Annotated[ThinkingBlock, Tag("thinking")]
     | Annotated[ToolUseBlock, Tag("tool_use")],
     Discriminator(
-        _kind,
+        tag_by("type"),
         custom_error_type="block",
         custom_error_message="a block of an assistant must be text, thinking or tool_use",
     ),
@@ -97,14 +94,10 @@ class AssistantMessage(NullIsOmitted):
     ]
 
 
-def _role(message: Any) -> Any:
-    return message.get("role") if isinstance(message, dict) else getattr(message, "role", None)
-
-
 AnthropicMessage = Annotated[
     Annotated[UserMessage, Tag("user")] | Annotated[AssistantMessage, Tag("assistant")],
     Discriminator(
-        _role,
+        tag_by("role"),
         custom_error_type="role",
         custom_error_message="a message needs the role user or assistant",
     ),

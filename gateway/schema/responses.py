@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 from gateway.schema.json_object import JsonObject
 from gateway.schema.response_items import Item
 from gateway.schema.sampling_fields import FiniteFloat
+from gateway.schema.tag import tag_by
 from gateway.schema.text_parts import NullIsOmitted
 
 # Of OpenAI's API, without a counterpart here: refused with their name.
@@ -60,16 +61,12 @@ class JsonSchema(_Strict):
     strict: bool | None = None
 
 
-def _format_kind(format: Any) -> Any:
-    return format.get("type") if isinstance(format, dict) else getattr(format, "type", None)
-
-
 TextFormat = Annotated[
     Annotated[PlainText, Tag("text")]
     | Annotated[AnyJson, Tag("json_object")]
     | Annotated[JsonSchema, Tag("json_schema")],
     Discriminator(
-        _format_kind,
+        tag_by("type"),
         custom_error_type="format",
         custom_error_message="the type must be text, json_object or json_schema",
     ),

@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from baton.core.errors import InternalError
-
 Chunk = dict[str, Any]
 
 
@@ -77,11 +75,6 @@ def as_chunk(answer: dict[str, Any]) -> Chunk:
         **answer,
         "choices": [{**choice, "delta": {**choice["message"], "tool_calls": numbered}}],
     }
-
-
-def check_finished(finish_reason: str | None) -> None:
-    if finish_reason not in ("stop", "length", "tool_calls"):
-        raise InternalError(f"the chat inside ended with {finish_reason}")
 
 
 def _call(call: dict[str, Any]) -> CallPiece:

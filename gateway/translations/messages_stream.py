@@ -2,24 +2,14 @@
 
 from typing import Any
 
-from gateway.translations.chat_pieces import (
-    CallPiece,
-    Chunk,
-    Piece,
-    Tokens,
-    check_finished,
-    piece_of,
-    tokens_of,
-)
+from gateway.translations.chat_pieces import CallPiece, Chunk, Piece, Tokens, tokens_of
+from gateway.translations.turn import Turn
 
 Event = dict[str, Any]
 
 
 class MessageStream:
-    """`push` each chunk, then `end`. Blocks follow each other. Text that comes once a call has begun
-    waits for the end: within one step a chat tells text before calls, whichever came first, so it
-    must not cut a call in two.
-    """
+    """`push` each chunk, then `end`. Blocks follow each other."""
 
     def __init__(self, message_id: str) -> None:
         self._id = message_id
@@ -27,9 +17,7 @@ class MessageStream:
         self._blocks = 0
         self._open: str | None = None  # type of the block that grows
         self._call = 0  # the number of the call that grows
-        self._has_calls = False
-        self._late = ""  # text that waits
-        self._finish: str | None = None
+        self._turn = Turn()
         self._stop: str | int | None = None
         self._tokens = Tokens()
 
@@ -40,14 +28,15 @@ class MessageStream:
             self._began = True
             message = message_object(self._id, chunk["model"], usage_of(self._tokens))
             events += [{"type": "message_start", "message": message}, {"type": "ping"}]
-        piece = piece_of(chunk)
+        piece = self._turn.next(chunk)
         return events + (self._grow(piece) if piece is not None else [])
 
     def end(self) -> list[Event]:
         """After the last chunk. Raises InternalError for a chat that did not come to an end."""
-        check_finished(self._finish)
-        events = self._say(self._late) if self._late or not self._blocks else []
-        reason, sequence = stop_of(self._finish, self._stop, self._has_calls)
+        turn = self._turn
+        turn.check_finished()
+        events = self._say(turn.late) if turn.late or not self._blocks else []
+        reason, sequence = stop_of(turn.finish, self._stop, turn.has_calls)
         return [
             *events,
             *self._close(),
@@ -65,13 +54,10 @@ class MessageStream:
             if self._open != "thinking":
                 events += self._begin("thinking", thinking="", signature="")
             events.append(self._delta("thinking_delta", thinking=piece.reasoning))
-        if piece.content and self._has_calls:
-            self._late += piece.content
-        elif piece.content:
+        if piece.content:
             events += self._say(piece.content)
         for call in piece.calls:
             events += self._grow_call(call)
-        self._finish = piece.finish_reason or self._finish
         self._stop = piece.stop_reason if piece.stop_reason is not None else self._stop
         return events
 
@@ -83,7 +69,7 @@ class MessageStream:
         events: list[Event] = []
         if self._open != "tool_use" or self._call != call.index:
             events += self._begin("tool_use", id=call.call_id, name=call.name, input={})
-            self._call, self._has_calls = call.index, True
+            self._call = call.index
         if call.arguments:
             events.append(self._delta("input_json_delta", partial_json=call.arguments))
         return events

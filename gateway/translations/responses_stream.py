@@ -3,15 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from gateway.translations.chat_pieces import (
-    CallPiece,
-    Chunk,
-    Piece,
-    Tokens,
-    check_finished,
-    piece_of,
-    tokens_of,
-)
+from gateway.translations.chat_pieces import CallPiece, Chunk, Piece, Tokens, tokens_of
 from gateway.translations.entries import entries_of
 from gateway.translations.responses_items import (
     Event,
@@ -20,12 +12,11 @@ from gateway.translations.responses_items import (
     OpenMessage,
     OpenReasoning,
 )
+from gateway.translations.turn import Turn
 
 
 class ResponseStream:
     """`push` each chunk, then one of `end`, `failed` and `cancelled`. One item is open at a time.
-    Text that comes once a call has begun waits for the end: within one step a chat tells text
-    before calls, whichever came first, so it must not cut a call in two.
 
     `begun`: the response in progress, see `responses_answer.begun`.
     """
@@ -40,10 +31,8 @@ class ResponseStream:
         self._reasoning = ""
         self._entries: list[dict[str, Any]] = []  # log-probabilities of all tokens so far
         self._untold = 0  # of them, at the end, those that no delta has told
-        self._finish: str | None = None
         self._began = False
-        self._has_calls = False
-        self._late = ""  # text that waits
+        self._turn = Turn()
 
     @property
     def response(self) -> dict[str, Any]:
@@ -61,15 +50,15 @@ class ResponseStream:
         tokens = tokens_of(chunk)
         if tokens is not None:
             self._head = {**self._head, "usage": _usage(tokens)}
-        piece = piece_of(chunk)
+        piece = self._turn.next(chunk)
         if piece is not None:
             events += self._grow(piece)
         return self._numbered(events)
 
     def end(self) -> list[Event]:
         """After the last chunk. Raises InternalError for a chat that did not come to an end."""
-        check_finished(self._finish)
-        if self._finish != "length":
+        self._turn.check_finished()
+        if self._turn.finish != "length":
             return self._end("completed", "completed")
         details = {"reason": "max_output_tokens"}
         return self._end("incomplete", "incomplete", incomplete_details=details)
@@ -84,7 +73,7 @@ class ResponseStream:
 
     def _end(self, status: str, event: str, **changes: object) -> list[Event]:
         whole = status == "completed"
-        events = self._say(self._late) if self._late else []
+        events = self._say(self._turn.late) if self._turn.late else []
         if whole and not self._done and self._open is None:
             events += self._begin(OpenMessage(self._id("msg"), 0))
         events += self._close("completed" if whole else "incomplete")
@@ -98,13 +87,10 @@ class ResponseStream:
         self._untold += len(piece.logprobs)
         if piece.reasoning:
             events += self._reason(piece.reasoning)
-        if piece.content and self._has_calls:
-            self._late += piece.content
-        elif piece.content:
+        if piece.content:
             events += self._say(piece.content)
         for call in piece.calls:
             events += self._call(call)
-        self._finish = piece.finish_reason or self._finish
         return events
 
     def _reason(self, text: str) -> list[Event]:
@@ -139,7 +125,6 @@ class ResponseStream:
             events += self._begin(opened)
         else:
             opened = self._open
-        self._has_calls = True
         self._untold = 0
         return events + (opened.push(piece.arguments) if piece.arguments else [])
 

@@ -12,28 +12,10 @@ from openai.types.chat import ChatCompletionMessageParam
 from baton.core.token_record import FinishReason
 from baton.core.worker_info import Role
 from baton.v1 import decode_pb2
+from tests.support.gateway_answer import TOKENS
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
-from tests.support.gateway_fake_workers import (
-    FINISHED,
-    RESERVED,
-    answering,
-    decoded,
-    prefilling,
-    records,
-)
+from tests.support.gateway_fake_workers import FINISHED, RESERVED, decoded, prefilling, records
 from tests.support.gateway_reading import CHAT, HI, TEXT, events, read_chat
-from tests.support.gateway_tokenizer import END_OF_TURN
-
-TOKENS = [40, 41, 300, 301, 42, END_OF_TURN]
-
-
-@pytest.fixture
-async def served(model_folder: Path) -> AsyncIterator[GatewayUnderTest]:
-    async with running_gateway(model_folder) as gateway:
-        prefill, decode = await gateway.pair()
-        prefill.prefill_script = prefilling(TOKENS[:1])
-        decode.decode_script = answering(TOKENS, FinishReason.STOP)
-        yield gateway
 
 
 @pytest.mark.parametrize("n", [1, 2])

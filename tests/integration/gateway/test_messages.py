@@ -11,24 +11,14 @@ from baton.core.errors import UnavailableError
 from baton.core.token_record import FinishReason
 from baton.v1 import decode_pb2
 from gateway.translations.messages_answer import folded
+from tests.support.gateway_answer import TOKENS
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
-from tests.support.gateway_fake_workers import RESERVED, answering, decoded, prefilling, records
+from tests.support.gateway_fake_workers import RESERVED, answering, decoded, records
 from tests.support.gateway_reading import CHAT, HI, named_events
-from tests.support.gateway_tokenizer import END_OF_TURN
 
 PATH = "/v1/messages"
 COUNT = "/v1/messages/count_tokens"
-TOKENS = [40, 41, 300, 301, 42, END_OF_TURN]
 BODY: dict[str, Any] = {"messages": HI, "max_tokens": 9}
-
-
-@pytest.fixture
-async def served(model_folder: Path) -> AsyncIterator[GatewayUnderTest]:
-    async with running_gateway(model_folder) as gateway:
-        prefill, decode = await gateway.pair()
-        prefill.prefill_script = prefilling(TOKENS[:1])
-        decode.decode_script = answering(TOKENS, FinishReason.STOP)
-        yield gateway
 
 
 @pytest.mark.parametrize("finish", [FinishReason.STOP, FinishReason.LENGTH])

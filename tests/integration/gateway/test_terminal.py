@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from baton.core.token_record import FinishReason
 from baton.v1 import decode_pb2
 from gateway.tls import TlsSettings
 from tests.support.certificates import make_certificate
+from tests.support.gateway_answer import answering_pair
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
-from tests.support.gateway_fake_workers import RESERVED, answering, decoded, prefilling, records
+from tests.support.gateway_fake_workers import RESERVED, decoded, records
 from tests.support.gateway_reading import CHAT, HI
 from tests.support.gateway_tokenizer import END_OF_TURN
 
@@ -27,14 +27,8 @@ TOKENS = [40, 41, 42, END_OF_TURN]
 @pytest.fixture
 async def served(model_folder: Path) -> AsyncIterator[GatewayUnderTest]:
     async with running_gateway(model_folder, api_key=("one",)) as gateway:
-        await answering_pair(gateway)
+        await answering_pair(gateway, TOKENS)
         yield gateway
-
-
-async def answering_pair(gateway: GatewayUnderTest) -> None:
-    prefill, decode = await gateway.pair()
-    prefill.prefill_script = prefilling(TOKENS[:1])
-    decode.decode_script = answering(TOKENS, FinishReason.STOP)
 
 
 def environment(url: object, key: str = "one") -> dict[str, str]:
@@ -103,7 +97,7 @@ async def test_https_with_a_certificate_of_ones_own(model_folder: Path, tmp_path
     made = make_certificate(tmp_path)
     tls = TlsSettings(str(made.cert), str(made.key))
     async with running_gateway(model_folder, tls=tls) as gateway:
-        await answering_pair(gateway)
+        await answering_pair(gateway, TOKENS)
         env = environment(gateway.client.base_url)
         code, _, err = await baton("status", env=env)
         assert code == 1

@@ -9,7 +9,7 @@ from baton.core.errors import SettingsError
 from baton.core.token_record import FinishReason
 from gateway.output import ChoiceText, OutputPlan
 from gateway.output_planner import OutputPlanner
-from gateway.parsers import reasoning_formats
+from gateway.parsers import factory
 from gateway.parsers.reasoning import ReasoningFormat
 from gateway.parsers.reasoning_formats import CHANNELS, detected, reasoning_format
 from gateway.vocabulary import Vocabulary
@@ -191,7 +191,7 @@ def test_other_packages_register_parsers_of_their_own(monkeypatch: pytest.Monkey
     entries = EntryPoints(
         [EntryPoint("loud", "tests.support.gateway_output:loud", "baton.reasoning_parsers")]
     )
-    monkeypatch.setattr(reasoning_formats, "entry_points", entries.select)
+    monkeypatch.setattr(factory, "entry_points", entries.select)
     loud = OutputPlan(reasoning=reasoning_format("loud", TAGGED, None))
     assert parts(answer(loud, ended("<LOUD>HM</LOUD>yes"))) == ("HM", "yes")
     with pytest.raises(SettingsError, match=r"gpt_oss, loud$"):

@@ -8,7 +8,7 @@ import pytest
 from baton.core.errors import SettingsError
 from baton.core.token_record import FinishReason
 from gateway.output import ChoiceText, OutputPlan
-from gateway.parsers import tool_formats
+from gateway.parsers import factory
 from gateway.parsers.pythonic import PythonicFormat
 from gateway.parsers.tool_formats import BUILT_IN, detected, tool_format
 from gateway.tool_use import ToolMode, ToolUse
@@ -302,7 +302,7 @@ def test_other_packages_register_parsers_of_their_own(monkeypatch: pytest.Monkey
     entries = EntryPoints(
         [EntryPoint("mine", "gateway.parsers.pythonic:PythonicFormat", "baton.tool_parsers")]
     )
-    monkeypatch.setattr(tool_formats, "entry_points", entries.select)
+    monkeypatch.setattr(factory, "entry_points", entries.select)
     assert isinstance(tool_format("mine", None), PythonicFormat)
 
 
