@@ -22,7 +22,7 @@ SHIPPED = Path(__file__).parent.parent / "baton" / "demo"
 _CHECKPOINT = "checkpoint.pt"
 _SAVE_EVERY = 50  # steps
 _TELL_EVERY = 25
-_EXAMINE_EVERY = 200
+_EXAMINE_EVERY = 1000
 
 
 @click.group()

@@ -32,7 +32,7 @@ def step_batches(
     samples: list[Sample] = []
     total = 0
     while total < step_tokens:
-        sample = encoder.sample_of(dialogue(rng, Split.TRAIN))
+        sample = encoder.sample_of(dialogue(rng, Split.TRAIN, step))
         if len(sample.ids) <= LONGEST:
             samples.append(sample)
             total += len(sample.ids)

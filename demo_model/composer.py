@@ -2,7 +2,8 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
 from demo_model.exchange import Dialogue, Exchange, alone, assistant, user
 from demo_model.skills import (
@@ -23,20 +24,13 @@ from demo_model.skills import (
 from demo_model.split import Split, drawn
 
 MakeExchange = Callable[[random.Random], Exchange]
+MakeDialogue = Callable[[random.Random], Dialogue]
 _THINKING = 0.25  # of all dialogues
 # Earlier turns that no tool would have answered.
 _BESIDE_TOOLS = {greetings.SKILL, about.SKILL, capitals.SKILL, lists.SKILL, facts.SKILL, words.SORT}
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """Of a skill in the dialogues, and of it in the turns before."""
-
-    weight: float
-    make: Callable[[random.Random], Dialogue]
-
-
-def _one(make: MakeExchange) -> Callable[[random.Random], Dialogue]:
+def _one(make: MakeExchange) -> MakeDialogue:
     return lambda rng: alone(make(rng))
 
 
@@ -57,19 +51,81 @@ _EXCHANGES: dict[MakeExchange, float] = {
     passages.passage: 0.6,
     memory.introduction: 0.2,
 }
-_FEATURES: dict[Callable[[random.Random], Dialogue], float] = {
-    lambda rng: memory.memory(rng, _fillers(rng)): 0.9,
-    lambda rng: styles.style(rng, exchange(rng, Split.TRAIN)): 1.2,
-    lambda rng: tools.not_needed(rng, exchange(rng, Split.TRAIN)): 0.5,
+
+
+def _memory(rng: random.Random) -> Dialogue:
+    return memory.memory(rng, _fillers(rng))
+
+
+def _style(rng: random.Random) -> Dialogue:
+    return styles.style(rng, exchange(rng, Split.TRAIN))
+
+
+def _not_needed(rng: random.Random) -> Dialogue:
+    return tools.not_needed(rng, exchange(rng, Split.TRAIN))
+
+
+_DIALOGUES: dict[MakeDialogue, float] = {
+    _memory: 0.9,
+    _style: 1.2,
+    _not_needed: 0.5,
     tools.call: 1.5,
     tools.result: 0.8,
     tools.arguments_only: 0.3,
     capitals.follow_up: 0.25,
     records.json_answer: 1.6,
 }
-_SHARES = [Share(weight, _one(make)) for make, weight in _EXCHANGES.items()]
-_SHARES += [Share(weight, make) for make, weight in _FEATURES.items()]
-_WEIGHTS = [share.weight for share in _SHARES]
+# What is learnt last gets more of the later parts of the training, and what is learnt first less.
+# (step that begins the part, weights that are others from there on)
+_PARTS: tuple[tuple[int, dict[Any, float]], ...] = (
+    (
+        1300,
+        {
+            about.about: 0.5,
+            passages.passage: 1.8,
+            facts.fact: 2.1,
+            words.counting: 0.7,
+        },
+    ),
+    (
+        1600,
+        {
+            about.about: 0.35,
+            arithmetic.sum_or_difference: 3.5,
+            facts.fact: 3.2,
+            lists.list_or_table: 0.6,
+            passages.passage: 1.0,
+            refusals.refusal: 0.6,
+            tools.result: 0.4,
+            _style: 1.5,
+        },
+    ),
+    (
+        2550,
+        {
+            arithmetic.sum_or_difference: 5.5,
+            capitals.capital: 0.8,
+            passages.passage: 0.7,
+            records.json_answer: 2.4,
+            words.repeat: 1.8,
+            words.sort: 2.2,
+            tools.call: 0.9,
+            tools.result: 0.4,
+            _memory: 0.5,
+            _style: 3.0,
+        },
+    ),
+)
+_MAKERS: list[MakeDialogue] = [*map(_one, _EXCHANGES), *_DIALOGUES]
+
+
+def _weights(step: int) -> list[float]:
+    """Of the makers."""
+    weights: dict[Any, float] = {**_EXCHANGES, **_DIALOGUES}
+    for begins, others in _PARTS:
+        if step >= begins:
+            weights |= others
+    return list(weights.values())
 
 
 def exchange(rng: random.Random, split: Split) -> Exchange:
@@ -78,19 +134,22 @@ def exchange(rng: random.Random, split: Split) -> Exchange:
     return drawn(rng, split, make, lambda made: made.key)
 
 
-def dialogue(rng: random.Random, split: Split) -> Dialogue:
-    """The last answer is of `split`; whatever comes before it may have been trained on."""
-    share = rng.choices(_SHARES, _WEIGHTS)[0]
-    return _dressed(rng, drawn(rng, split, share.make, lambda made: made.key))
+def dialogue(rng: random.Random, split: Split, step: int = 0) -> Dialogue:
+    """The last answer is of `split`; whatever comes before it may have been trained on.
+
+    `step` of the training: the skills' shares change with it.
+    """
+    make = rng.choices(_MAKERS, _weights(step))[0]
+    return _dressed(rng, drawn(rng, split, make, lambda made: made.key))
 
 
 def dialogues_of(skill: str, count: int, seed: int) -> list[Dialogue]:
-    """`count` held-out ones of one skill, none twice."""
+    """`count` held-out ones of one skill, none twice, and none that only a grammar asks for."""
     rng = random.Random(f"{skill}|{seed}")
     found: dict[str, Dialogue] = {}
     while len(found) < count:
         made = dialogue(rng, Split.HELD_OUT)
-        if made.skill == skill:
+        if made.skill == skill and not made.forced:
             found.setdefault(made.key, made)
     return list(found.values())
 

@@ -24,7 +24,7 @@ class Recipe:
     rates: Rates = field(default_factory=Rates)
     seed: int = 4
     step_tokens: int = 10_000
-    batch_tokens: int = 2_560  # of each thread at a time
+    batch_tokens: int = 1_800  # of each thread at a time
 
 
 class Trainer:

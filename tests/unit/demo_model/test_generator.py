@@ -76,6 +76,15 @@ def test_every_skill_is_taught_and_can_be_asked(training: list[Dialogue]) -> Non
     assert {one.skill for one in training} == set(SKILLS)
 
 
+def test_what_is_learnt_last_gets_more_of_the_last_part() -> None:
+    def sums(step: int) -> int:
+        rng = random.Random(9)
+        made = [dialogue(rng, Split.TRAIN, step) for _ in range(1000)]
+        return sum(one.skill == "arithmetic" for one in made)
+
+    assert sums(1600) > 1.2 * sums(0)
+
+
 def test_the_exam_asks_nothing_twice() -> None:
     made = dialogues_of("arithmetic", 50, seed=0)
     assert len({one.key for one in made}) == 50
