@@ -25,6 +25,7 @@ from demo_model.split import Split, drawn
 
 MakeExchange = Callable[[random.Random], Exchange]
 MakeDialogue = Callable[[random.Random], Dialogue]
+_PATIENCE = 200  # draws of any skill for one question of a certain one
 _THINKING = 0.25  # of all dialogues
 # Earlier turns that no tool would have answered.
 _BESIDE_TOOLS = {greetings.SKILL, about.SKILL, capitals.SKILL, lists.SKILL, facts.SKILL, words.SORT}
@@ -144,10 +145,15 @@ def dialogue(rng: random.Random, split: Split, step: int = 0) -> Dialogue:
 
 
 def dialogues_of(skill: str, count: int, seed: int) -> list[Dialogue]:
-    """`count` held-out ones of one skill, none twice, and none that only a grammar asks for."""
+    """`count` held-out ones of one skill, none twice, and none that only a grammar asks for.
+
+    Fewer where the skill has hardly more: greetings.
+    """
     rng = random.Random(f"{skill}|{seed}")
     found: dict[str, Dialogue] = {}
-    while len(found) < count:
+    for _ in range(_PATIENCE * count):
+        if len(found) == count:
+            break
         made = dialogue(rng, Split.HELD_OUT)
         if made.skill == skill and not made.forced:
             found.setdefault(made.key, made)

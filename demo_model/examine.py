@@ -55,7 +55,7 @@ def examine(network: Network, encoder: Encoder, count: int, seed: int) -> dict[s
         made = dialogues_of(skill, count, seed)
         right = _right(network, [encoder.sample_of(one) for one in made])
         wrong = tuple(one.key for one, good in zip(made, right, strict=True) if not good)
-        marks[skill] = Mark(sum(right), count, wrong)
+        marks[skill] = Mark(sum(right), len(made), wrong)
     return marks
 
 
