@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 import click
 
+from baton.cluster.model_presets import make_model
 from benchmarks.load import first_model, measure
 from benchmarks.measures import Ratio, Sample, ratio_of
 from benchmarks.prompts import Shape, body
@@ -30,7 +32,7 @@ PATIENCE = 300.0  # seconds for one request
 @click.option(
     "--model",
     type=click.Path(exists=True, path_type=Path),
-    help="Its folder; left out: the tiny random model that `baton up` makes.",
+    help="Its folder; left out: a tiny random one is made.",
 )
 @click.option("--prefill-workers", default=1, show_default=True, type=click.IntRange(0))
 @click.option("--decode-workers", default=1, show_default=True, type=click.IntRange(1))
@@ -58,9 +60,8 @@ def main(
     shape = Shape("completions", input_len, OUTPUT, token_ids)
     draw = random.Random(chosen := secrets.randbits(32) if seed is None else seed)
     words = [f"--prefill-workers={prefill_workers}", f"--decode-workers={decode_workers}"]
-    words += [f"--model={model}"] if model else []
     try:
-        with cluster(words) as url:
+        with folder_of(model) as folder, cluster([f"--model={folder}", *words]) as url:
             click.echo(f"seed {chosen}")
             ratio = asyncio.run(compare(url, shape, draw, rounds))
     except (ServerError, OSError) as error:
@@ -104,6 +105,16 @@ def checked(sample: Sample) -> Sample:
 def shown(sample: Sample) -> str:
     ttft = f"{(sample.ttft or 0) * 1e3:7.1f} ms"
     return f"{ttft} ({sample.cached_tokens}/{sample.prompt_tokens} cached)"
+
+
+@contextmanager
+def folder_of(model: Path | None) -> Iterator[Path]:
+    if model is not None:
+        yield model
+        return
+    with TemporaryDirectory() as scratch:  # the demo model has too few tokens and positions
+        make_model("tiny", Path(scratch) / "tiny", click.echo)
+        yield Path(scratch) / "tiny"
 
 
 @contextmanager

@@ -68,7 +68,7 @@ class Plan:
     "--token-ids",
     nargs=2,
     type=int,
-    default=(300, 4000),
+    default=(300, 2500),
     show_default=True,
     help="Prompts draw from LOW up to HIGH.",
 )

@@ -1,26 +1,13 @@
-"""Model folders that we make: written whole or not at all, the default one cached."""
+"""Model folders that we make: written whole or not at all."""
 
 import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from baton import __version__
 from baton.core.errors import SettingsError
-
-DEFAULT_PRESET = "tiny"
-
-
-def cached_model(environ: Mapping[str, str]) -> Path:
-    """Where the model of a `baton up` without --model is kept; a new version makes its own."""
-    cache = environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", "~")).expanduser() / ".cache"
-    return Path(cache) / "baton" / "models" / f"{DEFAULT_PRESET}-{__version__}"
-
-
-def is_model(folder: Path) -> bool:
-    return (folder / "config.json").is_file()
 
 
 def write_model(out: Path, force: bool, make: Callable[[Path], None]) -> None:

@@ -25,7 +25,7 @@ class UpSettings:
     """All flags of the gateway and of the workers but those that `baton up` decides itself."""
 
     model: str = setting(
-        "", "Folder or hub id of the model. Without it a tiny random one is made.", positional=True
+        "", "Folder or hub id of the model. Without it the demo model is served.", positional=True
     )
     prefill_workers: int = setting(1, "Workers that read prompts; 0: the decode workers do.")
     decode_workers: int = setting(1, "Workers that write answers.")

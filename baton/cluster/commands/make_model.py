@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from baton.cluster.model_folder import DEFAULT_PRESET, write_model
+from baton.cluster.model_folder import write_model
 
 PRESETS = ("tiny", "small", "hash")
 
 
 @click.command("make-model")
-@click.option("--preset", type=click.Choice(PRESETS), default=DEFAULT_PRESET, show_default=True)
+@click.option("--preset", type=click.Choice(PRESETS), default=PRESETS[0], show_default=True)
 @click.option("--force", is_flag=True, help="Replace OUT if it holds something.")
 @click.argument("out", type=click.Path(path_type=Path))
 def make_model(preset: str, force: bool, out: Path) -> None:

@@ -5,15 +5,12 @@ import os
 import secrets
 import socket
 import sys
-from collections import deque
-from pathlib import Path
 
 import click
 
-from baton.cluster.child_process import ChildProcess, Command
+from baton.cluster.demo_model import FOLDER, NAME
 from baton.cluster.keeper import GaveUpError, Patience, Voices
 from baton.cluster.launch_plan import LaunchPlan
-from baton.cluster.model_folder import DEFAULT_PRESET, cached_model, is_model
 from baton.cluster.supervisor import Supervisor
 from baton.cluster.up_settings import UpSettings
 from baton.core.address import join_address
@@ -66,7 +63,8 @@ async def _until_interrupted(settings: UpSettings) -> int:
 
 async def _run(settings: UpSettings, hurry: asyncio.Event) -> None:
     if not settings.model:
-        settings = await _with_default_model(settings, hurry)
+        _voices.say(f"no --model given: serving {NAME}, the toy that comes with Baton")
+        settings = settings.serving(str(FOLDER), NAME)
     check_model(settings.model, settings.worker.engine, settings.num_workers)
     plan = LaunchPlan(
         settings=settings,
@@ -77,36 +75,6 @@ async def _run(settings: UpSettings, hurry: asyncio.Event) -> None:
     )
     patience = Patience(settings.start_seconds, settings.shutdown_seconds + _TO_END)
     await Supervisor(plan, _voices, hurry, patience).run()
-
-
-async def _with_default_model(settings: UpSettings, hurry: asyncio.Event) -> UpSettings:
-    folder = cached_model(os.environ)
-    if is_model(folder):
-        _voices.say(f"no --model given: serving the random {DEFAULT_PRESET} model in {folder}")
-    else:
-        _voices.say(f"no --model given: making a random {DEFAULT_PRESET} model in {folder}")
-        await _make_model(folder, hurry)
-    return settings.serving(str(folder), DEFAULT_PRESET)
-
-
-async def _make_model(folder: Path, hurry: asyncio.Event) -> None:
-    """In a process of its own: it can be interrupted, and torch's memory goes with it."""
-    last_words: deque[str] = deque(maxlen=1)
-
-    def heard(line: str) -> None:
-        last_words.append(line)
-        _voices.say(f"  {line}")
-
-    words = (sys.executable, "-m", "baton.cluster.cli", "make-model")
-    argv = (*words, f"--preset={DEFAULT_PRESET}", str(folder))
-    child = ChildProcess.start(Command(argv, os.environ, announces=False), heard)
-    try:
-        await child.wait()
-    finally:
-        ended = await child.stop(Patience().to_stop, hurry)
-    # Another `baton up` may have made it meanwhile, which fails ours and serves as well.
-    if not is_model(folder):
-        raise SettingsError(f"could not make the model ({ended}): {''.join(last_words)}")
 
 
 def check_free(host: str, port: int) -> None:
