@@ -139,14 +139,17 @@ def _until_answered(url: str) -> float:
     request = urllib.request.Request(
         f"{url}/v1/chat/completions", body, {"Content-Type": "application/json"}
     )
+    first: float | None = None
     with direct.open(request, timeout=LONGEST) as answer:
-        for line in answer:
+        for line in answer:  # to the end: nothing is to be running when it is stopped
             data = line.decode().removeprefix("data: ").strip()
             if data and data != "[DONE]":
                 choices = json.loads(data)["choices"]
-                if choices and choices[0]["delta"].get("content"):
-                    return time.monotonic()
-    raise StartError(f"{url} answered without a word")
+                if first is None and choices and choices[0]["delta"].get("content"):
+                    first = time.monotonic()
+    if first is None:
+        raise StartError(f"{url} answered without a word")
+    return first
 
 
 def shown(ratio: Ratio) -> str:
