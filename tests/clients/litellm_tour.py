@@ -29,10 +29,9 @@ def talk(served: Served) -> None:
 
 
 def tools(served: Served) -> None:
-    choice = "auto" if served.answers else "required"
     for place in places(served):
         options = {**place, "messages": ASK, "temperature": 0, "max_tokens": 256}
-        whole: Any = litellm.completion(**options, tools=[TOOL], tool_choice=choice)
+        whole: Any = litellm.completion(**options, tools=[TOOL], tool_choice="auto")
         (call,) = whole.choices[0].message.tool_calls
         assert call.function.name == WEATHER
         served.check_city(json.loads(call.function.arguments))

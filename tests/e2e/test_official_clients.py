@@ -6,27 +6,20 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.support.clients import Client
+from baton.cluster.demo_model import FOLDER
 from tests.support.cluster import RunningCluster, running_cluster
 from tests.support.official_clients import clients_python, tour
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
 NAME = "tour"
-# Whether the model below understands what it is asked; if not, only shapes are looked at.
-MODEL_ANSWERS = False
-WEATHER = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
-
-
-@pytest.fixture(scope="module")
-def touring_model(hash_model: Path) -> Path:
-    return hash_model
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def toured(touring_model: Path) -> AsyncIterator[RunningCluster]:
+async def toured() -> AsyncIterator[RunningCluster]:
+    """The model that comes with Baton: it does what it is asked."""
     clients_python()
-    async with running_cluster(touring_model, served_model_name=NAME) as running:
+    async with running_cluster(FOLDER, served_model_name=NAME) as running:
         yield running
 
 
@@ -43,7 +36,7 @@ async def toured(touring_model: Path) -> AsyncIterator[RunningCluster]:
 async def test_a_client_talks(
     toured: RunningCluster, client: str, step: str, tmp_path: Path
 ) -> None:
-    await tour(client, toured.url, NAME, step, MODEL_ANSWERS, tmp_path)
+    await tour(client, toured.url, NAME, step, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -61,15 +54,4 @@ async def test_a_client_talks(
 async def test_a_client_uses_tools_and_schemas(
     toured: RunningCluster, client: str, step: str, tmp_path: Path
 ) -> None:
-    if not await has_tools(toured):
-        pytest.skip("this server refuses tools and schemas by name")
-    await tour(client, toured.url, NAME, step, MODEL_ANSWERS, tmp_path)
-
-
-async def has_tools(cluster: RunningCluster) -> bool:
-    """Until both act: a refusal names the field."""
-    hi = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 1}
-    fields = ({"tools": [WEATHER]}, {"response_format": {"type": "json_object"}})
-    async with Client(cluster.url) as client:
-        answers = [await client.post("/v1/chat/completions", {**hi, **field}) for field in fields]
-    return all(answer.status_code == 200 for answer in answers)
+    await tour(client, toured.url, NAME, step, tmp_path)

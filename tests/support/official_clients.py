@@ -28,12 +28,11 @@ def clients_python() -> Path:
     pytest.skip(reason)
 
 
-async def tour(client: str, url: str, model: str, step: str, answers: bool, home: Path) -> None:
+async def tour(client: str, url: str, model: str, step: str, home: Path) -> None:
     """One step of a client's tour. Fails with what it has said."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     process = await asyncio.create_subprocess_exec(
         *(clients_python(), "-W", "ignore", TOURS / f"{client}_tour.py", url, model, step),
-        *(["answers"] if answers else []),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

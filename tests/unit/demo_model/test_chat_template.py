@@ -9,7 +9,8 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from baton.cluster.demo_model import FOLDER
-from gateway.content_format import ContentFormat, content_format
+from gateway.chat_template import parse_template
+from gateway.content_format import ContentFormat
 
 TEMPLATE = Path(FOLDER, "chat_template.jinja").read_text("utf-8")
 QUESTION = {"role": "user", "content": "Hello"}
@@ -77,7 +78,7 @@ def test_a_later_system_prompt_stays_where_it_is(render: Any) -> None:
 def test_content_may_come_in_parts(render: Any) -> None:
     parts = [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}]
     assert render({"role": "user", "content": parts}) == render(QUESTION)
-    assert content_format(TEMPLATE) is ContentFormat.PARTS
+    assert parse_template(TEMPLATE).format is ContentFormat.PARTS
 
 
 def test_tools_stand_in_the_system_turn_one_a_line(render: Any) -> None:
