@@ -121,6 +121,7 @@ def _app(
         patience=settings.max_queue_seconds,
         force_usage=settings.enable_force_include_usage,
         prompt_tokens_details=settings.enable_prompt_tokens_details,
+        strict_max_tokens=settings.strict_max_tokens,
         heeds_priority=settings.scheduling_policy == PRIORITY,
         ignores_priority=settings.ignore_priority,
         sampling_rules=SamplingRules(

@@ -24,7 +24,7 @@ from gateway.limits import Limits
 from gateway.model_names import ModelNames
 from gateway.output_planner import OutputPlanner
 from gateway.request_scope import adopt_request_id
-from gateway.sampling import PLAIN_RULES, check_prompt, for_prompt, settle
+from gateway.sampling import PLAIN_RULES, check_prompt, check_wanted, for_prompt, settle
 from gateway.schema.common import GenerationRequest, ModelRequest
 from gateway.schema.parse import parse, refuse_unknown
 from gateway.schema.routing_fields import RoutingFields
@@ -63,12 +63,14 @@ class Preparation:
         heeds_priority: bool = False,
         ignores_priority: bool = False,
         sampling_rules: SamplingRules = PLAIN_RULES,
+        strict_max_tokens: bool = False,
     ) -> None:
         self._workers = workers
         self._names = names
         self._defaults = defaults
         self._planner = planner
         self._rules = sampling_rules
+        self._strict_max_tokens = strict_max_tokens
         self.vocab_size = vocab_size
         self._fingerprint = fingerprint
         self._strict = strict_fields
@@ -153,6 +155,8 @@ class Preparation:
         plan = self._planner.plan(asked, tool_use, chat=chat, continued=continued)
         for prompt in prompts:
             check_prompt(prompt, limits, param)
+            if self._strict_max_tokens:
+                check_wanted(asked, len(prompt), limits)
         settled = settle(asked, self._defaults, limits, self._rules)
         return [
             Job(

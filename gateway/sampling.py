@@ -95,6 +95,19 @@ def check_prompt(prompt_ids: Sequence[int], limits: Limits, param: str) -> None:
     check_length(len(prompt_ids), limits, param)
 
 
+def check_wanted(request: GenerationRequest, prompt_len: int, limits: Limits) -> None:
+    """For --strict-max-tokens: raises RequestError where the answer would be cut down to fit."""
+    room = limits.max_model_len - prompt_len
+    if request.wanted_tokens is not None and request.wanted_tokens > room:
+        newer = request.max_completion_tokens is not None
+        name = "max_completion_tokens" if newer else "max_tokens"
+        raise RequestError(
+            f"{name} is too large: {request.wanted_tokens}. Behind a prompt of {prompt_len} tokens "
+            f"there is room for {room}, of {limits.max_model_len}",
+            name,
+        )
+
+
 def _temperature(request: GenerationRequest, defaults: GenerationDefaults) -> float:
     value = _said(request.temperature, defaults.temperature)
     return max(value, LOWEST_TEMPERATURE) if value > 0 else value

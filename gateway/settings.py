@@ -154,6 +154,10 @@ class GatewaySettings:
     enable_force_include_usage: bool = setting(
         False, "End every stream with its usage, whether it is asked for or not."
     )
+    strict_max_tokens: bool = setting(
+        False,
+        "Answer 400 to max_tokens that do not fit behind the prompt, instead of fewer tokens.",
+    )
     strict_fields: bool = setting(False, "Answer 400 to a field that the API does not know.")
     scheduling_policy: str = setting(
         "fcfs",

@@ -134,3 +134,11 @@ async def test_strict_fields_refuse_what_the_api_does_not_know(model_folder: Pat
         await gateway.pair()
         body = {"messages": HI, "store": True}
         check(await gateway.client.post(CHAT, json=body), 400, "store")
+
+
+async def test_a_strict_server_does_not_cut_an_answer_down(model_folder: Path) -> None:
+    body = {"messages": HI, "max_tokens": 5000}
+    async with running_gateway(model_folder, strict_max_tokens=True) as gateway:
+        await gateway.pair()
+        check(await gateway.client.post(CHAT, json=body), 400, "max_tokens")
+        assert (await gateway.client.post(CHAT, json={**body, "max_tokens": 3})).status_code == 200

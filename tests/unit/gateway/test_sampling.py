@@ -10,7 +10,7 @@ from baton.core.errors import RequestError, SettingsError
 from baton.core.sampling_params import SamplingParams
 from gateway.generation_config import GenerationDefaults, defaults_from, load_defaults
 from gateway.limits import Limits
-from gateway.sampling import check_prompt, resolve
+from gateway.sampling import check_prompt, check_wanted, resolve
 from gateway.schema.chat import ChatCompletionRequest
 
 LIMITS = Limits(max_model_len=100, vocab_size=50)
@@ -33,6 +33,17 @@ def test_a_token_limit_is_cut_to_the_room() -> None:
     assert resolved(max_tokens=7).max_tokens == 7
     assert resolved(max_tokens=1000).max_tokens == 60
     assert resolved(default_max_tokens=16).max_tokens == 16
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_where_limits_are_strict_one_that_does_not_fit_is_refused(name: str) -> None:
+    def asked(count: int) -> ChatCompletionRequest:
+        return ChatCompletionRequest.model_validate({"messages": [{"role": "user"}], name: count})
+
+    check_wanted(asked(60), 40, LIMITS)
+    with pytest.raises(RequestError, match="room for 60, of 100") as caught:
+        check_wanted(asked(61), 40, LIMITS)
+    assert caught.value.param == name
 
 
 def test_the_models_own_limit_counts_only_when_nothing_is_asked_for() -> None:
