@@ -8,11 +8,10 @@ from collections.abc import Callable
 
 import click
 
+from baton.core.collector import without_collector
 from baton.core.errors import SettingsError
 from baton.settings import options
 from baton.telemetry.logs import setup_logging
-from gateway import request_log
-from gateway.server import serve
 from gateway.settings import GatewaySettings
 
 logger = logging.getLogger(__name__)
@@ -29,6 +28,9 @@ def run(settings: GatewaySettings) -> None:
     """Serves until SIGTERM or SIGINT."""
     settings.check()
     setup_logging(settings.log_level, settings.log_format, process="gateway")
+    with without_collector():  # here, because its modules are most of the start
+        from gateway import request_log
+        from gateway.server import serve
     if settings.enable_log_requests:  # whatever the level of the rest
         request_log.logger.setLevel(logging.INFO)
     located = settings.located(logger.info)  # here, where an interrupt ends a download

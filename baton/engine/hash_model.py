@@ -30,9 +30,9 @@ from baton.core.token_record import TokenLogprobs
 from baton.engine.config import EngineConfig
 from baton.engine.hash_candidates import searched
 from baton.engine.kv_pool import KvPool
+from baton.engine.model_check import HASH_MODEL
 from baton.engine.plan import Draw, Drawn, Slice, SliceResult, StepPlan
 
-MODEL_TYPE = "baton_hash"
 DTYPE = "uint8"
 _HASH_BYTES = 64  # of one BLAKE2b; longer entries are several
 
@@ -65,7 +65,7 @@ class HashModelConfig:
 
     def to_json(self) -> str:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return json.dumps({"model_type": MODEL_TYPE, **values}, indent=2) + "\n"
+        return json.dumps({"model_type": HASH_MODEL, **values}, indent=2) + "\n"
 
 
 def kv_entry(config: HashModelConfig, token: int, position: int) -> bytes:

@@ -1,13 +1,12 @@
 """A worker's process: start-up, serve, shut down. The role adds its service."""
 
 import asyncio
-import gc
 import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any, NoReturn
 
 import click
@@ -16,6 +15,7 @@ from grpc_health.v1 import health_pb2_grpc
 from prometheus_client import CollectorRegistry
 
 from baton.core.address import join_address
+from baton.core.collector import without_collector
 from baton.core.errors import SettingsError
 from baton.core.handoff import new_id
 from baton.core.interrupts import Interrupts
@@ -82,25 +82,12 @@ def run(settings: WorkerSettings, role: Role, add_service: AddService) -> int:
     """Serves until SIGTERM or SIGINT; returns the exit code. Raises SettingsError at start-up."""
     settings.check()
     folder = resolve(settings.model, settings.hub, Part.ALL, logger.info)
-    with _without_collector():
+    with without_collector():
         engine = build_engine(str(folder), settings.engine)
     try:
         return asyncio.run(_serve(settings, role, engine, add_service))
     finally:
         engine.close()
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Loading makes millions of objects that stay. Looking for garbage among them would take a
-    fifth of the start, and again later in the middle of serving.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 async def _serve(

@@ -16,8 +16,8 @@ from baton.cluster.up_settings import UpSettings
 from baton.core.address import join_address
 from baton.core.errors import SettingsError
 from baton.core.interrupts import Interrupts
-from baton.engine.build import check_model
 from baton.engine.host_cores import available_cores
+from baton.engine.model_check import check_model
 from baton.settings import SettingsCommand, options
 
 _TO_END = 10.0  # seconds that a process gets beyond what its requests get

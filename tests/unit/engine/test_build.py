@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from baton.core.errors import SettingsError
-from baton.engine.build import build_engine, check_model
+from baton.engine.build import build_engine
 from baton.engine.config import EngineConfig
+from baton.engine.model_check import check_model
 
 pytestmark = pytest.mark.unit
 
@@ -35,7 +36,7 @@ def test_memory_is_counted_before_weights_are_loaded(
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     (tmp_path / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
     check_model(str(tmp_path), EngineConfig(kv_cache_memory_bytes=1))
-    monkeypatch.setattr("baton.engine.build.available_memory", lambda: 1 << 30)
+    monkeypatch.setattr("baton.engine.model_check.available_memory", lambda: 1 << 30)
     with pytest.raises(SettingsError, match="3 workers need"):
         check_model(str(tmp_path), EngineConfig(), num_workers=3)
     with pytest.raises(SettingsError, match="a worker needs"):
@@ -44,5 +45,5 @@ def test_memory_is_counted_before_weights_are_loaded(
 
 def test_a_hash_model_has_nothing_to_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "baton_hash"}')
-    monkeypatch.setattr("baton.engine.build.available_memory", lambda: 0)
+    monkeypatch.setattr("baton.engine.model_check.available_memory", lambda: 0)
     check_model(str(tmp_path), EngineConfig())

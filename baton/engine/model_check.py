@@ -1,0 +1,46 @@
+"""Whether a model's folder can be served, as far as that can be said before a weight is loaded.
+
+`baton up` asks before it starts anybody, so this knows no engine: importing one takes time.
+"""
+
+import json
+from pathlib import Path
+
+from baton.core.errors import SettingsError
+from baton.engine.config import EngineConfig
+from baton.engine.families import check_kind
+from baton.engine.host_memory import available_memory
+from baton.engine.memory_check import check_memory
+from baton.engine.weight_files import read_json
+
+HASH_MODEL = "baton_hash"  # model_type of the stand-in that has no weights
+
+
+def check_model(model: str, config: EngineConfig, num_workers: int = 1) -> None:
+    """Raises SettingsError.
+
+    `model` is a folder, which `num_workers` engines on this machine load side by side.
+    """
+    if model_type_of(model) == HASH_MODEL:  # its pool checks itself
+        return
+    folder = Path(model)
+    check_kind(read_json(folder / "config.json"))
+    size = config.kv_cache_memory_bytes
+    check_memory(folder, config.dtype, size, available_memory(), num_workers)
+
+
+def model_type_of(model: str) -> str | None:
+    path = Path(model) / "config.json"
+    if not path.is_file():
+        raise SettingsError(
+            f"--model {model}: there is no {path}; give the folder of a checkpoint in Hugging "
+            "Face's format, such as `baton make-model` writes"
+        )
+    try:
+        read = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise SettingsError(f"--model {model}: {path} is not JSON ({error})") from error
+    if not isinstance(read, dict):
+        raise SettingsError(f"--model {model}: {path} is not a JSON object")
+    kind = read.get("model_type")
+    return kind if isinstance(kind, str) else None
