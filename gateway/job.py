@@ -19,6 +19,7 @@ class Job:
     tenant: str = ""  # nor do requests of unequal tenants
     priority: int = 0  # in the line of this gateway; lower is earlier
     plan: OutputPlan = PLAIN
+    answered: tuple[int, ...] = ()  # told already, read behind the prompt; of one choice only
 
     def echoing(self, text: str) -> "Job":
         """The same with this text before the answer."""

@@ -94,6 +94,7 @@ class WorkerClient:
             handoff=wire.handoff_to_pb(handoff) if handoff is not None else None,
             cache_salt=job.cache_salt,
             tenant=job.tenant,
+            answered_token_ids=job.answered,
         )
         return _GenerateCall(self._decode.Generate(request))
 
@@ -107,6 +108,7 @@ class WorkerClient:
             sampling=wire.sampling_to_pb(job.params),
             cache_salt=job.cache_salt,
             tenant=job.tenant,
+            answered_token_ids=job.answered,
         )
         return _PrefillCall(self._prefill.Prefill(request))
 

@@ -26,6 +26,9 @@ class Work:
     With `params.beam`, PREFILL draws nothing and DECODE comes without `first`: it computes the
     prompt's last token again, to search from there, so that nobody else may read the last block.
 
+    `answered` continues an answer that was begun elsewhere: tokens read behind the prompt, which count
+    as the answer's for everything that looks at it. Such a work has one choice.
+
     A cached prefix is found only by works of the same `cache_salt` and `tenant`.
     """
 
@@ -37,6 +40,7 @@ class Work:
     first: tuple[TokenRecord, ...] = ()
     cache_salt: str = ""
     tenant: str = ""
+    answered: tuple[int, ...] = ()
     reads_cache: bool = True  # False: computes every token itself, and still fills the cache
 
     @property

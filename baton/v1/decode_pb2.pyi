@@ -32,6 +32,7 @@ class GenerateRequest(google.protobuf.message.Message):
     HANDOFF_FIELD_NUMBER: builtins.int
     CACHE_SALT_FIELD_NUMBER: builtins.int
     TENANT_FIELD_NUMBER: builtins.int
+    ANSWERED_TOKEN_IDS_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """The gateway's name of the request."""
     attempt: builtins.int
@@ -52,6 +53,10 @@ class GenerateRequest(google.protobuf.message.Message):
     def handoff(self) -> Global___Handoff:
         """Where the KV cache comes from; absent: this worker reads the prompt itself."""
 
+    @property
+    def answered_token_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """The same that prefill gets."""
+
     def __init__(
         self,
         *,
@@ -62,11 +67,110 @@ class GenerateRequest(google.protobuf.message.Message):
         handoff: Global___Handoff | None = ...,
         cache_salt: builtins.str = ...,
         tenant: builtins.str = ...,
+        answered_token_ids: collections.abc.Iterable[builtins.int] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["handoff", b"handoff", "sampling", b"sampling"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "cache_salt", b"cache_salt", "handoff", b"handoff", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "handoff", b"handoff", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant"]) -> None: ...
 
 Global___GenerateRequest: typing_extensions.TypeAlias = GenerateRequest
+
+@typing.final
+class HandOverRequest(google.protobuf.message.Message):
+    """Names a running choice and the hand-off that it is to leave by."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    ATTEMPT_FIELD_NUMBER: builtins.int
+    CHOICE_FIELD_NUMBER: builtins.int
+    TRANSFER_ID_FIELD_NUMBER: builtins.int
+    TICKET_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    """Of the Generate."""
+    attempt: builtins.int
+    """Of the Generate."""
+    choice: builtins.int
+    """Which of its choices."""
+    transfer_id: builtins.str
+    """Names the hand-off."""
+    ticket: builtins.bytes
+    """128 random bits that the Pull must show."""
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        attempt: builtins.int = ...,
+        choice: builtins.int = ...,
+        transfer_id: builtins.str = ...,
+        ticket: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "choice", b"choice", "request_id", b"request_id", "ticket", b"ticket", "transfer_id", b"transfer_id"]) -> None: ...
+
+Global___HandOverRequest: typing_extensions.TypeAlias = HandOverRequest
+
+@typing.final
+class HandOverResponse(google.protobuf.message.Message):
+    """What became of it, in this order."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LENT_FIELD_NUMBER: builtins.int
+    RELEASED_FIELD_NUMBER: builtins.int
+    @property
+    def lent(self) -> Global___HandOverLent:
+        """The choice is stopped and its blocks are lent."""
+
+    @property
+    def released(self) -> Global___HandOverReleased:
+        """The lease is over; the last message."""
+
+    def __init__(
+        self,
+        *,
+        lent: Global___HandOverLent | None = ...,
+        released: Global___HandOverReleased | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["event", b"event", "lent", b"lent", "released", b"released"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["event", b"event", "lent", b"lent", "released", b"released"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["lent", "released"] | None: ...
+
+Global___HandOverResponse: typing_extensions.TypeAlias = HandOverResponse
+
+@typing.final
+class HandOverLent(google.protobuf.message.Message):
+    """No token comes of this choice here any more. The Generate stream has told all that there are before it ends the choice with GenerateHandedOver."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUM_TOKENS_FIELD_NUMBER: builtins.int
+    num_tokens: builtins.int
+    """Prompt and answer, the last token included, whose KV is nobody's yet."""
+    def __init__(
+        self,
+        *,
+        num_tokens: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["num_tokens", b"num_tokens"]) -> None: ...
+
+Global___HandOverLent: typing_extensions.TypeAlias = HandOverLent
+
+@typing.final
+class HandOverReleased(google.protobuf.message.Message):
+    """The blocks went back to the pool."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CONFIRMED_FIELD_NUMBER: builtins.int
+    confirmed: builtins.bool
+    """True when the other decode worker confirmed them first."""
+    def __init__(
+        self,
+        *,
+        confirmed: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["confirmed", b"confirmed"]) -> None: ...
+
+Global___HandOverReleased: typing_extensions.TypeAlias = HandOverReleased
 
 @typing.final
 class Handoff(google.protobuf.message.Message):
@@ -110,6 +214,7 @@ class GenerateResponse(google.protobuf.message.Message):
     ADMITTED_FIELD_NUMBER: builtins.int
     PROMPT_LOGPROBS_FIELD_NUMBER: builtins.int
     TRANSFERRED_FIELD_NUMBER: builtins.int
+    HANDED_OVER_FIELD_NUMBER: builtins.int
     @property
     def reserved(self) -> Global___GenerateReserved:
         """There is room; the first message."""
@@ -134,6 +239,10 @@ class GenerateResponse(google.protobuf.message.Message):
     def transferred(self) -> Global___TransferReport:
         """With a hand-off: the prompt's KV cache is here; before the first tokens."""
 
+    @property
+    def handed_over(self) -> Global___GenerateHandedOver:
+        """A choice goes on at another worker; behind its last token here."""
+
     def __init__(
         self,
         *,
@@ -143,10 +252,11 @@ class GenerateResponse(google.protobuf.message.Message):
         admitted: Global___GenerateAdmitted | None = ...,
         prompt_logprobs: baton.v1.types_pb2.PromptLogprobs | None = ...,
         transferred: Global___TransferReport | None = ...,
+        handed_over: Global___GenerateHandedOver | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "finished", b"finished", "prompt_logprobs", b"prompt_logprobs", "reserved", b"reserved", "tokens", b"tokens", "transferred", b"transferred"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "finished", b"finished", "prompt_logprobs", b"prompt_logprobs", "reserved", b"reserved", "tokens", b"tokens", "transferred", b"transferred"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["reserved", "tokens", "finished", "admitted", "prompt_logprobs", "transferred"] | None: ...
+    def HasField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "finished", b"finished", "handed_over", b"handed_over", "prompt_logprobs", b"prompt_logprobs", "reserved", b"reserved", "tokens", b"tokens", "transferred", b"transferred"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "finished", b"finished", "handed_over", b"handed_over", "prompt_logprobs", b"prompt_logprobs", "reserved", b"reserved", "tokens", b"tokens", "transferred", b"transferred"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["reserved", "tokens", "finished", "admitted", "prompt_logprobs", "transferred", "handed_over"] | None: ...
 
 Global___GenerateResponse: typing_extensions.TypeAlias = GenerateResponse
 
@@ -207,6 +317,24 @@ class GenerateTokens(google.protobuf.message.Message):
 Global___GenerateTokens: typing_extensions.TypeAlias = GenerateTokens
 
 @typing.final
+class GenerateHandedOver(google.protobuf.message.Message):
+    """A choice has left."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHOICE_FIELD_NUMBER: builtins.int
+    choice: builtins.int
+    """Which one."""
+    def __init__(
+        self,
+        *,
+        choice: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["choice", b"choice"]) -> None: ...
+
+Global___GenerateHandedOver: typing_extensions.TypeAlias = GenerateHandedOver
+
+@typing.final
 class GenerateFinished(google.protobuf.message.Message):
     """The end of the answer."""
 
@@ -228,6 +356,10 @@ class TransferReport(google.protobuf.message.Message):
     TOKENS_FIELD_NUMBER: builtins.int
     TRANSPORT_FIELD_NUMBER: builtins.int
     MILLISECONDS_FIELD_NUMBER: builtins.int
+    EXPOSED_MS_FIELD_NUMBER: builtins.int
+    SEGMENTS_FIELD_NUMBER: builtins.int
+    COMPUTED_MS_FIELD_NUMBER: builtins.int
+    REPAIRED_BLOCKS_FIELD_NUMBER: builtins.int
     bytes: builtins.int
     """Payload moved."""
     tokens: builtins.int
@@ -236,6 +368,16 @@ class TransferReport(google.protobuf.message.Message):
     """Which data plane moved it, such as "shm"."""
     milliseconds: builtins.float
     """From the first ready segment to the confirmation."""
+    exposed_ms: builtins.float
+    """From the moment that prefill had computed everything to the confirmation: what the client waited for the transfer."""
+    computed_ms: builtins.float
+    """From the first ready segment to the end of prefill's computing, as heard here."""
+    repaired_blocks: builtins.int
+    """Blocks that were read again because their checksum was wrong."""
+    @property
+    def segments(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SegmentTiming]:
+        """One per segment that was read, in order."""
+
     def __init__(
         self,
         *,
@@ -243,7 +385,45 @@ class TransferReport(google.protobuf.message.Message):
         tokens: builtins.int = ...,
         transport: builtins.str = ...,
         milliseconds: builtins.float = ...,
+        exposed_ms: builtins.float = ...,
+        segments: collections.abc.Iterable[Global___SegmentTiming] | None = ...,
+        computed_ms: builtins.float = ...,
+        repaired_blocks: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "milliseconds", b"milliseconds", "tokens", b"tokens", "transport", b"transport"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "computed_ms", b"computed_ms", "exposed_ms", b"exposed_ms", "milliseconds", b"milliseconds", "repaired_blocks", b"repaired_blocks", "segments", b"segments", "tokens", b"tokens", "transport", b"transport"]) -> None: ...
 
 Global___TransferReport: typing_extensions.TypeAlias = TransferReport
+
+@typing.final
+class SegmentTiming(google.protobuf.message.Message):
+    """When one segment moved, milliseconds since the first one was ready, on the receiver's clock."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FIRST_BLOCK_FIELD_NUMBER: builtins.int
+    NUM_BLOCKS_FIELD_NUMBER: builtins.int
+    READY_MS_FIELD_NUMBER: builtins.int
+    START_MS_FIELD_NUMBER: builtins.int
+    END_MS_FIELD_NUMBER: builtins.int
+    first_block: builtins.int
+    """Index of its first block in the prompt."""
+    num_blocks: builtins.int
+    """Blocks."""
+    ready_ms: builtins.float
+    """It was named."""
+    start_ms: builtins.float
+    """Its first byte was asked for."""
+    end_ms: builtins.float
+    """Its last byte had landed."""
+    def __init__(
+        self,
+        *,
+        first_block: builtins.int = ...,
+        num_blocks: builtins.int = ...,
+        ready_ms: builtins.float = ...,
+        start_ms: builtins.float = ...,
+        end_ms: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["end_ms", b"end_ms", "first_block", b"first_block", "num_blocks", b"num_blocks", "ready_ms", b"ready_ms", "start_ms", b"start_ms"]) -> None: ...
+
+Global___SegmentTiming: typing_extensions.TypeAlias = SegmentTiming

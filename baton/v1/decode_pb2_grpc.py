@@ -40,6 +40,11 @@ class DecodeServiceStub(object):
                 request_serializer=baton_dot_v1_dot_decode__pb2.GenerateRequest.SerializeToString,
                 response_deserializer=baton_dot_v1_dot_decode__pb2.GenerateResponse.FromString,
                 _registered_method=True)
+        self.HandOver = channel.unary_stream(
+                '/baton.v1.DecodeService/HandOver',
+                request_serializer=baton_dot_v1_dot_decode__pb2.HandOverRequest.SerializeToString,
+                response_deserializer=baton_dot_v1_dot_decode__pb2.HandOverResponse.FromString,
+                _registered_method=True)
 
 
 class DecodeServiceServicer(object):
@@ -53,6 +58,14 @@ class DecodeServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def HandOver(self, request, context):
+        """Gives one choice of a running Generate to another decode worker: it is stopped behind the step at hand and its blocks, answer included, wait for one Pull. Open until the lease is over;
+        cancelling it ends the choice here. Refuses at once what it cannot lend: the choice then goes on as if nobody had asked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DecodeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +73,11 @@ def add_DecodeServiceServicer_to_server(servicer, server):
                     servicer.Generate,
                     request_deserializer=baton_dot_v1_dot_decode__pb2.GenerateRequest.FromString,
                     response_serializer=baton_dot_v1_dot_decode__pb2.GenerateResponse.SerializeToString,
+            ),
+            'HandOver': grpc.unary_stream_rpc_method_handler(
+                    servicer.HandOver,
+                    request_deserializer=baton_dot_v1_dot_decode__pb2.HandOverRequest.FromString,
+                    response_serializer=baton_dot_v1_dot_decode__pb2.HandOverResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +108,33 @@ class DecodeService(object):
             '/baton.v1.DecodeService/Generate',
             baton_dot_v1_dot_decode__pb2.GenerateRequest.SerializeToString,
             baton_dot_v1_dot_decode__pb2.GenerateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HandOver(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/baton.v1.DecodeService/HandOver',
+            baton_dot_v1_dot_decode__pb2.HandOverRequest.SerializeToString,
+            baton_dot_v1_dot_decode__pb2.HandOverResponse.FromString,
             options,
             channel_credentials,
             insecure,

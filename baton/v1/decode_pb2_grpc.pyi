@@ -41,7 +41,23 @@ _DecodeServiceGenerateType = typing_extensions.TypeVar(
     ],
 )
 
-class DecodeServiceStub(typing.Generic[_DecodeServiceGenerateType]):
+_DecodeServiceHandOverType = typing_extensions.TypeVar(
+    '_DecodeServiceHandOverType',
+    grpc.UnaryStreamMultiCallable[
+        baton.v1.decode_pb2.HandOverRequest,
+        baton.v1.decode_pb2.HandOverResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        baton.v1.decode_pb2.HandOverRequest,
+        baton.v1.decode_pb2.HandOverResponse,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        baton.v1.decode_pb2.HandOverRequest,
+        baton.v1.decode_pb2.HandOverResponse,
+    ],
+)
+
+class DecodeServiceStub(typing.Generic[_DecodeServiceGenerateType, _DecodeServiceHandOverType]):
     """Writes answers."""
 
     @typing.overload
@@ -49,6 +65,10 @@ class DecodeServiceStub(typing.Generic[_DecodeServiceGenerateType]):
         grpc.UnaryStreamMultiCallable[
             baton.v1.decode_pb2.GenerateRequest,
             baton.v1.decode_pb2.GenerateResponse,
+        ],
+        grpc.UnaryStreamMultiCallable[
+            baton.v1.decode_pb2.HandOverRequest,
+            baton.v1.decode_pb2.HandOverResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -58,15 +78,28 @@ class DecodeServiceStub(typing.Generic[_DecodeServiceGenerateType]):
             baton.v1.decode_pb2.GenerateRequest,
             baton.v1.decode_pb2.GenerateResponse,
         ],
+        grpc.aio.UnaryStreamMultiCallable[
+            baton.v1.decode_pb2.HandOverRequest,
+            baton.v1.decode_pb2.HandOverResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     Generate: _DecodeServiceGenerateType
     """Writes one answer, from a KV cache that it pulls or from the prompt itself. Refuses at once with RESOURCE_EXHAUSTED when it has no room; cancelling the stream drops the request."""
 
+    HandOver: _DecodeServiceHandOverType
+    """Gives one choice of a running Generate to another decode worker: it is stopped behind the step at hand and its blocks, answer included, wait for one Pull. Open until the lease is over;
+    cancelling it ends the choice here. Refuses at once what it cannot lend: the choice then goes on as if nobody had asked.
+    """
+
 DecodeServiceAsyncStub: typing_extensions.TypeAlias = DecodeServiceStub[
     grpc.aio.UnaryStreamMultiCallable[
         baton.v1.decode_pb2.GenerateRequest,
         baton.v1.decode_pb2.GenerateResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        baton.v1.decode_pb2.HandOverRequest,
+        baton.v1.decode_pb2.HandOverResponse,
     ],
 ]
 
@@ -80,5 +113,15 @@ class DecodeServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[baton.v1.decode_pb2.GenerateResponse], collections.abc.AsyncIterator[baton.v1.decode_pb2.GenerateResponse]]:
         """Writes one answer, from a KV cache that it pulls or from the prompt itself. Refuses at once with RESOURCE_EXHAUSTED when it has no room; cancelling the stream drops the request."""
+
+    @abc.abstractmethod
+    def HandOver(
+        self,
+        request: baton.v1.decode_pb2.HandOverRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[baton.v1.decode_pb2.HandOverResponse], collections.abc.AsyncIterator[baton.v1.decode_pb2.HandOverResponse]]:
+        """Gives one choice of a running Generate to another decode worker: it is stopped behind the step at hand and its blocks, answer included, wait for one Pull. Open until the lease is over;
+        cancelling it ends the choice here. Refuses at once what it cannot lend: the choice then goes on as if nobody had asked.
+        """
 
 def add_DecodeServiceServicer_to_server(servicer: DecodeServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

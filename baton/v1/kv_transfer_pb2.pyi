@@ -140,20 +140,24 @@ class PullRequest(google.protobuf.message.Message):
     TRANSFER_ID_FIELD_NUMBER: builtins.int
     TICKET_FIELD_NUMBER: builtins.int
     INSTANCE_ID_FIELD_NUMBER: builtins.int
+    CHECKSUMS_FIELD_NUMBER: builtins.int
     transfer_id: builtins.str
     """The hand-off."""
     ticket: builtins.bytes
     """Used once."""
     instance_id: builtins.str
     """The process that pulls."""
+    checksums: builtins.bool
+    """Whether segments are to come with checksums."""
     def __init__(
         self,
         *,
         transfer_id: builtins.str = ...,
         ticket: builtins.bytes = ...,
         instance_id: builtins.str = ...,
+        checksums: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["instance_id", b"instance_id", "ticket", b"ticket", "transfer_id", b"transfer_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["checksums", b"checksums", "instance_id", b"instance_id", "ticket", b"ticket", "transfer_id", b"transfer_id"]) -> None: ...
 
 Global___PullRequest: typing_extensions.TypeAlias = PullRequest
 
@@ -236,19 +240,25 @@ class PullSegment(google.protobuf.message.Message):
 
     FIRST_BLOCK_FIELD_NUMBER: builtins.int
     BLOCK_IDS_FIELD_NUMBER: builtins.int
+    CHECKSUMS_FIELD_NUMBER: builtins.int
     first_block: builtins.int
     """Index of the first one in the prompt."""
     @property
     def block_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """Where they lie in the sender's pool."""
 
+    @property
+    def checksums(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """xxh3_64 of each block's bytes, if they were asked for."""
+
     def __init__(
         self,
         *,
         first_block: builtins.int = ...,
         block_ids: collections.abc.Iterable[builtins.int] | None = ...,
+        checksums: collections.abc.Iterable[builtins.int] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["block_ids", b"block_ids", "first_block", b"first_block"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["block_ids", b"block_ids", "checksums", b"checksums", "first_block", b"first_block"]) -> None: ...
 
 Global___PullSegment: typing_extensions.TypeAlias = PullSegment
 
@@ -264,7 +274,7 @@ class PullLast(google.protobuf.message.Message):
     """False when those tokens end every choice."""
     @property
     def records(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[baton.v1.types_pb2.TokenRecord]:
-        """The first token of each choice; none for a beam search, which begins at the prompt's last token."""
+        """The first token of each choice; none for a beam search, which begins at the prompt's last token. Of a choice that is handed over: every token of its answer so far, without log-probabilities."""
 
     def __init__(
         self,

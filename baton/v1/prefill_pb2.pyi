@@ -33,6 +33,7 @@ class PrefillRequest(google.protobuf.message.Message):
     SAMPLING_FIELD_NUMBER: builtins.int
     CACHE_SALT_FIELD_NUMBER: builtins.int
     TENANT_FIELD_NUMBER: builtins.int
+    ANSWERED_TOKEN_IDS_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """The gateway's name of the request."""
     attempt: builtins.int
@@ -53,6 +54,10 @@ class PrefillRequest(google.protobuf.message.Message):
     def sampling(self) -> baton.v1.types_pb2.SamplingParams:
         """The same that decode gets."""
 
+    @property
+    def answered_token_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Tokens of the answer that the client has already, read behind the prompt; the next one is drawn. Only of a request with one choice: each choice of an answer is continued by itself, with its own seed."""
+
     def __init__(
         self,
         *,
@@ -64,9 +69,10 @@ class PrefillRequest(google.protobuf.message.Message):
         sampling: baton.v1.types_pb2.SamplingParams | None = ...,
         cache_salt: builtins.str = ...,
         tenant: builtins.str = ...,
+        answered_token_ids: collections.abc.Iterable[builtins.int] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["sampling", b"sampling"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "cache_salt", b"cache_salt", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "ticket", b"ticket", "transfer_id", b"transfer_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "ticket", b"ticket", "transfer_id", b"transfer_id"]) -> None: ...
 
 Global___PrefillRequest: typing_extensions.TypeAlias = PrefillRequest
 
