@@ -56,6 +56,12 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
                     yield _response(batch)
             yield pb.GenerateResponse(finished=pb.GenerateFinished())
 
+    async def HandOver(
+        self, request: pb.HandOverRequest, context: Any
+    ) -> AsyncGenerator[pb.HandOverResponse, None]:
+        raise RefusedError("this worker cannot hand a running answer over")
+        yield  # a stream, all the same
+
     async def _with_blocks(
         self, work: Work, handoff: pb.Handoff | None, reservation: Reservation
     ) -> tuple[Work, pb.TransferReport | None]:
