@@ -30,22 +30,27 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
     async def Generate(
         self, request: pb.GenerateRequest, context: Any
     ) -> AsyncGenerator[pb.GenerateResponse, None]:
-        prompt = tuple(request.prompt_token_ids)
         params = wire.sampling_from_pb(request.sampling)
-        with (
-            self._worker.desk.take(request.request_id, request.attempt, params.n) as key,
-            self._room(len(prompt), params.n) as reservation,
-        ):
-            ttl_ms = round(RESERVATION_SECONDS * 1000)
-            yield pb.GenerateResponse(reserved=pb.GenerateReserved(ttl_ms=ttl_ms))
+        with self._worker.desk.take(request.request_id, request.attempt, params.n) as key:
             work = Work(
                 key,
-                prompt,
+                tuple(request.prompt_token_ids),
                 params,
                 Mode.GENERATE,
                 cache_salt=request.cache_salt,
                 tenant=request.tenant,
+                answered=tuple(request.answered_token_ids),
             )
+            async with aclosing(self._answer(work, request)) as responses:
+                async for response in responses:
+                    yield response
+
+    async def _answer(
+        self, work: Work, request: pb.GenerateRequest
+    ) -> AsyncGenerator[pb.GenerateResponse, None]:
+        with self._room(work.num_known, work.params.n) as reservation:
+            ttl_ms = round(RESERVATION_SECONDS * 1000)
+            yield pb.GenerateResponse(reserved=pb.GenerateReserved(ttl_ms=ttl_ms))
             handoff = request.handoff if request.HasField("handoff") else None
             work, report = await self._with_blocks(work, handoff, reservation)
             async with aclosing(self._run(work)) as batches:
@@ -91,7 +96,7 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
 
     @contextmanager
     def _room(self, num_tokens: int, choices: int) -> Iterator[Reservation]:
-        """Sets aside the prompt's blocks and one more per choice, or refuses at once.
+        """Sets aside the blocks of what is known and one more per choice, or refuses at once.
 
         Refuses also while a request that is here lacks blocks: a steady stream of new ones would
         take whatever comes free, and one that was preempted would never go on.

@@ -83,7 +83,7 @@ class Scheduler:
     def submit(self, work: Work) -> Decision:
         """Takes the work in; of a DECODE also the references on its blocks."""
         choices = (0,) if work.params.beam else tuple(range(work.params.n))
-        sequence = Sequence(work, next(self._arrivals), choices, list(work.prompt))
+        sequence = Sequence(work, next(self._arrivals), choices, list(work.known))
         self._works[work.key] = []
         self._tables.begin(sequence)
         if work.searches:
@@ -92,7 +92,7 @@ class Scheduler:
             sequence.state = SequenceState.READY
             sequence.admitted = True
             again = 1 if work.searches else 0  # the last token, to draw from
-            self._tables.adopt(sequence, work.blocks, len(work.prompt) - again)
+            self._tables.adopt(sequence, work.blocks, work.num_known - again)
         self._roster.enter(sequence)
         if work.mode is Mode.DECODE and not work.searches:
             self._continue_from(sequence, work.first)

@@ -102,7 +102,10 @@ def handoff_to(prefill: Served) -> Handoff:
 
 
 def prefill_request(
-    handoff: Handoff, prompt: tuple[int, ...], params: SamplingParams
+    handoff: Handoff,
+    prompt: tuple[int, ...],
+    params: SamplingParams,
+    answered: tuple[int, ...] = (),
 ) -> prefill_pb2.PrefillRequest:
     return prefill_pb2.PrefillRequest(
         request_id=handoff.transfer_id,
@@ -110,17 +113,22 @@ def prefill_request(
         ticket=handoff.ticket,
         prompt_token_ids=prompt,
         sampling=wire.sampling_to_pb(params),
+        answered_token_ids=answered,
     )
 
 
 def generate_request(
-    handoff: Handoff | None, prompt: tuple[int, ...], params: SamplingParams
+    handoff: Handoff | None,
+    prompt: tuple[int, ...],
+    params: SamplingParams,
+    answered: tuple[int, ...] = (),
 ) -> decode_pb2.GenerateRequest:
     return decode_pb2.GenerateRequest(
         request_id=handoff.transfer_id if handoff else new_id(),
         prompt_token_ids=prompt,
         sampling=wire.sampling_to_pb(params),
         handoff=wire.handoff_to_pb(handoff) if handoff else None,
+        answered_token_ids=answered,
     )
 
 
