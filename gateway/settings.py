@@ -20,7 +20,12 @@ from gateway.translations.response_store import Bounds
 _OWN = ("127.0.0.1", 0)  # where a registry of its own listens by default
 _HTTP = ("127.0.0.1", 8000)
 POLICIES = (FCFS, PRIORITY) = ("fcfs", "priority")
-_POSITIVE = ("max_queue_seconds", "worker_silence_seconds", "client_stall_seconds")
+_POSITIVE = (
+    "max_queue_seconds",
+    "failover_timeout",
+    "worker_silence_seconds",
+    "client_stall_seconds",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +177,11 @@ class GatewaySettings:
     )
     max_queued_requests: int = setting(1024, "Requests that may wait for room; more get 429.")
     max_queue_seconds: float = setting(60.0, "Longest wait for room; then 503.")
+    failover_timeout: float = setting(
+        30.0,
+        "Seconds that an answer that has begun waits for another worker when its own broke; then it "
+        "ends with an error.",
+    )
     worker_silence_seconds: float = setting(
         300.0, "A request is given up after so long without a word from its workers."
     )

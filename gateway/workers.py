@@ -17,6 +17,8 @@ from gateway.worker_client import WorkerClient
 
 logger = logging.getLogger(__name__)
 
+NOTHING_REFUSED = Refusals()
+
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
@@ -104,7 +106,7 @@ class Workers:
 
     def assign(self, prompt_tokens: int, refusals: Refusals) -> Assignment | None:
         """None: nothing fits now."""
-        candidates = [_candidate(worker, refusals.holds(worker)) for worker in self.usable]
+        candidates = [_candidate(worker, refusals) for worker in self.usable]
         placement = place(candidates, prompt_tokens)
         if placement is None:
             return None
@@ -161,5 +163,11 @@ class Workers:
         self._on_change()
 
 
-def _candidate(worker: Worker, refused: bool = False) -> Candidate:
-    return Candidate(worker.info, worker.load, worker.in_flight, refused)
+def _candidate(worker: Worker, refusals: Refusals = NOTHING_REFUSED) -> Candidate:
+    return Candidate(
+        worker.info,
+        worker.load,
+        worker.in_flight,
+        refusals.holds(worker),
+        refusals.doubts(worker),
+    )
