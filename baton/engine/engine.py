@@ -3,13 +3,14 @@
 from collections.abc import Callable
 
 from baton.core.block_hashes import Hashing
-from baton.core.errors import InternalError
+from baton.core.errors import InternalError, SettingsError
 from baton.engine.block_pool import BlockPool
 from baton.engine.config import EngineConfig
 from baton.engine.core import Deliver, EngineCore
 from baton.engine.engine_loop import EngineLoop
+from baton.engine.host_blocks import HostBlocks
 from baton.engine.kv_pool import KvPool
-from baton.engine.limits import check_work, limits_for, num_blocks_for
+from baton.engine.limits import check_work, limits_for, num_blocks_for, num_slots_for
 from baton.engine.plan import Runner
 from baton.engine.scheduler import Scheduler
 from baton.engine.work import EngineLoad, EventSink, Work
@@ -23,10 +24,12 @@ class Engine:
         if runner.layout.block_size != config.block_size:
             raise InternalError("the runner was built for another block size")
         num_blocks = num_blocks_for(config, runner.layout)
+        num_slots = num_slots_for(config, runner.layout)
         self._limits = limits_for(config, runner, num_blocks)
         self._runner = runner
         self._pool = KvPool(runner.layout, num_blocks)
-        self._blocks = BlockPool(num_blocks)
+        self._slots = self._make_slots(num_slots)
+        self._blocks = BlockPool(num_blocks, self._slots)
         hashing = Hashing(runner.fingerprint.digest(), config.block_size)
         self._scheduler = Scheduler(
             self._blocks, self._limits, hashing if config.enable_prefix_caching else None
@@ -67,6 +70,8 @@ class Engine:
     def close(self) -> None:
         """Stops and gives the pool's memory up. Nobody may read or write a block any more."""
         self.stop()
+        if self._slots is not None:
+            self._slots.close()
         self._pool.close()
 
     def submit(self, work: Work, sink: EventSink) -> None:
@@ -104,7 +109,15 @@ class Engine:
             short_of_blocks=self._scheduler.short,
             cache_queries=self._scheduler.tables.cache_queries,
             cache_hits=self._scheduler.tables.cache_hits,
+            host=self._blocks.host_counts,
         )
+
+    def _make_slots(self, num_slots: int) -> HostBlocks | None:
+        try:
+            return HostBlocks(self._pool, num_slots) if num_slots else None
+        except SettingsError:
+            self._pool.close()
+            raise
 
     def _build_core(self, deliver: Deliver) -> EngineCore:
         return EngineCore(self._scheduler, self._runner, self._pool, deliver)

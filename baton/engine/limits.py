@@ -59,6 +59,22 @@ def num_blocks_for(config: EngineConfig, layout: LayoutDescriptor) -> int:
     return num_blocks
 
 
+def num_slots_for(config: EngineConfig, layout: LayoutDescriptor) -> int:
+    """Whole blocks within the host memory for what the pool gives up; 0 where there is none.
+
+    Raises SettingsError where it would hold nothing.
+    """
+    if not config.kv_offloading_bytes:
+        return 0
+    num_slots = config.kv_offloading_bytes // layout.block_bytes
+    if not num_slots:
+        raise SettingsError(
+            f"--kv-offloading-size: {config.kv_offloading_bytes} bytes are less than one block "
+            f"of this model ({layout.block_bytes} bytes)"
+        )
+    return num_slots
+
+
 def limits_for(config: EngineConfig, runner: Runner, num_blocks: int) -> Limits:
     """Raises SettingsError where the settings contradict each other, the model or the pool."""
     _check_sizes(config)

@@ -7,6 +7,7 @@ from enum import Enum
 from baton.core.errors import BatonError
 from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import PromptLogprobs, TokenRecord
+from baton.engine.host_tier import HostCounts
 
 
 class Mode(Enum):
@@ -156,4 +157,5 @@ class EngineLoad:
     total_blocks: int
     short_of_blocks: bool  # a work that is here already waits for some
     cache_queries: int  # prompt tokens looked up in the prefix cache, only grows
-    cache_hits: int  # of those found, only grows
+    cache_hits: int  # of those found, there or in host memory, only grows
+    host: HostCounts  # of what the pool gave up

@@ -44,6 +44,11 @@ class WorkerSettings:
     kv_cache_memory_bytes: int = setting(
         1 << 30, "Size of the KV pool, such as 4GiB or 512M.", size=True
     )
+    kv_offloading_size: float = setting(
+        0.0,
+        "GiB of host memory of each worker for cached KV blocks that its pool gives up, from where "
+        "they come back when a prompt begins with them; 0: none.",
+    )
     block_size: int = setting(16, "Tokens per KV block, a multiple of 16.")
     enable_prefix_caching: bool = setting(
         True, "Keep the KV of prompts and answers for later prompts that begin alike."
@@ -94,6 +99,13 @@ class WorkerSettings:
             if value is not None and value < 1:
                 flag = "--" + name.replace("_", "-")
                 raise SettingsError(f"{flag} must be at least 1, not {value}")
+        if not 0 <= self.kv_offloading_size < float("inf"):
+            raise SettingsError("--kv-offloading-size must be a number of GiB, 0 or more")
+        if self.kv_offloading_size and not self.enable_prefix_caching:
+            raise SettingsError(
+                "--kv-offloading-size keeps what the prefix cache gives up, and there is none with "
+                "--no-enable-prefix-caching"
+            )
         if self.block_size < 16 or self.block_size % 16:
             raise SettingsError(f"--block-size must be a multiple of 16, not {self.block_size}")
         self._check_unsupported()
@@ -133,6 +145,7 @@ class WorkerSettings:
             block_size=self.block_size,
             enable_prefix_caching=self.enable_prefix_caching,
             kv_cache_memory_bytes=self.kv_cache_memory_bytes,
+            kv_offloading_bytes=int(self.kv_offloading_size * 2**30),
             max_num_seqs=self.max_num_seqs,
             max_num_batched_tokens=self.max_num_batched_tokens,
             max_model_len=self.max_model_len,

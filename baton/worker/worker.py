@@ -121,6 +121,7 @@ class Worker:
         """For the metrics page, on whichever thread serves it. Readings of the same moment, nearly."""
         load, counts, traffic = self.load(), self.sender.counts(), self._traffic
         engine = self.bridge.engine.load()
+        block_size = self.info.fingerprint.layout.block_size
         ended = {
             "confirmed": counts.confirmed,
             "aborted": counts.aborted,
@@ -133,6 +134,11 @@ class Worker:
             kv_usage=load.kv_usage,
             cache_queries=engine.cache_queries,
             cache_hits=engine.cache_hits,
+            host_queries=engine.host.queries * block_size,
+            host_hits=engine.host.hits * block_size,
+            host_blocks_stored=engine.host.stored,
+            host_blocks_evicted=engine.host.evicted,
+            host_usage=engine.host.usage,
             leases_open=counts.open_leases,
             leased_blocks=counts.leased_blocks,
             reserved_blocks=load.reserved_blocks,

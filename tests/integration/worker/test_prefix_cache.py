@@ -8,6 +8,7 @@ import pytest
 from baton.core.sampling_params import SamplingParams
 from baton.core.worker_info import Role
 from baton.rpc import wire
+from baton.worker.settings import WorkerSettings
 from tests.support.engine_hash_model import HASH_MODEL
 from tests.support.engine_works import prompt_of, sampled
 from tests.support.hash_answer import hash_answer
@@ -75,6 +76,41 @@ async def test_a_prompt_that_begins_like_an_earlier_one_is_handed_over_whole() -
         reading = prefill.worker.reading()
         assert reading.cache_queries == 700 + 700 + 101 + 703
         assert reading.cache_hits == 688 + 96 + 688
+
+
+async def test_what_the_pools_gave_up_comes_back_from_host_memory() -> None:
+    """Prompts of 7 blocks in turn, through pools of 12: none would be found there again."""
+    params = sampled(20)
+    prompts = [prompt_of(100, salt) for salt in range(4)]
+    size = HASH_MODEL.layout(16).block_bytes
+    settings = WorkerSettings(
+        model="test",
+        kv_cache_memory_bytes=12 * size,
+        kv_offloading_size=64 * size / 2**30,
+        max_num_seqs=4,
+    )
+    async with (
+        serving(Role.PREFILL, settings=settings) as prefill,
+        serving(Role.DECODE, settings=settings) as decode,
+    ):
+        for cached in (0, 96, 96):
+            for prompt in prompts:
+                expected = hash_answer(HASH_MODEL, prompt, params)
+                assert await relayed(prefill, decode, prompt, params) == (cached, expected)
+        await decode.until_idle()
+        for prompt in prompts:
+            assert (await alone(decode, prompt, params)) == (
+                96,
+                hash_answer(HASH_MODEL, prompt, params),
+            )
+        for served in (prefill, decode):
+            await served.until_idle()
+            served.worker.blocks.check_integrity()
+            reading = served.worker.reading()
+            assert 3 * 96 < reading.host_hits <= reading.host_queries
+            assert 0 < reading.host_usage < 1
+            assert reading.host_blocks_stored >= 6 * 3
+            assert reading.host_blocks_evicted == 0
 
 
 async def test_many_alike_at_once_are_answered_as_if_alone() -> None:

@@ -68,9 +68,15 @@ class SchedulerMachine(RuleBasedStateMachine):
         max_num_seqs=st.integers(1, 4),
         spare=st.integers(4, 16),
         caching=st.sampled_from([True, True, True, False]),
+        num_slots=st.sampled_from([0, 3, 12, 40]),
     )
-    def build(self, num_blocks: int, max_num_seqs: int, spare: int, caching: bool) -> None:
-        self.bench = Bench(num_blocks, 4, max_num_seqs, max_num_seqs + spare, caching=caching)
+    def build(
+        self, num_blocks: int, max_num_seqs: int, spare: int, caching: bool, num_slots: int
+    ) -> None:
+        budget = max_num_seqs + spare
+        self.bench = Bench(
+            num_blocks, 4, max_num_seqs, budget, caching=caching, num_slots=num_slots
+        )
         self.books = BlockBooks(self.bench)
 
     def teardown(self) -> None:
@@ -354,8 +360,10 @@ def test_over_100_000_random_steps() -> None:
             super().teardown()
             if hasattr(self, "bench"):
                 done["hits"] += self.bench.scheduler.tables.cache_hits
+                done["brought back"] += self.bench.blocks.host_counts.hits
 
     many = settings(max_examples=500, stateful_step_count=60, deadline=None, database=None)
     while done["steps"] < 100_000:
         run_state_machine_as_test(CountedMachine, settings=many)
     assert done["hits"] > 10_000, "what is tested must happen"
+    assert done["brought back"] > 1000
