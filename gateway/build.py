@@ -67,7 +67,9 @@ def build(settings: GatewaySettings) -> Gateway:
         named_format(settings.chat_template_content_format),
     )
     directory, server = _registry(settings)
-    workers = Workers(directory, tokenizer.digest, settings.cluster_secret)
+    workers = Workers(
+        directory, tokenizer.digest, settings.cluster_secret, settings.cluster_tls.identity()
+    )
     queue: AdmissionQueue[Assignment] = AdmissionQueue(
         settings.max_queued_requests, settings.max_queue_seconds, Assignment.give_back
     )

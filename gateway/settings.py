@@ -10,6 +10,7 @@ from baton.core.pattern import check_pattern
 from baton.core.sampling_params import LogprobsMode
 from baton.model_source import HubSettings, Part, resolve
 from baton.registry.redis_settings import RedisSettings
+from baton.rpc.tls_settings import ClusterTls
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
 from gateway.head_limits import HeadLimits
@@ -90,6 +91,7 @@ class GatewaySettings:
     cluster_secret: str = setting(
         "", "Shown on every call inside the cluster; empty: none.", secret=True
     )
+    cluster_tls: ClusterTls = nested(ClusterTls)
     generation_config: str = setting(
         "auto",
         "Where sampling defaults come from: auto is the model's generation_config.json, vllm takes "
@@ -257,6 +259,7 @@ class GatewaySettings:
             raise SettingsError(f"--root-path {self.root_path} must begin with /")
         read_config(self.structured_outputs_config)
         self.tls.check()
+        self.cluster_tls.check()
         self.redis.check()
         self.response_store.check()
         if self.redis.place is not None and (self.registry_host, self.registry_port) != _OWN:

@@ -10,6 +10,7 @@ import grpc
 from baton.core.errors import BatonError
 from baton.core.fingerprint import Fingerprint
 from baton.core.handoff import Handoff
+from baton.rpc.tls_identity import TlsIdentity
 from baton.v1 import kv_transfer_pb2 as pb
 from kv_transfer.memory import Memory
 from kv_transfer.peers import Peers
@@ -43,6 +44,7 @@ class Puller:
         secret: str = "",
         transports: str = AUTO,
         limits: PullLimits | None = None,
+        tls: TlsIdentity | None = None,
     ) -> None:
         """`transports` is one of `negotiate.CHOICES`."""
         self._instance_id = instance_id
@@ -50,7 +52,9 @@ class Puller:
         self._digest = fingerprint.digest()
         self._block_size = fingerprint.layout.block_size
         self._limits = limits or PullLimits()
-        self._peers = Peers(instance_id, memory, fingerprint, secret, transports, self._limits.link)
+        self._peers = Peers(
+            instance_id, memory, fingerprint, secret, transports, self._limits.link, tls
+        )
         self._pulls: dict[asyncio.Task[Pulled], Pulling] = {}
         self._aborts: set[asyncio.Task[None]] = set()
 

@@ -1,6 +1,7 @@
 """Engine, sender and receiver of one process, put together. Both roles have all three."""
 
 import asyncio
+import logging
 
 from baton.core.errors import BatonError
 from baton.core.handoff import Handoff
@@ -18,8 +19,11 @@ from kv_transfer.puller import Puller
 from kv_transfer.pulling import Pulled
 from kv_transfer.sending import Sender
 from kv_transfer.transports.base import Exporter
+from kv_transfer.transports.planes import allowed, exposed
 from kv_transfer.transports.shm import ShmExporter
 from kv_transfer.transports.tcp_export import TcpExporter
+
+logger = logging.getLogger(__name__)
 
 
 class Worker:
@@ -45,7 +49,9 @@ class Worker:
             info.fingerprint,
             secret=settings.cluster_secret,
             transports=settings.kv_transport,
+            tls=settings.cluster_tls.identity(),
         )
+        self._exposed = exposed(settings.kv_transport, settings.cluster_tls.is_on)
         self._traffic = Traffic()
 
     @property
@@ -69,6 +75,8 @@ class Worker:
 
     def start(self) -> None:
         """From now on peers can read the pool."""
+        if self._exposed is not None:
+            logger.warning(self._exposed)
         self.sender.start()
 
     async def give_up(self) -> None:
@@ -157,5 +165,5 @@ def _exporters(engine: Engine, settings: WorkerSettings) -> list[Exporter]:
             engine.pool, settings.host, advertise=settings.advertise_host or settings.host
         ),
     }
-    wanted = settings.kv_transport
-    return [offer for name, offer in offers.items() if wanted in ("auto", name)]
+    wanted, tls = settings.kv_transport, settings.cluster_tls.is_on
+    return [offer for name, offer in offers.items() if allowed(wanted, name, tls)]

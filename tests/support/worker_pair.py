@@ -76,7 +76,8 @@ async def serving(
     engine = Engine(runner, settings.engine)
     engine.start()
     server = make_server(settings.cluster_secret)
-    address = f"127.0.0.1:{bind(server, '127.0.0.1', 0)}"
+    tls = settings.cluster_tls.identity()
+    address = f"127.0.0.1:{bind(server, '127.0.0.1', 0, tls)}"
     max_choices = settings.max_num_seqs if role is Role.DECODE else None
     worker = Worker(worker_info(settings, role, engine, address, ""), engine, settings, max_choices)
     add_shared_services(worker, server)
@@ -87,7 +88,7 @@ async def serving(
     worker.start()
     await server.start()
     try:
-        async with open_channel(address, settings.cluster_secret) as channel:
+        async with open_channel(address, settings.cluster_secret, tls) as channel:
             yield Served(worker, channel)
     finally:
         worker.board.close()
