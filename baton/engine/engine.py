@@ -12,7 +12,7 @@ from baton.engine.kv_pool import KvPool
 from baton.engine.limits import check_work, limits_for, num_blocks_for
 from baton.engine.plan import Runner
 from baton.engine.scheduler import Scheduler
-from baton.engine.work import EngineLoad, EventSink, Mode, Work
+from baton.engine.work import EngineLoad, EventSink, GiveAwaySink, Mode, Work
 
 
 class Engine:
@@ -96,6 +96,15 @@ class Engine:
         The key is free again once the engine's thread has dropped it.
         """
         self._loop.abort(key)
+
+    def give_away(self, key: str, choice: int, sink: GiveAwaySink) -> None:
+        """Stops a running choice behind the step at hand and lends what it has computed.
+
+        `sink` gets it, or RefusedError where it cannot go as it is: not begun, preempted, a search.
+        It then goes on as if nobody had asked. Raises RefusedError for a work that is not here,
+        UnavailableError once stopped or failed.
+        """
+        self._loop.give_away(key, choice, sink)
 
     def on_drop(self, callback: Callable[[], None]) -> None:
         """`callback` runs on the engine's thread whenever an aborted work holds nothing any more.
