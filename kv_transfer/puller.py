@@ -58,14 +58,22 @@ class Puller:
         self._pulls: dict[asyncio.Task[Pulled], Pulling] = {}
         self._aborts: set[asyncio.Task[None]] = set()
 
-    async def pull(self, handoff: Handoff, allocate: Allocate, release: Release) -> Pulled:
+    async def pull(
+        self,
+        handoff: Handoff,
+        allocate: Allocate,
+        release: Release,
+        held: tuple[int, ...] = (),
+    ) -> Pulled:
         """Raises TransferError or UnavailableError.
 
+        `held` are full blocks that hold the first tokens already, with one reference each that is
+        this call's from now on: only what comes behind them is read.
         `allocate(n)` gives n blocks with one reference each, or None; at most one call, at the
-        first ready segment. However this ends, cancellation included, it ends only when no byte
+        first ready segment, none where nothing is lacking. However this ends, cancellation included, it ends only when no byte
         can land in them any more; unless they are returned, they have been released.
         """
-        pulling = self._start(handoff, allocate, release)
+        pulling = self._start(handoff, allocate, release, held)
         task = asyncio.create_task(pulling.run())
         self._pulls[task] = pulling
         try:
@@ -88,13 +96,16 @@ class Puller:
         await asyncio.gather(*self._aborts, return_exceptions=True)  # also those just begun
         await self._peers.close()
 
-    def _start(self, handoff: Handoff, allocate: Allocate, release: Release) -> Pulling:
+    def _start(
+        self, handoff: Handoff, allocate: Allocate, release: Release, held: tuple[int, ...]
+    ) -> Pulling:
         machine = ReceiverMachine(
             handoff.instance_id,
             self._digest,
             self._block_size,
             self._limits.machine,
             asyncio.get_running_loop().time(),
+            held,
         )
         return Pulling(
             self._instance_id,

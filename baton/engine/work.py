@@ -125,8 +125,15 @@ class TokensDrawn:
 
 
 @dataclass(frozen=True, slots=True)
+class ChoiceLeft:
+    """The choice was given away: it goes on elsewhere, behind what was told of it here."""
+
+    choice: int
+
+
+@dataclass(frozen=True, slots=True)
 class WorkDone:
-    """Every choice has ended; the engine holds nothing of this work any more."""
+    """Every choice has ended or left; the engine holds nothing of this work any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +144,38 @@ class WorkFailed:
 
 
 EngineEvent = (
-    Admitted | BlocksLent | ChunkComputed | PromptScored | TokensDrawn | WorkDone | WorkFailed
+    Admitted
+    | BlocksLent
+    | ChunkComputed
+    | PromptScored
+    | TokensDrawn
+    | ChoiceLeft
+    | WorkDone
+    | WorkFailed
 )
 
 # Called on the engine's thread, in order; must not block. After `abort` returns some events may
 # still come, but BlocksLent is always delivered once the references exist, so that they can be
 # given back.
 EventSink = Callable[[EngineEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceLent:
+    """A choice that was given away: what whoever goes on with it needs.
+
+    `blocks` hold the KV of prompt and answer but for the last token, `num_computed` tokens in all;
+    one reference each is the receiver's. The unused tail of the last block is zero. `records` are
+    the answer so far, as choice 0, without log-probabilities.
+    """
+
+    blocks: tuple[int, ...]
+    num_computed: int
+    records: tuple[TokenRecord, ...]
+
+
+# Called once, on the engine's thread; must not block. An error: nothing was given away.
+GiveAwaySink = Callable[[ChoiceLent | BatonError], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,14 @@ import logging
 from baton.core.errors import BatonError
 from baton.core.handoff import Handoff
 from baton.core.worker_info import WorkerInfo, WorkerLoad, WorkerState
-from baton.engine.block_pool import BlockPool, Reservation
+from baton.engine.block_pool import BlockPool
 from baton.engine.engine import Engine
 from baton.engine.work import EventSink, Work
 from baton.telemetry.metrics import WorkerReading
 from baton.worker.bridge import EngineBridge
 from baton.worker.desk import Desk
 from baton.worker.load import LoadBoard
+from baton.worker.room import Room
 from baton.worker.settings import WorkerSettings
 from baton.worker.traffic import Traffic
 from kv_transfer.puller import Puller
@@ -101,11 +102,17 @@ class Worker:
             self.release(work.blocks)
             raise
 
-    async def pull(self, handoff: Handoff, reservation: Reservation) -> Pulled:
-        """The prompt's blocks, now ours, and its first tokens. Cancelling leaves nothing behind."""
+    async def pull(self, handoff: Handoff, room: Room) -> Pulled:
+        """The blocks of what is known, now ours, and its first tokens. Cancelling leaves nothing
+        behind. What the room holds of them already does not travel.
+        """
+        reservation = room.reservation
         try:
             pulled = await self._puller.pull(
-                handoff, lambda count: self.blocks.allocate(count, reservation), self.release
+                handoff,
+                lambda count: self.blocks.allocate(count, reservation),
+                self.release,
+                room.take_cached(),
             )
         except BatonError:
             self._traffic.failed()
