@@ -4,6 +4,7 @@ Pure: events in, instructions out, time as a number. It knows no socket, clock, 
 docs/hand-off.md says what each state means.
 """
 
+from dataclasses import replace
 from itertools import count
 
 from baton.core.errors import BatonError, TransferError, UnavailableError
@@ -32,6 +33,7 @@ class ReceiverMachine:
         """`instance_id` is the sender's, the digest is of this side's own fingerprint."""
         self.state = R.RESERVED
         self.num_tokens = 0
+        self.repaired_blocks = 0  # read again because their checksum was wrong
         self._instance_id = instance_id
         self._digest = fingerprint_digest
         self._block_size = block_size
@@ -39,11 +41,12 @@ class ReceiverMachine:
         self._deadline: float | None = now + limits.reserved_s
         self._epoch: Epoch | None = None
         self._coverage = Coverage(0)
+        self._checksums = False
         self._targets: tuple[int, ...] = ()
         self._allocating = False
         self._unread: list[ev.SegmentReady] = []  # named before there were target blocks
         self._read_ids = count(1)
-        self._reads: set[int] = set()  # whose bytes may still land
+        self._reads: dict[int, ev.StartRead] = {}  # whose bytes may still land
         self._last: ev.LastReceived | None = None
         self._confirms = 0
         self._error: BatonError | None = None
@@ -67,10 +70,8 @@ class ReceiverMachine:
                 instructions = self._allocated(blocks, now)
             case ev.AllocationRefused():
                 instructions = self._allocated((), now)
-            case ev.ReadDone(read_id):
-                instructions = self._read_ended(read_id, None, now)
-            case ev.ReadFailed(read_id, reason):
-                instructions = self._read_ended(read_id, reason, now)
+            case ev.ReadDone() | ev.ReadFailed():
+                instructions = self._read_ended(event, now)
             case _:
                 instructions = [] if self._ending else self._heard(event, now)
         self._story.add(event, self.state.value)
@@ -116,6 +117,7 @@ class ReceiverMachine:
             return self._abort(TransferError(fault))
         self._epoch, self.num_tokens = event.epoch, event.num_tokens
         self._coverage = Coverage(event.num_blocks)
+        self._checksums = event.checksums
         self._move(R.RECEIVING, now + self._limits.receiving_s)
         return []
 
@@ -134,12 +136,14 @@ class ReceiverMachine:
     def _segment_ready(self, event: ev.SegmentReady, now: float) -> Instructions:
         if self.state is not R.RECEIVING or self._last is not None:
             return self._abort(TransferError(f"a segment came while {self._where}"))
+        if self._checksums and len(event.checksums) != len(event.block_ids):
+            return self._abort(TransferError("the sender named blocks without their checksums"))
         fault = self._coverage.add(event.first_block, len(event.block_ids))
         if fault is not None:
             return self._abort(TransferError(f"the sender named {fault}"))
         self._deadline = now + self._limits.receiving_s
         if self._targets:
-            return [self._start_read(event)]
+            return [self._read_segment(event)]
         self._unread.append(event)
         if self._allocating:
             return []
@@ -194,25 +198,47 @@ class ReceiverMachine:
             return self._abort(TransferError("there are no free KV blocks for the hand-off"))
         self._deadline = now + self._limits.receiving_s
         unread, self._unread = self._unread, []
-        return [self._start_read(segment) for segment in unread]
+        return [self._read_segment(segment) for segment in unread]
 
-    def _start_read(self, segment: ev.SegmentReady) -> ReceiverInstruction:
-        read_id = next(self._read_ids)
-        self._reads.add(read_id)
+    def _read_segment(self, segment: ev.SegmentReady) -> ReceiverInstruction:
         first = segment.first_block
         targets = self._targets[first : first + len(segment.block_ids)]
-        return ev.StartRead(read_id, segment.block_ids, targets)
+        checksums = segment.checksums if self._checksums else ()
+        return self._start_read(ev.StartRead(0, segment.block_ids, targets, first, checksums))
 
-    def _read_ended(self, read_id: int, reason: str | None, now: float) -> Instructions:
-        if read_id not in self._reads:
-            raise self._story.illegal(f"read {read_id} ended but is not under way")
-        self._reads.discard(read_id)
+    def _start_read(self, read: ev.StartRead) -> ReceiverInstruction:
+        read = replace(read, read_id=next(self._read_ids))
+        self._reads[read.read_id] = read
+        return read
+
+    def _read_ended(self, event: ev.ReadDone | ev.ReadFailed, now: float) -> Instructions:
+        read = self._reads.pop(event.read_id, None)
+        if read is None:
+            raise self._story.illegal(f"read {event.read_id} ended but is not under way")
         if self.state is R.ABORTING:
             return self._settle()
-        if reason is not None:
-            return self._abort(TransferError(f"a read failed: {reason}"))
+        if isinstance(event, ev.ReadFailed):
+            return self._abort(TransferError(f"a read failed: {event.reason}"))
         self._deadline = now + self._limits.receiving_s
+        if event.wrong:
+            return self._read_again(read, event.wrong)
         return self._confirm_if_complete(now)
+
+    def _read_again(self, read: ev.StartRead, wrong: tuple[int, ...]) -> Instructions:
+        """The bytes changed on their way: once, or the way is not to be trusted."""
+        if read.attempt >= self._limits.block_reads:
+            fault = f"{len(wrong)} blocks had a wrong checksum {read.attempt} times"
+            return self._abort(TransferError(fault))
+        if read.attempt == 1:
+            self.repaired_blocks += len(wrong)
+        again = replace(
+            read,
+            source_blocks=tuple(read.source_blocks[i] for i in wrong),
+            target_blocks=tuple(read.target_blocks[i] for i in wrong),
+            checksums=tuple(read.checksums[i] for i in wrong),
+            attempt=read.attempt + 1,
+        )
+        return [self._start_read(again)]
 
     def _confirm_if_complete(self, now: float) -> Instructions:
         if self._last is None or self._reads or self._unread:

@@ -36,6 +36,7 @@ class Worker:
             info.instance_id,
             info.fingerprint,
             engine.blocks.total,
+            engine.pool,
             release=self.release,
             exporters=_exporters(engine, settings),
         )
@@ -45,6 +46,7 @@ class Worker:
             info.fingerprint,
             secret=settings.cluster_secret,
             transports=settings.kv_transport,
+            checksums=settings.kv_checksums,
         )
         self._traffic = Traffic()
 
@@ -137,8 +139,9 @@ class Worker:
             leased_blocks=counts.leased_blocks,
             reserved_blocks=load.reserved_blocks,
             transfer_bytes=traffic.bytes,
-            transfers=traffic.pulls,
-            transfer_seconds=traffic.seconds,
+            repaired_blocks=self._puller.repaired_blocks,
+            transfer_seconds=traffic.seconds.reading(),
+            exposed_seconds=traffic.exposed.reading(),
             handoffs={**ended, **traffic.results},
         )
 
