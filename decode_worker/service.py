@@ -137,5 +137,18 @@ def _report(pulled: Pulled) -> pb.TransferReport:
         tokens=pulled.num_tokens - pulled.held_tokens,
         cached_tokens=pulled.held_tokens,
         transport=pulled.transport,
-        milliseconds=pulled.milliseconds,
+        milliseconds=pulled.timing.total_ms,
+        exposed_ms=pulled.timing.exposed_ms,
+        computed_ms=pulled.timing.computed_ms,
+        segments=[
+            pb.SegmentTiming(
+                first_block=segment.first_block,
+                num_blocks=segment.num_blocks,
+                ready_ms=segment.ready_ms,
+                start_ms=segment.start_ms,
+                end_ms=segment.end_ms,
+            )
+            for segment in pulled.timing.segments
+        ],
+        repaired_blocks=pulled.repaired_blocks,
     )

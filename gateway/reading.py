@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gateway.worker_client import Transferred
+from gateway.worker_client import MovedSegment, Transferred
 
 
 @dataclass(slots=True)
@@ -32,6 +32,18 @@ def told(reading: Reading | None) -> dict[str, object] | None:
         "transferred_tokens": moved.tokens if moved else None,
         "transport": moved.transport if moved else None,
         "transfer_ms": round(moved.milliseconds, 3) if moved else None,
+        "exposed_ms": round(moved.exposed_ms, 3) if moved else None,
+        "computed_ms": round(moved.computed_ms, 3) if moved else None,
+        "segments": [_segment(segment) for segment in moved.segments] if moved else None,
         "failovers": reading.failovers,
         "continued_on": list(reading.continued_on),
+    }
+
+
+def _segment(segment: MovedSegment) -> dict[str, object]:
+    return {
+        "blocks": [segment.first_block, segment.num_blocks],
+        "ready_ms": round(segment.ready_ms, 3),
+        "start_ms": round(segment.start_ms, 3),
+        "end_ms": round(segment.end_ms, 3),
     }

@@ -49,6 +49,17 @@ class PromptScored:
 
 
 @dataclass(frozen=True, slots=True)
+class MovedSegment:
+    """When consecutive blocks moved; milliseconds since the first segment was ready."""
+
+    first_block: int  # in the prompt
+    num_blocks: int
+    ready_ms: float
+    start_ms: float
+    end_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Transferred:
     """The decode worker has the prompt's KV cache; before its first tokens."""
 
@@ -56,6 +67,9 @@ class Transferred:
     tokens: int  # whose KV was moved
     transport: str  # the data plane, such as "shm"
     milliseconds: float  # from the first ready segment to the confirmation
+    exposed_ms: float  # from the end of prefill's computing to the confirmation
+    computed_ms: float  # from the first ready segment to the end of prefill's computing
+    segments: tuple[MovedSegment, ...]  # by their place in the prompt
 
 
 CallEvent = Reserved | Admitted | PromptScored | Tokens | Transferred
@@ -126,7 +140,18 @@ class WorkerClient:
 
 
 def _transferred(report: decode_pb2.TransferReport) -> Transferred:
-    return Transferred(report.bytes, report.tokens, report.transport, report.milliseconds)
+    return Transferred(
+        bytes=report.bytes,
+        tokens=report.tokens,
+        transport=report.transport,
+        milliseconds=report.milliseconds,
+        exposed_ms=report.exposed_ms,
+        computed_ms=report.computed_ms,
+        segments=tuple(
+            MovedSegment(s.first_block, s.num_blocks, s.ready_ms, s.start_ms, s.end_ms)
+            for s in report.segments
+        ),
+    )
 
 
 class _GenerateCall:

@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Coroutine, Sequence
+import time
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -19,6 +21,8 @@ from baton.rpc.wire import fingerprint_from_pb
 from baton.v1 import kv_transfer_pb2 as pb
 from baton.v1 import kv_transfer_pb2_grpc as pb_grpc
 from kv_transfer.memory import Memory, Run, batches
+from kv_transfer.same_host import is_this_host
+from kv_transfer.transports import shm
 from kv_transfer.transports.base import Endpoint, LinkLimits, Reader
 from kv_transfer.transports.negotiate import negotiate
 from kv_transfer.transports.planes import allowed
@@ -26,8 +30,19 @@ from kv_transfer.transports.planes import allowed
 logger = logging.getLogger(__name__)
 
 BATCH_BYTES = 4 << 20  # read without looking whether the read is still wanted
+IN_MEMORY = frozenset({shm.NAME})  # data planes that never leave the host
 
 PeerKey = tuple[str, str]  # address, instance id
+FindWrong = Callable[[], tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A read whose every byte is here. Times are of `time.monotonic`."""
+
+    start: float  # before the first byte was asked for
+    end: float  # after the last byte had been compared
+    wrong: tuple[int, ...]  # what `find_wrong` has found
 
 
 class Peer:
@@ -41,6 +56,7 @@ class Peer:
         )  # its async type exists in stubs only
         self.watcher: asyncio.Task[None] | None = None  # cancelled with the peer's end
         self.progress = 0  # batches read, whoever wanted them; a link that hangs reads none
+        self.leaves_host = True  # the bytes do on their way here; known once linked
         self._reader: Reader | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kv-read")
         self._closed = False
@@ -60,26 +76,35 @@ class Peer:
         self, endpoints: Sequence[Endpoint], memory: Memory, choice: str, limits: LinkLimits
     ) -> None:
         self._reader = negotiate(endpoints, memory, choice, limits)
+        self.leaves_host = self.transport not in IN_MEMORY and not is_this_host(self.key[0])
 
-    def read(self, runs: Sequence[Run], cancelled: threading.Event) -> asyncio.Future[None]:
+    def read(
+        self, runs: Sequence[Run], cancelled: threading.Event, find_wrong: FindWrong
+    ) -> asyncio.Future[Landed]:
         """Done when every byte has landed, failed when none lands any more. Never cancel it:
-        the thread would go on unseen. Set `cancelled` instead.
+        the thread would go on unseen. Set `cancelled` instead. `find_wrong` is called in the
+        reading thread, once the bytes are here and still in its caches.
         """
         loop = asyncio.get_running_loop()
         if self._closed:
-            future: asyncio.Future[None] = loop.create_future()
+            future: asyncio.Future[Landed] = loop.create_future()
             future.set_exception(TransferError("the link to the peer was closed"))
             return future
-        return loop.run_in_executor(self._thread, self._read, runs, cancelled)
+        return loop.run_in_executor(self._thread, self._read, runs, cancelled, find_wrong)
 
-    def _read(self, runs: Sequence[Run], cancelled: threading.Event) -> None:
+    def _read(
+        self, runs: Sequence[Run], cancelled: threading.Event, find_wrong: FindWrong
+    ) -> Landed:
         if self._reader is None:
             raise TransferError("there is no link to the peer")
+        start = time.monotonic()
         for batch in batches(runs, BATCH_BYTES):
             if cancelled.is_set():
                 raise TransferError("the read was cancelled")
             self._reader.read(batch)
             self.progress += 1
+        wrong = find_wrong()
+        return Landed(start, time.monotonic(), wrong)
 
     async def close(self) -> None:
         """Ends running reads, then the thread, the mapping or socket, and the channel."""

@@ -45,13 +45,16 @@ class Puller:
         transports: str = AUTO,
         limits: PullLimits | None = None,
         tls: TlsIdentity | None = None,
+        checksums: str = "auto",
     ) -> None:
-        """`transports` is one of `negotiate.CHOICES`."""
+        """`transports` is one of `negotiate.CHOICES`, `checksums` one of `checksums.CHOICES`."""
         self._instance_id = instance_id
         self._memory = memory
         self._digest = fingerprint.digest()
         self._block_size = fingerprint.layout.block_size
         self._limits = limits or PullLimits()
+        self._checksums = checksums
+        self._repaired = 0
         self._peers = Peers(
             instance_id, memory, fingerprint, secret, transports, self._limits.link, tls
         )
@@ -86,6 +89,12 @@ class Puller:
             raise
         finally:
             del self._pulls[task]
+            self._repaired += pulling.repaired_blocks
+
+    @property
+    def repaired_blocks(self) -> int:
+        """Read again because their checksum was wrong, whatever became of them; only grows."""
+        return self._repaired
 
     async def close(self) -> None:
         """Aborts what is under way, waits for its end, forgets all peers."""
@@ -112,7 +121,8 @@ class Puller:
             handoff,
             machine,
             self._peers,
-            self._memory.block_bytes,
+            self._memory,
+            self._checksums,
             allocate,
             release,
             self._tell_abort,

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
+    HistogramMetricFamily,
     Metric,
-    SummaryMetricFamily,
 )
 from prometheus_client.registry import Collector
+
+from baton.telemetry.distribution import Distribution
 
 ENGINE = "0"  # vLLM numbers the engines of a process; a worker has one
 
@@ -32,8 +34,9 @@ class WorkerReading:
     leased_blocks: int  # lent to them
     reserved_blocks: int  # promised to hand-offs on their way here
     transfer_bytes: int  # payload pulled, only grows
-    transfers: int  # pulls that were timed, only grows
-    transfer_seconds: float  # sum over them, only grows
+    repaired_blocks: int  # read again because their checksum was wrong, only grows
+    transfer_seconds: Distribution  # of pulls, from the first ready segment to the confirmation
+    exposed_seconds: Distribution  # of pulls, from the end of prefill's computing on
     handoffs: Mapping[str, int]  # ended hand-offs by result, such as "confirmed", only grow
 
 
@@ -111,11 +114,20 @@ class WorkerCollector(Collector):
         yield CounterMetricFamily(
             "baton_kv_transfer_bytes", "KV cache bytes pulled.", reading.transfer_bytes
         )
-        yield SummaryMetricFamily(
+        yield CounterMetricFamily(
+            "baton_kv_transfer_repaired_blocks",
+            "Blocks that were read again because their checksum was wrong.",
+            reading.repaired_blocks,
+        )
+        yield _histogram(
             "baton_kv_transfer_seconds",
             "From the first ready segment to the confirmation.",
-            count_value=reading.transfers,
-            sum_value=reading.transfer_seconds,
+            reading.transfer_seconds,
+        )
+        yield _histogram(
+            "baton_kv_transfer_exposed_seconds",
+            "From the end of prefill's computing to the confirmation: what clients waited.",
+            reading.exposed_seconds,
         )
         ended = CounterMetricFamily(
             "baton_handoffs", "Hand-offs that ended, by result.", labels=["result"]
@@ -133,3 +145,7 @@ class WorkerCollector(Collector):
         family = GaugeMetricFamily(name, help, labels=list(self._labels))
         family.add_metric(list(self._labels.values()), value)
         return family
+
+
+def _histogram(name: str, help: str, seen: Distribution) -> Metric:
+    return HistogramMetricFamily(name, help, buckets=seen.buckets, sum_value=seen.total)

@@ -76,6 +76,12 @@ class WorkerSettings:
     enable_lora: bool = setting(False, "Serve LoRA adapters: not supported so far.")
     lora_modules: tuple[str, ...] = setting((), "LoRA adapters: not supported so far.")
     kv_transport: str = setting("auto", "How KV blocks are read.", choices=("auto", "shm", "tcp"))
+    kv_checksums: str = setting(
+        "auto",
+        "Whether each KV block that is read from a peer is compared with the peer's checksum of it; "
+        "auto: when it comes from another host.",
+        choices=("auto", "on", "off"),
+    )
     shutdown_seconds: float = setting(
         25.0, "Longest time that requests get to finish after SIGTERM or Ctrl-C."
     )

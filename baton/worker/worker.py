@@ -41,6 +41,7 @@ class Worker:
             info.instance_id,
             info.fingerprint,
             engine.blocks.total,
+            engine.pool,
             release=self.release,
             exporters=_exporters(engine, settings),
         )
@@ -51,6 +52,7 @@ class Worker:
             secret=settings.cluster_secret,
             transports=settings.kv_transport,
             tls=settings.cluster_tls.identity(),
+            checksums=settings.kv_checksums,
         )
         self._exposed = exposed(settings.kv_transport, settings.cluster_tls.is_on)
         self._traffic = Traffic()
@@ -158,8 +160,9 @@ class Worker:
             leased_blocks=counts.leased_blocks,
             reserved_blocks=load.reserved_blocks,
             transfer_bytes=traffic.bytes,
-            transfers=traffic.pulls,
-            transfer_seconds=traffic.seconds,
+            repaired_blocks=self._puller.repaired_blocks,
+            transfer_seconds=traffic.seconds.reading(),
+            exposed_seconds=traffic.exposed.reading(),
             handoffs={**ended, **traffic.results},
         )
 

@@ -18,6 +18,7 @@ from tests.support.kv_model_books import (
     Ground,
     Question,
     Read,
+    checksum,
 )
 from tests.support.kv_model_prefill import PrefillModel
 
@@ -96,6 +97,7 @@ class Relay(PrefillModel):
             actions.append(("a message is lost", self._lose_message))
         actions += [("confirm is lost", self._lose(q)) for q in self.questions if not q.lost]
         actions += [("a read fails", self._fail_read(i)) for i in self.reads]
+        actions += [("a block changes on its way", self._damage(i)) for i in self.reads]
         return actions
 
     # The network
@@ -180,7 +182,7 @@ class Relay(PrefillModel):
             case rev.StartRead(read_id, sources, targets):
                 assert set(targets).isdisjoint(self.held), "what was here already is read"
                 assert len(sources) == len(targets) > 0
-                self.reads[read_id] = Read(list(sources), list(targets))
+                self.reads[read_id] = Read(instruction, list(sources), list(targets))
             case rev.CancelReads():
                 for read in self.reads.values():
                     read.cancelled = True
@@ -252,12 +254,24 @@ class Relay(PrefillModel):
             source, target = read.sources.pop(0), read.targets.pop(0)
             assert self.world.target.refs[target] > 0, "a byte landed in a free block"
             assert target in self.targets, "a byte landed in a foreign block"
-            self.world.target.content[target] = self.world.source.content[source]
+            sent = self.world.source.content[source]
+            self.world.target.content[target] = "damaged" if read.damaged else sent
+            read.damaged = False
             if not read.sources:
                 del self.reads[read_id]
-                self.receive(rev.ReadDone(read_id))
+                self.receive(rev.ReadDone(read_id, self._wrong(read.start)))
 
         return copy
+
+    def _wrong(self, read: rev.StartRead) -> tuple[int, ...]:
+        found = [checksum(self.world.target.content[block]) for block in read.target_blocks]
+        return tuple(place for place, wanted in enumerate(read.checksums) if found[place] != wanted)
+
+    def _damage(self, read_id: int) -> Callable[[], None]:
+        def damage() -> None:
+            self.reads[read_id].damaged = True
+
+        return damage
 
     def _fail_read(self, read_id: int) -> Callable[[], None]:
         def fail() -> None:

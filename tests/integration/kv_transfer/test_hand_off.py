@@ -55,7 +55,6 @@ async def test_bytes_arrive_equal(pair: Pair, num_tokens: int) -> None:
     assert await prefill.ended() is True
     assert (pulled.records, pulled.continuation) == (prefill.records, True)
     assert (pulled.num_tokens, pulled.bytes) == (num_tokens, len(prefill.bytes()))
-    assert 0 < pulled.milliseconds < 10_000
     assert pair.p.holds_nothing()
     assert pair.d.books.held == set(pulled.blocks)
 

@@ -115,6 +115,7 @@ LENGTH = len(undisturbed())
         "a long time passes",
         "the sender dies",
         "a read fails",
+        "a block changes on its way",
         "confirm is lost",
     ],
 )

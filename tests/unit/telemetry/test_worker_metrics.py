@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pytest
 from prometheus_client import CollectorRegistry
 
+from baton.telemetry.distribution import Distribution
 from baton.telemetry.metrics import WorkerCollector, WorkerReading
 
 
@@ -24,8 +25,9 @@ def reading(running: int = 2, handoffs: Mapping[str, int] | None = None) -> Work
         leased_blocks=12,
         reserved_blocks=5,
         transfer_bytes=4096,
-        transfers=4,
-        transfer_seconds=0.5,
+        repaired_blocks=2,
+        transfer_seconds=Distribution((0.1, 0.2), (1, 2, 1), 0.5),
+        exposed_seconds=Distribution((0.1,), (3, 1), 0.25),
         handoffs=handoffs or {},
     )
 
@@ -60,6 +62,9 @@ def test_engine_numbers_have_vllm_names_and_labels(name: str, value: float) -> N
         ("baton_kv_transfer_bytes_total", 4096),
         ("baton_kv_transfer_seconds_count", 4),
         ("baton_kv_transfer_seconds_sum", 0.5),
+        ("baton_kv_transfer_exposed_seconds_count", 4),
+        ("baton_kv_transfer_exposed_seconds_sum", 0.25),
+        ("baton_kv_transfer_repaired_blocks_total", 2),
     ],
 )
 def test_handoff_numbers_have_names_of_their_own(name: str, value: float) -> None:
@@ -100,3 +105,9 @@ def test_each_scrape_reads_anew() -> None:
     labels = {"model_name": "tiny", "engine": "0"}
     seen = [registry.get_sample_value("vllm:num_requests_running", labels) for _ in range(2)]
     assert seen == [1, 9]
+
+
+@pytest.mark.parametrize(("bound", "count"), [("0.1", 1), ("0.2", 3), ("+Inf", 4)])
+def test_times_of_hand_offs_are_counted_by_size(bound: str, count: int) -> None:
+    value = scraped(reading()).get_sample_value("baton_kv_transfer_seconds_bucket", {"le": bound})
+    assert value == count
