@@ -14,6 +14,7 @@ from baton.core.errors import (
 )
 from baton.core.handoff import Handoff, new_id, new_ticket
 from baton.core.token_record import PromptLogprobs, TokenLogprobs, TokenRecord
+from gateway.breaks import MENDABLE
 from gateway.job import Job
 from gateway.leg import Broken, Ended, Leg, LegEvent, Letters
 from gateway.mailbox import Mailbox
@@ -77,6 +78,10 @@ class Attempt:
                     self.gave = True
                     yield held
                     held = ()
+        except MENDABLE:
+            if self.gave:  # what it told of the prompt stands: nobody tells it again
+                await self._until_admitted(CAUSE_SECONDS)
+            raise
         finally:
             self._mailbox.shut()
             if not self._log.ended:
@@ -86,7 +91,7 @@ class Attempt:
         """How the prompt was read; for when the answer has ended. A number that was overtaken by
         the last token is waited for, one that is lost is None.
         """
-        await self._until_admitted()
+        await self._until_admitted(ADMITTED_SECONDS)
         return self.reading
 
     def fail(self, error: UnavailableError) -> None:
@@ -162,11 +167,11 @@ class Attempt:
             logger.info("%s: a hand-off ended without a cause", self._job.request_id)
         return error
 
-    async def _until_admitted(self) -> None:
+    async def _until_admitted(self, patience: float) -> None:
         """Every token is there; only a number may be missing, and none fails for want of it."""
         try:
             while self.reading.cached_tokens is None and self._reader is not None:
-                leg, event = await self._mailbox.get(ADMITTED_SECONDS)
+                leg, event = await self._mailbox.get(patience)
                 if leg is self._reader:
                     self._note_reading(event)
         except BatonError as error:

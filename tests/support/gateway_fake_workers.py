@@ -173,6 +173,12 @@ class _FakeDecode(decode_pb2_grpc.DecodeServiceServicer):
         async for response in _followed(self._worker.decode_script(request), call):
             yield response
 
+    async def HandOver(
+        self, request: decode_pb2.HandOverRequest, context: Any
+    ) -> AsyncIterator[decode_pb2.HandOverResponse]:
+        raise NotImplementedError
+        yield decode_pb2.HandOverResponse()
+
 
 class _FakePrefill(prefill_pb2_grpc.PrefillServiceServicer):
     def __init__(self, worker: FakeWorker) -> None:
