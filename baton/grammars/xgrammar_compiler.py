@@ -108,9 +108,7 @@ class XgrammarMatcher:
 
     @property
     def over(self) -> bool:
-        if self._matcher.is_terminated():
-            return True
-        return self.complete and self._mask().count(1) <= len(self._ends) and self._only_ends()
+        return bool(self._matcher.is_terminated()) or (self.complete and self._only_ends())
 
     @property
     def complete(self) -> bool:

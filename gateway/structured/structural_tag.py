@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from baton.core.errors import RequestError
 from gateway.structured.json_schema import JsonOptions, prepared, read_schema

@@ -76,7 +76,10 @@ class _Formats:
             "json_schema": lambda node: self._json(node, style_of(node)),
             "qwen_xml_parameter": lambda node: self._json(node, "qwen_xml"),
             "regex": lambda node: {"type": "regex", "pattern": need(node, "pattern", str)},
-            "grammar": lambda node: {"type": "grammar", "grammar": ebnf(need(node, "grammar", str))},
+            "grammar": lambda node: {
+                "type": "grammar",
+                "grammar": ebnf(need(node, "grammar", str)),
+            },
             "any_text": lambda node: {"type": "any_text", "excludes": texts(node, "excludes")},
             "sequence": self._elements,
             "or": self._elements,

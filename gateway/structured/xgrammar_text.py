@@ -33,7 +33,9 @@ def constraint_text(constraint: Constraint, specials: Mapping[str, int]) -> str:
     match constraint.kind:
         case Kind.JSON:
             schema = for_xgrammar(read_schema(value), options)
-            return _text({"json_schema": schema, "any_whitespace": not options.disable_any_whitespace})
+            return _text(
+                {"json_schema": schema, "any_whitespace": not options.disable_any_whitespace}
+            )
         case Kind.REGEX:
             if not value:
                 raise RequestError("the regular expression is empty")
