@@ -101,7 +101,7 @@ class XgrammarGrammar:
 class XgrammarMatcher:
     def __init__(self, library: Any, compiled: Any, size: int) -> None:
         self._matcher = library.GrammarMatcher(compiled)
-        self._ends = frozenset(self._matcher.stop_token_ids)
+        self._ends: frozenset[int] = frozenset(self._matcher.stop_token_ids)
         self._bits = library.allocate_token_bitmask(1, size)
         self._size = size
         self._known: bytearray | None = None  # the mask, until a token is taken
@@ -123,7 +123,8 @@ class XgrammarMatcher:
 
     def _only_ends(self) -> bool:
         mask = self._mask()
-        return mask.count(1) == sum(mask[token_id] for token_id in self._ends)
+        ends: int = sum(mask[token_id] for token_id in self._ends)
+        return mask.count(1) == ends
 
     def _mask(self) -> bytearray:
         """Of the whole vocabulary, one byte per token id, 0 or 1."""

@@ -9,7 +9,22 @@ from baton.core.errors import RequestError
 from gateway.structured.json_schema import JsonOptions, closed
 
 _WORDS = frozenset(
-    ["title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment", "$schema", "$id", "discriminator", "$defs", "definitions", "type"]
+    [
+        "title",
+        "description",
+        "default",
+        "examples",
+        "deprecated",
+        "readOnly",
+        "writeOnly",
+        "$comment",
+        "$schema",
+        "$id",
+        "discriminator",
+        "$defs",
+        "definitions",
+        "type",
+    ]
 )
 _BOUNDS = frozenset(["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"])
 _OF_TYPE = {
@@ -18,13 +33,36 @@ _OF_TYPE = {
     "number": _BOUNDS,
     "array": frozenset(["items", "prefixItems", "minItems", "maxItems"]),
     "object": frozenset(
-        ["properties", "required", "additionalProperties", "patternProperties", "propertyNames", "minProperties", "maxProperties"]
+        [
+            "properties",
+            "required",
+            "additionalProperties",
+            "patternProperties",
+            "propertyNames",
+            "minProperties",
+            "maxProperties",
+        ]
     ),
     "boolean": frozenset[str](),
     "null": frozenset[str](),
 }
 _FORMATS = frozenset(
-    ["date", "time", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri", "uri-reference", "uri-template", "json-pointer", "relative-json-pointer"]
+    [
+        "date",
+        "time",
+        "date-time",
+        "duration",
+        "email",
+        "hostname",
+        "ipv4",
+        "ipv6",
+        "uuid",
+        "uri",
+        "uri-reference",
+        "uri-template",
+        "json-pointer",
+        "relative-json-pointer",
+    ]
 )
 # One of these says it all: what stands beside it would not be heeded.
 _WHOLE = ("$ref", "const", "enum", "anyOf", "oneOf", "allOf")

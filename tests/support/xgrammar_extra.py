@@ -42,6 +42,9 @@ class XgrammarAcceptance:
         matcher = self._after(grammar, token_ids)
         return matcher is not None and matcher.complete
 
+    def begins_with_tokens(self, grammar: str, token_ids: list[int]) -> bool:
+        return self._after(grammar, token_ids) is not None
+
     def ids(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
