@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 from baton.core.errors import RequestError
 from gateway.structured.json_schema import JsonOptions, prepared, read_schema
-from gateway.structured.lark import ANY_TEXT, Book, inline_json, literal, quoted, regex
+from gateway.structured.lark import ANY_TEXT, Book, inline_json, literal, quoted, regex, times
 from gateway.structured.qwen_xml import qwen_parameters
 from gateway.structured.tag_formats import (
     Node,
@@ -124,7 +124,7 @@ class TagRules:
                 f"a structural tag's repeat goes from min to max, at most {MOST_REPEATS}; "
                 "max -1: without a bound"
             )
-        return f"{self._content(node)}{{{least},{'' if most == -1 else most}}}"
+        return times(self._content(node), least, most)
 
     def _tag(self, node: Node, trigger: str = "") -> str:
         """Without its trigger, if that stands already."""

@@ -7,30 +7,12 @@ from typing import Any
 
 from baton.core.errors import RequestError
 from gateway.structured.json_schema import JsonOptions, closed
+from gateway.structured.schema_words import ANNOTATIONS, BOUNDS, WHOLE, is_of, types_of
 
-_WORDS = frozenset(
-    [
-        "title",
-        "description",
-        "default",
-        "examples",
-        "deprecated",
-        "readOnly",
-        "writeOnly",
-        "$comment",
-        "$schema",
-        "$id",
-        "discriminator",
-        "$defs",
-        "definitions",
-        "type",
-    ]
-)
-_BOUNDS = frozenset(["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"])
 _OF_TYPE = {
     "string": frozenset(["minLength", "maxLength", "pattern", "format"]),
-    "integer": _BOUNDS | {"multipleOf"},
-    "number": _BOUNDS,
+    "integer": BOUNDS | {"multipleOf"},
+    "number": BOUNDS,
     "array": frozenset(["items", "prefixItems", "minItems", "maxItems"]),
     "object": frozenset(
         [
@@ -64,13 +46,11 @@ _FORMATS = frozenset(
         "relative-json-pointer",
     ]
 )
-# One of these says it all: what stands beside it would not be heeded.
-_WHOLE = ("$ref", "const", "enum", "anyOf", "oneOf", "allOf")
 _LENGTHS = frozenset(("minLength", "maxLength"))
 # Of these an object or a string can have those of one group, else some are not heeded.
 _APART = (
     (_LENGTHS, {"pattern"}, {"format"}),
-    (_BOUNDS, {"multipleOf"}),
+    (BOUNDS, {"multipleOf"}),
     (
         {"properties", "required"},
         {"patternProperties"},
@@ -100,7 +80,7 @@ def _node(schema: Any) -> Any:
 def _object(schema: Mapping[str, Any]) -> dict[str, Any]:
     _check(schema)
     copy = {key: _inner(key, value) for key, value in schema.items()}
-    if "object" in _types(schema):
+    if "object" in types_of(schema):
         copy.setdefault("additionalProperties", True)
     if "prefixItems" in schema:
         copy.setdefault("items", True)
@@ -122,9 +102,9 @@ def _inner(key: str, value: Any) -> Any:
 
 
 def _check(schema: Mapping[str, Any]) -> None:
-    said = set(schema) - _WORDS
-    whole = [key for key in _WHOLE if key in schema]
-    types = _types(schema)
+    said = set(schema) - ANNOTATIONS
+    whole = [key for key in WHOLE if key in schema]
+    types = types_of(schema)
     if whole:
         if said != {whole[0]}:
             raise _refused(f"{min(said - {whole[0]})} beside {whole[0]}")
@@ -155,31 +135,8 @@ def _check_whole(key: str, schema: Mapping[str, Any], types: list[str]) -> None:
     if types and key not in ("const", "enum"):
         raise _refused(f"type beside {key}")
     values = value if key == "enum" and isinstance(value, list) else [value]
-    if types and not all(_is(one, types) for one in values):
+    if types and not all(is_of(one, types) for one in values):
         raise _refused(f"type beside {key} values of another")
-
-
-def _types(schema: Mapping[str, Any]) -> list[str]:
-    kinds = schema.get("type", [])
-    names = kinds if isinstance(kinds, list) else [kinds]
-    for name in names:
-        if name not in _OF_TYPE:
-            raise RequestError(f"the schema has an unknown type {name!r}")
-    return names
-
-
-def _is(value: Any, types: list[str]) -> bool:
-    if value is None or isinstance(value, bool):
-        return ("null" if value is None else "boolean") in types
-    kinds: tuple[tuple[type, tuple[str, ...]], ...] = (
-        (str, ("string",)),
-        (int, ("integer", "number")),
-        (float, ("number",)),
-        (list, ("array",)),
-        (dict, ("object",)),
-    )
-    names = next((names for kind, names in kinds if isinstance(value, kind)), ())
-    return any(name in types for name in names)
 
 
 def _refused(what: str) -> RequestError:

@@ -53,6 +53,8 @@ def test_the_older_form_constrains_what_follows_a_trigger(
          "abab", "ababab"),
         ({"type": "repeat", "min": 2, "max": -1,
           "content": {"type": "const_string", "value": "ab"}}, "abababab", "ab"),
+        ({"type": "repeat", "min": 0, "max": 0, "content": {"type": "const_string", "value": "a"}},
+         "", "a"),
         ({**CALL, "end": ["</f>", "</g>"]}, '<f>{"x": 1}</g>', '<f>{"x": 1}</h>'),
         ({"type": "tag", "begin": "<t>", "content": {"type": "any_text", "excludes": ["q"]},
           "end": ["</t>", "."]}, "<t>any text.", "<t>aqe."),
