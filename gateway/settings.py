@@ -152,8 +152,9 @@ class GatewaySettings:
     stream_interval: int = setting(1, "Tokens per chunk of a stream, after its first token.")
     structured_outputs_config: dict[str, Any] | None = setting(
         None,
-        "Defaults of structured output: backend (auto or guidance), disable_any_whitespace, "
-        "disable_additional_properties, disable_fallback, enable_in_reasoning.",
+        "Defaults of structured output: backend (auto, which is guidance; or xgrammar, an extra of "
+        "the package), disable_any_whitespace, disable_additional_properties, disable_fallback, "
+        "enable_in_reasoning.",
     )
     enable_prompt_tokens_details: bool = setting(
         True, "Tell in the usage how many tokens of the prompt were cached."
