@@ -67,12 +67,16 @@ def build(settings: GatewaySettings) -> Gateway:
         named_format(settings.chat_template_content_format),
     )
     directory, server = _registry(settings)
-    workers = Workers(directory, tokenizer.digest, settings.cluster_secret)
+    workers = Workers(
+        directory, tokenizer.digest, settings.cluster_secret, settings.cluster_tls.identity()
+    )
     queue: AdmissionQueue[Assignment] = AdmissionQueue(
         settings.max_queued_requests, settings.max_queue_seconds, Assignment.give_back
     )
     metrics = GatewayMetrics(settings.served_names[0])
-    dispatcher = Dispatcher(workers, queue, metrics, settings.worker_silence_seconds)
+    dispatcher = Dispatcher(
+        workers, queue, metrics, settings.worker_silence_seconds, settings.failover_timeout
+    )
     crowd = Crowd()
     doorway = Doorway(_app(settings, tokenizer, workers, dispatcher, metrics, crowd), crowd)
     return Gateway(guarded(doorway, settings), doorway, server, workers, queue, dispatcher)

@@ -14,12 +14,14 @@ from baton.core.errors import BatonError, TransferError, UnavailableError
 from baton.core.fingerprint import Fingerprint
 from baton.rpc.channel import open_channel
 from baton.rpc.errors import from_rpc_error
+from baton.rpc.tls_identity import TlsIdentity
 from baton.rpc.wire import fingerprint_from_pb
 from baton.v1 import kv_transfer_pb2 as pb
 from baton.v1 import kv_transfer_pb2_grpc as pb_grpc
 from kv_transfer.memory import Memory, Run, batches
 from kv_transfer.transports.base import Endpoint, LinkLimits, Reader
 from kv_transfer.transports.negotiate import negotiate
+from kv_transfer.transports.planes import allowed
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +110,7 @@ class Peers:
         secret: str,
         choice: str,
         limits: LinkLimits,
+        tls: TlsIdentity | None = None,
     ) -> None:
         self._instance_id = instance_id
         self._memory = memory
@@ -115,6 +118,7 @@ class Peers:
         self._secret = secret
         self._choice = choice
         self._limits = limits
+        self._tls = tls
         self._found: dict[PeerKey, asyncio.Task[Peer]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -158,15 +162,18 @@ class Peers:
     async def _connect(self, key: PeerKey) -> Peer:
         address, instance_id = key
         async with AsyncExitStack() as stack:
-            peer = Peer(key, open_channel(address, self._secret))
+            peer = Peer(key, open_channel(address, self._secret, self._tls))
             stack.push_async_callback(peer.close)
             about = await self._describe(peer)
             self._check(about, instance_id)
-            endpoints = [_endpoint_from_pb(endpoint) for endpoint in about.endpoints]
+            endpoints = [_endpoint_from_pb(e) for e in about.endpoints if self._allows(e.transport)]
             await peer.link(endpoints, self._memory, self._choice, self._limits)
             stack.pop_all()
         logger.info("Pulling from %s at %s over %s", instance_id, address, peer.transport)
         return peer
+
+    def _allows(self, transport: str) -> bool:
+        return allowed(self._choice, transport, self._tls is not None)
 
     async def _describe(self, peer: Peer) -> pb.KvTransferServiceDescribeResponse:
         request = pb.KvTransferServiceDescribeRequest(instance_id=self._instance_id)

@@ -39,8 +39,9 @@ class Pulled:
     blocks: tuple[int, ...]
     records: tuple[TokenRecord, ...]
     continuation: bool
-    num_tokens: int
-    bytes: int
+    num_tokens: int  # whose KV the blocks hold
+    held_tokens: int  # of them, those that were here already
+    bytes: int  # moved
     transport: str
     milliseconds: float  # from the first ready segment to the verdict
 
@@ -238,7 +239,8 @@ class Pulling:
             records=usable.records,
             continuation=usable.continuation,
             num_tokens=self._machine.num_tokens,
-            bytes=len(usable.blocks) * self._block_bytes,
+            held_tokens=self._machine.num_held * self._machine.block_size,
+            bytes=(len(usable.blocks) - self._machine.num_held) * self._block_bytes,
             transport=self._linked_peer().transport,
             milliseconds=(now - (self._first_ready or now)) * 1000,
         )

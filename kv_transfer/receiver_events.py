@@ -132,7 +132,7 @@ class ClosePull:
 
 @dataclass(frozen=True, slots=True)
 class AllocateBlocks:
-    """Answered by BlocksAllocated or AllocationRefused, exactly once."""
+    """For what is not here yet. Answered by BlocksAllocated or AllocationRefused, exactly once."""
 
     num_blocks: int
 
@@ -177,7 +177,7 @@ class DeliverUsable:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseBlocks:
-    """No byte can land in them any more; give one reference on each back."""
+    """No byte can land in them (any more); give one reference on each back."""
 
     blocks: tuple[int, ...]
 

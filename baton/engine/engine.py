@@ -13,7 +13,7 @@ from baton.engine.kv_pool import KvPool
 from baton.engine.limits import check_work, limits_for, num_blocks_for, num_slots_for
 from baton.engine.plan import Runner
 from baton.engine.scheduler import Scheduler
-from baton.engine.work import EngineLoad, EventSink, Work
+from baton.engine.work import EngineLoad, EventSink, GiveAwaySink, Mode, Work
 
 
 class Engine:
@@ -31,9 +31,8 @@ class Engine:
         self._slots = self._make_slots(num_slots)
         self._blocks = BlockPool(num_blocks, self._slots)
         hashing = Hashing(runner.fingerprint.digest(), config.block_size)
-        self._scheduler = Scheduler(
-            self._blocks, self._limits, hashing if config.enable_prefix_caching else None
-        )
+        self._hashing = hashing if config.enable_prefix_caching else None
+        self._scheduler = Scheduler(self._blocks, self._limits, self._hashing)
         runner.attach(self._pool)
         self._loop = EngineLoop(self._build_core)
         self._blocks.on_free(self._loop.wake)
@@ -54,6 +53,18 @@ class Engine:
     def max_model_len(self) -> int:
         """Prompt + answer, tokens: what the model reads, the settings allow and the pool holds."""
         return self._limits.max_model_len
+
+    def prefix_names(self, work: Work) -> list[bytes]:
+        """Under which the pool finds cached blocks of what `work` knows, from the first one on.
+
+        None of the block with its last known token if something is drawn from that token here.
+        Callable from any thread.
+        """
+        if self._hashing is None or not work.finds_cache:
+            return []
+        draws = work.searches or work.mode is Mode.GENERATE
+        num_full = (work.num_known - draws) // self._limits.block_size
+        return self._hashing.chain(work.cache_salt, work.tenant).names(work.known, num_full)
 
     @property
     def alive(self) -> bool:
@@ -90,6 +101,15 @@ class Engine:
         The key is free again once the engine's thread has dropped it.
         """
         self._loop.abort(key)
+
+    def give_away(self, key: str, choice: int, sink: GiveAwaySink) -> None:
+        """Stops a running choice behind the step at hand and lends what it has computed.
+
+        `sink` gets it, or RefusedError where it cannot go as it is: not begun, preempted, a search.
+        It then goes on as if nobody had asked. Raises RefusedError for a work that is not here,
+        UnavailableError once stopped or failed.
+        """
+        self._loop.give_away(key, choice, sink)
 
     def on_drop(self, callback: Callable[[], None]) -> None:
         """`callback` runs on the engine's thread whenever an aborted work holds nothing any more.

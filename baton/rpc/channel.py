@@ -5,6 +5,9 @@ from typing import Any
 
 import grpc
 
+from baton.rpc.tls import channel_credentials
+from baton.rpc.tls_identity import TlsIdentity
+
 SECRET_KEY = "baton-secret"  # metadata of every call inside a cluster
 
 # A silent peer is given up after interval + timeout = 6 s; a closed socket at once. The ping has
@@ -27,9 +30,17 @@ OPTIONS = [
 ]
 
 
-def open_channel(address: str, secret: str = "") -> grpc.aio.Channel:
-    """A channel to host:port whose calls all show the cluster's secret."""
-    channel = grpc.aio.insecure_channel(address, options=OPTIONS)
+def open_channel(
+    address: str, secret: str = "", tls: TlsIdentity | None = None
+) -> grpc.aio.Channel:
+    """A channel to host:port whose calls all show the cluster's secret.
+
+    With `tls` both sides show certificates, and the other's must be for that host.
+    """
+    if tls is None:
+        channel = grpc.aio.insecure_channel(address, options=OPTIONS)
+    else:
+        channel = grpc.aio.secure_channel(address, channel_credentials(tls), options=OPTIONS)
     return SecretChannel(channel, secret) if secret else channel
 
 

@@ -8,6 +8,7 @@ from baton.engine.config import EngineConfig
 from baton.engine.host_cores import available_cores
 from baton.model_source import HubSettings
 from baton.registry.redis_settings import RedisSettings
+from baton.rpc.tls_settings import ClusterTls
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
 
@@ -31,6 +32,7 @@ class WorkerSettings:
     )
     redis: RedisSettings = nested(RedisSettings)
     cluster_secret: str = setting("", "Shown on every call inside the cluster.", secret=True)
+    cluster_tls: ClusterTls = nested(ClusterTls)
     dtype: str = setting(
         "auto",
         "Of weights and KV cache; auto is the checkpoint's.",
@@ -122,6 +124,7 @@ class WorkerSettings:
                 f"--host {self.host} listens everywhere; say with --advertise-host at which "
                 "address the other processes reach this worker"
             )
+        self.cluster_tls.check(self.advertise_host or self.host)
 
     def _check_unsupported(self) -> None:
         if self.tensor_parallel_size < 1:

@@ -1,25 +1,30 @@
 """Engine, sender and receiver of one process, put together. Both roles have all three."""
 
 import asyncio
+import logging
 
 from baton.core.errors import BatonError
 from baton.core.handoff import Handoff
 from baton.core.worker_info import WorkerInfo, WorkerLoad, WorkerState
-from baton.engine.block_pool import BlockPool, Reservation
+from baton.engine.block_pool import BlockPool
 from baton.engine.engine import Engine
 from baton.engine.work import EventSink, Work
 from baton.telemetry.metrics import WorkerReading
 from baton.worker.bridge import EngineBridge
 from baton.worker.desk import Desk
 from baton.worker.load import LoadBoard
+from baton.worker.room import Room
 from baton.worker.settings import WorkerSettings
 from baton.worker.traffic import Traffic
 from kv_transfer.puller import Puller
 from kv_transfer.pulling import Pulled
 from kv_transfer.sending import Sender
 from kv_transfer.transports.base import Exporter
+from kv_transfer.transports.planes import allowed, exposed
 from kv_transfer.transports.shm import ShmExporter
 from kv_transfer.transports.tcp_export import TcpExporter
+
+logger = logging.getLogger(__name__)
 
 
 class Worker:
@@ -45,7 +50,9 @@ class Worker:
             info.fingerprint,
             secret=settings.cluster_secret,
             transports=settings.kv_transport,
+            tls=settings.cluster_tls.identity(),
         )
+        self._exposed = exposed(settings.kv_transport, settings.cluster_tls.is_on)
         self._traffic = Traffic()
 
     @property
@@ -69,6 +76,8 @@ class Worker:
 
     def start(self) -> None:
         """From now on peers can read the pool."""
+        if self._exposed is not None:
+            logger.warning(self._exposed)
         self.sender.start()
 
     async def give_up(self) -> None:
@@ -93,11 +102,17 @@ class Worker:
             self.release(work.blocks)
             raise
 
-    async def pull(self, handoff: Handoff, reservation: Reservation) -> Pulled:
-        """The prompt's blocks, now ours, and its first tokens. Cancelling leaves nothing behind."""
+    async def pull(self, handoff: Handoff, room: Room) -> Pulled:
+        """The blocks of what is known, now ours, and its first tokens. Cancelling leaves nothing
+        behind. What the room holds of them already does not travel.
+        """
+        reservation = room.reservation
         try:
             pulled = await self._puller.pull(
-                handoff, lambda count: self.blocks.allocate(count, reservation), self.release
+                handoff,
+                lambda count: self.blocks.allocate(count, reservation),
+                self.release,
+                room.take_cached(),
             )
         except BatonError:
             self._traffic.failed()
@@ -157,5 +172,5 @@ def _exporters(engine: Engine, settings: WorkerSettings) -> list[Exporter]:
             engine.pool, settings.host, advertise=settings.advertise_host or settings.host
         ),
     }
-    wanted = settings.kv_transport
-    return [offer for name, offer in offers.items() if wanted in ("auto", name)]
+    wanted, tls = settings.kv_transport, settings.cluster_tls.is_on
+    return [offer for name, offer in offers.items() if allowed(wanted, name, tls)]

@@ -76,7 +76,8 @@ async def serving(
     engine = Engine(runner, settings.engine)
     engine.start()
     server = make_server(settings.cluster_secret)
-    address = f"127.0.0.1:{bind(server, '127.0.0.1', 0)}"
+    tls = settings.cluster_tls.identity()
+    address = f"127.0.0.1:{bind(server, '127.0.0.1', 0, tls)}"
     max_choices = settings.max_num_seqs if role is Role.DECODE else None
     worker = Worker(worker_info(settings, role, engine, address, ""), engine, settings, max_choices)
     add_shared_services(worker, server)
@@ -87,7 +88,7 @@ async def serving(
     worker.start()
     await server.start()
     try:
-        async with open_channel(address, settings.cluster_secret) as channel:
+        async with open_channel(address, settings.cluster_secret, tls) as channel:
             yield Served(worker, channel)
     finally:
         worker.board.close()
@@ -102,7 +103,10 @@ def handoff_to(prefill: Served) -> Handoff:
 
 
 def prefill_request(
-    handoff: Handoff, prompt: tuple[int, ...], params: SamplingParams
+    handoff: Handoff,
+    prompt: tuple[int, ...],
+    params: SamplingParams,
+    answered: tuple[int, ...] = (),
 ) -> prefill_pb2.PrefillRequest:
     return prefill_pb2.PrefillRequest(
         request_id=handoff.transfer_id,
@@ -110,17 +114,22 @@ def prefill_request(
         ticket=handoff.ticket,
         prompt_token_ids=prompt,
         sampling=wire.sampling_to_pb(params),
+        answered_token_ids=answered,
     )
 
 
 def generate_request(
-    handoff: Handoff | None, prompt: tuple[int, ...], params: SamplingParams
+    handoff: Handoff | None,
+    prompt: tuple[int, ...],
+    params: SamplingParams,
+    answered: tuple[int, ...] = (),
 ) -> decode_pb2.GenerateRequest:
     return decode_pb2.GenerateRequest(
         request_id=handoff.transfer_id if handoff else new_id(),
         prompt_token_ids=prompt,
         sampling=wire.sampling_to_pb(params),
         handoff=wire.handoff_to_pb(handoff) if handoff else None,
+        answered_token_ids=answered,
     )
 
 
