@@ -18,6 +18,7 @@ from baton.worker.settings import WorkerSettings
 from baton.worker.traffic import Traffic
 from kv_transfer.puller import Puller
 from kv_transfer.pulling import Pulled
+from kv_transfer.sender_events import SenderLimits
 from kv_transfer.sending import Sender
 from kv_transfer.transports.base import Exporter
 from kv_transfer.transports.planes import allowed, exposed
@@ -31,7 +32,12 @@ class Worker:
     """Built inside the running loop; `start` before the server, `close` after it has stopped."""
 
     def __init__(
-        self, info: WorkerInfo, engine: Engine, settings: WorkerSettings, max_choices: int | None
+        self,
+        info: WorkerInfo,
+        engine: Engine,
+        settings: WorkerSettings,
+        max_choices: int | None,
+        lease_limits: SenderLimits | None = None,
     ) -> None:
         self.info = info
         self.board = LoadBoard(self.load)
@@ -44,6 +50,7 @@ class Worker:
             engine.pool,
             release=self.release,
             exporters=_exporters(engine, settings),
+            limits=lease_limits,
         )
         self._puller = Puller(
             info.instance_id,

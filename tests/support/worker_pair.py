@@ -23,6 +23,7 @@ from baton.worker.process import add_shared_services, worker_info
 from baton.worker.settings import WorkerSettings
 from baton.worker.worker import Worker
 from decode_worker.service import DecodeServicer
+from kv_transfer.sender_events import SenderLimits
 from prefill_worker.service import PrefillServicer
 from tests.support.engine_hash_model import HASH_MODEL, hash_runner
 
@@ -65,6 +66,7 @@ async def serving(
     num_blocks: int = BLOCKS,
     settings: WorkerSettings | None = None,
     runner: Runner | None = None,
+    lease_limits: SenderLimits | None = None,
 ) -> AsyncIterator[Served]:
     """Of a hash model, unless there is a `runner`."""
     runner = runner or hash_runner(model)
@@ -79,7 +81,8 @@ async def serving(
     tls = settings.cluster_tls.identity()
     address = f"127.0.0.1:{bind(server, '127.0.0.1', 0, tls)}"
     max_choices = settings.max_num_seqs if role is Role.DECODE else None
-    worker = Worker(worker_info(settings, role, engine, address, ""), engine, settings, max_choices)
+    info = worker_info(settings, role, engine, address, "")
+    worker = Worker(info, engine, settings, max_choices, lease_limits)
     add_shared_services(worker, server)
     if role is Role.PREFILL:
         prefill_pb2_grpc.add_PrefillServiceServicer_to_server(PrefillServicer(worker), server)
