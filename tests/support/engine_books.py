@@ -29,9 +29,9 @@ class BlockBooks:
             bench.slots.brought = self._brought
 
     def adopted(self, work: Work) -> None:
-        """The blocks of a DECODE hold its prompt's KV, wherever that was computed."""
-        self._learn_names(work, work.prompt)
-        for position, token in enumerate(work.prompt):
+        """The blocks of a DECODE hold the KV of what it knows, wherever that was computed."""
+        self._learn_names(work, work.known)
+        for position, token in enumerate(work.known):
             block, place = self._place(work.blocks, position)
             assert self._held[block][place] == _entry(work, position, token)
 

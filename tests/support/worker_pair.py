@@ -58,6 +58,10 @@ class Served:
         """The call: an async iterator of GenerateResponse with `cancel`."""
         return decode_pb2_grpc.DecodeServiceStub(self.channel).Generate(request)
 
+    def hand_over(self, request: decode_pb2.HandOverRequest) -> Any:
+        """The call: an async iterator of HandOverResponse with `cancel`."""
+        return decode_pb2_grpc.DecodeServiceStub(self.channel).HandOver(request)
+
 
 @asynccontextmanager
 async def serving(
@@ -133,6 +137,17 @@ def generate_request(
         sampling=wire.sampling_to_pb(params),
         handoff=wire.handoff_to_pb(handoff) if handoff else None,
         answered_token_ids=answered,
+    )
+
+
+def hand_over_request(
+    handoff: Handoff, request_id: str, choice: int = 0
+) -> decode_pb2.HandOverRequest:
+    return decode_pb2.HandOverRequest(
+        request_id=request_id,
+        choice=choice,
+        transfer_id=handoff.transfer_id,
+        ticket=handoff.ticket,
     )
 
 
