@@ -17,13 +17,11 @@ from baton.rpc.errors import from_rpc_error
 from baton.rpc.wire import fingerprint_from_pb
 from baton.v1 import kv_transfer_pb2 as pb
 from baton.v1 import kv_transfer_pb2_grpc as pb_grpc
-from kv_transfer.memory import Memory, Run, batches
+from kv_transfer.memory import Memory, Run
 from kv_transfer.transports.base import Endpoint, LinkLimits, Reader
 from kv_transfer.transports.negotiate import negotiate
 
 logger = logging.getLogger(__name__)
-
-BATCH_BYTES = 4 << 20  # read without looking whether the read is still wanted
 
 PeerKey = tuple[str, str]  # address, instance id
 
@@ -38,7 +36,6 @@ class Peer:
             channel
         )  # its async type exists in stubs only
         self.watcher: asyncio.Task[None] | None = None  # cancelled with the peer's end
-        self.progress = 0  # batches read, whoever wanted them; a link that hangs reads none
         self._reader: Reader | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kv-read")
         self._closed = False
@@ -46,6 +43,11 @@ class Peer:
     @property
     def transport(self) -> str:
         return self._reader.transport if self._reader else "none"
+
+    @property
+    def progress(self) -> int:
+        """Grows while bytes land, whoever wanted them."""
+        return self._reader.progress if self._reader else 0
 
     async def link(
         self, endpoints: Sequence[Endpoint], memory: Memory, choice: str, limits: LinkLimits
@@ -73,11 +75,7 @@ class Peer:
     def _read(self, runs: Sequence[Run], cancelled: threading.Event) -> None:
         if self._reader is None:
             raise TransferError("there is no link to the peer")
-        for batch in batches(runs, BATCH_BYTES):
-            if cancelled.is_set():
-                raise TransferError("the read was cancelled")
-            self._reader.read(batch)
-            self.progress += 1
+        self._reader.read(runs, wanted=lambda: not cancelled.is_set())
 
     async def close(self) -> None:
         """Ends running reads, then the thread, the mapping or socket, and the channel."""
