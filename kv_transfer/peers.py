@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import grpc
@@ -50,16 +51,20 @@ class Peer:
         return self._reader.progress if self._reader else 0
 
     async def link(
-        self, endpoints: Sequence[Endpoint], memory: Memory, choice: str, limits: LinkLimits
+        self,
+        endpoints: Sequence[Endpoint],
+        memory: Memory,
+        choice: str,
+        limits: LinkLimits,
+        secret: str,
     ) -> None:
         """Finds a data plane, in the reading thread."""
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self._link, endpoints, memory, choice, limits)
+        link = partial(negotiate, endpoints, memory, choice, limits, secret)
+        await loop.run_in_executor(self._thread, self._link, link)
 
-    def _link(
-        self, endpoints: Sequence[Endpoint], memory: Memory, choice: str, limits: LinkLimits
-    ) -> None:
-        self._reader = negotiate(endpoints, memory, choice, limits)
+    def _link(self, link: Callable[[], Reader]) -> None:
+        self._reader = link()
 
     def read(self, runs: Sequence[Run], cancelled: threading.Event) -> asyncio.Future[None]:
         """Done when every byte has landed, failed when none lands any more. Never cancel it:
@@ -161,7 +166,7 @@ class Peers:
             about = await self._describe(peer)
             self._check(about, instance_id)
             endpoints = [_endpoint_from_pb(endpoint) for endpoint in about.endpoints]
-            await peer.link(endpoints, self._memory, self._choice, self._limits)
+            await peer.link(endpoints, self._memory, self._choice, self._limits, self._secret)
             stack.pop_all()
         logger.info("Pulling from %s at %s over %s", instance_id, address, peer.transport)
         return peer

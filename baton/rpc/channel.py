@@ -26,11 +26,34 @@ OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 1_000),
 ]
 
+# Of channels that carry megabytes, in both directions of a stream.
+BULK_OPTIONS = [
+    *OPTIONS,
+    ("grpc.optimization_target", "throughput"),
+    ("grpc.http2.max_frame_size", (16 << 20) - 1),
+    ("grpc.http2.lookahead_bytes", 64 << 20),
+    ("grpc.http2.bdp_probe", 0),  # the window is as large as it gets from the beginning
+    ("grpc.http2.write_buffer_size", 32 << 20),
+    ("grpc.experimental.tcp_read_chunk_size", 4 << 20),
+]
+
 
 def open_channel(address: str, secret: str = "") -> grpc.aio.Channel:
     """A channel to host:port whose calls all show the cluster's secret."""
     channel = grpc.aio.insecure_channel(address, options=OPTIONS)
     return SecretChannel(channel, secret) if secret else channel
+
+
+def open_bulk_channel(address: str) -> grpc.Channel:
+    """For a thread that reads megabytes: it blocks, and shares no socket with other channels.
+
+    Its calls show the secret by `secret_metadata`.
+    """
+    return grpc.insecure_channel(address, options=BULK_OPTIONS)
+
+
+def secret_metadata(secret: str) -> tuple[tuple[str, str], ...]:
+    return ((SECRET_KEY, secret),) if secret else ()
 
 
 class SecretChannel(grpc.aio.Channel):
@@ -41,7 +64,7 @@ class SecretChannel(grpc.aio.Channel):
 
     def __init__(self, channel: grpc.aio.Channel, secret: str) -> None:
         self._channel = channel
-        self._metadata = ((SECRET_KEY, secret),)
+        self._metadata = secret_metadata(secret)
 
     async def __aenter__(self) -> "SecretChannel":
         return self

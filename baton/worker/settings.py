@@ -68,7 +68,11 @@ class WorkerSettings:
     tensor_parallel_size: int = setting(1, "Devices that share one worker's model: only 1 so far.")
     enable_lora: bool = setting(False, "Serve LoRA adapters: not supported so far.")
     lora_modules: tuple[str, ...] = setting((), "LoRA adapters: not supported so far.")
-    kv_transport: str = setting("auto", "How KV blocks are read.", choices=("auto", "shm", "tcp"))
+    kv_transport: str = setting(
+        "auto",
+        "How KV blocks are read; auto: the first of shm, tcp and grpc that works between two workers.",
+        choices=("auto", "shm", "tcp", "grpc"),
+    )
     shutdown_seconds: float = setting(
         25.0, "Longest time that requests get to finish after SIGTERM or Ctrl-C."
     )
