@@ -54,7 +54,15 @@ class MappedReader:
             self._check_open()
             return ctypes.string_at(self._address + offset, length)
 
+    @property
+    def address(self) -> int:
+        """Where the peer's pool lies in this process; for measurements. 0 once closed."""
+        return self._address
+
     def read(self, runs: Sequence[Run], wanted: Wanted = always) -> None:
+        self.read_by(self._copy, runs, wanted)
+
+    def read_by(self, copy: CopyRuns, runs: Sequence[Run], wanted: Wanted = always) -> None:
         check_runs(runs, self._size, self._memory.size)
         with self._lock:
             self._check_open()
@@ -63,7 +71,7 @@ class MappedReader:
             target = ctypes.addressof(pool)
             for batch in batches(runs, BATCH_BYTES):
                 check_wanted(wanted)
-                if not self._copy(target, self._address, batch, self._closed):
+                if not copy(target, self._address, batch, self._closed):
                     self._check_open()
                 self.progress += 1
 
