@@ -152,6 +152,8 @@ def add_shared_services(worker: Worker, server: grpc.aio.Server) -> None:
     kv_transfer_pb2_grpc.add_KvTransferServiceServicer_to_server(
         KvTransferServicer(worker.sender), server
     )
+    for plane in worker.served_planes:
+        plane.add_to(server)
     services = {*_SHARED_SERVICES, _SERVICE_OF_ROLE[worker.info.role]}
     health = HealthServicer(services, worker.board, lambda: worker.takes_requests)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)

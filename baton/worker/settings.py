@@ -75,7 +75,11 @@ class WorkerSettings:
     tensor_parallel_size: int = setting(1, "Devices that share one worker's model: only 1 so far.")
     enable_lora: bool = setting(False, "Serve LoRA adapters: not supported so far.")
     lora_modules: tuple[str, ...] = setting((), "LoRA adapters: not supported so far.")
-    kv_transport: str = setting("auto", "How KV blocks are read.", choices=("auto", "shm", "tcp"))
+    kv_transport: str = setting(
+        "auto",
+        "How KV blocks are read; auto: the first of shm, tcp and grpc that works between two workers.",
+        choices=("auto", "shm", "tcp", "grpc"),
+    )
     kv_checksums: str = setting(
         "auto",
         "Whether each KV block that is read from a peer is compared with the peer's checksum of it; "

@@ -21,6 +21,7 @@ from kv_transfer.pulling import Pulled
 from kv_transfer.sender_events import SenderLimits
 from kv_transfer.sending import Sender
 from kv_transfer.transports.base import Exporter
+from kv_transfer.transports.grpc_export import GrpcExporter
 from kv_transfer.transports.planes import allowed, exposed
 from kv_transfer.transports.shm import ShmExporter
 from kv_transfer.transports.tcp_export import TcpExporter
@@ -43,13 +44,15 @@ class Worker:
         self.board = LoadBoard(self.load)
         self.desk = Desk(max_choices, self.board.touch)
         self.bridge = EngineBridge(engine, asyncio.get_running_loop(), self.board.touch)
+        exporters = _exporters(engine, settings, info.address)
+        self.served_planes = [e for e in exporters if isinstance(e, GrpcExporter)]
         self.sender = Sender(
             info.instance_id,
             info.fingerprint,
             engine.blocks.total,
             engine.pool,
             release=self.release,
-            exporters=_exporters(engine, settings),
+            exporters=exporters,
             limits=lease_limits,
         )
         self._puller = Puller(
@@ -174,13 +177,14 @@ class Worker:
         )
 
 
-def _exporters(engine: Engine, settings: WorkerSettings) -> list[Exporter]:
+def _exporters(engine: Engine, settings: WorkerSettings, address: str) -> list[Exporter]:
     """Best first; `--kv-transport` restricts what this worker offers as well as what it takes."""
     offers: dict[str, Exporter] = {
         "shm": ShmExporter(engine.pool),
         "tcp": TcpExporter(
             engine.pool, settings.host, advertise=settings.advertise_host or settings.host
         ),
+        "grpc": GrpcExporter(engine.pool, address),
     }
     wanted, tls = settings.kv_transport, settings.cluster_tls.is_on
     return [offer for name, offer in offers.items() if allowed(wanted, name, tls)]

@@ -1,4 +1,4 @@
-"""Hand-offs over real gRPC and both data planes that nothing disturbs, and who may take part."""
+"""Hand-offs over real gRPC and all data planes that nothing disturbs, and who may take part."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.integration
 Pools = tuple[KvPool, KvPool]
 
 
-@pytest.fixture(params=["shm", "tcp"])
+@pytest.fixture(params=["shm", "tcp", "grpc"])
 async def pair(request: pytest.FixtureRequest, pools: Pools) -> AsyncIterator[Pair]:
     async with sending_side(pools[0]) as p, receiving_side(pools[1], request.param) as d:
         yield Pair(p, d)
@@ -226,7 +226,7 @@ async def test_nobody_at_the_address_is_said_at_once(pools: Pools) -> None:
 
 async def test_no_descriptor_stays_open(pools: Pools) -> None:
     before = open_files()
-    for transport in ("shm", "tcp"):
+    for transport in ("shm", "tcp", "grpc"):
         async with sending_side(pools[0]) as p, receiving_side(pools[1], transport) as d:
             p.prefill(handoff := p.handoff(), 3 * LAYOUT.block_size).run()
             await d.pull(handoff)

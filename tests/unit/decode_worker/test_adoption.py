@@ -10,6 +10,7 @@ from baton.core.token_record import FinishReason, TokenRecord
 from baton.engine.work import Mode, Work
 from decode_worker.adoption import adopted
 from kv_transfer.pulling import Pulled
+from kv_transfer.timeline import Timing
 from tests.support.engine_works import sampled
 
 pytestmark = pytest.mark.unit
@@ -27,7 +28,8 @@ def pulled(num_tokens: int, *records: TokenRecord) -> Pulled:
         held_tokens=0,
         bytes=0,
         transport="shm",
-        milliseconds=0.0,
+        timing=Timing(0.0, 0.0, 0.0, ()),
+        repaired_blocks=0,
     )
 
 
