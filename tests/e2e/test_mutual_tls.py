@@ -1,6 +1,7 @@
 """`baton up` whose processes show each other certificates."""
 
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -19,12 +20,16 @@ async def test_a_cluster_on_mutual_tls_answers_and_heals_and_lets_nobody_else_in
 ) -> None:
     authority = make_authority(tmp_path)
     shown = authority.issue("cluster")
-    files = {"tls_cert": shown.cert, "tls_key": shown.key, "tls_ca": authority.cert}
-    async with running_cluster(hash_model, **files) as cluster, Client(cluster.url) as client:
+    async with (
+        running_cluster(
+            hash_model, tls_cert=shown.cert, tls_key=shown.key, tls_ca=authority.cert
+        ) as cluster,
+        Client(cluster.url) as client,
+    ):
         before = await client.complete(PROMPT, max_tokens=8, temperature=0)
         for worker in (await cluster.status())["workers"]:
             async with open_channel(worker["address"]) as stranger:
-                call = stranger.unary_unary("/grpc.health.v1.Health/Check")
+                call: Any = stranger.unary_unary("/grpc.health.v1.Health/Check")
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await call(b"", timeout=20)
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
