@@ -20,8 +20,12 @@ async def test_a_cluster_on_mutual_tls_answers_and_heals_and_lets_nobody_else_in
 ) -> None:
     authority = make_authority(tmp_path)
     shown = authority.issue("cluster")
-    files: dict[str, Any] = {"tls_cert": shown.cert, "tls_key": shown.key, "tls_ca": authority.cert}
-    async with running_cluster(hash_model, **files) as cluster, Client(cluster.url) as client:
+    async with (
+        running_cluster(
+            hash_model, tls_cert=shown.cert, tls_key=shown.key, tls_ca=authority.cert
+        ) as cluster,
+        Client(cluster.url) as client,
+    ):
         before = await client.complete(PROMPT, max_tokens=8, temperature=0)
         for worker in (await cluster.status())["workers"]:
             async with open_channel(worker["address"]) as stranger:
