@@ -40,6 +40,7 @@ async def measure(url: str, wanted: dict[str, Any], patience: float) -> Sample:
     sent = time.perf_counter()
     arrivals: list[float] = []
     usage: dict[str, Any] = {}
+    hand_off: dict[str, Any] | None = None
     error: str | None = None
     try:
         async with asyncio.timeout(patience), request(url, wanted) as lines:
@@ -47,6 +48,7 @@ async def measure(url: str, wanted: dict[str, Any], patience: float) -> Sample:
                 if brings_tokens(event):
                     arrivals.append(time.perf_counter())
                 usage = event.get("usage") or usage
+                hand_off = event.get("kv_transfer_params") or hand_off
         error = _shortage(usage, wanted["max_tokens"])
     except TimeoutError:
         error = f"no end within {patience:g} s"
@@ -60,6 +62,7 @@ async def measure(url: str, wanted: dict[str, Any], patience: float) -> Sample:
         output_tokens=usage.get("completion_tokens", 0),
         cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens"),
         error=error,
+        hand_off=hand_off,
     )
 
 

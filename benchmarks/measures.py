@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class Sample:
     output_tokens: int = 0  # as the server counts
     cached_tokens: int | None = None  # of the prompt, if the server tells
     error: str | None = None
+    hand_off: Mapping[str, Any] | None = None  # the answer's `kv_transfer_params`
 
     @property
     def ttft(self) -> float | None:
