@@ -23,6 +23,7 @@ MOVED = decode_pb2.TransferReport(bytes=4096, tokens=7, transport="shm", millise
 KEYS = {
     *("prefill_worker", "decode_worker", "cached_tokens"),
     *("transferred_bytes", "transferred_tokens", "transport", "transfer_ms"),
+    *("failovers", "continued_on"),
 }
 WHOLE = {
     "prefill_worker": "p0",
@@ -32,8 +33,14 @@ WHOLE = {
     "transferred_tokens": 7,
     "transport": "shm",
     "transfer_ms": 1.235,
+    "failovers": 0,
+    "continued_on": [],
 }
-NOT_TOLD = dict.fromkeys(("transferred_bytes", "transferred_tokens", "transport", "transfer_ms"))
+NOT_TOLD = {
+    **dict.fromkeys(("transferred_bytes", "transferred_tokens", "transport", "transfer_ms")),
+    "failovers": 0,
+    "continued_on": [],
+}
 
 
 def reporting(script: DecodeScript) -> DecodeScript:
