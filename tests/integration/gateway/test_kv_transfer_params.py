@@ -36,7 +36,7 @@ WHOLE = {
     "failovers": 0,
     "continued_on": [],
 }
-NOT_TOLD = {
+NOT_TOLD: dict[str, Any] = {
     **dict.fromkeys(("transferred_bytes", "transferred_tokens", "transport", "transfer_ms")),
     "failovers": 0,
     "continued_on": [],
