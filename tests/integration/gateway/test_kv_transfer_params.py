@@ -58,7 +58,7 @@ WHOLE = {
     "failovers": 0,
     "continued_on": [],
 }
-NOT_TOLD = {**dict.fromkeys(MOVED_KEYS), "failovers": 0, "continued_on": []}
+NOT_TOLD: dict[str, Any] = {**dict.fromkeys(MOVED_KEYS), "failovers": 0, "continued_on": []}
 
 
 def reporting(script: DecodeScript) -> DecodeScript:
