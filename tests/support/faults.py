@@ -28,8 +28,10 @@ class Fault:
 
 
 def draw_faults(cluster: RelayedCluster, count: int, rng: random.Random) -> list[Fault]:
-    """Every kind of fault on every kind of target as evenly as the count allows."""
-    links = cluster.all_links()
+    """Every kind of fault on every kind of target as evenly as the count allows. Links are those in
+    use.
+    """
+    links = cluster.links.used()
     controls = [x for x in links if GATEWAY in (x.one, x.other)]
     kinds: list[tuple[str, list[Any]]] = [
         *(("kill", names) for names in (cluster.prefill, cluster.decode, [GATEWAY])),
@@ -42,6 +44,7 @@ def draw_faults(cluster: RelayedCluster, count: int, rng: random.Random) -> list
             (kind, [x for x in links if x not in controls and x.plane == "control"]),
             (kind, [x for x in links if x.plane == "data"]),
         ]
+    assert all(targets for _, targets in kinds), "some kind of link is not in use"
     faults: list[Fault] = []
     while len(faults) < count:
         rng.shuffle(kinds)

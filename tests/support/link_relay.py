@@ -63,9 +63,9 @@ class Links:
         self._states[broken].is_cut = False
         self._states[broken].flows.set()
 
-    def used(self) -> dict[Link, int]:
-        """Bytes that each link has carried."""
-        return {known: state.passed for known, state in self._states.items()}
+    def used(self) -> list[Link]:
+        """Those that have carried something."""
+        return [known for known, state in self._states.items() if state.passed]
 
     @asynccontextmanager
     async def relay(self, owner: str, plane: str) -> AsyncIterator["Relay"]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from baton.cluster.reserved_port import reserved_port
 from tests.support.cluster import RunningCluster, running_cluster
-from tests.support.link_relay import Link, Links, link
+from tests.support.link_relay import Links
 
 GATEWAY = "gateway"
 
@@ -36,13 +36,6 @@ class RelayedCluster:
     def pid_of(self, name: str) -> int | None:
         """Of a worker or the gateway; None while it has none."""
         return next((pid for pid in self.cluster.processes() if _name(pid) == name), None)
-
-    def all_links(self) -> list[Link]:
-        controls = [link(GATEWAY, worker) for worker in self.workers]
-        for prefill in self.prefill:
-            for decode in self.decode:
-                controls += [link(prefill, decode), link(prefill, decode, "data")]
-        return controls
 
     def _owner_of(self, inode: int) -> str | None:
         if not inode:
