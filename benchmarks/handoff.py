@@ -216,7 +216,8 @@ def allowed_ms(sample: Sample, plan: Plan, rate: float) -> float:
     told = hand_off(sample)
     blocks = -(-sample.prompt_tokens // BLOCK)
     last = (sample.prompt_tokens - 1) // plan.chunk * plan.chunk // BLOCK  # its first block
-    return (blocks - last) * told["transferred_bytes"] / blocks / rate * 1000 + SLACK_MS
+    each = float(told["transferred_bytes"]) / blocks
+    return (blocks - last) * each / rate * 1000 + SLACK_MS
 
 
 def show(rows: Sequence[Row], times: dict[str, float], plan: Plan, as_object: bool) -> None:

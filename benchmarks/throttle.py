@@ -6,11 +6,12 @@ python -m benchmarks.throttle [flags of decode_worker]; the rate is in BYTES_PER
 import os
 import time
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from decode_worker.__main__ import main
 from kv_transfer import peers
 from kv_transfer.memory import Memory, Run, batches
-from kv_transfer.transports.base import Endpoint, LinkLimits, Reader
+from kv_transfer.transports.base import Endpoint, Reader, Wanted, always
 from kv_transfer.transports.negotiate import negotiate
 
 RATE = "BYTES_PER_SECOND"
@@ -31,10 +32,14 @@ class ThrottledReader:
     def probe(self, offset: int, length: int) -> bytes:
         return self._inner.probe(offset, length)
 
-    def read(self, runs: Sequence[Run]) -> None:
+    @property
+    def progress(self) -> int:
+        return self._inner.progress
+
+    def read(self, runs: Sequence[Run], wanted: Wanted = always) -> None:
         free = time.monotonic()
         for batch in batches(runs, AT_ONCE):
-            self._inner.read(batch)
+            self._inner.read(batch, wanted)
             free += sum(run.length for run in batch) / self._rate
             time.sleep(max(0.0, free - time.monotonic()))
 
@@ -45,12 +50,10 @@ class ThrottledReader:
 def throttle(bytes_per_second: float) -> None:
     """Every link of this process that is negotiated from now on is that slow."""
 
-    def slow(
-        endpoints: Iterable[Endpoint], memory: Memory, choice: str, limits: LinkLimits
-    ) -> Reader:
-        return ThrottledReader(negotiate(endpoints, memory, choice, limits), bytes_per_second)
+    def slow(endpoints: Iterable[Endpoint], memory: Memory, *rest: Any) -> Reader:
+        return ThrottledReader(negotiate(endpoints, memory, *rest), bytes_per_second)
 
-    peers.negotiate = slow  # type: ignore[attr-defined]
+    peers.negotiate = slow  # type: ignore[attr-defined, assignment]
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ _DECIDED = frozenset(
 )
 _GATEWAY_DECIDED = _DECIDED | {"registry_host", "registry_port"}
 _WORKER_DECIDED = _DECIDED | {
-    *("worker_id", "host", "advertise_host", "port", "metrics_port", "registry", "threads")
+    *("worker_id", "host", "advertise_host", "port", "advertise_port", "kv_port"),
+    *("advertise_kv_port", "metrics_port", "registry", "threads"),
 }
 
 

@@ -105,7 +105,7 @@ async def _serve(
             settings,
             role,
             engine,
-            join_address(settings.advertise_host or settings.host, port),
+            join_address(settings.advertise_host or settings.host, settings.advertise_port or port),
             metrics.url,
         )
         max_choices = settings.max_num_seqs if role is Role.DECODE else None

@@ -12,6 +12,7 @@ from baton.rpc.tls_settings import ClusterTls
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
 
+_PORTS = ("port", "advertise_port", "kv_port", "advertise_kv_port", "metrics_port")
 _COUNTS = (
     *("max_model_len", "max_num_seqs", "max_num_batched_tokens"),
     *("kv_cache_memory_bytes", "threads"),
@@ -26,6 +27,14 @@ class WorkerSettings:
     host: str = setting("127.0.0.1", "Address to listen on.")
     advertise_host: str = setting("", "Address that others reach this worker at (default: --host).")
     port: int = setting(0, "Port of the gRPC server; 0 takes a free one.")
+    advertise_port: int = setting(
+        0, "Port that others reach this worker at, where one is forwarded (default: --port)."
+    )
+    kv_port: int = setting(0, "Port of the TCP data plane; 0 takes a free one.")
+    advertise_kv_port: int = setting(
+        0,
+        "Port that others reach the TCP data plane at, where one is forwarded (default: --kv-port).",
+    )
     metrics_port: int = setting(0, "Port of the metrics page; 0 takes a free one.")
     registry: str = setting(
         "", "HOST:PORT of the registry to join; without it the worker stands alone."
@@ -103,7 +112,7 @@ class WorkerSettings:
 
     def check_values(self) -> None:
         """`check` for those who do not know the model yet."""
-        for name in ("port", "metrics_port"):
+        for name in _PORTS:
             if not 0 <= getattr(self, name) <= 65535:
                 raise SettingsError(f"--{name.replace('_', '-')} must be between 0 and 65535")
         for name in _COUNTS:

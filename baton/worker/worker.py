@@ -182,7 +182,11 @@ def _exporters(engine: Engine, settings: WorkerSettings, address: str) -> list[E
     offers: dict[str, Exporter] = {
         "shm": ShmExporter(engine.pool),
         "tcp": TcpExporter(
-            engine.pool, settings.host, advertise=settings.advertise_host or settings.host
+            engine.pool,
+            settings.host,
+            settings.kv_port,
+            advertise=settings.advertise_host or settings.host,
+            advertise_port=settings.advertise_kv_port,
         ),
         "grpc": GrpcExporter(engine.pool, address),
     }

@@ -33,7 +33,9 @@ MAX_CONNECTIONS = 256
 
 
 class TcpExporter:
-    """`advertise` is the host that peers are told, where it differs from the one listened on."""
+    """`advertise` and `advertise_port` are what peers are told, where they differ from the host and
+    the port listened on.
+    """
 
     def __init__(
         self,
@@ -42,9 +44,11 @@ class TcpExporter:
         port: int = 0,
         advertise: str | None = None,
         limits: LinkLimits | None = None,
+        advertise_port: int = 0,
     ) -> None:
         self._memory = memory
         self._host, self._port, self._advertise = host, port, advertise or host
+        self._advertise_port = advertise_port
         self._limits = limits or LinkLimits()
         self._token = secrets.token_bytes(TOKEN_BYTES)
         self._acceptor: Acceptor | None = None
@@ -55,7 +59,7 @@ class TcpExporter:
     def start(self) -> Endpoint:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         listener = socket.create_server((self._host, self._port), family=family)
-        port = listener.getsockname()[1]
+        port = self._advertise_port or listener.getsockname()[1]
         self._acceptor = Acceptor(listener, "kv-tcp", self._welcome)
         return endpoint_for(NAME, join_address(self._advertise, port), self._token, self._memory)
 

@@ -11,14 +11,11 @@ from pathlib import Path
 import pytest
 
 from baton.core.sampling_params import SamplingParams
-from baton.engine.hash_model import HashModelConfig, parse_hash_config
-from tests.support.chaos import Asked, Crowd, End, drawn
+from tests.support.chaos import Asked, End, drawn
+from tests.support.chaos_checks import AT_ONCE, crowd_of, drawn_rng, nothing_grows
 from tests.support.cluster import RunningCluster, running_cluster
 from tests.support.cluster_state import nothing_is_held
-from tests.support.residue import Residue, residue_of
 
-AT_ONCE = 16
-BOUND = 70.0  # seconds: the longest wait for room, and some
 POOL = 64 << 20  # bytes
 GATEWAY = "gateway"
 
@@ -89,23 +86,6 @@ async def disturb(
     await cluster.until_members(*members)
 
 
-async def nothing_grows(cluster: RunningCluster, model: Path, rng: random.Random) -> None:
-    """More requests, more clients that leave: no process has more descriptors or threads than
-    after the first of them.
-    """
-    seen: list[dict[int, Residue]] = []
-    for _ in range(3):
-        crowd = crowd_of(cluster, model)
-        await crowd.ask([drawn(rng) for _ in range(2 * AT_ONCE)], AT_ONCE)
-        assert crowd.wrong == []
-        assert set(crowd.ends) <= {End.ANSWER, End.LEFT}
-        await nothing_is_held(cluster)
-        seen.append({pid: residue_of(pid) for pid in cluster.processes()})
-    first, _, last = seen
-    grown = {pid: (first[pid], last[pid]) for pid in first if last[pid].exceeds(first[pid])}
-    assert not grown
-
-
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("victim", ["prefill-0", "decode-0"])
 async def test_a_worker_that_falls_silent_is_left_and_comes_back(
@@ -135,17 +115,3 @@ def steady(rng: random.Random, number: int) -> Asked:
     """Still at work when the silence begins."""
     params = SamplingParams(100, seed=number, temperature=0.0, ignore_eos=True)
     return Asked(drawn(rng).prompt, params, stream=number % 2 == 0, leaves_after=None)
-
-
-def crowd_of(cluster: RunningCluster, model: Path, bound: float = BOUND) -> Crowd:
-    return Crowd(cluster.url, config_of(model), cluster.until_healthy, bound)
-
-
-def config_of(model: Path) -> HashModelConfig:
-    return parse_hash_config((model / "config.json").read_bytes(), str(model))
-
-
-def drawn_rng() -> random.Random:
-    seed = random.SystemRandom().randrange(2**32)
-    print("seed", seed)  # noqa: T201
-    return random.Random(seed)

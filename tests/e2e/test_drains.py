@@ -4,6 +4,7 @@ import asyncio
 import random
 import signal
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -52,7 +53,7 @@ async def busy(cluster: RunningCluster, worker_id: str, requests: int) -> None:
 @pytest.mark.timeout(180)
 async def test_workers_told_to_stop_under_load_lose_no_request(slow_hash_model: Path) -> None:
     rng = random.Random(11)
-    flags = {"kv_cache_memory_bytes": POOL, "shutdown_seconds": 60}
+    flags: dict[str, Any] = {"kv_cache_memory_bytes": POOL, "shutdown_seconds": 60}
     async with running_cluster(slow_hash_model, 2, 2, **flags) as cluster:
         pids = await cluster.pids()
         long, load = crowd_of(cluster, slow_hash_model), crowd_of(cluster, slow_hash_model)

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 MARK = "CLUSTER_UNDER_TEST"  # an environment variable that every process of one cluster inherits
+UP = ("baton.cluster.entry", "up")
 _STOP = 30.0  # seconds
 
 
@@ -31,6 +32,7 @@ class RunningCluster:
         self.process = process
         self.output: list[str] = []
         self.url = ""
+        self.not_ours: set[tuple[str, int]] = set()  # addresses that outlive it
         self.key = ""  # shown to the gateway, if it asks for one
         self._mark = mark
         self._heard = asyncio.Condition()
@@ -135,7 +137,7 @@ class RunningCluster:
             raise self._failure(f"exit code {code} after Ctrl-C")
         if any("Traceback (most recent call last)" in line for line in self.output):
             raise self._failure("a traceback was printed")
-        listening = [address for address in self._addresses if _answers(address)]
+        listening = [address for address in self._addresses - self.not_ours if _answers(address)]
         if listening:
             raise self._failure(f"somebody still listens on {listening}")
 
@@ -163,11 +165,11 @@ class RunningCluster:
 
 
 @contextlib.asynccontextmanager
-async def baton_up(*words: str) -> AsyncIterator[RunningCluster]:
+async def baton_up(*words: str, program: tuple[str, ...] = UP) -> AsyncIterator[RunningCluster]:
     """`baton up` with these words, from its start on; whatever is left of it is killed."""
     mark = secrets.token_hex(8)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "baton.cluster.entry", "up", *words),
+        *(sys.executable, "-m", *program, *words),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -191,11 +193,13 @@ async def running_cluster(
     prefill_workers: int = 1,
     decode_workers: int = 1,
     start_seconds: float = 120,
-    **flags: object,
+    program: tuple[str, ...] = UP,
+    meet: Callable[[RunningCluster], None] = lambda _: None,
+    **flags: Any,
 ) -> AsyncIterator[RunningCluster]:
     """A ready cluster on a free port; `max_num_seqs=4` becomes `--max-num-seqs=4`.
 
-    True and False become `--flag` and `--no-flag`; a tuple is the flag once for each value (of
+    `meet` sees it before anything of it is ready. True and False become `--flag` and `--no-flag`; a tuple is the flag once for each value (of
     `api_key`, the first is the one that the cluster itself shows).
 
     At the end: Ctrl-C, exit code 0, no traceback, and no process, port or shared memory is left.
@@ -207,8 +211,9 @@ async def running_cluster(
         **flags,
     }
     spelled = [word for name, value in words.items() for word in _spelled(name, value)]
-    async with baton_up(*spelled) as cluster:
+    async with baton_up(*spelled, program=program) as cluster:
         keys = flags.get("api_key", ())
+        meet(cluster)
         cluster.key = keys[0] if isinstance(keys, tuple) and keys else ""
         await cluster.begin(start_seconds)
         yield cluster

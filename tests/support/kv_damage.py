@@ -6,7 +6,7 @@ import pytest
 
 from kv_transfer import peers
 from kv_transfer.memory import Memory, Run
-from kv_transfer.transports.base import Reader
+from kv_transfer.transports.base import Reader, Wanted, always
 from kv_transfer.transports.negotiate import negotiate
 from tests.support.kv_stall import StallingExporter
 
@@ -40,9 +40,13 @@ class WrappedReader:
     def probe(self, offset: int, length: int) -> bytes:
         return self._inner.probe(offset, length)
 
-    def read(self, runs: Sequence[Run]) -> None:
+    @property
+    def progress(self) -> int:
+        return self._inner.progress
+
+    def read(self, runs: Sequence[Run], wanted: Wanted = always) -> None:
         self._before(runs)
-        self._inner.read(runs)
+        self._inner.read(runs, wanted)
         self._after(runs)
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from enum import Enum
 from zlib import crc32
 
 from baton.core.handoff import Epoch
@@ -23,6 +24,15 @@ def checksum(content: object) -> int:
 
 
 Action = tuple[str, Callable[[], None]]
+
+
+class Link(Enum):
+    """What can fall silent: who speaks to whom."""
+
+    GATEWAY_PREFILL = "gateway to prefill"
+    GATEWAY_DECODE = "gateway to decode"
+    CONTROL = "decode to prefill"
+    DATA = "the data plane"
 
 
 class Pool:
@@ -61,6 +71,15 @@ class Read:
 
 
 @dataclass
+class Message:
+    """On its way to the prefill worker; `arrive` is what it does there."""
+
+    what: str
+    link: Link
+    arrive: Callable[[], None]
+
+
+@dataclass
 class Question:
     """A Confirm on its way. One that was lost may still arrive; its answer goes nowhere."""
 
@@ -80,12 +99,30 @@ class Engine:
     events: deque[sev.SenderEvent] = field(default_factory=deque)
 
 
-class Ground:
-    """Two workers' pools, the sender's table and the time."""
+class PrefillLife:
+    """One process of the prefill worker. Another one comes back at the same address."""
 
-    def __init__(self, sender_blocks: int, receiver_blocks: int) -> None:
+    def __init__(self, number: int, num_blocks: int) -> None:
+        self.instance_id = f"p{number}"
+        self.pool = Pool(num_blocks)
+        self.table = SenderTable(self.instance_id, BLOCK_SIZE, SENDER_LIMITS)
+        self.alive = True
+
+
+class DecodeLife:
+    """One process of the decode worker."""
+
+    def __init__(self, num_blocks: int) -> None:
+        self.pool = Pool(num_blocks)
+        self.alive = True
+
+
+class Ground:
+    """Two workers, each in the latest of its lives, the links between, and the time."""
+
+    def __init__(self, sender_blocks: int, receiver_blocks: int, checksums: bool) -> None:
         self.now = 0.0
-        self.source = Pool(sender_blocks)
-        self.target = Pool(receiver_blocks)
-        self.table = SenderTable("p", BLOCK_SIZE, SENDER_LIMITS)
-        self.sender_alive = True
+        self.checksums = checksums  # they are sent, and what is wrong is read again
+        self.prefill = PrefillLife(1, sender_blocks)
+        self.decode = DecodeLife(receiver_blocks)
+        self.silent: set[Link] = set()

@@ -8,7 +8,15 @@ from baton.core.token_record import TokenRecord
 from kv_transfer import receiver_events as rev
 from kv_transfer import sender_events as sev
 from kv_transfer.sender import SenderMachine
-from tests.support.kv_model_books import BLOCK_SIZE, DIGEST, Engine, Ground, checksum
+from tests.support.kv_model_books import (
+    BLOCK_SIZE,
+    DIGEST,
+    Engine,
+    Ground,
+    Pool,
+    PrefillLife,
+    checksum,
+)
 
 
 class PrefillModel:
@@ -21,6 +29,7 @@ class PrefillModel:
         self.num_tokens = num_tokens
         self.num_blocks = -(-num_tokens // BLOCK_SIZE)
         self.engine = Engine()
+        self.home: PrefillLife | None = None  # the process that the Prefill came to
         self.lease: SenderMachine | None = None
         self.prefill_refused = False
         self.leases_over = 0
@@ -36,15 +45,27 @@ class PrefillModel:
     # Prefill's engine and stream
 
     def open_prefill(self) -> None:
+        home = self.world.prefill
         try:
-            self.lease, out = self.world.table.open(self.transfer_id, self.ticket, self.world.now)
+            self.lease, out = home.table.open(self.transfer_id, self.ticket, self.world.now)
         except RefusedError:
             self.prefill_refused = True
             return
+        self.home = home
         self.do_sender(out)
 
+    @property
+    def lives(self) -> bool:
+        """The process that has the Prefill is still there."""
+        return self.home is not None and self.home.alive
+
+    @property
+    def source(self) -> Pool:
+        assert self.home is not None
+        return self.home.pool
+
     def lend(self) -> None:
-        blocks = self.world.source.take(self.num_blocks, refs=2)  # the engine's and the lease's
+        blocks = self.source.take(self.num_blocks, refs=2)  # the engine's and the lease's
         if blocks is not None:
             self.engine.blocks = blocks
             self.engine.events.append(sev.BlocksLent(blocks, self.num_tokens))
@@ -54,7 +75,7 @@ class PrefillModel:
         engine.computed = min(self.num_tokens, engine.computed + 5)
         for position, block in enumerate(engine.blocks):
             if engine.computed >= min(self.num_tokens, (position + 1) * BLOCK_SIZE):
-                self.world.source.content[block] = self.tag(position)
+                self.source.content[block] = self.tag(position)
         engine.events.append(sev.ChunkComputed(engine.computed))
 
     def finish(self) -> None:
@@ -68,7 +89,7 @@ class PrefillModel:
         self.engine.events.append(sev.PrefillFailed("the engine broke"))
 
     def close_prefill(self) -> None:
-        if self.lease is not None and self.world.sender_alive:
+        if self.lives:
             self.feed(sev.PrefillStreamClosed())
 
     def hear_engine(self) -> None:
@@ -77,11 +98,12 @@ class PrefillModel:
     def _end_engine(self) -> None:
         if not self.engine.ended:
             self.engine.ended = True
-            self.world.source.release(self.engine.blocks)
+            self.source.release(self.engine.blocks)
 
     def feed(self, event: sev.SenderEvent) -> None:
         assert self.lease is not None
-        self.do_sender(self.world.table.feed(self.lease, event, self.world.now))
+        assert self.home is not None
+        self.do_sender(self.home.table.feed(self.lease, event, self.world.now))
 
     # The sender's instructions
 
@@ -89,16 +111,22 @@ class PrefillModel:
         for instruction in instructions:
             self._do_sender(instruction)
 
+    def _checksums(self, blocks: tuple[int, ...]) -> tuple[int, ...]:
+        if not self.world.checksums:
+            return ()
+        return tuple(checksum(self.source.content[block]) for block in blocks)
+
     def _do_sender(self, instruction: sev.SenderInstruction) -> None:
         match instruction:
             case sev.SendLease(_, epoch, num_tokens, num_blocks, _):
-                self._say(rev.LeaseDescribed(epoch, DIGEST, num_tokens, num_blocks, checksums=True))
+                self._say(
+                    rev.LeaseDescribed(epoch, DIGEST, num_tokens, num_blocks, self.world.checksums)
+                )
             case sev.SendSegment(_, first, block_ids):
                 for position, block in enumerate(block_ids, start=first):
-                    assert self.world.source.refs[block] > 0
-                    assert self.world.source.content[block] == self.tag(position)
-                sums = tuple(checksum(self.world.source.content[block]) for block in block_ids)
-                self._say(rev.SegmentReady(first, block_ids, sums))
+                    assert self.source.refs[block] > 0
+                    assert self.source.content[block] == self.tag(position)
+                self._say(rev.SegmentReady(first, block_ids, self._checksums(block_ids)))
             case sev.SendLast(_, records, continuation):
                 self._say(rev.LastReceived(records, continuation))
             case sev.RefusePull(pull_id, refusal):
@@ -109,7 +137,7 @@ class PrefillModel:
                 self.engine.dropped = True
                 self._end_engine()
             case sev.ReleaseBlocks(blocks):
-                self.world.source.release(blocks)
+                self.source.release(blocks)
             case sev.AnswerConfirm(outcome):
                 self.verdicts.append(outcome)
             case sev.LeaseOver():

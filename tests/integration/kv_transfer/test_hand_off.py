@@ -15,6 +15,7 @@ from baton.rpc.wire import epoch_to_pb
 from baton.v1 import kv_transfer_pb2 as pb
 from kv_transfer.sender_events import SenderLimits
 from tests.support.kv_pair import (
+    FINGERPRINT,
     LAYOUT,
     SENDER_LIMITS,
     Pair,
@@ -203,6 +204,34 @@ async def test_workers_of_unequal_fingerprint_exchange_nothing(pools: Pools) -> 
         with pytest.raises(TransferError, match="model_digest is 'another model' here"):
             await d.pull(handoff)
         assert not d.books.held
+
+
+async def test_another_version_of_the_protocol_exchanges_nothing(pools: Pools) -> None:
+    other = replace(FINGERPRINT, protocol=FINGERPRINT.protocol + 1)
+    async with sending_side(pools[0]) as p, receiving_side(pools[1], fingerprint=other) as d:
+        p.prefill(handoff := p.handoff(), 20).run()
+        with pytest.raises(TransferError, match="protocol is"):
+            await d.pull(handoff)
+        assert not d.books.held
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "CRITICAL"])
+async def test_the_level_of_the_logs_changes_nothing(
+    pair: Pair, level: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(level)
+    handoff = pair.p.handoff()
+    prefill = pair.p.prefill(handoff, 100).run()
+    pulled = await pair.d.pull(handoff)
+    assert bytes_of(pair.d.pool, pulled.blocks) == prefill.bytes()
+    cancelled = pair.d.pull(unanswered := pair.p.handoff())
+    await until(lambda: pair.p.sender.counts().waiting_pulls == 1)
+    cancelled.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    await pair.d.puller.close()
+    with pytest.raises(RefusedError):
+        pair.p.prefill(unanswered, 20)
 
 
 async def test_a_worker_of_another_cluster_is_turned_away(pools: Pools) -> None:

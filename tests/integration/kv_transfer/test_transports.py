@@ -122,6 +122,14 @@ def test_runs_outside_either_pool_are_refused(plane: str, pools: Pools, run: Run
         assert bytes(target.view) == before
 
 
+def test_peers_are_told_the_port_that_is_forwarded(pools: Pools) -> None:
+    exporter = TcpExporter(pools[0], port=0, advertise="there", advertise_port=4711)
+    try:
+        assert exporter.start().address == "there:4711"
+    finally:
+        exporter.close()
+
+
 def test_a_wrong_token_gets_nothing(plane: str, pools: Pools) -> None:
     source, target = pools
     with lent(plane, source) as endpoint:
