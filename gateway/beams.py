@@ -72,6 +72,8 @@ def _check_fields(request: GenerationRequest) -> None:
             neutral = _kind(value) == "text"
         elif name == "tool_choice":
             neutral = value in ("auto", "none")
+        elif name == "tools":
+            neutral = not any(tool.function.strict for tool in value or ())
         if not neutral:
             raise RequestError(f"{name} is not possible with use_beam_search", name)
 

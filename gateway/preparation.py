@@ -28,7 +28,7 @@ from gateway.sampling import PLAIN_RULES, check_prompt, check_wanted, for_prompt
 from gateway.schema.common import GenerationRequest, ModelRequest
 from gateway.schema.parse import parse, refuse_unknown
 from gateway.schema.routing_fields import RoutingFields
-from gateway.structured.desk import GrammarDesk
+from gateway.structured.desk import GrammarDesk, Wanted
 from gateway.token_wishes import SamplingRules
 from gateway.tool_use import NO_TOOLS, ToolUse
 from gateway.workers import Workers
@@ -130,7 +130,9 @@ class Preparation:
             raise InternalError("a worker has joined, but nobody knows how long a prompt may be")
         return Limits(length, self.vocab_size)
 
-    async def grammar(self, asked: GenerationRequest, tool_use: ToolUse = NO_TOOLS) -> str | None:
+    async def grammar(
+        self, asked: GenerationRequest, tool_use: ToolUse = NO_TOOLS
+    ) -> Wanted | None:
         """What the answer must look like. Raises RequestError for what no answer could follow."""
         return await self._grammars.wanted(asked, tool_use)
 
@@ -146,7 +148,7 @@ class Preparation:
         tool_use: ToolUse = NO_TOOLS,
         chat: bool = False,
         continued: bool = False,
-        grammar: str | None = None,
+        grammar: Wanted | None = None,
     ) -> list[Job]:
         """One per prompt. `param` names the field that the prompts came in. The answer to a `chat`
         is looked through for reasoning and, by `tool_use`, for calls. `continued`: it goes on with

@@ -20,6 +20,7 @@ class ToolMode(Enum):
 class ToolFunction:
     name: str
     parameters: dict[str, Any] | None = None  # JSON schema of the arguments, an object
+    strict: bool = False  # it is followed even where the model may choose to call
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,9 @@ class FunctionDefinition(BaseModel):
         None, description="JSON schema of the arguments. Default: there are none."
     )
     strict: bool | None = Field(
-        None, description="Forced calls keep to the schema in any case. Default: false."
+        None,
+        description="true: its arguments follow the schema also where the model chooses to call. "
+        "Forced calls do so in any case. Default: false.",
     )
 
     @field_validator("parameters")
@@ -37,9 +39,10 @@ class FunctionDefinition(BaseModel):
 
     @property
     def function(self) -> ToolFunction:
+        strict = bool(self.strict)
         if self.parameters is None:
-            return ToolFunction(self.name)
-        return ToolFunction(self.name, {"type": "object", **self.parameters})
+            return ToolFunction(self.name, strict=strict)
+        return ToolFunction(self.name, {"type": "object", **self.parameters}, strict)
 
 
 class Tool(BaseModel):

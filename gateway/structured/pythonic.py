@@ -44,18 +44,29 @@ _KNOWN = {
 }
 
 
-def python_call(book: Book, name: str, schema: Mapping[str, Any]) -> str:
-    """`name(key=literal, ...)`, as a part of a rule of `book`. Raises RequestError."""
-    if LITERALS not in book.rules:
-        book.rules.append(LITERALS)
-    if not all(map(_is_name, name.split("."))):
-        raise RequestError(f"tools: {name!r} cannot be called in Python", "tools")
+def python_call(book: Book, name: str, schema: Mapping[str, Any], before: str = "") -> str:
+    """`name(key=literal, ...)` behind `before`, as a part of a rule of `book`. Raises RequestError."""
+    _begin(book, name)
     try:
-        return f'{quoted(name + "(")} {_Values(book, schema).keywords()} ")"'
+        return f'{quoted(f"{before}{name}(")} {_Values(book, schema).keywords()} ")"'
     except RecursionError as error:
         raise RequestError(f"tools: {name}: the schema is nested too deeply", "tools") from error
     except RequestError as error:
         raise RequestError(f"tools: {name}: {error}", "tools") from error
+
+
+def any_python_call(book: Book, name: str, before: str = "") -> str:
+    """The same with whatever arguments."""
+    _begin(book, name)
+    pair = book.rule('/[A-Za-z_][A-Za-z0-9_]{0,99}/ "=" value')
+    return f'{quoted(f"{before}{name}(")} ({pair} (", " {pair})*)? ")"'
+
+
+def _begin(book: Book, name: str) -> None:
+    if LITERALS not in book.rules:
+        book.rules.append(LITERALS)
+    if not all(map(_is_name, name.split("."))):
+        raise RequestError(f"tools: {name!r} cannot be called in Python", "tools")
 
 
 class _Values:
