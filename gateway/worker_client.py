@@ -12,6 +12,7 @@ from baton.core.worker_info import WorkerLoad
 from baton.rpc import wire
 from baton.rpc.channel import open_channel
 from baton.rpc.errors import from_rpc_error
+from baton.rpc.tls_identity import TlsIdentity
 from baton.v1 import (
     decode_pb2,
     decode_pb2_grpc,
@@ -87,8 +88,8 @@ class Call(Protocol):
 class WorkerClient:
     """A channel to one worker and what can be asked over it."""
 
-    def __init__(self, address: str, secret: str) -> None:
-        self._channel = open_channel(address, secret)
+    def __init__(self, address: str, secret: str, tls: TlsIdentity | None = None) -> None:
+        self._channel = open_channel(address, secret, tls)
         self._decode: decode_pb2_grpc.DecodeServiceAsyncStub = decode_pb2_grpc.DecodeServiceStub(
             self._channel
         )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
@@ -16,18 +17,19 @@ from baton.core.errors import BatonError, TransferError, UnavailableError
 from baton.core.fingerprint import Fingerprint
 from baton.rpc.channel import open_channel
 from baton.rpc.errors import from_rpc_error
+from baton.rpc.tls_identity import TlsIdentity
 from baton.rpc.wire import fingerprint_from_pb
 from baton.v1 import kv_transfer_pb2 as pb
 from baton.v1 import kv_transfer_pb2_grpc as pb_grpc
-from kv_transfer.memory import Memory, Run, batches
+from kv_transfer.memory import Memory, Run
 from kv_transfer.same_host import is_this_host
 from kv_transfer.transports import shm
 from kv_transfer.transports.base import Endpoint, LinkLimits, Reader
 from kv_transfer.transports.negotiate import negotiate
+from kv_transfer.transports.planes import allowed
 
 logger = logging.getLogger(__name__)
 
-BATCH_BYTES = 4 << 20  # read without looking whether the read is still wanted
 IN_MEMORY = frozenset({shm.NAME})  # data planes that never leave the host
 
 PeerKey = tuple[str, str]  # address, instance id
@@ -53,7 +55,6 @@ class Peer:
             channel
         )  # its async type exists in stubs only
         self.watcher: asyncio.Task[None] | None = None  # cancelled with the peer's end
-        self.progress = 0  # batches read, whoever wanted them; a link that hangs reads none
         self.leaves_host = True  # the bytes do on their way here; known once linked
         self._reader: Reader | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kv-read")
@@ -63,17 +64,18 @@ class Peer:
     def transport(self) -> str:
         return self._reader.transport if self._reader else "none"
 
-    async def link(
-        self, endpoints: Sequence[Endpoint], memory: Memory, choice: str, limits: LinkLimits
-    ) -> None:
-        """Finds a data plane, in the reading thread."""
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self._link, endpoints, memory, choice, limits)
+    @property
+    def progress(self) -> int:
+        """Grows while bytes land, whoever wanted them."""
+        return self._reader.progress if self._reader else 0
 
-    def _link(
-        self, endpoints: Sequence[Endpoint], memory: Memory, choice: str, limits: LinkLimits
-    ) -> None:
-        self._reader = negotiate(endpoints, memory, choice, limits)
+    async def link(self, find: Callable[[], Reader]) -> None:
+        """`find` looks for a data plane, in the reading thread."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._link, find)
+
+    def _link(self, find: Callable[[], Reader]) -> None:
+        self._reader = find()
         self.leaves_host = self.transport not in IN_MEMORY and not is_this_host(self.key[0])
 
     def read(
@@ -96,11 +98,7 @@ class Peer:
         if self._reader is None:
             raise TransferError("there is no link to the peer")
         start = time.monotonic()
-        for batch in batches(runs, BATCH_BYTES):
-            if cancelled.is_set():
-                raise TransferError("the read was cancelled")
-            self._reader.read(batch)
-            self.progress += 1
+        self._reader.read(runs, wanted=lambda: not cancelled.is_set())
         wrong = find_wrong()
         return Landed(start, time.monotonic(), wrong)
 
@@ -133,6 +131,7 @@ class Peers:
         secret: str,
         choice: str,
         limits: LinkLimits,
+        tls: TlsIdentity | None = None,
     ) -> None:
         self._instance_id = instance_id
         self._memory = memory
@@ -140,6 +139,7 @@ class Peers:
         self._secret = secret
         self._choice = choice
         self._limits = limits
+        self._tls = tls
         self._found: dict[PeerKey, asyncio.Task[Peer]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -183,15 +183,27 @@ class Peers:
     async def _connect(self, key: PeerKey) -> Peer:
         address, instance_id = key
         async with AsyncExitStack() as stack:
-            peer = Peer(key, open_channel(address, self._secret))
+            peer = Peer(key, open_channel(address, self._secret, self._tls))
             stack.push_async_callback(peer.close)
             about = await self._describe(peer)
             self._check(about, instance_id)
-            endpoints = [_endpoint_from_pb(endpoint) for endpoint in about.endpoints]
-            await peer.link(endpoints, self._memory, self._choice, self._limits)
+            endpoints = [_endpoint_from_pb(e) for e in about.endpoints if self._allows(e.transport)]
+            find = partial(
+                negotiate,
+                endpoints,
+                self._memory,
+                self._choice,
+                self._limits,
+                self._secret,
+                self._tls,
+            )
+            await peer.link(find)
             stack.pop_all()
         logger.info("Pulling from %s at %s over %s", instance_id, address, peer.transport)
         return peer
+
+    def _allows(self, transport: str) -> bool:
+        return allowed(self._choice, transport, self._tls is not None)
 
     async def _describe(self, peer: Peer) -> pb.KvTransferServiceDescribeResponse:
         request = pb.KvTransferServiceDescribeRequest(instance_id=self._instance_id)

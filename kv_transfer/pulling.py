@@ -43,8 +43,9 @@ class Pulled:
     blocks: tuple[int, ...]
     records: tuple[TokenRecord, ...]
     continuation: bool
-    num_tokens: int
-    bytes: int
+    num_tokens: int  # whose KV the blocks hold
+    held_tokens: int  # of them, those that were here already
+    bytes: int  # moved
     transport: str
     timing: Timing
     repaired_blocks: int  # read again because their checksum was wrong
@@ -274,7 +275,8 @@ class Pulling:
             records=usable.records,
             continuation=usable.continuation,
             num_tokens=self._machine.num_tokens,
-            bytes=len(usable.blocks) * self._memory.block_bytes,
+            held_tokens=self._machine.num_held * self._machine.block_size,
+            bytes=(len(usable.blocks) - self._machine.num_held) * self._memory.block_bytes,
             transport=self._linked_peer().transport,
             timing=self._timeline.timing(time.monotonic()),
             repaired_blocks=self._machine.repaired_blocks,

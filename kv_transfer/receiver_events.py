@@ -136,7 +136,7 @@ class ClosePull:
 
 @dataclass(frozen=True, slots=True)
 class AllocateBlocks:
-    """Answered by BlocksAllocated or AllocationRefused, exactly once."""
+    """For what is not here yet. Answered by BlocksAllocated or AllocationRefused, exactly once."""
 
     num_blocks: int
 
@@ -184,7 +184,7 @@ class DeliverUsable:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseBlocks:
-    """No byte can land in them any more; give one reference on each back."""
+    """No byte can land in them (any more); give one reference on each back."""
 
     blocks: tuple[int, ...]
 

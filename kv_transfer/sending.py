@@ -198,8 +198,8 @@ class Sender:
                 case ev.LeaseOver(confirmed, reason):
                     logger.info("Transfer %s is over: %s", transfer_id, reason)
                     self._leases.pop(transfer_id).end(confirmed)
-                case ev.TicketRefused(rpc):
-                    logger.warning("Transfer %s: %s showed a wrong ticket", transfer_id, rpc)
+                case ev.TicketRefused(rpc, fault):
+                    logger.warning("Transfer %s: %s: a ticket is %s", transfer_id, rpc, fault.value)
                 case ev.AnswerConfirm():
                     pass  # `confirm` returns it
                 case _:

@@ -5,6 +5,9 @@ from typing import Any
 
 import grpc
 
+from baton.rpc.tls import channel_credentials
+from baton.rpc.tls_identity import TlsIdentity
+
 SECRET_KEY = "baton-secret"  # metadata of every call inside a cluster
 
 # A silent peer is given up after interval + timeout = 6 s; a closed socket at once. The ping has
@@ -26,11 +29,44 @@ OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 1_000),
 ]
 
+# Of channels that carry megabytes, in both directions of a stream.
+BULK_OPTIONS = [
+    *OPTIONS,
+    ("grpc.optimization_target", "throughput"),
+    ("grpc.http2.max_frame_size", (16 << 20) - 1),
+    ("grpc.http2.lookahead_bytes", 64 << 20),
+    ("grpc.http2.bdp_probe", 0),  # the window is as large as it gets from the beginning
+    ("grpc.http2.write_buffer_size", 32 << 20),
+    ("grpc.experimental.tcp_read_chunk_size", 4 << 20),
+]
 
-def open_channel(address: str, secret: str = "") -> grpc.aio.Channel:
-    """A channel to host:port whose calls all show the cluster's secret."""
-    channel = grpc.aio.insecure_channel(address, options=OPTIONS)
+
+def open_channel(
+    address: str, secret: str = "", tls: TlsIdentity | None = None
+) -> grpc.aio.Channel:
+    """A channel to host:port whose calls all show the cluster's secret.
+
+    With `tls` both sides show certificates, and the other's must be for that host.
+    """
+    if tls is None:
+        channel = grpc.aio.insecure_channel(address, options=OPTIONS)
+    else:
+        channel = grpc.aio.secure_channel(address, channel_credentials(tls), options=OPTIONS)
     return SecretChannel(channel, secret) if secret else channel
+
+
+def open_bulk_channel(address: str, tls: TlsIdentity | None = None) -> grpc.Channel:
+    """For a thread that reads megabytes: it blocks, and shares no socket with other channels.
+
+    Its calls show the secret by `secret_metadata`; `tls` is as in `open_channel`.
+    """
+    if tls is None:
+        return grpc.insecure_channel(address, options=BULK_OPTIONS)
+    return grpc.secure_channel(address, channel_credentials(tls), options=BULK_OPTIONS)
+
+
+def secret_metadata(secret: str) -> tuple[tuple[str, str], ...]:
+    return ((SECRET_KEY, secret),) if secret else ()
 
 
 class SecretChannel(grpc.aio.Channel):
@@ -41,7 +77,7 @@ class SecretChannel(grpc.aio.Channel):
 
     def __init__(self, channel: grpc.aio.Channel, secret: str) -> None:
         self._channel = channel
-        self._metadata = ((SECRET_KEY, secret),)
+        self._metadata = secret_metadata(secret)
 
     async def __aenter__(self) -> "SecretChannel":
         return self

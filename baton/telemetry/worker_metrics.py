@@ -24,7 +24,12 @@ class WorkerReading:
     waiting: int  # requests not yet in it
     kv_usage: float  # share of the pool in use, 0 to 1
     cache_queries: int  # prompt tokens looked up in the prefix cache, only grows
-    cache_hits: int  # of those found, only grows
+    cache_hits: int  # of those found, there or in host memory, only grows
+    host_queries: int  # tokens that the pool did not have, looked up in host memory, only grows
+    host_hits: int  # of those found, only grows
+    host_blocks_stored: int  # copied to host memory when the pool gave them up, only grows
+    host_blocks_evicted: int  # overwritten there, only grows
+    host_usage: float  # share of that memory in use, 0 to 1
     leases_open: int  # hand-offs that this worker still lends blocks to
     leased_blocks: int  # lent to them
     reserved_blocks: int  # promised to hand-offs on their way here
@@ -49,6 +54,7 @@ class WorkerCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         reading = self._read()
         yield from self._engine(reading)
+        yield from self._host(reading)
         yield from self._handoff(reading)
 
     def _engine(self, reading: WorkerReading) -> Iterator[Metric]:
@@ -68,6 +74,31 @@ class WorkerCollector(Collector):
             "vllm:prefix_cache_hits",
             "Prompt tokens found in the prefix cache.",
             reading.cache_hits,
+        )
+
+    def _host(self, reading: WorkerReading) -> Iterator[Metric]:
+        yield CounterMetricFamily(
+            "baton_host_cache_queries",
+            "Tokens that the KV pool did not have, looked up in host memory.",
+            reading.host_queries,
+        )
+        yield CounterMetricFamily(
+            "baton_host_cache_hits", "Tokens found in host memory.", reading.host_hits
+        )
+        yield CounterMetricFamily(
+            "baton_host_cache_stored_blocks",
+            "Blocks copied to host memory when the KV pool gave them up.",
+            reading.host_blocks_stored,
+        )
+        yield CounterMetricFamily(
+            "baton_host_cache_evicted_blocks",
+            "Blocks overwritten in host memory.",
+            reading.host_blocks_evicted,
+        )
+        yield GaugeMetricFamily(
+            "baton_host_cache_usage_perc",
+            "Share of host memory in use, 0 to 1.",
+            reading.host_usage,
         )
 
     def _handoff(self, reading: WorkerReading) -> Iterator[Metric]:

@@ -109,7 +109,7 @@ class Endpoint(google.protobuf.message.Message):
     CANARY_OFFSET_FIELD_NUMBER: builtins.int
     CANARY_FIELD_NUMBER: builtins.int
     transport: builtins.str
-    """"shm" or "tcp"."""
+    """"shm", "tcp", "grpc" or "nixl"."""
     address: builtins.str
     """Socket name or host:port."""
     token: builtins.bytes
@@ -130,6 +130,58 @@ class Endpoint(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["address", b"address", "canary", b"canary", "canary_offset", b"canary_offset", "token", b"token", "transport", b"transport"]) -> None: ...
 
 Global___Endpoint: typing_extensions.TypeAlias = Endpoint
+
+@typing.final
+class ReadRequest(google.protobuf.message.Message):
+    """Asks for bytes of the pool. Without ranges only its size is told."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: builtins.int
+    OFFSETS_FIELD_NUMBER: builtins.int
+    LENGTHS_FIELD_NUMBER: builtins.int
+    token: builtins.bytes
+    """Of the endpoint."""
+    @property
+    def offsets(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Where each range begins, bytes from the pool's start."""
+
+    @property
+    def lengths(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Its bytes, above 0; as many as offsets."""
+
+    def __init__(
+        self,
+        *,
+        token: builtins.bytes = ...,
+        offsets: collections.abc.Iterable[builtins.int] | None = ...,
+        lengths: collections.abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["lengths", b"lengths", "offsets", b"offsets", "token", b"token"]) -> None: ...
+
+Global___ReadRequest: typing_extensions.TypeAlias = ReadRequest
+
+@typing.final
+class ReadResponse(google.protobuf.message.Message):
+    """A piece of the answer. The first one has only the size."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    POOL_BYTES_FIELD_NUMBER: builtins.int
+    DATA_FIELD_NUMBER: builtins.int
+    pool_bytes: builtins.int
+    """Bytes of the whole pool."""
+    data: builtins.bytes
+    """What comes next of the ranges."""
+    def __init__(
+        self,
+        *,
+        pool_bytes: builtins.int = ...,
+        data: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data", "pool_bytes", b"pool_bytes"]) -> None: ...
+
+Global___ReadResponse: typing_extensions.TypeAlias = ReadResponse
 
 @typing.final
 class PullRequest(google.protobuf.message.Message):

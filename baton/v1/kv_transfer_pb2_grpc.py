@@ -231,3 +231,79 @@ class KvTransferService(object):
             timeout,
             metadata,
             _registered_method=True)
+
+
+class KvDataServiceStub(object):
+    """The data plane "grpc": the pool's bytes over the worker's own port.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Read = channel.unary_stream(
+                '/baton.v1.KvDataService/Read',
+                request_serializer=baton_dot_v1_dot_kv__transfer__pb2.ReadRequest.SerializeToString,
+                response_deserializer=baton_dot_v1_dot_kv__transfer__pb2.ReadResponse.FromString,
+                _registered_method=True)
+
+
+class KvDataServiceServicer(object):
+    """The data plane "grpc": the pool's bytes over the worker's own port.
+    """
+
+    def Read(self, request, context):
+        """Sends the ranges' bytes, range after range. The token decides who may; ranges outside the pool are refused before the first byte.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_KvDataServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Read': grpc.unary_stream_rpc_method_handler(
+                    servicer.Read,
+                    request_deserializer=baton_dot_v1_dot_kv__transfer__pb2.ReadRequest.FromString,
+                    response_serializer=baton_dot_v1_dot_kv__transfer__pb2.ReadResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'baton.v1.KvDataService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('baton.v1.KvDataService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class KvDataService(object):
+    """The data plane "grpc": the pool's bytes over the worker's own port.
+    """
+
+    @staticmethod
+    def Read(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/baton.v1.KvDataService/Read',
+            baton_dot_v1_dot_kv__transfer__pb2.ReadRequest.SerializeToString,
+            baton_dot_v1_dot_kv__transfer__pb2.ReadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

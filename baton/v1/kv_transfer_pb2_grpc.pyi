@@ -199,3 +199,61 @@ class KvTransferServiceServicer(metaclass=abc.ABCMeta):
         """Gives a hand-off up; remembered when it comes before its request."""
 
 def add_KvTransferServiceServicer_to_server(servicer: KvTransferServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
+
+_KvDataServiceReadType = typing_extensions.TypeVar(
+    '_KvDataServiceReadType',
+    grpc.UnaryStreamMultiCallable[
+        baton.v1.kv_transfer_pb2.ReadRequest,
+        baton.v1.kv_transfer_pb2.ReadResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        baton.v1.kv_transfer_pb2.ReadRequest,
+        baton.v1.kv_transfer_pb2.ReadResponse,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        baton.v1.kv_transfer_pb2.ReadRequest,
+        baton.v1.kv_transfer_pb2.ReadResponse,
+    ],
+)
+
+class KvDataServiceStub(typing.Generic[_KvDataServiceReadType]):
+    """The data plane "grpc": the pool's bytes over the worker's own port."""
+
+    @typing.overload
+    def __init__(self: KvDataServiceStub[
+        grpc.UnaryStreamMultiCallable[
+            baton.v1.kv_transfer_pb2.ReadRequest,
+            baton.v1.kv_transfer_pb2.ReadResponse,
+        ],
+    ], channel: grpc.Channel) -> None: ...
+
+    @typing.overload
+    def __init__(self: KvDataServiceStub[
+        grpc.aio.UnaryStreamMultiCallable[
+            baton.v1.kv_transfer_pb2.ReadRequest,
+            baton.v1.kv_transfer_pb2.ReadResponse,
+        ],
+    ], channel: grpc.aio.Channel) -> None: ...
+
+    Read: _KvDataServiceReadType
+    """Sends the ranges' bytes, range after range. The token decides who may; ranges outside the pool are refused before the first byte."""
+
+KvDataServiceAsyncStub: typing_extensions.TypeAlias = KvDataServiceStub[
+    grpc.aio.UnaryStreamMultiCallable[
+        baton.v1.kv_transfer_pb2.ReadRequest,
+        baton.v1.kv_transfer_pb2.ReadResponse,
+    ],
+]
+
+class KvDataServiceServicer(metaclass=abc.ABCMeta):
+    """The data plane "grpc": the pool's bytes over the worker's own port."""
+
+    @abc.abstractmethod
+    def Read(
+        self,
+        request: baton.v1.kv_transfer_pb2.ReadRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[baton.v1.kv_transfer_pb2.ReadResponse], collections.abc.AsyncIterator[baton.v1.kv_transfer_pb2.ReadResponse]]:
+        """Sends the ranges' bytes, range after range. The token decides who may; ranges outside the pool are refused before the first byte."""
+
+def add_KvDataServiceServicer_to_server(servicer: KvDataServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

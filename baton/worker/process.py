@@ -99,7 +99,7 @@ async def _serve(
         engine.start()
         stack.callback(engine.stop)  # while the loop that its events go to still runs
         server = make_server(settings.cluster_secret)
-        port = bind(server, settings.host, settings.port)
+        port = bind(server, settings.host, settings.port, settings.cluster_tls.identity())
         metrics = _metrics_server(settings, stack)
         info = worker_info(
             settings,
@@ -152,6 +152,8 @@ def add_shared_services(worker: Worker, server: grpc.aio.Server) -> None:
     kv_transfer_pb2_grpc.add_KvTransferServiceServicer_to_server(
         KvTransferServicer(worker.sender), server
     )
+    for plane in worker.served_planes:
+        plane.add_to(server)
     services = {*_SHARED_SERVICES, _SERVICE_OF_ROLE[worker.info.role]}
     health = HealthServicer(services, worker.board, lambda: worker.takes_requests)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
@@ -197,7 +199,9 @@ def _membership(settings: WorkerSettings, info: WorkerInfo) -> Member | None:
     if settings.redis.place is not None:
         return member_in_redis(info, settings.redis.place, settings.cluster_secret)
     if settings.registry:
-        return Membership(info, settings.registry, settings.cluster_secret)
+        return Membership(
+            info, settings.registry, settings.cluster_secret, settings.cluster_tls.identity()
+        )
     return None
 
 

@@ -1,6 +1,6 @@
 """What a data plane must do: lend a pool for reading, and read from a lent pool."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +9,9 @@ from kv_transfer.memory import Memory, Run
 
 TOKEN_BYTES = 16
 CANARY_BYTES = 64  # of the canary page that a probe compares
+BATCH_BYTES = 4 << 20  # read without looking whether the read is still wanted
+
+Wanted = Callable[[], bool]  # whether a read is still to go on; asked on the reading thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +51,20 @@ class Reader(Protocol):
     @property
     def transport(self) -> str: ...
 
+    @property
+    def progress(self) -> int:
+        """Grows while bytes land; a link that hangs shows the same number again. From any thread."""
+        ...
+
     def probe(self, offset: int, length: int) -> bytes:
         """A copy of the peer's bytes. Raises TransferError."""
         ...
 
-    def read(self, runs: Sequence[Run]) -> None:
-        """Blocks until every byte has landed. Raises TransferError; then no byte lands any more."""
+    def read(self, runs: Sequence[Run], wanted: Wanted = ...) -> None:
+        """Blocks until every byte has landed. Raises TransferError; then no byte lands any more.
+
+        Once `wanted` says no it raises soon, within a few batches, and the link stays good.
+        """
         ...
 
     def close(self) -> None:
@@ -65,6 +76,15 @@ def endpoint_for(transport: str, address: str, token: bytes, memory: Memory) -> 
     offset = memory.canary_offset
     canary = bytes(memory.view[offset : offset + CANARY_BYTES])
     return Endpoint(transport, address, token, offset, canary)
+
+
+def always() -> bool:
+    return True
+
+
+def check_wanted(wanted: Wanted) -> None:
+    if not wanted():
+        raise TransferError("the read was cancelled")
 
 
 def check_runs(runs: Sequence[Run], source_size: int, target_size: int) -> None:

@@ -7,10 +7,9 @@ import threading
 from collections.abc import Sequence
 
 from baton.core.errors import TransferError
-from kv_transfer.memory import Memory, Run
-from kv_transfer.transports.base import check_runs
-
-SLICE = 16 << 20  # bytes of one copy; between two of them a close is heard
+from kv_transfer.memory import Memory, Run, batches
+from kv_transfer.stream_copy import CopyRuns, Stop, best_copy
+from kv_transfer.transports.base import BATCH_BYTES, Wanted, always, check_runs, check_wanted
 
 # The mmap module cannot give the address of a read-only mapping, so the mapping is made here.
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -21,15 +20,27 @@ _MAP_FAILED = ctypes.c_void_p(-1).value
 
 
 class MappedReader:
-    """Copies run by run straight into this process's pool; the GIL is free meanwhile."""
+    """Copies straight into this process's pool; the GIL is free meanwhile."""
 
-    def __init__(self, transport: str, fd: int, size: int, memory: Memory) -> None:
-        """Maps `size` bytes of `fd`, which the caller may close afterwards."""
+    def __init__(
+        self,
+        transport: str,
+        fd: int,
+        size: int,
+        memory: Memory,
+        copy: CopyRuns | None = None,
+    ) -> None:
+        """Maps `size` bytes of `fd`, which the caller may close afterwards.
+
+        Without a `copy`, takes the best of this machine, which may have to be built first.
+        """
+        self.progress = 0  # batches that were copied
         self._transport = transport
         self._size = size
         self._memory = memory
         self._lock = threading.Lock()  # held while the mapping is in use
-        self._closed = False
+        self._closed = Stop()
+        self._copy = copy or best_copy()
         self._address = _map_read_only(fd, size)
 
     @property
@@ -43,30 +54,36 @@ class MappedReader:
             self._check_open()
             return ctypes.string_at(self._address + offset, length)
 
-    def read(self, runs: Sequence[Run]) -> None:
+    @property
+    def address(self) -> int:
+        """Where the peer's pool lies in this process; for measurements. 0 once closed."""
+        return self._address
+
+    def read(self, runs: Sequence[Run], wanted: Wanted = always) -> None:
+        self.read_by(self._copy, runs, wanted)
+
+    def read_by(self, copy: CopyRuns, runs: Sequence[Run], wanted: Wanted = always) -> None:
         check_runs(runs, self._size, self._memory.size)
         with self._lock:
+            self._check_open()
             # Keeps the pool from being unmapped as long as it lives, so it must not outlive this.
             pool = ctypes.c_char.from_buffer(self._memory.view)
             target = ctypes.addressof(pool)
-            for run in runs:
-                for start in range(0, run.length, SLICE):
+            for batch in batches(runs, BATCH_BYTES):
+                check_wanted(wanted)
+                if not copy(target, self._address, batch, self._closed):
                     self._check_open()
-                    ctypes.memmove(
-                        target + run.target + start,
-                        self._address + run.source + start,
-                        min(SLICE, run.length - start),
-                    )
+                self.progress += 1
 
     def close(self) -> None:
-        self._closed = True
+        self._closed.set()
         with self._lock:
             if self._address:
                 _LIBC.munmap(self._address, self._size)
                 self._address = 0
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self._closed.is_set():
             raise TransferError("the link to the peer was closed")
 
 

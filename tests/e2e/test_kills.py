@@ -1,10 +1,9 @@
-"""kill -9 of each worker, idle and busy: an answer or a clean error, never a hang."""
+"""kill -9 of each worker, idle and busy: every answer comes whole, nothing hangs."""
 
 import asyncio
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.support.clients import Client
@@ -28,35 +27,33 @@ async def test_killed_while_idle_a_worker_comes_back_and_serves(hash_model: Path
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("worker", WORKERS)
-async def test_killed_while_busy_every_request_ends_and_the_next_succeeds(
+async def test_killed_while_busy_every_answer_goes_on_and_the_next_succeeds(
     slow_hash_model: Path, worker: str
 ) -> None:
     async with running_cluster(slow_hash_model) as cluster, Client(cluster.url) as client:
+        whole = [await outcome(client, n) for n in range(8)]
         streams = [asyncio.create_task(outcome(client, n)) for n in range(8)]
         await asyncio.wait(streams, timeout=1.0)  # they are well under way
         await cluster.kill(worker)
         async with asyncio.timeout(90):
-            outcomes = await asyncio.gather(*streams)
-        assert set(outcomes) <= {"answer", "error event", "503", "500"}, outcomes
-        assert "500" not in outcomes
-        if worker == "decode-0":
-            assert "answer" not in outcomes
+            assert await asyncio.gather(*streams) == whole
         await cluster.until_restarted(worker)
         assert await client.complete(PROMPT, max_tokens=4, temperature=0)
         await nothing_is_held(cluster)
 
 
-async def outcome(client: Client, number: int) -> str:
-    body: dict[str, Any] = {"prompt": [number, *PROMPT], "max_tokens": 200, "ignore_eos": True}
-    try:
-        events = await client.stream("/v1/completions", body)
-    except httpx.HTTPStatusError as error:
-        return str(error.response.status_code)
-    if "error" in events[-1]:
-        assert set(events[-1]["error"]) == {"message", "type", "param", "code"}
-        return "error event"
-    assert sum(len(c["token_ids"] or ()) for e in events for c in e["choices"]) in (0, 200)
-    return "answer"
+async def outcome(client: Client, number: int) -> list[int]:
+    """The tokens of a stream."""
+    body: dict[str, Any] = {
+        "prompt": [number, *PROMPT],
+        "max_tokens": 200,
+        "ignore_eos": True,
+        "seed": number,
+        "return_token_ids": True,
+    }
+    events = await client.stream("/v1/completions", body)
+    assert not [event for event in events if "error" in event]
+    return [t for event in events for c in event["choices"] for t in c["token_ids"] or ()]
 
 
 @pytest.mark.timeout(240)

@@ -29,15 +29,21 @@ TICKET_USED = TERMINAL | {SenderState.PULLED, SenderState.SENT}
 class Relay(PrefillModel):
     """Each action checks what must always hold."""
 
-    def __init__(self, world: Ground, transfer_id: str, num_tokens: int) -> None:
+    def __init__(self, world: Ground, transfer_id: str, num_tokens: int, cached: int = 0) -> None:
+        """Decode has the first `cached` blocks already, if its pool had that many left."""
         super().__init__(world, transfer_id, num_tokens)
+        self.held = world.target.take(cached, refs=1) or ()
+        for position, block in enumerate(self.held):
+            world.target.content[block] = self.tag(position)
         self.pulled: SenderMachine | None = None  # where the Pull went
         self.to_sender: list[tuple[str, Callable[[], None]]] = []
         self.questions: list[Question] = []
         self.reads: dict[int, Read] = {}
         self.allocation_asked = 0
-        self.machine = ReceiverMachine("p", DIGEST, BLOCK_SIZE, RECEIVER_LIMITS, world.now)
-        self.targets: tuple[int, ...] = ()
+        self.machine = ReceiverMachine(
+            "p", DIGEST, BLOCK_SIZE, RECEIVER_LIMITS, world.now, self.held
+        )
+        self.targets = self.held
         self.delivered: rev.DeliverUsable | None = None
         self.failed: rev.Fail | None = None
 
@@ -174,6 +180,8 @@ class Relay(PrefillModel):
             case rev.AllocateBlocks(num_blocks):
                 self.allocation_asked = num_blocks
             case rev.StartRead(read_id, sources, targets):
+                assert set(targets).isdisjoint(self.held), "what was here already is read"
+                assert len(sources) == len(targets) > 0
                 self.reads[read_id] = Read(instruction, list(sources), list(targets))
             case rev.CancelReads():
                 for read in self.reads.values():
@@ -186,14 +194,25 @@ class Relay(PrefillModel):
                 self._deliver(instruction)
             case rev.ReleaseBlocks(blocks):
                 assert not self.reads, "blocks went back while bytes may land in them"
-                assert blocks == self.targets
-                self.targets = ()
-                self.world.target.release(blocks)
+                self._give_back(blocks)
             case rev.Fail():
                 assert self.failed is None
                 assert self.delivered is None
                 assert not self.reads
                 self.failed = instruction
+
+    def _give_back(self, blocks: tuple[int, ...]) -> None:
+        """All of them at the end; before that only cached ones that the lease is too short for."""
+        kept = self.targets[: -len(blocks)]
+        assert kept + blocks == self.targets
+        if self.machine.state is ReceiverState.FAILED:
+            assert not kept
+        else:
+            assert set(blocks) <= set(self.held)
+            assert len(kept) == self.num_tokens // BLOCK_SIZE
+            self.held = kept
+        self.targets = kept
+        self.world.target.release(blocks)
 
     def _open_pull(self) -> None:
         self.stream_open = True
@@ -222,7 +241,7 @@ class Relay(PrefillModel):
     def allocate(self) -> None:
         blocks = self.world.target.take(self.allocation_asked, refs=1)
         self.allocation_asked = 0
-        self.targets = blocks or ()
+        self.targets += blocks or ()
         self.receive(rev.BlocksAllocated(blocks) if blocks else rev.AllocationRefused())
 
     def _copy(self, read_id: int) -> Callable[[], None]:

@@ -24,6 +24,7 @@ from kv_transfer.sender_events import SenderLimits
 from kv_transfer.sending import Lease, Sender
 from kv_transfer.service import KvTransferServicer
 from kv_transfer.transports.base import Exporter, LinkLimits
+from kv_transfer.transports.grpc_export import GrpcExporter
 from kv_transfer.transports.shm import ShmExporter
 from kv_transfer.transports.tcp_export import TcpExporter
 
@@ -182,22 +183,24 @@ async def sending_side(
 ) -> AsyncIterator[SendingSide]:
     books = Books(pool.num_blocks)
     tcp = TcpExporter(pool, limits=LINK)
+    server = make_server(SECRET)
+    address = f"127.0.0.1:{bind(server, '127.0.0.1', port)}"
+    over_grpc = GrpcExporter(pool, address)
+    over_grpc.add_to(server)
     sender = Sender(
         instance_id,
         fingerprint,
         pool.num_blocks,
         pool,
         books.release,
-        exporters or [ShmExporter(pool, LINK), tcp],
+        exporters or [ShmExporter(pool, LINK), tcp, over_grpc],
         limits,
     )
-    server = make_server(SECRET)
     pb_grpc.add_KvTransferServiceServicer_to_server(KvTransferServicer(sender), server)
-    taken = bind(server, "127.0.0.1", port)
     sender.start()
     await server.start()
     try:
-        yield SendingSide(pool, books, sender, tcp, server, f"127.0.0.1:{taken}", instance_id)
+        yield SendingSide(pool, books, sender, tcp, server, address, instance_id)
     finally:
         sender.close()
         await server.stop(0)
@@ -212,7 +215,7 @@ async def receiving_side(
     secret: str = SECRET,
     checksums: str = "auto",
 ) -> AsyncIterator[ReceivingSide]:
-    puller = Puller("d-1", pool, fingerprint, secret, transports, limits, checksums)
+    puller = Puller("d-1", pool, fingerprint, secret, transports, limits, checksums=checksums)
     try:
         yield ReceivingSide(pool, Books(pool.num_blocks), puller)
     finally:

@@ -19,7 +19,6 @@ from tests.support.gateway_fake_workers import (
     FINISHED,
     RELEASED,
     RESERVED,
-    DecodeScript,
     answering,
     decoded,
     prefilled,
@@ -54,18 +53,6 @@ async def reserving_for_ever(request: decode_pb2.GenerateRequest) -> Generated:
 async def prefilling_for_ever(request: prefill_pb2.PrefillRequest) -> Prefilled:
     yield ADMITTED
     await asyncio.Event().wait()
-
-
-def then_breaking(tokens: list[int], error: Exception) -> DecodeScript:
-    """Streams tokens, then raises."""
-
-    async def script(request: decode_pb2.GenerateRequest) -> Generated:
-        yield RESERVED
-        for record in records(len(request.prompt_token_ids), tokens, finish=None):
-            yield decoded([record])
-        raise error
-
-    return script
 
 
 async def refusing(request: decode_pb2.GenerateRequest) -> Generated:
@@ -186,35 +173,6 @@ async def test_when_the_only_prefill_dies_decode_goes_on_alone(served: GatewayUn
     await prefill.stop()
     assert (await asking).status_code == 200
     assert not decode.calls.all[-1].request.HasField("handoff")
-
-
-async def test_when_decode_dies_after_tokens_a_stream_ends_with_an_error(
-    served: GatewayUnderTest,
-) -> None:
-    served.workers[1].decode_script = then_breaking([5, 6], UnavailableError("gone"))
-    response = await ask(served, stream=True)
-    assert response.status_code == 200
-    *chunks, last = events(response.text)
-    assert chunks[0]["choices"][0]["delta"]["role"] == "assistant"
-    assert last["error"]["code"] == 503
-
-
-async def test_when_decode_dies_after_tokens_a_whole_answer_is_made_again(
-    served: GatewayUnderTest,
-) -> None:
-    decode = served.workers[1]
-    dying = then_breaking([5, 6], UnavailableError("gone"))
-
-    async def once(request: decode_pb2.GenerateRequest) -> Generated:
-        script = dying if request.attempt == 1 else answering([5, 6, 7])
-        async for response in script(request):
-            yield response
-
-    decode.decode_script = once
-    await served.join("d1", Role.DECODE)
-    response = await ask(served)
-    assert response.status_code == 200
-    assert response.json()["usage"]["completion_tokens"] == 3
 
 
 @pytest.mark.parametrize("stream", [True, False])

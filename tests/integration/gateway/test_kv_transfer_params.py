@@ -37,7 +37,10 @@ MOVED_KEYS = (
     *("transferred_bytes", "transferred_tokens", "transport"),
     *("transfer_ms", "exposed_ms", "computed_ms", "segments"),
 )
-KEYS = {"prefill_worker", "decode_worker", "cached_tokens", *MOVED_KEYS}
+KEYS = {
+    *("prefill_worker", "decode_worker", "cached_tokens", *MOVED_KEYS),
+    *("failovers", "continued_on"),
+}
 WHOLE = {
     "prefill_worker": "p0",
     "decode_worker": "d0",
@@ -52,8 +55,10 @@ WHOLE = {
         {"blocks": [0, 2], "ready_ms": 0.0, "start_ms": 0.25, "end_ms": 5.0},
         {"blocks": [2, 1], "ready_ms": 6.0, "start_ms": 6.124, "end_ms": 6.5},
     ],
+    "failovers": 0,
+    "continued_on": [],
 }
-NOT_TOLD = dict.fromkeys(MOVED_KEYS)
+NOT_TOLD: dict[str, Any] = {**dict.fromkeys(MOVED_KEYS), "failovers": 0, "continued_on": []}
 
 
 def reporting(script: DecodeScript) -> DecodeScript:

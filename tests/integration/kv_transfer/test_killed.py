@@ -23,7 +23,7 @@ def is_bound(name: str) -> bool:
     return f"@{name}" in Path("/proc/net/unix").read_text()
 
 
-@pytest.mark.parametrize("transport", ["shm", "tcp"])
+@pytest.mark.parametrize("transport", ["shm", "tcp", "grpc"])
 async def test_kill_9_in_mid_pull_fails_it_within_seconds_and_leaves_nothing(
     pools: tuple[KvPool, KvPool], transport: str
 ) -> None:

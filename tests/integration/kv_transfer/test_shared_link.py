@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import pytest
 
 from baton.engine.kv_pool import KvPool
-from kv_transfer import peers, pulling
+from kv_transfer import pulling
 from kv_transfer.memory import Run
-from kv_transfer.transports.mapping import MappedReader
+from kv_transfer.stream_copy import Stop, copy_in_python
+from kv_transfer.transports import mapping
 from tests.support.kv_pair import LAYOUT, bytes_of, receiving_side, sending_side, until
 
 pytestmark = pytest.mark.integration
@@ -20,14 +21,14 @@ BATCH_S = 0.1  # of the slow link
 @pytest.fixture
 def slow_link(monkeypatch: pytest.MonkeyPatch) -> None:
     """One block at a time; a cancelled read may wait for four of them."""
-    read, pace = MappedReader.read, threading.Event()
+    pace = threading.Event()
 
-    def slowly(reader: MappedReader, runs: Sequence[Run]) -> None:
+    def slowly(target: int, source: int, runs: Sequence[Run], stop: Stop) -> bool:
         pace.wait(BATCH_S)
-        read(reader, runs)
+        return copy_in_python(target, source, runs, stop)
 
-    monkeypatch.setattr(MappedReader, "read", slowly)
-    monkeypatch.setattr(peers, "BATCH_BYTES", LAYOUT.block_bytes)
+    monkeypatch.setattr(mapping, "best_copy", lambda: slowly)
+    monkeypatch.setattr(mapping, "BATCH_BYTES", LAYOUT.block_bytes)
     monkeypatch.setattr(pulling, "CANCEL_S", 4 * BATCH_S)
 
 

@@ -1,9 +1,10 @@
-"""Both data planes over real sockets and real memory files."""
+"""All data planes over real sockets and real memory files."""
 
 import os
 import random
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -13,12 +14,15 @@ import pytest
 from baton.core.errors import TransferError, UnavailableError
 from baton.engine.kv_pool import KvPool
 from kv_transfer.memory import Memory, Run, runs_of
+from kv_transfer.transports import grpc_export, mapping, tcp_read
 from kv_transfer.transports.base import Endpoint, Exporter, LinkLimits, Reader
+from kv_transfer.transports.grpc_read import connect_grpc
 from kv_transfer.transports.negotiate import negotiate
 from kv_transfer.transports.shm import ShmExporter, connect_shm
 from kv_transfer.transports.tcp_export import TcpExporter
 from kv_transfer.transports.tcp_protocol import MAGIC, split_address
 from kv_transfer.transports.tcp_read import connect_tcp
+from tests.support.kv_grpc_plane import lent_over_grpc, silent_grpc_peer
 from tests.support.kv_residue import open_files
 
 pytestmark = pytest.mark.integration
@@ -32,11 +36,16 @@ EXPORTERS: dict[str, Callable[[Memory], Exporter]] = {
 CONNECT: dict[str, Callable[[Endpoint, Memory, LinkLimits], Reader]] = {
     "shm": connect_shm,
     "tcp": connect_tcp,
+    "grpc": connect_grpc,
 }
 
 
 @contextmanager
 def lent(name: str, memory: Memory) -> Iterator[Endpoint]:
+    if name == "grpc":
+        with lent_over_grpc(memory) as endpoint:
+            yield endpoint
+        return
     exporter = EXPORTERS[name](memory)
     try:
         yield exporter.start()
@@ -52,7 +61,7 @@ def filled_pools(pools: Pools) -> Pools:
     return pools
 
 
-@pytest.fixture(params=["shm", "tcp"])
+@pytest.fixture(params=["shm", "tcp", "grpc"])
 def plane(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -148,6 +157,10 @@ def test_nothing_stays_open(plane: str, pools: Pools) -> None:
     before = open_files()
     with lent(plane, source) as endpoint, closing(connect(plane, endpoint, target)) as reader:
         reader.read([Run(0, 0, 1)])
+    for _ in range(500):  # gRPC closes its sockets on a thread of its own, without an event
+        if open_files() == before:
+            break
+        time.sleep(0.01)
     assert open_files() == before
 
 
@@ -184,34 +197,87 @@ def test_memory_that_could_shrink_is_not_mapped(pools: Pools) -> None:
         os.close(fd)
 
 
-def test_a_tcp_read_from_a_peer_that_falls_silent_ends_by_itself(pools: Pools) -> None:
-    _, target = pools
+def test_a_read_that_is_not_wanted_any_more_ends_and_the_link_stays_good(
+    plane: str, pools: Pools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (mapping, tcp_read):
+        monkeypatch.setattr(module, "BATCH_BYTES", 100)
+    monkeypatch.setattr(grpc_export, "CHUNK", 100)
+    source, target = pools
+    asked = iter([True, True, True])
+    with lent(plane, source) as endpoint, closing(connect(plane, endpoint, target)) as reader:
+        with pytest.raises(TransferError, match="cancelled"):
+            reader.read([Run(0, 0, 4000)], wanted=lambda: next(asked, False))
+        assert bytes(target.view[1000:4000]) == bytes(3000)
+        reader.read([Run(4000, 4000, 1000)])
+        assert bytes(target.view[4000:5000]) == bytes(source.view[4000:5000])
+
+
+def test_progress_grows_with_the_bytes(plane: str, pools: Pools) -> None:
+    source, target = pools
+    with lent(plane, source) as endpoint, closing(connect(plane, endpoint, target)) as reader:
+        before = reader.progress
+        reader.read([Run(0, 0, 1)])
+        assert reader.progress > before
+
+
+@pytest.fixture(params=["tcp", "grpc"])
+def silent(
+    request: pytest.FixtureRequest, pools: Pools
+) -> Iterator[tuple[str, Endpoint, threading.Event]]:
+    """A plane whose peer takes one read and leaves it unfinished."""
+    peer = silent_peer() if request.param == "tcp" else silent_grpc_peer(pools[0])
+    with peer as (endpoint, asked):
+        yield request.param, endpoint, asked
+
+
+def test_a_read_from_a_peer_that_falls_silent_ends_by_itself(
+    silent: tuple[str, Endpoint, threading.Event], pools: Pools
+) -> None:
+    plane, endpoint, _ = silent
     with (
-        silent_peer() as (endpoint, _),
-        closing(connect("tcp", endpoint, target)) as reader,
+        closing(connect(plane, endpoint, pools[1])) as reader,
         pytest.raises(TransferError, match="timed out"),
     ):
         reader.read([Run(0, 0, 4)])
 
 
-def test_closing_ends_a_tcp_read_that_waits(pools: Pools) -> None:
-    _, target = pools
-    with silent_peer() as (endpoint, asked):
-        reader = connect_tcp(endpoint, target, LinkLimits(connect_s=2, stall_s=50))
-        failures: list[str] = []
+def test_closing_ends_a_read_that_waits(
+    silent: tuple[str, Endpoint, threading.Event], pools: Pools
+) -> None:
+    plane, endpoint, asked = silent
+    reader = CONNECT[plane](endpoint, pools[1], LinkLimits(connect_s=2, stall_s=50))
+    failures: list[str] = []
 
-        def read() -> None:
-            try:
-                reader.read([Run(0, 0, 4)])
-            except TransferError as error:
-                failures.append(str(error))
+    def read() -> None:
+        try:
+            reader.read([Run(0, 0, 4)])
+        except TransferError as error:
+            failures.append(str(error))
 
-        thread = threading.Thread(target=read)
-        thread.start()
-        assert asked.wait(5)
-        reader.close()
-        thread.join(5)
-        assert len(failures) == 1
+    thread = threading.Thread(target=read)
+    thread.start()
+    assert asked.wait(5)
+    reader.close()
+    thread.join(5)
+    assert len(failures) == 1
+
+
+def test_a_grpc_read_shows_the_secret_of_the_cluster(pools: Pools) -> None:
+    source, target = pools
+    with lent_over_grpc(source, "the secret") as endpoint:
+        with pytest.raises(TransferError, match="secret is wrong"):
+            connect_grpc(endpoint, target, LIMITS)
+        with closing(connect_grpc(endpoint, target, LIMITS, "the secret")) as reader:
+            reader.read([Run(0, 0, 4)])
+
+
+def test_a_grpc_peer_that_is_gone_fails_the_read(pools: Pools) -> None:
+    source, target = pools
+    with lent("grpc", source) as endpoint:
+        reader = connect("grpc", endpoint, target)
+    with closing(reader), pytest.raises(TransferError, match="broke"):
+        reader.read([Run(0, 0, 4)])
 
 
 @contextmanager
@@ -275,9 +341,9 @@ def test_a_malformed_request_ends_the_connection(pools: Pools, request_bytes: by
 
 def test_negotiation_takes_the_first_that_reads_the_canary(pools: Pools) -> None:
     source, target = pools
-    with lent("shm", source) as shm, lent("tcp", source) as tcp:
-        for choice, expected in [("auto", "shm"), ("shm", "shm"), ("tcp", "tcp")]:
-            with closing(negotiate([shm, tcp], target, choice, LIMITS)) as reader:
+    with lent("shm", source) as shm, lent("tcp", source) as tcp, lent("grpc", source) as grpc:
+        for choice, expected in [("auto", "shm"), ("shm", "shm"), ("tcp", "tcp"), ("grpc", "grpc")]:
+            with closing(negotiate([shm, tcp, grpc], target, choice, LIMITS)) as reader:
                 assert reader.transport == expected
         elsewhere = replace(shm, address="baton-kv-on-another-host")
         with closing(negotiate([elsewhere, tcp], target, "auto", LIMITS)) as reader:

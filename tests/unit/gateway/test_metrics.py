@@ -67,14 +67,15 @@ def test_a_request_that_fails_is_an_error() -> None:
     assert ended(metrics, "error") == 2
 
 
-def test_an_attempt_that_was_thrown_away_ends_nothing() -> None:
+def test_a_failover_is_counted_by_its_reason() -> None:
     metrics = GatewayMetrics("m")
     with metrics.watching(JOB) as meter:
         meter.add([last(0)])
-        meter.restart()
-        meter.add([last(0), last(1, reason="tool_calls")])
+        meter.failed_over("transfer")
+        meter.add([last(1, reason="tool_calls")])
+    assert value(metrics, "baton_failovers_total", reason="transfer") == 1
+    assert value(metrics, "baton_failovers_total", reason="unavailable") == 0
     assert ended(metrics, "stop") == 2
-    assert value(metrics, "vllm:time_to_first_token_seconds_count") == 1
 
 
 def test_reasons_are_on_the_page_before_they_happen() -> None:

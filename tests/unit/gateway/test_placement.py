@@ -82,3 +82,15 @@ def test_unequal_fingerprints_are_never_paired() -> None:
     other = Candidate(make_info("d0", D, B), make_load())
     assert names([prefill(), other]) is None
     assert names([prefill(), other, decode("d1", 9)]) == ("p", "d1")
+
+
+def test_a_doubted_worker_is_the_last_resort() -> None:
+    for role, sound in ((P, prefill("p1", 9)), (D, decode("d1", 9))):
+        name = "p0" if role is P else "d0"
+        doubted = Candidate(make_info(name, role, A), make_load(), doubted=True)
+        partner = decode() if role is P else prefill()
+        found, alone = names([doubted, sound, partner]), names([doubted, partner])
+        assert found is not None
+        assert sound.info.worker_id in found
+        assert alone is not None
+        assert name in alone

@@ -1,6 +1,7 @@
 """First come, first placed; bounded in length and in time."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -114,6 +115,22 @@ async def test_who_comes_back_keeps_the_place_and_is_not_refused_for_length() ->
     rooms.free = 1
     queue.pump()
     await later
+
+
+async def test_who_has_begun_comes_before_all_others_of_the_same_priority() -> None:
+    rooms, order = Rooms(0), list[str]()
+    queue = rooms.queue()
+    turns = [queue.turn(-1), queue.turn(), replace(queue.turn(), begun=True)]
+    tasks = []
+    for name, turn in zip("abc", turns, strict=True):
+        task = asyncio.create_task(queue.admit(turn, lambda name=name: rooms.take(name)))  # type: ignore[misc]
+        task.add_done_callback(lambda ended: order.append(ended.result()))
+        tasks.append(task)
+        await asyncio.sleep(0)
+    rooms.free = 3
+    queue.pump()
+    await asyncio.gather(*tasks)
+    assert "".join(order) == "acb"
 
 
 async def test_a_full_line_refuses_and_says_when_to_come_back() -> None:

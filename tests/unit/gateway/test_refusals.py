@@ -1,6 +1,10 @@
 """A worker that refused is not asked again until something has changed."""
 
-from gateway.refusals import Refusals
+import time
+
+import pytest
+
+from gateway.refusals import DOUBTED_FOR, FORGOTTEN_AFTER, Refusals
 
 
 class FakeWorker:
@@ -15,3 +19,18 @@ def test_a_refusal_holds_until_the_worker_changes() -> None:
     assert not refusals.holds(FakeWorker())
     worker.revision = 1
     assert not refusals.holds(worker)
+
+
+def test_a_doubt_outlives_the_refusal_but_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    refusals, worker = Refusals(), FakeWorker()
+    refusals.note(worker)
+    now += FORGOTTEN_AFTER
+    assert not refusals.holds(worker)
+    assert refusals.doubts(worker)
+    worker.revision = 1
+    assert not refusals.doubts(worker)
+    refusals.note(worker)
+    now += DOUBTED_FOR
+    assert not refusals.doubts(worker)

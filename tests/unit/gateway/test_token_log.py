@@ -1,11 +1,13 @@
 """Two workers tell the same tokens; the log takes each once and notices what cannot be."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from baton.core.errors import InternalError
-from baton.core.token_record import FinishReason, TokenRecord
+from baton.core.token_record import FinishReason, TokenLogprobs, TokenRecord
 from gateway.token_log import TokenLog
 
 PROMPT = 10
@@ -24,10 +26,10 @@ def test_the_first_copy_counts_and_an_equal_repeat_is_dropped() -> None:
 def test_it_ends_when_every_choice_has_ended() -> None:
     log = TokenLog(PROMPT, 2)
     log.add([record(10, last=True)])
-    assert not log.began
+    assert log.has_ended(0)
+    assert not log.has_ended(1)
     assert not log.ended
     log.add([record(10, choice=1, last=True)])
-    assert log.began
     assert log.ended
 
 
@@ -69,3 +71,30 @@ def test_any_interleaving_of_two_equal_streams_gives_the_stream_once(
         taken += log.add([stream[at[side]]])
         at[side] += 1
     assert taken == stream
+
+
+def test_a_repeat_may_lack_its_log_probabilities_but_not_differ_in_them() -> None:
+    log = TokenLog(PROMPT, 1)
+    scored = replace(record(10), logprobs=TokenLogprobs(-0.5, 1))
+    log.add([scored])
+    assert log.add([record(10)]) == ()
+    with pytest.raises(InternalError):
+        log.add([replace(scored, logprobs=TokenLogprobs(-0.25, 1))])
+    with pytest.raises(InternalError):
+        log.add([record(10, token=8)])
+
+
+def test_a_section_has_the_choices_under_its_workers_numbers() -> None:
+    log = TokenLog(PROMPT, 3)
+    log.add([record(10, choice=2)])
+    section = log.section([2])
+    assert not section.began
+    assert section.add([record(10), record(11, 9, last=True)]) == (
+        record(11, 9, choice=2, last=True),
+    )
+    assert section.began
+    assert section.ended
+    assert log.token_ids(2) == (7, 9)
+    assert log.token_ids(0) == ()
+    with pytest.raises(InternalError):
+        section.add([record(10, choice=1)])

@@ -73,6 +73,51 @@ def test_segments_may_come_in_any_order_and_land_by_position() -> None:
     assert machine.handle(FIRST, 0) == [ev.StartRead(2, (5,), (30,), 0)]
 
 
+def machine_with(held: tuple[int, ...], *events: ev.ReceiverEvent) -> ReceiverMachine:
+    machine = ReceiverMachine("p", "digest", 4, LIMITS, 0, held)
+    for event in events:
+        machine.handle(event, 0)
+    return machine
+
+
+def test_only_what_is_lacking_is_read_by_position() -> None:
+    machine = machine_with((20,), ev.Started(), LEASE)
+    assert machine.handle(ev.SegmentReady(0, (5, 9)), 0) == [ev.AllocateBlocks(2)]
+    assert machine.handle(ev.BlocksAllocated((31, 32)), 0) == [ev.StartRead(1, (9,), (31,), 0)]
+    assert machine.handle(ev.SegmentReady(2, (2,)), 0) == [ev.StartRead(2, (2,), (32,), 2)]
+    machine.handle(LAST, 0)
+    machine.handle(ev.ReadDone(2), 0)
+    assert machine.handle(ev.ReadDone(1), 0) == [ev.SendConfirm(EPOCH, again=False)]
+    assert ev.DeliverUsable((20, 31, 32), RECORDS, True) in machine.handle(
+        ev.ConfirmAnswered(True), 0
+    )
+
+
+def test_where_everything_is_here_no_byte_moves_and_the_lease_is_confirmed_all_the_same() -> None:
+    machine = machine_with((20, 21), ev.Started(), ev.LeaseDescribed(EPOCH, "digest", 8, 2))
+    assert machine.handle(FIRST, 0) == []
+    assert machine.handle(ev.SegmentReady(1, (9,)), 0) == []
+    assert machine.handle(LAST, 0) == [ev.SendConfirm(EPOCH, again=False)]
+
+
+def test_blocks_that_come_after_the_end_are_still_read() -> None:
+    machine = machine_with((20, 21), ev.Started(), LEASE, FIRST, REST, LAST)
+    assert machine.handle(ev.BlocksAllocated((32,)), 0) == [ev.StartRead(1, (2,), (32,), 1)]
+
+
+def test_cached_blocks_that_the_lease_has_no_full_block_for_go_back_at_once() -> None:
+    machine = machine_with((20, 21, 22), ev.Started())
+    assert machine.handle(LEASE, 0) == [ev.ReleaseBlocks((22,))]
+    assert machine.num_held == 2
+    assert machine.handle(FIRST, 0) == [ev.AllocateBlocks(1)]
+
+
+@pytest.mark.parametrize("events", [(), (ev.Started(),), (ev.Started(), LEASE)])
+def test_cached_blocks_go_back_with_every_failure(events: tuple[ev.ReceiverEvent, ...]) -> None:
+    out = machine_with((20, 21), *events).handle(ev.AbortRequested("enough"), 0)
+    assert ev.ReleaseBlocks((20, 21)) in out
+
+
 @pytest.mark.parametrize(
     ("lease", "match"),
     [

@@ -16,6 +16,11 @@ def reading(running: int = 2, handoffs: Mapping[str, int] | None = None) -> Work
         kv_usage=0.25,
         cache_queries=640,
         cache_hits=512,
+        host_queries=128,
+        host_hits=64,
+        host_blocks_stored=9,
+        host_blocks_evicted=2,
+        host_usage=0.75,
         leases_open=3,
         leased_blocks=12,
         reserved_blocks=5,
@@ -63,6 +68,20 @@ def test_engine_numbers_have_vllm_names_and_labels(name: str, value: float) -> N
     ],
 )
 def test_handoff_numbers_have_names_of_their_own(name: str, value: float) -> None:
+    assert scraped(reading()).get_sample_value(name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("baton_host_cache_queries_total", 128),
+        ("baton_host_cache_hits_total", 64),
+        ("baton_host_cache_stored_blocks_total", 9),
+        ("baton_host_cache_evicted_blocks_total", 2),
+        ("baton_host_cache_usage_perc", 0.75),
+    ],
+)
+def test_what_host_memory_keeps_is_counted_apart(name: str, value: float) -> None:
     assert scraped(reading()).get_sample_value(name) == value
 
 
