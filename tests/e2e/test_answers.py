@@ -120,7 +120,8 @@ async def test_an_answer_says_where_it_ran_and_what_the_hand_off_took(client: Cl
         assert (told["cached_tokens"], told["transferred_tokens"]) == (0, 100)
         assert told["transferred_bytes"] > 0
         assert told["transport"] == "shm"
-        assert told["transfer_ms"] > 0
+        assert told["transfer_ms"] >= told["exposed_ms"] > 0
+        assert sum(segment["blocks"][1] for segment in told["segments"]) == 7
 
 
 async def test_a_decode_worker_alone_answers_the_same(
