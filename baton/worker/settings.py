@@ -10,6 +10,7 @@ from baton.model_source import HubSettings
 from baton.registry.redis_settings import RedisSettings
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
+from kv_transfer.transports import nixl_agent
 
 _COUNTS = (
     *("max_model_len", "max_num_seqs", "max_num_batched_tokens"),
@@ -70,8 +71,9 @@ class WorkerSettings:
     lora_modules: tuple[str, ...] = setting((), "LoRA adapters: not supported so far.")
     kv_transport: str = setting(
         "auto",
-        "How KV blocks are read; auto: the first of shm, tcp and grpc that works between two workers.",
-        choices=("auto", "shm", "tcp", "grpc"),
+        "How KV blocks are read; auto: the first of shm, tcp and grpc that works between two workers; "
+        "nixl: an optional extra, for RDMA.",
+        choices=("auto", "shm", "tcp", "grpc", "nixl"),
     )
     shutdown_seconds: float = setting(
         25.0, "Longest time that requests get to finish after SIGTERM or Ctrl-C."
@@ -100,6 +102,8 @@ class WorkerSettings:
                 raise SettingsError(f"{flag} must be at least 1, not {value}")
         if self.block_size < 16 or self.block_size % 16:
             raise SettingsError(f"--block-size must be a multiple of 16, not {self.block_size}")
+        if self.kv_transport == nixl_agent.NAME and not nixl_agent.importable():
+            raise SettingsError(f"--kv-transport nixl: {nixl_agent.MISSING}")
         self._check_unsupported()
         check_pattern(self.logits_processor_pattern, "--logits-processor-pattern")
         if not 0 <= self.shutdown_seconds < float("inf"):

@@ -17,8 +17,10 @@ from baton.worker.traffic import Traffic
 from kv_transfer.puller import Puller
 from kv_transfer.pulling import Pulled
 from kv_transfer.sending import Sender
+from kv_transfer.transports import nixl_agent
 from kv_transfer.transports.base import Exporter
 from kv_transfer.transports.grpc_export import GrpcExporter
+from kv_transfer.transports.nixl_export import NixlExporter
 from kv_transfer.transports.shm import ShmExporter
 from kv_transfer.transports.tcp_export import TcpExporter
 
@@ -147,13 +149,19 @@ class Worker:
 
 
 def _exporters(engine: Engine, settings: WorkerSettings, address: str) -> list[Exporter]:
-    """Best first; `--kv-transport` restricts what this worker offers as well as what it takes."""
-    offers: dict[str, Exporter] = {
-        "shm": ShmExporter(engine.pool),
-        "tcp": TcpExporter(
-            engine.pool, settings.host, advertise=settings.advertise_host or settings.host
-        ),
-        "grpc": GrpcExporter(engine.pool, address),
-    }
-    wanted = settings.kv_transport
-    return [offer for name, offer in offers.items() if wanted in ("auto", name)]
+    """Best first; `--kv-transport` restricts what this worker offers as well as what it takes.
+
+    NIXL is offered only where it is asked for: the others are faster for memory of the host.
+    """
+    pool, host = engine.pool, settings.host
+    advertise = settings.advertise_host or host
+    match settings.kv_transport:
+        case nixl_agent.NAME:
+            return [NixlExporter(pool, host, advertise)]
+        case wanted:
+            offers: dict[str, Exporter] = {
+                "shm": ShmExporter(pool),
+                "tcp": TcpExporter(pool, host, advertise=advertise),
+                "grpc": GrpcExporter(pool, address),
+            }
+            return [offer for name, offer in offers.items() if wanted in ("auto", name)]

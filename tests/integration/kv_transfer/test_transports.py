@@ -14,15 +14,18 @@ import pytest
 from baton.core.errors import TransferError, UnavailableError
 from baton.engine.kv_pool import KvPool
 from kv_transfer.memory import Memory, Run, runs_of
-from kv_transfer.transports import grpc_export, mapping, tcp_read
+from kv_transfer.transports import grpc_export, mapping, nixl_read, tcp_read
 from kv_transfer.transports.base import Endpoint, Exporter, LinkLimits, Reader
 from kv_transfer.transports.grpc_read import connect_grpc
 from kv_transfer.transports.negotiate import negotiate
+from kv_transfer.transports.nixl_export import NixlExporter
+from kv_transfer.transports.nixl_read import connect_nixl
 from kv_transfer.transports.shm import ShmExporter, connect_shm
 from kv_transfer.transports.tcp_export import TcpExporter
 from kv_transfer.transports.tcp_protocol import MAGIC, split_address
 from kv_transfer.transports.tcp_read import connect_tcp
 from tests.support.kv_grpc_plane import lent_over_grpc, silent_grpc_peer
+from tests.support.kv_planes import usable
 from tests.support.kv_residue import open_files
 
 pytestmark = pytest.mark.integration
@@ -32,11 +35,13 @@ LIMITS = LinkLimits(connect_s=2, stall_s=1)
 EXPORTERS: dict[str, Callable[[Memory], Exporter]] = {
     "shm": lambda memory: ShmExporter(memory, LIMITS),
     "tcp": lambda memory: TcpExporter(memory, limits=LIMITS),
+    "nixl": lambda memory: NixlExporter(memory, limits=LIMITS),
 }
 CONNECT: dict[str, Callable[[Endpoint, Memory, LinkLimits], Reader]] = {
     "shm": connect_shm,
     "tcp": connect_tcp,
     "grpc": connect_grpc,
+    "nixl": connect_nixl,
 }
 
 
@@ -61,9 +66,9 @@ def filled_pools(pools: Pools) -> Pools:
     return pools
 
 
-@pytest.fixture(params=["shm", "tcp", "grpc"])
+@pytest.fixture(params=["shm", "tcp", "grpc", "nixl"])
 def plane(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+    return usable(request.param)
 
 
 def block(pool: KvPool, number: int) -> bytes:
@@ -200,7 +205,7 @@ def test_memory_that_could_shrink_is_not_mapped(pools: Pools) -> None:
 def test_a_read_that_is_not_wanted_any_more_ends_and_the_link_stays_good(
     plane: str, pools: Pools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (mapping, tcp_read):
+    for module in (mapping, tcp_read, nixl_read):
         monkeypatch.setattr(module, "BATCH_BYTES", 100)
     monkeypatch.setattr(grpc_export, "CHUNK", 100)
     source, target = pools
