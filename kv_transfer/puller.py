@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 import grpc
 
@@ -52,7 +54,7 @@ class Puller:
         self._limits = limits or PullLimits()
         self._peers = Peers(instance_id, memory, fingerprint, secret, transports, self._limits.link)
         self._pulls: dict[asyncio.Task[Pulled], Pulling] = {}
-        self._aborts: set[asyncio.Task[None]] = set()
+        self._rest: set[asyncio.Task[None]] = set()  # aborts to tell, streams to see the end of
 
     async def pull(self, handoff: Handoff, allocate: Allocate, release: Release) -> Pulled:
         """Raises TransferError or UnavailableError.
@@ -74,6 +76,7 @@ class Puller:
             raise
         finally:
             del self._pulls[task]
+            self._spawn(pulling.stopped())  # decode need not wait for that
 
     async def close(self) -> None:
         """Aborts what is under way, waits for its end, forgets all peers."""
@@ -81,7 +84,9 @@ class Puller:
         for pulling in pulls.values():
             pulling.abort("the worker stops")
         await asyncio.gather(*pulls, return_exceptions=True)
-        await asyncio.gather(*self._aborts, return_exceptions=True)  # also those just begun
+        await asyncio.gather(*(pulling.stopped() for pulling in pulls.values()))
+        while self._rest:  # also those just begun
+            await asyncio.wait(self._rest)
         await self._peers.close()
 
     def _start(self, handoff: Handoff, allocate: Allocate, release: Release) -> Pulling:
@@ -104,9 +109,12 @@ class Puller:
         )
 
     def _tell_abort(self, handoff: Handoff, reason: str) -> None:
-        task = asyncio.create_task(_send_abort(self._peers, handoff, reason))
-        self._aborts.add(task)
-        task.add_done_callback(self._aborts.discard)
+        self._spawn(_send_abort(self._peers, handoff, reason))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._rest.add(task)
+        task.add_done_callback(self._rest.discard)
 
 
 async def _send_abort(peers: Peers, handoff: Handoff, reason: str) -> None:
