@@ -34,7 +34,8 @@ from baton.grammars.tokens import grammar_tokens
 from benchmarks.measures import ratio_of
 from gateway.structured.json_schema import JsonOptions, json_grammar
 from gateway.structured.text_grammars import choice_grammar, regex_grammar, to_lark
-from gateway.structured.tool_calls import Markup, Tool, forced_calls
+from gateway.structured.tool_calls import Markup, forced_calls
+from gateway.tool_use import ToolFunction
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ TEXT = json.dumps(
     }
 )
 ARITHMETIC = 'root ::= term ([-+*/] term)*\nterm ::= [0-9]+ | "(" root ")"'
-TOOLS = [Tool(f"tool_{number}", PERSON) for number in range(20)]
+TOOLS = [ToolFunction(f"tool_{number}", PERSON) for number in range(20)]
 
 
 @dataclass(frozen=True, slots=True)

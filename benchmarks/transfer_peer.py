@@ -46,7 +46,9 @@ async def main() -> None:
         over_grpc.add_to(server)
         exporters: list[Exporter] = [ShmExporter(pool), TcpExporter(pool), over_grpc]
         exporters += _nixl_exporters(pool)
-        sender = Sender(INSTANCE, fingerprint(LIGHT), 64, lambda blocks: None, [ShmExporter(light)])
+        sender = Sender(
+            INSTANCE, fingerprint(LIGHT), 64, light, lambda blocks: None, [ShmExporter(light)]
+        )
         pb_grpc.add_KvTransferServiceServicer_to_server(KvTransferServicer(sender), server)
         sender.start()
         await server.start()

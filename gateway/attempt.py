@@ -14,11 +14,12 @@ from baton.core.errors import (
 )
 from baton.core.handoff import Handoff, new_id, new_ticket
 from baton.core.token_record import PromptLogprobs, TokenLogprobs, TokenRecord
+from gateway.breaks import MENDABLE
 from gateway.job import Job
 from gateway.leg import Broken, Ended, Leg, LegEvent, Letters
 from gateway.mailbox import Mailbox
 from gateway.reading import Reading
-from gateway.token_log import TokenLog
+from gateway.token_log import Section
 from gateway.worker import Worker
 from gateway.worker_client import Admitted, PromptScored, Reserved, Tokens, Transferred
 from gateway.workers import Assignment
@@ -35,25 +36,28 @@ class Attempt:
     """Decode reserves before prefill is asked to compute, so that nothing waits in a circle.
 
     `prompt_scores` of a job that asks for them are whole before the first tokens: the log-
-    probabilities of the prompt from its second token on. `suspect` is the worker that a failure is
-    put down to, if it is one. Whoever has read enough before every choice has its last token says so by
-    `enough`.
+    probabilities of the prompt from its second token on. `suspects` are the workers that refused,
+    broke off or fell silent.
     """
 
-    def __init__(self, job: Job, number: int, assignment: Assignment, silence: float) -> None:
+    def __init__(
+        self, job: Job, number: int, assignment: Assignment, silence: float, log: Section
+    ) -> None:
         self._job = job
-        self._number = number
+        self.number = number
         self._silence = silence  # seconds
         self._mailbox: Letters = Mailbox(MAILBOX_SIZE)
-        self._log = TokenLog(len(job.prompt), job.params.n)
+        self._log = log
+        self.decode_worker = assignment.decode
         self._prefill_worker = assignment.prefill
         self._handoff = _handoff_from(assignment.prefill)
         self._legs: list[Leg] = []
         self._decode = self._open_decode(assignment.decode)
         self._reader: Leg | None = self._decode if self._handoff is None else None
-        self._enough = False
-        self.suspect: Worker | None = None
-        self._reading = Reading(
+        self.reserved = False  # the decode worker has answered: something was started
+        self.gave = False  # tokens were given out
+        self.suspects: set[Worker] = set()
+        self.reading = Reading(
             assignment.decode.info.worker_id,
             assignment.prefill.info.worker_id if assignment.prefill else None,
         )
@@ -64,41 +68,38 @@ class Attempt:
         try:
             await self._reserve()
             held: tuple[TokenRecord, ...] = ()
-            while not (self._log.ended or self._enough) or held:
-                leg, event = await self._mailbox.get(self._silence)
+            while not self._log.ended or held:
+                leg, event = await self._heard(self._silence)
                 try:
                     held += self._digest(leg, event)
                 except TransferError as error:
                     raise await self._cause_of(error) from error
-                if held and self._scored:
+                if held and self._tellable:
+                    self.gave = True
                     yield held
                     held = ()
+        except MENDABLE:
+            if self.gave:  # what it told of the prompt stands: nobody tells it again
+                await self._until_admitted(CAUSE_SECONDS)
+            raise
         finally:
             self._mailbox.shut()
             if not self._log.ended:
                 self.cancel()
 
-    @property
-    def ended(self) -> bool:
-        """Every choice has its last token: what is given out now ends the answer."""
-        return self._log.ended
-
     async def read(self) -> Reading:
         """How the prompt was read; for when the answer has ended. A number that was overtaken by
         the last token is waited for, one that is lost is None.
         """
-        await self._until_admitted()
-        return self._reading
-
-    def enough(self) -> None:
-        """No further token is wanted: `tokens` ends, and with it both calls."""
-        self._enough = True
+        await self._until_admitted(ADMITTED_SECONDS)
+        return self.reading
 
     def fail(self, error: UnavailableError) -> None:
         """Ends the attempt from outside."""
         self._mailbox.fail(error)
 
     def cancel(self) -> None:
+        self._reader = None  # it says no more
         for leg in self._legs:
             leg.cancel()
         if self._prefill_worker is not None:
@@ -110,15 +111,32 @@ class Attempt:
         await asyncio.gather(*(leg.finish(patience) for leg in self._legs))
 
     async def _reserve(self) -> None:
-        leg, event = await self._mailbox.get(RESERVE_SECONDS)
+        leg, event = await self._heard(RESERVE_SECONDS)
         if not isinstance(event, Reserved):
             self._digest(leg, event)
             raise InternalError("a decode worker sent something before its reservation")
+        self.reserved = True
         if self._prefill_worker is not None and self._handoff is not None:
             worker, self._prefill_worker = self._prefill_worker, None
-            call = worker.client.prefill(self._job, self._number, self._handoff)
+            call = worker.client.prefill(self._job, self.number, self._handoff)
             self._reader = Leg(worker, call, self._mailbox)
             self._legs.append(self._reader)
+
+    async def _heard(self, patience: float) -> tuple[Leg, LegEvent]:
+        try:
+            return await self._mailbox.get(patience)
+        except UnavailableError:
+            reads = self._reader is not None and not self._log.began
+            silent = self._reader if reads and self._reader else self._decode
+            self.suspects.add(silent.worker)
+            raise
+
+    @property
+    def _tellable(self) -> bool:
+        """What is held may be given out: nothing can come any more that has to stand before it, and
+        another attempt would not tell it differently. A search made again may end differently.
+        """
+        return self._scored and (self._job.params.beam is None or self._log.ended)
 
     @property
     def _scored(self) -> bool:
@@ -139,6 +157,7 @@ class Attempt:
                 leg, event = await self._mailbox.get(CAUSE_SECONDS)
                 if leg is not self._reader:
                     continue
+                self._note_suspect(leg, event)
                 match event:
                     case Broken(RequestError() as fault):
                         return fault
@@ -148,11 +167,11 @@ class Attempt:
             logger.info("%s: a hand-off ended without a cause", self._job.request_id)
         return error
 
-    async def _until_admitted(self) -> None:
+    async def _until_admitted(self, patience: float) -> None:
         """Every token is there; only a number may be missing, and none fails for want of it."""
         try:
-            while self._reading.cached_tokens is None and self._reader is not None:
-                leg, event = await self._mailbox.get(ADMITTED_SECONDS)
+            while self.reading.cached_tokens is None and self._reader is not None:
+                leg, event = await self._mailbox.get(patience)
                 if leg is self._reader:
                     self._note_reading(event)
         except BatonError as error:
@@ -162,17 +181,23 @@ class Attempt:
         """What the leg that reads the prompt tells of its cache."""
         match event:
             case Admitted(num_cached_tokens):
-                self._reading.cached_tokens = num_cached_tokens
+                self.reading.cached_tokens = num_cached_tokens
             case Broken() | Ended():
                 self._reader = None
 
+    def _note_suspect(self, leg: Leg, event: LegEvent) -> None:
+        match event:
+            case Broken(RefusedError() | UnavailableError()):
+                self.suspects.add(leg.worker)
+
     def _open_decode(self, worker: Worker) -> Leg:
-        call = worker.client.generate(self._job, self._number, self._handoff)
+        call = worker.client.generate(self._job, self.number, self._handoff)
         leg = Leg(worker, call, self._mailbox)
         self._legs.append(leg)
         return leg
 
     def _digest(self, leg: Leg, event: LegEvent) -> tuple[TokenRecord, ...]:
+        self._note_suspect(leg, event)
         reads = leg is self._reader
         if reads:
             self._note_reading(event)
@@ -181,12 +206,10 @@ class Attempt:
             case Tokens(records):
                 return self._log.add(records)
             case Transferred():
-                self._reading.transfer = event
+                self.reading.transfer = event
             case PromptScored(scores):
                 self._add_scores(scores)
             case Broken(error) if needed or (leg is self._decode and not self._log.ended):
-                if isinstance(error, RefusedError | UnavailableError):
-                    self.suspect = leg.worker
                 raise error
             case Ended() if leg is self._decode and not self._log.ended:
                 raise InternalError("a decode worker ended its stream before the answer")

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from baton import __version__
-from baton.core.sampling_params import LogprobsMode
+from baton.core.sampling_params import GrammarBackend, LogprobsMode
 from baton.registry.choice import directory_in_redis
 from baton.registry.memory import InMemoryRegistry
 from baton.registry.service import RegistryServicer
@@ -67,12 +67,16 @@ def build(settings: GatewaySettings) -> Gateway:
         named_format(settings.chat_template_content_format),
     )
     directory, server = _registry(settings)
-    workers = Workers(directory, tokenizer.digest, settings.cluster_secret)
+    workers = Workers(
+        directory, tokenizer.digest, settings.cluster_secret, settings.cluster_tls.identity()
+    )
     queue: AdmissionQueue[Assignment] = AdmissionQueue(
         settings.max_queued_requests, settings.max_queue_seconds, Assignment.give_back
     )
     metrics = GatewayMetrics(settings.served_names[0])
-    dispatcher = Dispatcher(workers, queue, metrics, settings.worker_silence_seconds)
+    dispatcher = Dispatcher(
+        workers, queue, metrics, settings.worker_silence_seconds, settings.failover_timeout
+    )
     crowd = Crowd()
     doorway = Doorway(_app(settings, tokenizer, workers, dispatcher, metrics, crowd), crowd)
     return Gateway(guarded(doorway, settings), doorway, server, workers, queue, dispatcher)
@@ -107,12 +111,7 @@ def _app(
             settings.model_folder, settings.generation_config, settings.override_generation_config
         ),
         planner,
-        GrammarDesk(
-            read_config(settings.structured_outputs_config),
-            GrammarChecker(settings.tokenizer_folder, vocab_size, tokenizer.added_tokens),
-            planner,
-            tokenizer.ids_of,
-        ),
+        _grammars(settings, tokenizer, planner, vocab_size),
         vocab_size=vocab_size,
         fingerprint=f"baton-{__version__}-{tokenizer.digest[:8]}",
         strict_fields=settings.strict_fields,
@@ -154,6 +153,18 @@ def _app(
         docs=not settings.disable_fastapi_docs,
         tokenizer_info=settings.enable_tokenizer_info_endpoint,
     )
+
+
+def _grammars(
+    settings: GatewaySettings, tokenizer: ChatTokenizer, planner: OutputPlanner, vocab_size: int
+) -> GrammarDesk:
+    config = read_config(settings.structured_outputs_config)
+    marks = tokenizer.added_tokens
+    if config.library is GrammarBackend.XGRAMMAR:  # the others are texts to it
+        special = tokenizer.vocabulary.specials
+        marks = {text: token_id for text, token_id in marks.items() if token_id in special}
+    checker = GrammarChecker(settings.tokenizer_folder, vocab_size, marks, backend=config.library)
+    return GrammarDesk(config, checker, planner, tokenizer.ids_of)
 
 
 def _planner(settings: GatewaySettings, tokenizer: ChatTokenizer) -> OutputPlanner:

@@ -8,7 +8,8 @@ from starlette.types import Receive
 
 from gateway.answer import PromptAnswer, StreamFormat
 from gateway.disconnect import until_disconnect
-from gateway.dispatch import Answered, Dispatcher, Item, MakeOutput, PromptRead, PromptScores
+from gateway.dispatch import Dispatcher, MakeOutput
+from gateway.items import Answered, Item, PromptRead, PromptScores
 from gateway.job import Job
 from gateway.merge import all_of, merged
 from gateway.output import Output, fold

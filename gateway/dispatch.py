@@ -1,57 +1,33 @@
-"""A request's life in the cluster: wait for room, place, stream, place again when a worker breaks."""
+"""A request's life in the cluster: wait for room, place, stream, go on elsewhere when a worker breaks."""
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
-from baton.core.errors import InternalError, RefusedError, TransferError, UnavailableError
-from baton.core.token_record import TokenLogprobs
+from baton.core.errors import RefusedError, UnavailableError
+from baton.core.token_record import TokenRecord
 from gateway.attempt import Attempt
+from gateway.breaks import MENDABLE, MOST_BARREN, Mendable, reason_of
+from gateway.continuation import Part, whole
+from gateway.errors import NoRoomError
+from gateway.items import Answered, Item, PromptRead, PromptScores, collected
 from gateway.job import Job
+from gateway.merge import Streams
 from gateway.metrics import GatewayMetrics, JobMeter
-from gateway.output import Delta, Output
+from gateway.output import Output
 from gateway.queue import AdmissionQueue, Turn
-from gateway.reading import Reading
-from gateway.refusals import Refusals
+from gateway.request_life import RequestLife
 from gateway.workers import Assignment, Workers
 
 logger = logging.getLogger(__name__)
 
-MOST_BREAKS = 3  # attempts that may break under one request
 FINISH_SECONDS = 10.0  # for what the workers have to settle behind an answer
 
-Deltas = list[Delta]
-MakeOutput = Callable[[], Output]  # one per attempt: a new one begins the answer anew
-
-
-@dataclass(frozen=True, slots=True)
-class PromptRead:
-    """Before the last tokens of a stream: how the prompt was read."""
-
-    reading: Reading
-
-
-@dataclass(frozen=True, slots=True)
-class PromptScores:
-    """The first item of a stream that asks for them: log-probabilities of the prompt's tokens,
-    from the second on.
-    """
-
-    entries: tuple[TokenLogprobs, ...]
-
-
-Item = PromptScores | Deltas | PromptRead
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """A stream in one piece."""
-
-    deltas: Deltas
-    reading: Reading
-    prompt_scores: tuple[TokenLogprobs, ...] = ()
+Batch = tuple[TokenRecord, ...]
+MakeOutput = Callable[[], Output]
 
 
 class Dispatcher:
@@ -63,11 +39,13 @@ class Dispatcher:
         queue: AdmissionQueue[Assignment],
         metrics: GatewayMetrics,
         silence: float,
+        failover_timeout: float,
     ) -> None:
         self._workers = workers
         self._queue = queue
         self._metrics = metrics
         self._silence = silence  # seconds
+        self._failover_timeout = failover_timeout  # seconds
         self._attempts: set[Attempt] = set()
         self._settling: set[asyncio.Task[None]] = set()
         self._closed: UnavailableError | None = None
@@ -78,32 +56,29 @@ class Dispatcher:
         return len(self._queue)
 
     async def stream(self, job: Job, output: MakeOutput) -> AsyncGenerator[Item, None]:
-        """What is new, as it comes. Placed again as long as nothing was given out."""
+        """What is new, as it comes, whoever makes it. When the text has ended every choice, the
+        workers are told to stop.
+        """
         with self._metrics.watching(job) as meter:
-            life = _Life(job, output, self._queue.turn(job.priority))
-            while True:
-                given = False
-                try:
-                    async with aclosing(self._attempt(life, meter)) as items:
-                        async for item in items:
-                            given = True
-                            yield item
-                    return
-                except (RefusedError, UnavailableError, TransferError) as error:
-                    if given:
-                        raise
-                    self._place_again(life, error)
+            life = RequestLife(job, output(), self._queue.turn(job.priority))
+            scored = job.params.prompt_logprobs is None
+            async with aclosing(self._made(_Branch(life, whole(job), meter))) as batches:
+                async for batch in batches:
+                    if not scored:
+                        scored = True
+                        yield PromptScores(life.prompt_scores)
+                    deltas = life.output.push(batch)
+                    meter.add(deltas)
+                    if life.output.ended:
+                        yield PromptRead(await life.read())
+                        yield deltas
+                        return
+                    yield deltas
 
     async def whole(self, job: Job, output: MakeOutput) -> Answered:
-        """All of it. Nothing was given out before, so any break can be mended."""
-        with self._metrics.watching(job) as meter:
-            life = _Life(job, output, self._queue.turn(job.priority))
-            while True:
-                try:
-                    async with aclosing(self._attempt(life, meter)) as items:
-                        return await _collected(items)
-                except (RefusedError, UnavailableError, TransferError) as error:
-                    self._place_again(life, error)
+        """All of it, in one piece."""
+        async with aclosing(self.stream(job, output)) as items:
+            return await collected(items)
 
     def fail_all(self, error: UnavailableError) -> None:
         """Ends what is under way, and what comes later, with the error."""
@@ -118,94 +93,117 @@ class Dispatcher:
             task.cancel()
         await asyncio.gather(*self._settling, return_exceptions=True)
 
-    async def _attempt(self, life: "_Life", meter: JobMeter) -> AsyncGenerator[Item, None]:
-        """One placement, from waiting for room to the last token that counts: when the text has
-        ended every choice, the workers are told to stop.
-        """
-        assignment = await self._admit(life)
-        life.attempts += 1
-        meter.restart()
-        attempt = Attempt(life.job, life.attempts, assignment, self._silence)
-        output = life.output()
-        async with self._held(attempt):
+    async def _made(self, branch: "_Branch") -> AsyncGenerator[Batch, None]:
+        """New tokens of the branch's choices, from one attempt after the other."""
+        life = branch.life
+        while True:
+            assignment = await self._admit(branch)
+            attempt = life.attempt(branch.part, assignment, self._silence)
             try:
-                async with aclosing(attempt.tokens()) as batches:
-                    scored = life.job.params.prompt_logprobs is None
+                async with self._held(attempt, life), aclosing(attempt.tokens()) as batches:
+                    began = False
                     async for batch in batches:
-                        if not scored:
-                            scored = True
-                            yield PromptScores(attempt.prompt_scores)
-                        deltas = output.push(batch)
-                        meter.add(deltas)
-                        if output.ended:
-                            attempt.enough()
-                            yield PromptRead(await attempt.read())
-                        yield deltas
-            finally:
-                if attempt.suspect is not None:
-                    life.refusals.note(attempt.suspect)
+                        if not began:
+                            began = True
+                            life.gave(attempt)
+                        yield batch
+                return
+            except MENDABLE as error:
+                self._mend(branch, attempt, error)
+            parts = life.left_of(branch.part)
+            if len(parts) != 1:
+                break
+            branch.part = parts[0]
+        async with aclosing(self._side_by_side(branch, parts)) as batches:
+            async for batch in batches:
+                yield batch
 
-    async def _admit(self, life: "_Life") -> Assignment:
+    async def _side_by_side(
+        self, branch: "_Branch", parts: Sequence[Part]
+    ) -> AsyncGenerator[Batch, None]:
+        """Choices that each go on where there is room. One that the reader's text has ended is
+        stopped, or not placed any more.
+        """
+        sources = [partial(self._made, branch.for_part(part)) for part in parts]
+        async with Streams(sources) as streams:
+            async for index, batch in streams:
+                yield batch
+                if all(map(branch.life.output.has_ended, parts[index].choices)):
+                    streams.stop(index)
+
+    async def _admit(self, branch: "_Branch") -> Assignment:
+        job, life = branch.part.job, branch.life
+        tokens = len(job.prompt) + len(job.answered)
+
         def place() -> Assignment | None:
-            return self._workers.assign(len(life.job.prompt), life.refusals)
+            return self._workers.assign(tokens, life.refusals)
 
-        life.placing = True
-        assignment = await self._queue.admit(life.turn, place, returning=life.attempts > 0)
-        life.placing = False
-        return assignment
+        try:
+            return await self._queue.admit(branch.turn, place, returning=branch.returning)
+        except NoRoomError as error:
+            if not life.begun:
+                raise
+            raise NoRoomError(
+                "The answer could not go on: its worker broke off, and no other had room within "
+                f"{self._failover_timeout:g} s.",
+                error.retry_after,
+            ) from error
 
     @asynccontextmanager
-    async def _held(self, attempt: Attempt) -> AsyncIterator[None]:
+    async def _held(self, attempt: Attempt, life: RequestLife) -> AsyncIterator[None]:
         """Known while it runs; after it the calls settle in the background."""
         self._attempts.add(attempt)
         try:
             yield
         finally:
             self._attempts.discard(attempt)
+            for worker in attempt.suspects:
+                life.refusals.note(worker)
             task = asyncio.create_task(attempt.finish(FINISH_SECONDS))
             self._settling.add(task)
             task.add_done_callback(self._settling.discard)
 
-    def _place_again(
-        self, life: "_Life", error: RefusedError | UnavailableError | TransferError
-    ) -> None:
-        """Raises the error when the request has no further try. A refusal costs no try: nothing
-        was started, and the turn's deadline bounds how often it can happen."""
-        if life.placing or self._closed is not None:
+    def _mend(self, branch: "_Branch", attempt: Attempt, error: Mendable) -> None:
+        """Raises the error when the branch has no further try. Where nothing was started that costs
+        no try: the turn's deadline bounds how often it can happen.
+        """
+        if self._closed is not None:
             raise error
-        if not isinstance(error, RefusedError):
-            life.breaks += 1
-            if life.breaks >= MOST_BREAKS:
-                raise error
-            life.turn = replace(life.turn, deadline=self._queue.new_deadline())
-        logger.info("%s: attempt %d failed: %s", life.job.request_id, life.attempts, error)
+        branch.returning = True
+        life = branch.life
+        logger.info("%s: attempt %d broke: %s", life.job.request_id, attempt.number, error)
+        if not attempt.gave and (not attempt.reserved or isinstance(error, RefusedError)):
+            return
+        branch.barren = 0 if attempt.gave else branch.barren + 1
+        another = life.broke(attempt)
+        if branch.barren >= MOST_BARREN or life.breaks.too_many:
+            raise error
+        if another:
+            branch.meter.failed_over(reason_of(error))
+        branch.turn = self._turn_again(branch)
+
+    def _turn_again(self, branch: "_Branch") -> Turn:
+        if not branch.life.begun:
+            return replace(branch.turn, deadline=self._queue.new_deadline())
+        deadline = asyncio.get_running_loop().time() + self._failover_timeout
+        return replace(branch.turn, deadline=deadline, begun=True)
 
 
-async def _collected(items: AsyncIterator[Item]) -> Answered:
-    deltas: Deltas = []
-    reading: Reading | None = None
-    scores: tuple[TokenLogprobs, ...] = ()
-    async for item in items:
-        match item:
-            case PromptRead():
-                reading = item.reading
-            case PromptScores():
-                scores = item.entries
-            case _:
-                deltas += item
-    if reading is None:
-        raise InternalError("a stream of tokens ended before its answer")
-    return Answered(deltas, reading, scores)
+class _Branch:
+    """Choices of one request that are answered by the same attempts. A request begins with one
+    branch, and goes on with one per choice.
+    """
 
+    def __init__(self, life: RequestLife, part: Part, meter: JobMeter) -> None:
+        self.life = life
+        self.part = part
+        self.meter = meter
+        self.turn = life.turn
+        self.returning = False  # it was placed before
+        self.barren = 0  # breaks in a row that brought no token
 
-class _Life:
-    """What one request has behind it."""
-
-    def __init__(self, job: Job, output: MakeOutput, turn: Turn) -> None:
-        self.job = job
-        self.output = output
-        self.turn = turn
-        self.attempts = 0
-        self.breaks = 0
-        self.placing = False  # waiting for room: its errors are final
-        self.refusals = Refusals()
+    def for_part(self, part: Part) -> "_Branch":
+        """Of some of its choices: it waits from the same moment on."""
+        branch = _Branch(self.life, part, self.meter)
+        branch.turn, branch.returning = self.turn, True
+        return branch

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
+from gateway.breaks import REASONS as BREAK_REASONS
 from gateway.job import Job
 from gateway.output import Delta
 
@@ -50,6 +51,15 @@ class GatewayMetrics:
             (*LABELS, "finished_reason"),
             registry=self._registry,
         )
+        failovers = Counter(
+            "baton_failovers",
+            "What broke under a request that then went on elsewhere, by what was wrong.",
+            (*LABELS, "reason"),
+            registry=self._registry,
+        )
+        self.failovers = {
+            reason: failovers.labels(model_name, ENGINE, reason) for reason in BREAK_REASONS
+        }
         self.ended = {reason: ended.labels(model_name, ENGINE, reason) for reason in REASONS}
 
     def page(self) -> bytes:
@@ -78,9 +88,7 @@ class GatewayMetrics:
 
 
 class JobMeter:
-    """Of one prompt. A token that a repeated attempt made again counts again: it was made. How
-    choices ended is counted at the end, from the attempt that counts.
-    """
+    """Of one prompt. What is given out counts, once. How choices ended is counted at the end."""
 
     def __init__(self, metrics: GatewayMetrics, job: Job) -> None:
         self._metrics = metrics
@@ -100,11 +108,9 @@ class JobMeter:
         for delta in deltas:
             self._add_choice(delta, now)
 
-    def restart(self) -> None:
-        """A new attempt begins; what the last one made is thrown away."""
-        self._latest.clear()
-        self._counts.clear()
-        self._reasons.clear()
+    def failed_over(self, reason: str) -> None:
+        """Something broke under it, and it goes on elsewhere."""
+        self._metrics.failovers[reason].inc()
 
     def end(self, unfinished: str) -> None:
         """`unfinished`: why choices without a last token ended."""

@@ -14,6 +14,7 @@ class Candidate:
     load: WorkerLoad | None  # None: a member, but not in touch with it right now
     in_flight: int = 0  # requests of this gateway on it
     refused: bool = False  # refused this request, and nothing has changed since
+    doubted: bool = False  # broke under this request, and was not heard of since
 
     @property
     def alive(self) -> bool:
@@ -76,10 +77,10 @@ def _equal(one: Candidate, other: Candidate) -> bool:
     return one.info.fingerprint == other.info.fingerprint
 
 
-def _decode_cost(decode: Candidate) -> tuple[int, float, str]:
+def _decode_cost(decode: Candidate) -> tuple[bool, int, float, str]:
     used = decode.load.kv_usage if decode.load else 1.0
-    return decode.requests, used, decode.info.worker_id
+    return decode.doubted, decode.requests, used, decode.info.worker_id
 
 
-def _prefill_cost(prefill: Candidate) -> tuple[int, str]:
-    return prefill.requests, prefill.info.worker_id
+def _prefill_cost(prefill: Candidate) -> tuple[bool, int, str]:
+    return prefill.doubted, prefill.requests, prefill.info.worker_id

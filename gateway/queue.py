@@ -27,15 +27,16 @@ class Turn:
     number: int
     deadline: float  # on the loop's clock
     priority: int = 0  # lower is earlier
+    begun: bool = False  # its client reads already: before all others of its priority
 
     @property
-    def rank(self) -> tuple[int, int]:
-        return self.priority, self.number
+    def rank(self) -> tuple[int, bool, int]:
+        return self.priority, not self.begun, self.number
 
 
 @dataclass(slots=True, eq=False)
 class _Waiter(Generic[T]):
-    rank: tuple[int, int]
+    rank: tuple[int, bool, int]
     place: Callable[[], T | None]
     granted: asyncio.Future[T]
 

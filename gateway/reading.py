@@ -2,17 +2,21 @@
 
 from dataclasses import dataclass
 
-from gateway.worker_client import Transferred
+from gateway.worker_client import MovedSegment, Transferred
 
 
 @dataclass(slots=True)
 class Reading:
-    """Workers by their ids. What is None was not, or could not be told."""
+    """Workers by their ids: those that gave the first tokens. What is None was not, or could not be
+    told.
+    """
 
     decode_worker: str
     prefill_worker: str | None  # None: the decode worker read the prompt itself
     cached_tokens: int | None = None  # of the prompt
     transfer: Transferred | None = None
+    failovers: int = 0  # what broke under the request and was made up for elsewhere
+    continued_on: tuple[str, ...] = ()  # decode workers that went on with the answer, in order
 
 
 def told(reading: Reading | None) -> dict[str, object] | None:
@@ -28,4 +32,18 @@ def told(reading: Reading | None) -> dict[str, object] | None:
         "transferred_tokens": moved.tokens if moved else None,
         "transport": moved.transport if moved else None,
         "transfer_ms": round(moved.milliseconds, 3) if moved else None,
+        "exposed_ms": round(moved.exposed_ms, 3) if moved else None,
+        "computed_ms": round(moved.computed_ms, 3) if moved else None,
+        "segments": [_segment(segment) for segment in moved.segments] if moved else None,
+        "failovers": reading.failovers,
+        "continued_on": list(reading.continued_on),
+    }
+
+
+def _segment(segment: MovedSegment) -> dict[str, object]:
+    return {
+        "blocks": [segment.first_block, segment.num_blocks],
+        "ready_ms": round(segment.ready_ms, 3),
+        "start_ms": round(segment.start_ms, 3),
+        "end_ms": round(segment.end_ms, 3),
     }

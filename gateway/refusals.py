@@ -1,9 +1,10 @@
-"""Which workers one request need not ask again for now."""
+"""Which workers one request need not ask again for now, or only as a last resort."""
 
 import time
 from typing import Protocol
 
 FORGOTTEN_AFTER = 1.0  # seconds; a lost event must not keep a worker out for good
+DOUBTED_FOR = 10.0  # seconds; one that fell silent is noticed by then
 
 
 class Refuser(Protocol):
@@ -21,8 +22,16 @@ class Refusals:
         self._notes[worker] = (worker.revision, time.monotonic())
 
     def holds(self, worker: Refuser) -> bool:
+        """Not to be asked."""
+        return self._noted(worker, FORGOTTEN_AFTER)
+
+    def doubts(self, worker: Refuser) -> bool:
+        """To be asked last."""
+        return self._noted(worker, DOUBTED_FOR)
+
+    def _noted(self, worker: Refuser, seconds: float) -> bool:
         noted = self._notes.get(worker)
         if noted is None:
             return False
         revision, at = noted
-        return revision == worker.revision and time.monotonic() - at < FORGOTTEN_AFTER
+        return revision == worker.revision and time.monotonic() - at < seconds

@@ -53,7 +53,9 @@ async def _run_with_registry(
     settings: GatewaySettings,
     interrupts: Interrupts,
 ) -> None:
-    port = bind(server, settings.registry_host, settings.registry_port)
+    port = bind(
+        server, settings.registry_host, settings.registry_port, settings.cluster_tls.identity()
+    )
     await server.start()
     try:
         registry = join_address(settings.registry_host, port)

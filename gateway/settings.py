@@ -10,6 +10,7 @@ from baton.core.pattern import check_pattern
 from baton.core.sampling_params import LogprobsMode
 from baton.model_source import HubSettings, Part, resolve
 from baton.registry.redis_settings import RedisSettings
+from baton.rpc.tls_settings import ClusterTls
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
 from gateway.head_limits import HeadLimits
@@ -20,7 +21,12 @@ from gateway.translations.response_store import Bounds
 _OWN = ("127.0.0.1", 0)  # where a registry of its own listens by default
 _HTTP = ("127.0.0.1", 8000)
 POLICIES = (FCFS, PRIORITY) = ("fcfs", "priority")
-_POSITIVE = ("max_queue_seconds", "worker_silence_seconds", "client_stall_seconds")
+_POSITIVE = (
+    "max_queue_seconds",
+    "failover_timeout",
+    "worker_silence_seconds",
+    "client_stall_seconds",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,7 @@ class GatewaySettings:
     cluster_secret: str = setting(
         "", "Shown on every call inside the cluster; empty: none.", secret=True
     )
+    cluster_tls: ClusterTls = nested(ClusterTls)
     generation_config: str = setting(
         "auto",
         "Where sampling defaults come from: auto is the model's generation_config.json, vllm takes "
@@ -145,8 +152,9 @@ class GatewaySettings:
     stream_interval: int = setting(1, "Tokens per chunk of a stream, after its first token.")
     structured_outputs_config: dict[str, Any] | None = setting(
         None,
-        "Defaults of structured output: backend (auto or guidance), disable_any_whitespace, "
-        "disable_additional_properties, disable_fallback, enable_in_reasoning.",
+        "Defaults of structured output: backend (auto, which is guidance; or xgrammar, an extra of "
+        "the package), disable_any_whitespace, disable_additional_properties, disable_fallback, "
+        "enable_in_reasoning.",
     )
     enable_prompt_tokens_details: bool = setting(
         True, "Tell in the usage how many tokens of the prompt were cached."
@@ -172,6 +180,11 @@ class GatewaySettings:
     )
     max_queued_requests: int = setting(1024, "Requests that may wait for room; more get 429.")
     max_queue_seconds: float = setting(60.0, "Longest wait for room; then 503.")
+    failover_timeout: float = setting(
+        30.0,
+        "Seconds that an answer that has begun waits for another worker when its own broke; then it "
+        "ends with an error.",
+    )
     worker_silence_seconds: float = setting(
         300.0, "A request is given up after so long without a word from its workers."
     )
@@ -247,6 +260,7 @@ class GatewaySettings:
             raise SettingsError(f"--root-path {self.root_path} must begin with /")
         read_config(self.structured_outputs_config)
         self.tls.check()
+        self.cluster_tls.check()
         self.redis.check()
         self.response_store.check()
         if self.redis.place is not None and (self.registry_host, self.registry_port) != _OWN:

@@ -4,6 +4,7 @@ import ssl
 from dataclasses import dataclass, fields
 
 from baton.core.errors import SettingsError
+from baton.rpc.pem import Named, load_authorities, load_chain
 from baton.settings import flag_of, setting
 
 
@@ -44,56 +45,10 @@ class TlsSettings:
             return None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.set_alpn_protocols(["http/1.1"])
-        self._load_chain(context)
+        cert = Named(self.ssl_certfile, "--ssl-certfile")
+        key = Named(self.ssl_keyfile, "--ssl-keyfile") if self.ssl_keyfile else cert
+        load_chain(context, cert, key, self.ssl_keyfile_password, "--ssl-keyfile-password")
         if self.ssl_ca_certs:
-            _readable(self.ssl_ca_certs, "--ssl-ca-certs")
-            try:
-                context.load_verify_locations(self.ssl_ca_certs)
-            except ssl.SSLError as error:
-                raise SettingsError(
-                    f"--ssl-ca-certs {self.ssl_ca_certs} holds no certificate in PEM form"
-                ) from error
+            load_authorities(context, Named(self.ssl_ca_certs, "--ssl-ca-certs"))
         context.verify_mode = ssl.VerifyMode(self.ssl_cert_reqs)
         return context
-
-    def _load_chain(self, context: ssl.SSLContext) -> None:
-        key = self.ssl_keyfile or self.ssl_certfile
-        key_flag = "--ssl-keyfile" if self.ssl_keyfile else "--ssl-certfile"
-        _readable(self.ssl_certfile, "--ssl-certfile")
-        _readable(key, key_flag)
-        asked = False
-
-        def password() -> str:  # asked only for an encrypted key; without it OpenSSL would ask
-            nonlocal asked  # on the terminal
-            asked = True
-            return self.ssl_keyfile_password
-
-        try:
-            context.load_cert_chain(self.ssl_certfile, key, password)
-        except (ssl.SSLError, ValueError) as error:
-            if asked and not self.ssl_keyfile_password:
-                wrong = f"the key in {key} is encrypted; give --ssl-keyfile-password"
-            elif asked:
-                wrong = f"--ssl-keyfile-password does not open the key in {key}"
-            elif getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
-                wrong = f"the key in {key} does not belong to the certificate {self.ssl_certfile}"
-            elif not self._holds_certificate():
-                wrong = f"--ssl-certfile {self.ssl_certfile} holds no certificate in PEM form"
-            else:
-                wrong = f"{key_flag} {key} holds no key in PEM form"
-            raise SettingsError(wrong) from error
-
-    def _holds_certificate(self) -> bool:
-        try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(self.ssl_certfile)
-        except ssl.SSLError:
-            return False
-        return True
-
-
-def _readable(path: str, flag: str) -> None:
-    try:
-        with open(path, "rb"):
-            pass
-    except OSError as error:
-        raise SettingsError(f"cannot read {flag} {path}: {error.strerror}") from error

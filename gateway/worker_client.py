@@ -12,6 +12,7 @@ from baton.core.worker_info import WorkerLoad
 from baton.rpc import wire
 from baton.rpc.channel import open_channel
 from baton.rpc.errors import from_rpc_error
+from baton.rpc.tls_identity import TlsIdentity
 from baton.v1 import (
     decode_pb2,
     decode_pb2_grpc,
@@ -48,6 +49,17 @@ class PromptScored:
 
 
 @dataclass(frozen=True, slots=True)
+class MovedSegment:
+    """When consecutive blocks moved; milliseconds since the first segment was ready."""
+
+    first_block: int  # in the prompt
+    num_blocks: int
+    ready_ms: float
+    start_ms: float
+    end_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Transferred:
     """The decode worker has the prompt's KV cache; before its first tokens."""
 
@@ -55,6 +67,9 @@ class Transferred:
     tokens: int  # whose KV was moved
     transport: str  # the data plane, such as "shm"
     milliseconds: float  # from the first ready segment to the confirmation
+    exposed_ms: float  # from the end of prefill's computing to the confirmation
+    computed_ms: float  # from the first ready segment to the end of prefill's computing
+    segments: tuple[MovedSegment, ...]  # by their place in the prompt
 
 
 CallEvent = Reserved | Admitted | PromptScored | Tokens | Transferred
@@ -73,8 +88,8 @@ class Call(Protocol):
 class WorkerClient:
     """A channel to one worker and what can be asked over it."""
 
-    def __init__(self, address: str, secret: str) -> None:
-        self._channel = open_channel(address, secret)
+    def __init__(self, address: str, secret: str, tls: TlsIdentity | None = None) -> None:
+        self._channel = open_channel(address, secret, tls)
         self._decode: decode_pb2_grpc.DecodeServiceAsyncStub = decode_pb2_grpc.DecodeServiceStub(
             self._channel
         )
@@ -125,7 +140,18 @@ class WorkerClient:
 
 
 def _transferred(report: decode_pb2.TransferReport) -> Transferred:
-    return Transferred(report.bytes, report.tokens, report.transport, report.milliseconds)
+    return Transferred(
+        bytes=report.bytes,
+        tokens=report.tokens,
+        transport=report.transport,
+        milliseconds=report.milliseconds,
+        exposed_ms=report.exposed_ms,
+        computed_ms=report.computed_ms,
+        segments=tuple(
+            MovedSegment(s.first_block, s.num_blocks, s.ready_ms, s.start_ms, s.end_ms)
+            for s in report.segments
+        ),
+    )
 
 
 class _GenerateCall:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from baton.core.errors import BatonError
 from baton.core.worker_info import Role, WorkerInfo
 from baton.registry.store import Directory
+from baton.rpc.tls_identity import TlsIdentity
 from gateway.compatibility import unusable
 from gateway.placement import Candidate, Pair, place
 from gateway.refusals import Refusals
@@ -16,6 +17,8 @@ from gateway.worker import Worker
 from gateway.worker_client import WorkerClient
 
 logger = logging.getLogger(__name__)
+
+NOTHING_REFUSED = Refusals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +44,18 @@ class Workers:
     `began` is set once the registry was read, or found to be away.
     """
 
-    def __init__(self, registry: Directory, tokenizer_digest: str, secret: str) -> None:
+    def __init__(
+        self,
+        registry: Directory,
+        tokenizer_digest: str,
+        secret: str,
+        tls: TlsIdentity | None = None,
+    ) -> None:
         self._registry = registry
         self._digest = tokenizer_digest
         self._model_digest: str | None = None  # settled for ever: clients must not get two models
         self._secret = secret
+        self._tls = tls
         self._workers: dict[str, Worker] = {}  # by instance id
         self._listed: dict[str, WorkerInfo] = {}  # by instance id: the registry's own view
         self._leaving: list[Worker] = []
@@ -104,7 +114,7 @@ class Workers:
 
     def assign(self, prompt_tokens: int, refusals: Refusals) -> Assignment | None:
         """None: nothing fits now."""
-        candidates = [_candidate(worker, refusals.holds(worker)) for worker in self.usable]
+        candidates = [_candidate(worker, refusals) for worker in self.usable]
         placement = place(candidates, prompt_tokens)
         if placement is None:
             return None
@@ -121,7 +131,7 @@ class Workers:
         self._drop_gone()
         for instance_id in self._listed.keys() - self._workers.keys():
             info = self._listed[instance_id]
-            client = WorkerClient(info.address, self._secret)
+            client = WorkerClient(info.address, self._secret, self._tls)
             worker = Worker(info, client, self._worker_changed, self._lives[info.worker_id])
             self._lives[info.worker_id] += 1
             self._workers[instance_id] = worker
@@ -161,5 +171,11 @@ class Workers:
         self._on_change()
 
 
-def _candidate(worker: Worker, refused: bool = False) -> Candidate:
-    return Candidate(worker.info, worker.load, worker.in_flight, refused)
+def _candidate(worker: Worker, refusals: Refusals = NOTHING_REFUSED) -> Candidate:
+    return Candidate(
+        worker.info,
+        worker.load,
+        worker.in_flight,
+        refusals.holds(worker),
+        refusals.doubts(worker),
+    )

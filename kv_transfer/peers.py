@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,16 +17,32 @@ from baton.core.errors import BatonError, TransferError, UnavailableError
 from baton.core.fingerprint import Fingerprint
 from baton.rpc.channel import open_channel
 from baton.rpc.errors import from_rpc_error
+from baton.rpc.tls_identity import TlsIdentity
 from baton.rpc.wire import fingerprint_from_pb
 from baton.v1 import kv_transfer_pb2 as pb
 from baton.v1 import kv_transfer_pb2_grpc as pb_grpc
 from kv_transfer.memory import Memory, Run
+from kv_transfer.same_host import is_this_host
+from kv_transfer.transports import shm
 from kv_transfer.transports.base import Endpoint, LinkLimits, Reader
 from kv_transfer.transports.negotiate import negotiate
+from kv_transfer.transports.planes import allowed
 
 logger = logging.getLogger(__name__)
 
+IN_MEMORY = frozenset({shm.NAME})  # data planes that never leave the host
+
 PeerKey = tuple[str, str]  # address, instance id
+FindWrong = Callable[[], tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A read whose every byte is here. Times are of `time.monotonic`."""
+
+    start: float  # before the first byte was asked for
+    end: float  # after the last byte had been compared
+    wrong: tuple[int, ...]  # what `find_wrong` has found
 
 
 class Peer:
@@ -37,6 +55,7 @@ class Peer:
             channel
         )  # its async type exists in stubs only
         self.watcher: asyncio.Task[None] | None = None  # cancelled with the peer's end
+        self.leaves_host = True  # the bytes do on their way here; known once linked
         self._reader: Reader | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kv-read")
         self._closed = False
@@ -50,37 +69,38 @@ class Peer:
         """Grows while bytes land, whoever wanted them."""
         return self._reader.progress if self._reader else 0
 
-    async def link(
-        self,
-        endpoints: Sequence[Endpoint],
-        memory: Memory,
-        choice: str,
-        limits: LinkLimits,
-        secret: str,
-    ) -> None:
-        """Finds a data plane, in the reading thread."""
+    async def link(self, find: Callable[[], Reader]) -> None:
+        """`find` looks for a data plane, in the reading thread."""
         loop = asyncio.get_running_loop()
-        link = partial(negotiate, endpoints, memory, choice, limits, secret)
-        await loop.run_in_executor(self._thread, self._link, link)
+        await loop.run_in_executor(self._thread, self._link, find)
 
-    def _link(self, link: Callable[[], Reader]) -> None:
-        self._reader = link()
+    def _link(self, find: Callable[[], Reader]) -> None:
+        self._reader = find()
+        self.leaves_host = self.transport not in IN_MEMORY and not is_this_host(self.key[0])
 
-    def read(self, runs: Sequence[Run], cancelled: threading.Event) -> asyncio.Future[None]:
+    def read(
+        self, runs: Sequence[Run], cancelled: threading.Event, find_wrong: FindWrong
+    ) -> asyncio.Future[Landed]:
         """Done when every byte has landed, failed when none lands any more. Never cancel it:
-        the thread would go on unseen. Set `cancelled` instead.
+        the thread would go on unseen. Set `cancelled` instead. `find_wrong` is called in the
+        reading thread, once the bytes are here and still in its caches.
         """
         loop = asyncio.get_running_loop()
         if self._closed:
-            future: asyncio.Future[None] = loop.create_future()
+            future: asyncio.Future[Landed] = loop.create_future()
             future.set_exception(TransferError("the link to the peer was closed"))
             return future
-        return loop.run_in_executor(self._thread, self._read, runs, cancelled)
+        return loop.run_in_executor(self._thread, self._read, runs, cancelled, find_wrong)
 
-    def _read(self, runs: Sequence[Run], cancelled: threading.Event) -> None:
+    def _read(
+        self, runs: Sequence[Run], cancelled: threading.Event, find_wrong: FindWrong
+    ) -> Landed:
         if self._reader is None:
             raise TransferError("there is no link to the peer")
+        start = time.monotonic()
         self._reader.read(runs, wanted=lambda: not cancelled.is_set())
+        wrong = find_wrong()
+        return Landed(start, time.monotonic(), wrong)
 
     async def close(self) -> None:
         """Ends running reads, then the thread, the mapping or socket, and the channel."""
@@ -111,6 +131,7 @@ class Peers:
         secret: str,
         choice: str,
         limits: LinkLimits,
+        tls: TlsIdentity | None = None,
     ) -> None:
         self._instance_id = instance_id
         self._memory = memory
@@ -118,6 +139,7 @@ class Peers:
         self._secret = secret
         self._choice = choice
         self._limits = limits
+        self._tls = tls
         self._found: dict[PeerKey, asyncio.Task[Peer]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -161,15 +183,27 @@ class Peers:
     async def _connect(self, key: PeerKey) -> Peer:
         address, instance_id = key
         async with AsyncExitStack() as stack:
-            peer = Peer(key, open_channel(address, self._secret))
+            peer = Peer(key, open_channel(address, self._secret, self._tls))
             stack.push_async_callback(peer.close)
             about = await self._describe(peer)
             self._check(about, instance_id)
-            endpoints = [_endpoint_from_pb(endpoint) for endpoint in about.endpoints]
-            await peer.link(endpoints, self._memory, self._choice, self._limits, self._secret)
+            endpoints = [_endpoint_from_pb(e) for e in about.endpoints if self._allows(e.transport)]
+            find = partial(
+                negotiate,
+                endpoints,
+                self._memory,
+                self._choice,
+                self._limits,
+                self._secret,
+                self._tls,
+            )
+            await peer.link(find)
             stack.pop_all()
         logger.info("Pulling from %s at %s over %s", instance_id, address, peer.transport)
         return peer
+
+    def _allows(self, transport: str) -> bool:
+        return allowed(self._choice, transport, self._tls is not None)
 
     async def _describe(self, peer: Peer) -> pb.KvTransferServiceDescribeResponse:
         request = pb.KvTransferServiceDescribeRequest(instance_id=self._instance_id)

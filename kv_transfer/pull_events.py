@@ -6,7 +6,8 @@ from baton.v1 import kv_transfer_pb2 as pb
 from kv_transfer import receiver_events as ev
 
 
-def event_of(message: pb.PullResponse) -> ev.ReceiverEvent:
+def event_of(message: pb.PullResponse, checksums: bool) -> ev.ReceiverEvent:
+    """`checksums`: this side asked for them."""
     match message.WhichOneof("event"):
         case "lease":
             lease = message.lease
@@ -15,9 +16,12 @@ def event_of(message: pb.PullResponse) -> ev.ReceiverEvent:
                 lease.fingerprint_digest,
                 lease.num_tokens,
                 lease.num_blocks,
+                checksums,
             )
         case "segment":
-            return ev.SegmentReady(message.segment.first_block, tuple(message.segment.block_ids))
+            segment = message.segment
+            blocks, sums = tuple(segment.block_ids), tuple(segment.checksums)
+            return ev.SegmentReady(segment.first_block, blocks, sums)
         case "last":
             records = records_from_pb(message.last.records)
             return ev.LastReceived(records, message.last.continuation)

@@ -12,6 +12,7 @@ import grpc
 from baton.core.errors import BatonError
 from baton.core.fingerprint import Fingerprint
 from baton.core.handoff import Handoff
+from baton.rpc.tls_identity import TlsIdentity
 from baton.v1 import kv_transfer_pb2 as pb
 from kv_transfer.memory import Memory
 from kv_transfer.peers import Peers
@@ -45,25 +46,39 @@ class Puller:
         secret: str = "",
         transports: str = AUTO,
         limits: PullLimits | None = None,
+        tls: TlsIdentity | None = None,
+        checksums: str = "auto",
     ) -> None:
-        """`transports` is one of `negotiate.CHOICES`."""
+        """`transports` is one of `negotiate.CHOICES`, `checksums` one of `checksums.CHOICES`."""
         self._instance_id = instance_id
         self._memory = memory
         self._digest = fingerprint.digest()
         self._block_size = fingerprint.layout.block_size
         self._limits = limits or PullLimits()
-        self._peers = Peers(instance_id, memory, fingerprint, secret, transports, self._limits.link)
+        self._checksums = checksums
+        self._repaired = 0
+        self._peers = Peers(
+            instance_id, memory, fingerprint, secret, transports, self._limits.link, tls
+        )
         self._pulls: dict[asyncio.Task[Pulled], Pulling] = {}
         self._rest: set[asyncio.Task[None]] = set()  # aborts to tell, streams to see the end of
 
-    async def pull(self, handoff: Handoff, allocate: Allocate, release: Release) -> Pulled:
+    async def pull(
+        self,
+        handoff: Handoff,
+        allocate: Allocate,
+        release: Release,
+        held: tuple[int, ...] = (),
+    ) -> Pulled:
         """Raises TransferError or UnavailableError.
 
+        `held` are full blocks that hold the first tokens already, with one reference each that is
+        this call's from now on: only what comes behind them is read.
         `allocate(n)` gives n blocks with one reference each, or None; at most one call, at the
-        first ready segment. However this ends, cancellation included, it ends only when no byte
+        first ready segment, none where nothing is lacking. However this ends, cancellation included, it ends only when no byte
         can land in them any more; unless they are returned, they have been released.
         """
-        pulling = self._start(handoff, allocate, release)
+        pulling = self._start(handoff, allocate, release, held)
         task = asyncio.create_task(pulling.run())
         self._pulls[task] = pulling
         try:
@@ -76,7 +91,13 @@ class Puller:
             raise
         finally:
             del self._pulls[task]
+            self._repaired += pulling.repaired_blocks
             self._spawn(pulling.stopped())  # decode need not wait for that
+
+    @property
+    def repaired_blocks(self) -> int:
+        """Read again because their checksum was wrong, whatever became of them; only grows."""
+        return self._repaired
 
     async def close(self) -> None:
         """Aborts what is under way, waits for its end, forgets all peers."""
@@ -89,20 +110,24 @@ class Puller:
             await asyncio.wait(self._rest)
         await self._peers.close()
 
-    def _start(self, handoff: Handoff, allocate: Allocate, release: Release) -> Pulling:
+    def _start(
+        self, handoff: Handoff, allocate: Allocate, release: Release, held: tuple[int, ...]
+    ) -> Pulling:
         machine = ReceiverMachine(
             handoff.instance_id,
             self._digest,
             self._block_size,
             self._limits.machine,
             asyncio.get_running_loop().time(),
+            held,
         )
         return Pulling(
             self._instance_id,
             handoff,
             machine,
             self._peers,
-            self._memory.block_bytes,
+            self._memory,
+            self._checksums,
             allocate,
             release,
             self._tell_abort,

@@ -7,8 +7,10 @@ state, when no byte can land any more.
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import grpc
 
@@ -19,10 +21,12 @@ from baton.rpc.errors import from_rpc_error
 from baton.rpc.wire import epoch_to_pb
 from baton.v1 import kv_transfer_pb2 as pb
 from kv_transfer import receiver_events as ev
-from kv_transfer.memory import runs_of
-from kv_transfer.peers import Peer, Peers
+from kv_transfer.checksums import AUTO, ON, wrong_blocks
+from kv_transfer.memory import Memory, runs_of
+from kv_transfer.peers import Landed, Peer, Peers
 from kv_transfer.pull_events import event_of
 from kv_transfer.receiver import ReceiverMachine
+from kv_transfer.timeline import Timeline, Timing
 
 logger = logging.getLogger(__name__)
 
@@ -39,14 +43,16 @@ class Pulled:
     blocks: tuple[int, ...]
     records: tuple[TokenRecord, ...]
     continuation: bool
-    num_tokens: int
-    bytes: int
+    num_tokens: int  # whose KV the blocks hold
+    held_tokens: int  # of them, those that were here already
+    bytes: int  # moved
     transport: str
-    milliseconds: float  # from the first ready segment to the verdict
+    timing: Timing
+    repaired_blocks: int  # read again because their checksum was wrong
 
 
 class Pulling:
-    """`instance_id` is this worker's."""
+    """`instance_id` is this worker's, `memory` its pool, `checksums` one of `checksums.CHOICES`."""
 
     def __init__(
         self,
@@ -54,7 +60,8 @@ class Pulling:
         handoff: Handoff,
         machine: ReceiverMachine,
         peers: Peers,
-        block_bytes: int,
+        memory: Memory,
+        checksums: str,
         allocate: Allocate,
         release: Release,
         tell_abort: Callable[[Handoff, str], None],
@@ -63,7 +70,8 @@ class Pulling:
         self._handoff = handoff
         self._machine = machine
         self._peers = peers
-        self._block_bytes = block_bytes
+        self._memory = memory
+        self._checksums = checksums
         self._allocate = allocate
         self._release = release
         self._tell_abort = tell_abort
@@ -74,7 +82,7 @@ class Pulling:
         self._stream: asyncio.Task[None] | None = None
         self._cancelled = threading.Event()
         self._patience: asyncio.TimerHandle | None = None
-        self._first_ready: float | None = None
+        self._timeline = Timeline()
         self._pulled: Pulled | None = None
         self._error: BatonError | None = None
 
@@ -91,6 +99,10 @@ class Pulling:
         if self._pulled is None:
             raise self._error or InternalError("a pull ended without a result")
         return self._pulled
+
+    @property
+    def repaired_blocks(self) -> int:
+        return self._machine.repaired_blocks
 
     def abort(self, reason: str) -> None:
         """`run` goes on until no byte can land, unless the verdict is there already."""
@@ -159,9 +171,10 @@ class Pulling:
                 transfer_id=self._handoff.transfer_id,
                 ticket=self._handoff.ticket,
                 instance_id=self._instance_id,
+                checksums=self._wants_checksums(self._peer),
             )
             async for message in self._peer.stub.Pull(request):
-                self._hear(event_of(message))
+                self._hear(event_of(message, request.checksums))
             error = UnavailableError("the sender ended the stream")
         except grpc.aio.AioRpcError as broken:
             error = from_rpc_error(broken)
@@ -170,9 +183,15 @@ class Pulling:
         finally:  # a channel closed under the call looks like a cancellation, and must be told too
             self._events.put_nowait(ev.PullBroken(error))
 
+    def _wants_checksums(self, peer: Peer) -> bool:
+        return peer.leaves_host if self._checksums == AUTO else self._checksums == ON
+
     def _hear(self, event: ev.ReceiverEvent) -> None:
-        if isinstance(event, ev.SegmentReady) and self._first_ready is None:
-            self._first_ready = self._loop.time()
+        match event:
+            case ev.SegmentReady(first_block, block_ids):
+                self._timeline.named(first_block, len(block_ids), time.monotonic())
+            case ev.LastReceived():
+                self._timeline.computed(time.monotonic())
         self._events.put_nowait(event)
 
     def _allocate_blocks(self, num_blocks: int) -> None:
@@ -186,20 +205,39 @@ class Pulling:
 
     def _start_read(self, read: ev.StartRead) -> None:
         peer = self._linked_peer()
-        runs = runs_of(read.source_blocks, read.target_blocks, self._block_bytes)
-        future = peer.read(runs, self._cancelled)
-        future.add_done_callback(lambda done: self._read_ended(read.read_id, peer, done))
+        if read.attempt > 1:
+            self._warn(peer, read)
+        runs = runs_of(read.source_blocks, read.target_blocks, self._memory.block_bytes)
+        future = peer.read(runs, self._cancelled, partial(self._find_wrong, read))
+        future.add_done_callback(lambda done: self._read_ended(read, peer, done))
 
-    def _read_ended(self, read_id: int, peer: Peer, done: asyncio.Future[None]) -> None:
+    def _find_wrong(self, read: ev.StartRead) -> tuple[int, ...]:
+        """In the reading thread."""
+        if not read.checksums:
+            return ()
+        return wrong_blocks(self._memory, read.target_blocks, read.checksums)
+
+    def _read_ended(self, read: ev.StartRead, peer: Peer, done: asyncio.Future[Landed]) -> None:
         error = done.exception()
         if error is None:
-            self._events.put_nowait(ev.ReadDone(read_id))
+            landed = done.result()
+            self._timeline.read(read.segment, landed.start, landed.end)
+            self._events.put_nowait(ev.ReadDone(read.read_id, landed.wrong))
             return
         if not isinstance(error, BatonError):
             logger.error("A read of KV blocks failed", exc_info=error)
         if not self._cancelled.is_set():
             self._peers.drop(peer)  # its link may be out of step
-        self._events.put_nowait(ev.ReadFailed(read_id, str(error)))
+        self._events.put_nowait(ev.ReadFailed(read.read_id, str(error)))
+
+    def _warn(self, peer: Peer, read: ev.StartRead) -> None:
+        logger.warning(
+            "Transfer %s: %d blocks from %s came over %s with a wrong checksum; reading them again",
+            self._handoff.transfer_id,
+            len(read.source_blocks),
+            self._handoff.address,
+            peer.transport,
+        )
 
     def _cancel_reads(self) -> None:
         self._cancelled.set()
@@ -235,13 +273,14 @@ class Pulling:
         return self._peer
 
     def _result(self, usable: ev.DeliverUsable) -> Pulled:
-        now = self._loop.time()
         return Pulled(
             blocks=usable.blocks,
             records=usable.records,
             continuation=usable.continuation,
             num_tokens=self._machine.num_tokens,
-            bytes=len(usable.blocks) * self._block_bytes,
+            held_tokens=self._machine.num_held * self._machine.block_size,
+            bytes=(len(usable.blocks) - self._machine.num_held) * self._memory.block_bytes,
             transport=self._linked_peer().transport,
-            milliseconds=(now - (self._first_ready or now)) * 1000,
+            timing=self._timeline.timing(time.monotonic()),
+            repaired_blocks=self._machine.repaired_blocks,
         )

@@ -4,6 +4,7 @@ Pure: events in, instructions out, time as a number. It knows no socket, clock, 
 docs/hand-off.md says what each state means.
 """
 
+from dataclasses import replace
 from itertools import count
 
 from baton.core.errors import BatonError, TransferError, UnavailableError
@@ -28,22 +29,31 @@ class ReceiverMachine:
         block_size: int,
         limits: ReceiverLimits,
         now: float,
+        held: tuple[int, ...] = (),
     ) -> None:
-        """`instance_id` is the sender's, the digest is of this side's own fingerprint."""
+        """`instance_id` is the sender's, the digest is of this side's own fingerprint.
+
+        `held` are full blocks that hold the first tokens already, one reference each now the
+        machine's: they are not read, nor written.
+        """
         self.state = R.RESERVED
         self.num_tokens = 0
+        self.num_held = len(held)  # of the target blocks, the first ones
+        self.repaired_blocks = 0  # read again because their checksum was wrong
         self._instance_id = instance_id
         self._digest = fingerprint_digest
-        self._block_size = block_size
+        self.block_size = block_size
         self._limits = limits
         self._deadline: float | None = now + limits.reserved_s
         self._epoch: Epoch | None = None
         self._coverage = Coverage(0)
-        self._targets: tuple[int, ...] = ()
+        self._checksums = False
+        self._targets = held
+        self._placed = False  # there is a target block for every position
         self._allocating = False
         self._unread: list[ev.SegmentReady] = []  # named before there were target blocks
         self._read_ids = count(1)
-        self._reads: set[int] = set()  # whose bytes may still land
+        self._reads: dict[int, ev.StartRead] = {}  # whose bytes may still land
         self._last: ev.LastReceived | None = None
         self._confirms = 0
         self._error: BatonError | None = None
@@ -67,10 +77,8 @@ class ReceiverMachine:
                 instructions = self._allocated(blocks, now)
             case ev.AllocationRefused():
                 instructions = self._allocated((), now)
-            case ev.ReadDone(read_id):
-                instructions = self._read_ended(read_id, None, now)
-            case ev.ReadFailed(read_id, reason):
-                instructions = self._read_ended(read_id, reason, now)
+            case ev.ReadDone() | ev.ReadFailed():
+                instructions = self._read_ended(event, now)
             case _:
                 instructions = [] if self._ending else self._heard(event, now)
         self._story.add(event, self.state.value)
@@ -116,8 +124,16 @@ class ReceiverMachine:
             return self._abort(TransferError(fault))
         self._epoch, self.num_tokens = event.epoch, event.num_tokens
         self._coverage = Coverage(event.num_blocks)
+        self._checksums = event.checksums
         self._move(R.RECEIVING, now + self._limits.receiving_s)
-        return []
+        return self._trim()
+
+    def _trim(self) -> Instructions:
+        """Only full blocks can be here already: what the lease has no full block for goes back."""
+        self.num_held = min(self.num_held, self.num_tokens // self.block_size)
+        surplus, self._targets = self._targets[self.num_held :], self._targets[: self.num_held]
+        self._placed = self.num_held == self._coverage.num_blocks
+        return [ev.ReleaseBlocks(surplus)] if surplus else []
 
     def _lease_fault(self, event: ev.LeaseDescribed) -> str | None:
         if self.state is not R.OPENING:
@@ -126,7 +142,7 @@ class ReceiverMachine:
             return f"the lease is of {event.epoch.instance_id}, not of {self._instance_id}"
         if event.fingerprint_digest != self._digest:
             return "the fingerprints of the two workers differ"
-        needed = -(-event.num_tokens // self._block_size)
+        needed = -(-event.num_tokens // self.block_size)
         if event.num_tokens < 1 or event.num_blocks != needed:
             return f"{event.num_blocks} blocks for {event.num_tokens} tokens"
         return None
@@ -134,17 +150,23 @@ class ReceiverMachine:
     def _segment_ready(self, event: ev.SegmentReady, now: float) -> Instructions:
         if self.state is not R.RECEIVING or self._last is not None:
             return self._abort(TransferError(f"a segment came while {self._where}"))
+        if self._checksums and len(event.checksums) != len(event.block_ids):
+            return self._abort(TransferError("the sender named blocks without their checksums"))
         fault = self._coverage.add(event.first_block, len(event.block_ids))
         if fault is not None:
             return self._abort(TransferError(f"the sender named {fault}"))
         self._deadline = now + self._limits.receiving_s
-        if self._targets:
-            return [self._start_read(event)]
+        if self._placed:
+            return self._read_segment(event)
         self._unread.append(event)
         if self._allocating:
             return []
         self._allocating = True
-        return [ev.AllocateBlocks(self._coverage.num_blocks)]
+        return [ev.AllocateBlocks(self._num_lacking)]
+
+    @property
+    def _num_lacking(self) -> int:
+        return self._coverage.num_blocks - self.num_held
 
     def _last_received(self, event: ev.LastReceived, now: float) -> Instructions:
         if self.state is not R.RECEIVING or self._last is not None:
@@ -185,34 +207,64 @@ class ReceiverMachine:
     def _allocated(self, blocks: tuple[int, ...], now: float) -> Instructions:
         if not self._allocating:
             raise self._story.illegal("blocks that nobody asked for")
-        if blocks and not len(blocks) == len(set(blocks)) == self._coverage.num_blocks:
-            raise self._story.illegal(f"blocks {blocks} for {self._coverage.num_blocks}")
-        self._allocating, self._targets = False, blocks
+        if blocks and not len(blocks) == len({*blocks} - {*self._targets}) == self._num_lacking:
+            raise self._story.illegal(f"blocks {blocks} for {self._num_lacking}")
+        self._allocating, self._targets = False, self._targets + blocks
         if self.state is R.ABORTING:
             return self._settle()
         if not blocks:
             return self._abort(TransferError("there are no free KV blocks for the hand-off"))
+        self._placed = True
         self._deadline = now + self._limits.receiving_s
         unread, self._unread = self._unread, []
-        return [self._start_read(segment) for segment in unread]
+        started = [read for segment in unread for read in self._read_segment(segment)]
+        return started or self._confirm_if_complete(now)
 
-    def _start_read(self, segment: ev.SegmentReady) -> ReceiverInstruction:
-        read_id = next(self._read_ids)
-        self._reads.add(read_id)
-        first = segment.first_block
-        targets = self._targets[first : first + len(segment.block_ids)]
-        return ev.StartRead(read_id, segment.block_ids, targets)
+    def _read_segment(self, segment: ev.SegmentReady) -> Instructions:
+        """Of what is not here yet, by position: nothing where all of it is."""
+        end = segment.first_block + len(segment.block_ids)
+        first = max(segment.first_block, self.num_held)
+        if first >= end:
+            return []
+        skipped = first - segment.first_block
+        checksums = segment.checksums[skipped:] if self._checksums else ()
+        sources, targets = segment.block_ids[skipped:], self._targets[first:end]
+        read = ev.StartRead(0, sources, targets, segment.first_block, checksums)
+        return [self._start_read(read)]
 
-    def _read_ended(self, read_id: int, reason: str | None, now: float) -> Instructions:
-        if read_id not in self._reads:
-            raise self._story.illegal(f"read {read_id} ended but is not under way")
-        self._reads.discard(read_id)
+    def _start_read(self, read: ev.StartRead) -> ReceiverInstruction:
+        read = replace(read, read_id=next(self._read_ids))
+        self._reads[read.read_id] = read
+        return read
+
+    def _read_ended(self, event: ev.ReadDone | ev.ReadFailed, now: float) -> Instructions:
+        read = self._reads.pop(event.read_id, None)
+        if read is None:
+            raise self._story.illegal(f"read {event.read_id} ended but is not under way")
         if self.state is R.ABORTING:
             return self._settle()
-        if reason is not None:
-            return self._abort(TransferError(f"a read failed: {reason}"))
+        if isinstance(event, ev.ReadFailed):
+            return self._abort(TransferError(f"a read failed: {event.reason}"))
         self._deadline = now + self._limits.receiving_s
+        if event.wrong:
+            return self._read_again(read, event.wrong)
         return self._confirm_if_complete(now)
+
+    def _read_again(self, read: ev.StartRead, wrong: tuple[int, ...]) -> Instructions:
+        """The bytes changed on their way: once, or the way is not to be trusted."""
+        if read.attempt >= self._limits.block_reads:
+            fault = f"{len(wrong)} blocks had a wrong checksum {read.attempt} times"
+            return self._abort(TransferError(fault))
+        if read.attempt == 1:
+            self.repaired_blocks += len(wrong)
+        again = replace(
+            read,
+            source_blocks=tuple(read.source_blocks[i] for i in wrong),
+            target_blocks=tuple(read.target_blocks[i] for i in wrong),
+            checksums=tuple(read.checksums[i] for i in wrong),
+            attempt=read.attempt + 1,
+        )
+        return [self._start_read(again)]
 
     def _confirm_if_complete(self, now: float) -> Instructions:
         if self._last is None or self._reads or self._unread:

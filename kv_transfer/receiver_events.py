@@ -16,6 +16,7 @@ class ReceiverLimits:
     receiving_s: float = 60.0  # without any progress
     confirming_s: float = 10.0
     confirm_attempts: int = 3  # the question is repeated when its answer is lost
+    block_reads: int = 3  # of one block, before a wrong checksum ends the hand-off
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class LeaseDescribed:
     fingerprint_digest: str
     num_tokens: int
     num_blocks: int
+    checksums: bool = False  # they were asked for: no segment may lack them
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +51,15 @@ class SegmentReady:
 
     first_block: int
     block_ids: tuple[int, ...]
+    checksums: tuple[int, ...] = ()  # one per block, or none
 
 
 @dataclass(frozen=True, slots=True)
 class ReadDone:
-    """Every byte of the read has landed."""
+    """Every byte of the read has landed; `wrong` are the places in it whose checksum differs."""
 
     read_id: int
+    wrong: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +136,21 @@ class ClosePull:
 
 @dataclass(frozen=True, slots=True)
 class AllocateBlocks:
-    """Answered by BlocksAllocated or AllocationRefused, exactly once."""
+    """For what is not here yet. Answered by BlocksAllocated or AllocationRefused, exactly once."""
 
     num_blocks: int
 
 
 @dataclass(frozen=True, slots=True)
 class StartRead:
-    """Copy block by block. Answered by ReadDone or ReadFailed, exactly once."""
+    """Copy block by block, then compare. Answered by ReadDone or ReadFailed, exactly once."""
 
     read_id: int
     source_blocks: tuple[int, ...]
     target_blocks: tuple[int, ...]
+    segment: int  # the one that the blocks were named by: its first block in the prompt
+    checksums: tuple[int, ...] = ()  # one per block; none: nothing to compare
+    attempt: int = 1  # from 2 on: blocks whose checksum was wrong are read again
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +184,7 @@ class DeliverUsable:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseBlocks:
-    """No byte can land in them any more; give one reference on each back."""
+    """No byte can land in them (any more); give one reference on each back."""
 
     blocks: tuple[int, ...]
 

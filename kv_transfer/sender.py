@@ -10,10 +10,19 @@ from dataclasses import dataclass
 from baton.core.handoff import Epoch
 from kv_transfer import sender_events as ev
 from kv_transfer.moves import Story
-from kv_transfer.sender_events import Outcome, Refusal, SenderEvent, SenderInstruction, SenderLimits
+from kv_transfer.sender_events import (
+    Outcome,
+    Refusal,
+    SenderEvent,
+    SenderInstruction,
+    SenderLimits,
+    TicketFault,
+)
 from kv_transfer.sender_states import MOVES, TERMINAL, SenderState
 
 S = SenderState
+
+_FAULTS = {S.CONFIRMED: TicketFault.USED, S.EXPIRED: TicketFault.EXPIRED}  # of the right ticket
 
 Instructions = list[SenderInstruction]
 
@@ -102,8 +111,8 @@ class SenderMachine:
         match event:
             case ev.BlocksLent(blocks):
                 return [ev.ReleaseBlocks(blocks)]
-            case ev.PullOpened(pull_id):
-                return [ev.RefusePull(pull_id, Refusal.ENDED)]
+            case ev.PullOpened(pull_id, ticket):
+                return [*self._late_ticket(ticket), ev.RefusePull(pull_id, Refusal.ENDED)]
             case ev.ConfirmAsked(epoch):
                 held = self.state is S.CONFIRMED and epoch == self.epoch
                 return [ev.AnswerConfirm(Outcome.OK if held else Outcome.STALE)]
@@ -111,6 +120,13 @@ class SenderMachine:
                 raise self._story.illegal(f"{self.transfer_id} is over and cannot open again")
             case _:
                 return []
+
+    def _late_ticket(self, ticket: bytes) -> Instructions:
+        """A hand-off that was given up refuses its ticket too, but there the two may have crossed."""
+        fault = _FAULTS.get(self.state)
+        if not hmac.compare_digest(ticket, self._ticket):
+            fault = TicketFault.FORGED
+        return [] if fault is None else [ev.TicketRefused("Pull", fault)]
 
     # Prefill
 
@@ -179,9 +195,11 @@ class SenderMachine:
 
     def _attach_or_refuse(self, pull_id: int, ticket: bytes, now: float) -> Instructions:
         if not hmac.compare_digest(ticket, self._ticket):
-            return [ev.TicketRefused("Pull"), ev.RefusePull(pull_id, Refusal.WRONG_TICKET)]
+            refused = ev.TicketRefused("Pull", TicketFault.FORGED)
+            return [refused, ev.RefusePull(pull_id, Refusal.WRONG_TICKET)]
         if self._pull_id is not None:
-            return [ev.RefusePull(pull_id, Refusal.TAKEN)]
+            refused = ev.TicketRefused("Pull", TicketFault.USED)
+            return [refused, ev.RefusePull(pull_id, Refusal.TAKEN)]
         self._pull_id = pull_id
         if self.state is S.READY:
             return self._lease(now) + self._rest()
@@ -215,7 +233,7 @@ class SenderMachine:
         if self.state in (S.NEW, S.AWAITED):
             return self._abort_waiters(event.ticket)
         if not hmac.compare_digest(event.ticket, self._ticket):
-            return [ev.TicketRefused("Abort")]
+            return [ev.TicketRefused("Abort", TicketFault.FORGED)]
         return self._end(S.ABORTED, event.reason)
 
     def _abort_waiters(self, ticket: bytes) -> Instructions:

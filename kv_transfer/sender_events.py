@@ -25,6 +25,14 @@ class Refusal(Enum):
     TOO_MANY = "too many Pulls wait for the Prefill of this hand-off"
 
 
+class TicketFault(Enum):
+    """What is wrong with a ticket that is refused."""
+
+    FORGED = "forged"
+    USED = "used"  # a Pull has come with it already
+    EXPIRED = "expired"
+
+
 @dataclass(frozen=True, slots=True)
 class SenderLimits:
     """How long a sender holds things, and how much it remembers."""
@@ -175,9 +183,10 @@ class ClosePull:
 
 @dataclass(frozen=True, slots=True)
 class TicketRefused:
-    """Somebody showed a wrong ticket; for the log and the count."""
+    """Somebody showed a ticket that opens nothing; for the log and the count."""
 
     rpc: str
+    fault: TicketFault
 
 
 @dataclass(frozen=True, slots=True)

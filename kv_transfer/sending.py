@@ -15,6 +15,8 @@ from baton.core.fingerprint import Fingerprint
 from baton.core.handoff import Epoch
 from baton.core.token_record import TokenRecord
 from kv_transfer import sender_events as ev
+from kv_transfer.checksums import Checksums
+from kv_transfer.memory import Memory
 from kv_transfer.sender import Instructions, SenderMachine
 from kv_transfer.sender_table import SenderCounts, SenderTable
 from kv_transfer.transports.base import Endpoint, Exporter
@@ -102,6 +104,7 @@ class Sender:
         instance_id: str,
         fingerprint: Fingerprint,
         num_blocks: int,
+        memory: Memory,
         release: Callable[[tuple[int, ...]], None],
         exporters: Sequence[Exporter],
         limits: ev.SenderLimits | None = None,
@@ -111,6 +114,7 @@ class Sender:
         self.fingerprint_digest = fingerprint.digest()
         self.num_blocks = num_blocks
         self.endpoints: tuple[Endpoint, ...] = ()
+        self.checksums = Checksums(memory)
         self._release = release
         self._exporters = exporters
         self._table = SenderTable(
@@ -138,6 +142,7 @@ class Sender:
             self._timer.cancel()
         for exporter in self._exporters:
             exporter.close()
+        self.checksums.close()
 
     def counts(self) -> SenderCounts:
         """A reading, taken from any thread."""
@@ -193,8 +198,8 @@ class Sender:
                 case ev.LeaseOver(confirmed, reason):
                     logger.info("Transfer %s is over: %s", transfer_id, reason)
                     self._leases.pop(transfer_id).end(confirmed)
-                case ev.TicketRefused(rpc):
-                    logger.warning("Transfer %s: %s showed a wrong ticket", transfer_id, rpc)
+                case ev.TicketRefused(rpc, fault):
+                    logger.warning("Transfer %s: %s: a ticket is %s", transfer_id, rpc, fault.value)
                 case ev.AnswerConfirm():
                     pass  # `confirm` returns it
                 case _:

@@ -1,7 +1,7 @@
 """KvTransferService: what peers ask of this worker's sender. Translation only, no decisions."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from baton.core.errors import BatonError, RefusedError, TransferError, UnavailableError
@@ -49,6 +49,12 @@ class KvTransferServicer(pb_grpc.KvTransferServiceServicer):
                         if reason is not None:
                             raise TransferError(reason)
                         return
+                    case ev.SendSegment():
+                        for segment in self._segments(message, request.checksums):
+                            if request.checksums:
+                                found = await self._sender.checksums.of(segment.block_ids)
+                                segment.checksums.extend(found)
+                            yield pb.PullResponse(segment=segment)
                     case _:
                         yield self._response(message)
         finally:
@@ -62,7 +68,16 @@ class KvTransferServicer(pb_grpc.KvTransferServiceServicer):
         self._sender.abort(request.transfer_id, request.ticket, request.reason)
         return pb.AbortResponse()
 
-    def _response(self, message: ev.SendLease | ev.SendSegment | ev.SendLast) -> pb.PullResponse:
+    def _segments(self, message: ev.SendSegment, checksums: bool) -> Iterator[pb.PullSegment]:
+        """In parts where there are checksums to compute: the first one is read meanwhile."""
+        blocks = message.block_ids
+        size = self._sender.checksums.blocks_at_once if checksums else len(blocks)
+        for start in range(0, len(blocks), size):
+            yield pb.PullSegment(
+                first_block=message.first_block + start, block_ids=blocks[start : start + size]
+            )
+
+    def _response(self, message: ev.SendLease | ev.SendLast) -> pb.PullResponse:
         match message:
             case ev.SendLease(_, epoch, num_tokens, num_blocks, ttl_ms):
                 lease = pb.PullLease(
@@ -73,9 +88,6 @@ class KvTransferServicer(pb_grpc.KvTransferServiceServicer):
                     ttl_ms=ttl_ms,
                 )
                 return pb.PullResponse(lease=lease)
-            case ev.SendSegment(_, first_block, block_ids):
-                segment = pb.PullSegment(first_block=first_block, block_ids=block_ids)
-                return pb.PullResponse(segment=segment)
             case ev.SendLast(_, records, continuation):
                 last = pb.PullLast(records=records_to_pb(records), continuation=continuation)
                 return pb.PullResponse(last=last)

@@ -27,9 +27,10 @@ class Relay:
     """
 
     def __init__(self, lease: Lease, num_tokens: int) -> None:
+        """`num_tokens` are read: the prompt, and an answer that is continued."""
         self._lease = lease
         self._num_tokens = num_tokens
-        self._read = False  # the whole prompt
+        self._read = False  # all of them
         self._responses: asyncio.Queue[pb.PrefillResponse | BatonError | None] = asyncio.Queue()
 
     def take(self, event: EngineEvent) -> None:

@@ -19,23 +19,23 @@ class PrefillServicer(prefill_pb2_grpc.PrefillServiceServicer):
     async def Prefill(
         self, request: pb.PrefillRequest, context: Any
     ) -> AsyncGenerator[pb.PrefillResponse, None]:
-        prompt = tuple(request.prompt_token_ids)
         params = wire.sampling_from_pb(request.sampling)
         bridge = self._worker.bridge
         with self._worker.desk.take(request.request_id, request.attempt, params.n) as key:
             lease = self._worker.sender.open(
                 request.transfer_id, request.ticket, drop=lambda: bridge.abort(key)
             )
-            relay = Relay(lease, len(prompt))
+            work = Work(
+                key,
+                tuple(request.prompt_token_ids),
+                params,
+                Mode.PREFILL,
+                cache_salt=request.cache_salt,
+                tenant=request.tenant,
+                answered=tuple(request.answered_token_ids),
+            )
+            relay = Relay(lease, work.num_known)
             try:
-                work = Work(
-                    key,
-                    prompt,
-                    params,
-                    Mode.PREFILL,
-                    cache_salt=request.cache_salt,
-                    tenant=request.tenant,
-                )
                 bridge.submit(work, relay.take)
                 async with aclosing(relay.responses()) as responses:
                     async for response in responses:

@@ -17,15 +17,23 @@ class LogprobsMode(Enum):
     PROCESSED_LOGITS = "processed_logits"
 
 
+class GrammarBackend(Enum):
+    """The library that reads a grammar. The names are vLLM's."""
+
+    GUIDANCE = "guidance"  # llguidance: its Lark
+    XGRAMMAR = "xgrammar"  # a JSON object, see `baton.grammars.xgrammar_compiler`
+
+
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """What the answer must look like: `text` is a grammar as llguidance takes it, checked by the
+    """What the answer must look like: `text` is a grammar as `backend` takes it, checked by the
     gateway. With `after` it binds from behind the first place where these tokens stand in the
     answer, such as the end of the reasoning; empty: from the first token.
     """
 
     text: str
     after: tuple[int, ...] = ()
+    backend: GrammarBackend = GrammarBackend.GUIDANCE
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Who holds which block, as counts, and what stays in those that nobody holds.
 
-It knows no bytes and no requests.
+It knows no bytes and no requests; what must be copied before a block is used again, it has copied.
 """
 
 import threading
@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from baton.core.errors import InternalError
+from baton.engine.host_cache import HostCache, Slots
+from baton.engine.host_tier import HostCounts, Kept
 from baton.engine.prefix_cache import PrefixCache
 
 
@@ -44,10 +46,14 @@ class BlockPool:
     a queue: a block rests as long as possible before its next use. A block that is published when
     its last reference goes stays findable; it is free like any other, but taken only when no other
     is left. (While its name leads to blocks in use, it counts as used.)
+
+    With `slots`, what such a block held is copied there before it is handed out, and `take_cached`
+    brings it back. Both happen in the caller's thread, but not under the lock.
     """
 
-    def __init__(self, num_blocks: int) -> None:
+    def __init__(self, num_blocks: int, slots: Slots | None = None) -> None:
         self._lock = threading.Lock()
+        self._host = HostCache(self._lock, slots)
         self._queue = deque(range(num_blocks))
         self._references = [0] * num_blocks
         self._cache = PrefixCache()
@@ -67,6 +73,12 @@ class BlockPool:
     @property
     def reserved(self) -> int:
         return self._reserved
+
+    @property
+    def host_counts(self) -> HostCounts:
+        """Of `slots`."""
+        with self._lock:
+            return self._host.tier.counts
 
     def on_free(self, callback: Callable[[], None]) -> None:
         """`callback` runs whenever blocks become free, in the thread that freed them, unlocked.
@@ -97,7 +109,8 @@ class BlockPool:
                 return None
             if reservation:
                 self._spend(reservation)
-            blocks = tuple(self._take() for _ in range(count))
+            blocks, given_up = self._take(count)
+        self._host.keep(given_up)
         if held > count:
             self._tell_free()
         return blocks
@@ -112,6 +125,8 @@ class BlockPool:
     def take_cached(self, names: Sequence[bytes], room: int) -> tuple[int, ...] | None:
         """The blocks of the longest run of `names` that are published, one reference more on each.
 
+        What follows it in the slots is brought back first, as far as there is room, and published.
+
         None, and nothing changed, unless with them there is room for `room` blocks in all; which
         promises nothing, for other threads allocate too.
         """
@@ -122,7 +137,13 @@ class BlockPool:
                 return None
             for block in run:
                 self._hold(block)
+            found = self._host.tier.lend(names[len(run) :], self._available())
+            blocks, given_up = self._take(len(found))
+        if not found:
             return tuple(run)
+        self._host.keep(given_up)
+        parent = Published(run[-1], names[len(run) - 1]) if run else None
+        return (*run, *self._bring(found, blocks, parent))
 
     def publish(
         self, block: int, name: bytes, parent: Published | None, may_swap: bool = True
@@ -139,21 +160,10 @@ class BlockPool:
         beside our own, and a pool that holds either may not hold both.
         """
         with self._lock:
+            before = self._unused()
             self._check_held(Counter((block,)))
-            if parent is not None and self._cache.name_of(parent.block) != parent.name:
-                return None
-            first = self._cache.get(name)
-            if first == block or (first is not None and not may_swap):
-                return first
-            if block in self._cache:
-                raise InternalError(f"block {block} is published under another name")
-            if first is None:
-                return block if self._add(block, name, parent) else None
-            gained = self._references[block] == 1
-            if self._cache.num_idle_up_from(first) - gained > self._available():
-                return None
-            self._hold(first)
-            freed = self._drop(block)
+            first = self._publish(block, name, parent, may_swap)
+            freed = self._unused() > before
         if freed:
             self._tell_free()
         return first
@@ -163,7 +173,9 @@ class BlockPool:
         with self._lock:
             before = self._unused()
             for block in blocks:
-                self._queue += self._cache.withdraw(block)
+                free, names = self._cache.withdraw(block)
+                self._queue += free
+                self._host.tier.withdraw(names)
             freed = self._unused() > before
         if freed:
             self._tell_free()
@@ -188,6 +200,29 @@ class BlockPool:
             self._cache.check_integrity([b for b, count in enumerate(self._references) if count])
             if not 0 <= self._reserved <= self._unused():
                 raise InternalError(f"{self._reserved} reserved of {self._unused()} unused blocks")
+            self._host.tier.check_integrity(self._is_published)
+
+    def _is_published(self, name: bytes) -> bool:
+        return self._cache.get(name) is not None
+
+    def _publish(
+        self, block: int, name: bytes, parent: Published | None, may_swap: bool
+    ) -> int | None:
+        if parent is not None and self._cache.name_of(parent.block) != parent.name:
+            return None
+        first = self._cache.get(name)
+        if first == block or (first is not None and not may_swap):
+            return first
+        if block in self._cache:
+            raise InternalError(f"block {block} is published under another name")
+        if first is None:
+            return block if self._add(block, name, parent) else None
+        gained = self._references[block] == 1
+        if self._cache.num_idle_up_from(first) - gained > self._available():
+            return None
+        self._hold(first)
+        self._drop(block)
+        return first
 
     def _add(self, block: int, name: bytes, parent: Published | None) -> bool:
         above = None if parent is None else parent.block
@@ -202,10 +237,45 @@ class BlockPool:
     def _available(self) -> int:
         return self._unused() - self._reserved
 
-    def _take(self) -> int:
-        block = self._queue.popleft() if self._queue else self._cache.evict()
-        self._references[block] = 1
-        return block
+    def _take(self, count: int) -> tuple[tuple[int, ...], list[tuple[int, Kept]]]:
+        """Blocks with a reference each, and which of them to copy where before anybody has them."""
+        blocks: list[int] = []
+        given_up: list[tuple[int, Kept]] = []
+        for _ in range(count):
+            blocks.append(self._queue.popleft() if self._queue else self._evict(given_up))
+            self._references[blocks[-1]] = 1
+        return tuple(blocks), given_up
+
+    def _evict(self, given_up: list[tuple[int, Kept]]) -> int:
+        gone = self._cache.evict()
+        kept = self._host.tier.take_in(gone.name, gone.parent, self._is_published)
+        if kept is not None:
+            given_up.append((gone.block, kept))
+        return gone.block
+
+    def _bring(
+        self, found: list[Kept], blocks: tuple[int, ...], parent: Published | None
+    ) -> list[int]:
+        """What could be published of it, with a reference on each: meanwhile it may have been
+        withdrawn, or published by another. Called unlocked.
+        """
+        self._host.bring(found, blocks)
+        run: list[int] = []
+        with self._lock:
+            before = self._unused()
+            for kept, block in zip(found, blocks, strict=True):
+                first = None if kept.gone else self._publish(block, kept.name, parent, True)
+                if first is None:
+                    break
+                run.append(first)
+                parent = Published(first, kept.name)
+            for block in blocks[len(run) :]:
+                self._drop(block)
+            self._host.tier.done(reversed(found))
+            freed = self._unused() > before
+        if freed:
+            self._tell_free()
+        return run
 
     def _hold(self, block: int) -> None:
         if not self._references[block]:

@@ -16,5 +16,6 @@ class EngineConfig:
     threads: int = 1
     attention_backend: str = "auto"  # auto, cpu (the C++ kernel), torch
     enable_prefix_caching: bool = True
+    kv_offloading_bytes: int = 0  # host memory for cached blocks that the pool gives up; 0: none
     logits_processor_pattern: str = ""  # of those that a request may name; empty: none
     logits_processors: tuple[str, ...] = ()  # loaded at the start, by qualified name

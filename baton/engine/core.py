@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from baton.engine.decision import CopyBlock, Decision, ZeroBlock
+from baton.engine.decision import CopyBlock, Decision, ZeroBlock, ZeroTail
 from baton.engine.kv_pool import KvPool
 from baton.engine.plan import Runner
 from baton.engine.scheduler import Scheduler
-from baton.engine.work import EngineEvent, Work
+from baton.engine.work import ChoiceLent, EngineEvent, Work
 
 Deliver = Callable[[str, EngineEvent], None]  # (key of the work, event)
 
@@ -28,6 +28,12 @@ class EngineCore:
     def abort(self, key: str) -> None:
         self._scheduler.abort(key)
 
+    def give_away(self, key: str, choice: int) -> ChoiceLent:
+        """Between two steps. Raises RefusedError, and nothing changed."""
+        decision, lent = self._scheduler.give_away(key, choice)
+        self._perform(decision)
+        return lent
+
     def step(self) -> bool:
         """False when there was nothing to compute."""
         decision = self._scheduler.schedule()
@@ -45,5 +51,7 @@ class EngineCore:
                     self._pool.zero_block(block)
                 case CopyBlock(source, target):
                     self._pool.copy_block(source, target)
+                case ZeroTail(block, num_tokens):
+                    self._pool.zero_tail(block, num_tokens)
         for key, event in decision.events:
             self._deliver(key, event)

@@ -17,7 +17,15 @@ class CopyBlock:
     target: int
 
 
-MemoryOp = ZeroBlock | CopyBlock
+@dataclass(frozen=True, slots=True)
+class ZeroTail:
+    """Of a partial block, what lies behind its first `num_tokens` tokens."""
+
+    block: int
+    num_tokens: int
+
+
+MemoryOp = ZeroBlock | CopyBlock | ZeroTail
 
 
 @dataclass(frozen=True, slots=True)

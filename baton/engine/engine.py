@@ -3,16 +3,17 @@
 from collections.abc import Callable
 
 from baton.core.block_hashes import Hashing
-from baton.core.errors import InternalError
+from baton.core.errors import InternalError, SettingsError
 from baton.engine.block_pool import BlockPool
 from baton.engine.config import EngineConfig
 from baton.engine.core import Deliver, EngineCore
 from baton.engine.engine_loop import EngineLoop
+from baton.engine.host_blocks import HostBlocks
 from baton.engine.kv_pool import KvPool
-from baton.engine.limits import check_work, limits_for, num_blocks_for
+from baton.engine.limits import check_work, limits_for, num_blocks_for, num_slots_for
 from baton.engine.plan import Runner
 from baton.engine.scheduler import Scheduler
-from baton.engine.work import EngineLoad, EventSink, Work
+from baton.engine.work import EngineLoad, EventSink, GiveAwaySink, Mode, Work
 
 
 class Engine:
@@ -23,14 +24,15 @@ class Engine:
         if runner.layout.block_size != config.block_size:
             raise InternalError("the runner was built for another block size")
         num_blocks = num_blocks_for(config, runner.layout)
+        num_slots = num_slots_for(config, runner.layout)
         self._limits = limits_for(config, runner, num_blocks)
         self._runner = runner
         self._pool = KvPool(runner.layout, num_blocks)
-        self._blocks = BlockPool(num_blocks)
+        self._slots = self._make_slots(num_slots)
+        self._blocks = BlockPool(num_blocks, self._slots)
         hashing = Hashing(runner.fingerprint.digest(), config.block_size)
-        self._scheduler = Scheduler(
-            self._blocks, self._limits, hashing if config.enable_prefix_caching else None
-        )
+        self._hashing = hashing if config.enable_prefix_caching else None
+        self._scheduler = Scheduler(self._blocks, self._limits, self._hashing)
         runner.attach(self._pool)
         self._loop = EngineLoop(self._build_core)
         self._blocks.on_free(self._loop.wake)
@@ -52,6 +54,18 @@ class Engine:
         """Prompt + answer, tokens: what the model reads, the settings allow and the pool holds."""
         return self._limits.max_model_len
 
+    def prefix_names(self, work: Work) -> list[bytes]:
+        """Under which the pool finds cached blocks of what `work` knows, from the first one on.
+
+        None of the block with its last known token if something is drawn from that token here.
+        Callable from any thread.
+        """
+        if self._hashing is None or not work.finds_cache:
+            return []
+        draws = work.searches or work.mode is Mode.GENERATE
+        num_full = (work.num_known - draws) // self._limits.block_size
+        return self._hashing.chain(work.cache_salt, work.tenant).names(work.known, num_full)
+
     @property
     def alive(self) -> bool:
         """The thread runs and no step has failed. Once False after `start`, for ever False."""
@@ -67,6 +81,8 @@ class Engine:
     def close(self) -> None:
         """Stops and gives the pool's memory up. Nobody may read or write a block any more."""
         self.stop()
+        if self._slots is not None:
+            self._slots.close()
         self._pool.close()
 
     def submit(self, work: Work, sink: EventSink) -> None:
@@ -86,6 +102,15 @@ class Engine:
         """
         self._loop.abort(key)
 
+    def give_away(self, key: str, choice: int, sink: GiveAwaySink) -> None:
+        """Stops a running choice behind the step at hand and lends what it has computed.
+
+        `sink` gets it, or RefusedError where it cannot go as it is: not begun, preempted, a search.
+        It then goes on as if nobody had asked. Raises RefusedError for a work that is not here,
+        UnavailableError once stopped or failed.
+        """
+        self._loop.give_away(key, choice, sink)
+
     def on_drop(self, callback: Callable[[], None]) -> None:
         """`callback` runs on the engine's thread whenever an aborted work holds nothing any more.
 
@@ -104,7 +129,15 @@ class Engine:
             short_of_blocks=self._scheduler.short,
             cache_queries=self._scheduler.tables.cache_queries,
             cache_hits=self._scheduler.tables.cache_hits,
+            host=self._blocks.host_counts,
         )
+
+    def _make_slots(self, num_slots: int) -> HostBlocks | None:
+        try:
+            return HostBlocks(self._pool, num_slots) if num_slots else None
+        except SettingsError:
+            self._pool.close()
+            raise
 
     def _build_core(self, deliver: Deliver) -> EngineCore:
         return EngineCore(self._scheduler, self._runner, self._pool, deliver)

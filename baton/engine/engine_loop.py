@@ -8,7 +8,15 @@ from enum import Enum
 
 from baton.core.errors import BatonError, InternalError, RefusedError, UnavailableError
 from baton.engine.core import Deliver, EngineCore
-from baton.engine.work import EngineEvent, EventSink, Work, WorkDone, WorkFailed
+from baton.engine.work import (
+    ChoiceLent,
+    EngineEvent,
+    EventSink,
+    GiveAwaySink,
+    Work,
+    WorkDone,
+    WorkFailed,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +40,16 @@ class _Abort:
     submit: _Submit  # of this work alone: its key may be somebody else's by then
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _GiveAway:
+    submit: _Submit  # likewise
+    choice: int
+    sink: GiveAwaySink
+
+
+_Command = _Submit | _Abort | _GiveAway
+
+
 class EngineLoop:
     """Owns the thread, the sinks and the order in which commands reach the core.
 
@@ -43,7 +61,7 @@ class EngineLoop:
         self._core = build_core(self._deliver)
         self._wake = threading.Condition()
         self._state = LoopState.NEW
-        self._inbox: list[_Submit | _Abort] = []
+        self._inbox: list[_Command] = []
         self._works: dict[str, _Submit] = {}  # by key, until they end
         self._changed = False  # something may have become possible since the last step
         self._on_drop: Callable[[], None] = lambda: None
@@ -96,6 +114,15 @@ class EngineLoop:
                 self._inbox.append(_Abort(submit))
                 self._wake.notify()
 
+    def give_away(self, key: str, choice: int, sink: GiveAwaySink) -> None:
+        with self._wake:
+            if self._state is not LoopState.RUNNING:
+                raise UnavailableError(f"the engine gives nothing away: it is {self._state.value}")
+            if (submit := self._works.get(key)) is None:
+                raise _not_here(key)
+            self._inbox.append(_GiveAway(submit, choice, sink))
+            self._wake.notify()
+
     def wake(self) -> None:
         """Says that blocks came free: somebody who waits for them may go on."""
         with self._wake:
@@ -118,7 +145,7 @@ class EngineLoop:
                 self._apply(command)
             busy = self._core.step()
 
-    def _next(self, busy: bool) -> list[_Submit | _Abort] | None:
+    def _next(self, busy: bool) -> list[_Command] | None:
         """What came in since the last step; None when it is time to end. Sleeps unless busy."""
         with self._wake:
             while not (busy or self._changed or self._inbox or self._ending()):
@@ -132,7 +159,7 @@ class EngineLoop:
     def _ending(self) -> bool:
         return self._state is not LoopState.RUNNING
 
-    def _apply(self, command: _Submit | _Abort) -> None:
+    def _apply(self, command: _Command) -> None:
         match command:
             case _Submit(work):
                 self._core.submit(work)
@@ -140,6 +167,17 @@ class EngineLoop:
                 self._core.abort(submit.work.key)
                 self._forget(submit.work.key)
                 self._on_drop()
+            case _GiveAway():
+                command.sink(self._given_away(command))
+
+    def _given_away(self, command: _GiveAway) -> ChoiceLent | BatonError:
+        key = command.submit.work.key
+        if self._works.get(key) is not command.submit:
+            return _not_here(key)
+        try:
+            return self._core.give_away(key, command.choice)
+        except RefusedError as refused:
+            return refused
 
     def _deliver(self, key: str, event: EngineEvent) -> None:
         sink = self._works[key].sink
@@ -157,6 +195,9 @@ class EngineLoop:
         try:
             self._give_everything_back()
         finally:
+            for command in self._inbox:
+                if isinstance(command, _GiveAway):
+                    command.sink(error)
             works, self._works = self._works, {}
             for key, submit in works.items():
                 self._tell_failed(key, submit.sink, error)
@@ -177,3 +218,7 @@ class EngineLoop:
             sink(WorkFailed(error))
         except Exception:
             logger.exception("%s could not be told of its end", key)
+
+
+def _not_here(key: str) -> RefusedError:
+    return RefusedError(f"{key} is not being served here")

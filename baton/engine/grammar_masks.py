@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from llguidance import LLMatcher, LLTokenizer
 from torch import Tensor
 
 from baton.core.errors import BatonError, RequestError
-from baton.core.sampling_params import Grammar
+from baton.core.sampling_params import Grammar, GrammarBackend
 from baton.engine.grammar_state import Endings, GrammarState
 from baton.engine.plan import Draw
-from baton.grammars.compiled import compile_grammar
-from baton.grammars.tokens import load_tokens
+from baton.grammars.backend import CompiledGrammar, Compiler
+from baton.grammars.compilers import load_compiler
 
 logger = logging.getLogger(__name__)
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 Mask = bytearray | BatonError | None  # as `GrammarState.allowed` has it
+Source = tuple[GrammarBackend, str]  # who reads the grammar, its text
 
 COMPILED = 32  # grammars kept; what one learns of its lexer is tens of megabytes at worst
 STATES = 512  # choices kept; one that was dropped is replayed
@@ -40,9 +40,8 @@ class GrammarMasks:
         self._eos = eos_token_ids
         self._thread = ThreadPoolExecutor(1, "grammar-masks")  # starts with its first task
         self._pending: tuple[Sequence[Draw], Future[dict[int, Mask]]] | None = None
-        self._tokens: LLTokenizer | None = None
-        self._endings = Endings(frozenset(), frozenset())
-        self._compiled: OrderedDict[str, LLMatcher | RequestError] = OrderedDict()
+        self._compilers: dict[GrammarBackend, Compiler] = {}
+        self._compiled: OrderedDict[Source, CompiledGrammar | RequestError] = OrderedDict()
         self._states: OrderedDict[tuple[str, int], GrammarState] = OrderedDict()
 
     def begin(self, draws: Sequence[Draw]) -> None:
@@ -85,36 +84,41 @@ class GrammarMasks:
         mask = state.allowed(draw.params, self._vocab_size)
         if isinstance(mask, BatonError):  # what it learnt may be at its limit: begin anew next time
             self._states.pop((draw.key, draw.choice))
-            self._compiled.pop(grammar.text, None)
+            self._compiled.pop((grammar.backend, grammar.text), None)
         return mask
 
     def _state(self, draw: Draw, grammar: Grammar) -> GrammarState:
         place, answer = (draw.key, draw.choice), draw.tokens[draw.num_prompt :]
         known = self._states.get(place)
         if known is None or not known.fits(grammar, answer):
-            start = self._start(grammar.text)
-            self._states[place] = known = GrammarState(grammar, start, self._endings)
+            matcher = self._start((grammar.backend, grammar.text)).matcher()
+            endings = self._endings(self._compilers[grammar.backend])
+            self._states[place] = known = GrammarState(grammar, matcher, endings)
         _touch(self._states, place, STATES)
         return known
 
-    def _start(self, text: str) -> LLMatcher:
-        if text not in self._compiled:
-            self._compiled[text] = _outcome(lambda: compile_grammar(text, self._loaded()))
-        _touch(self._compiled, text, COMPILED)
-        outcome = self._compiled[text]
+    def _start(self, source: Source) -> CompiledGrammar:
+        backend, text = source
+        if source not in self._compiled:
+            self._compiled[source] = _outcome(lambda: self._loaded(backend).compiled(text))
+        _touch(self._compiled, source, COMPILED)
+        outcome = self._compiled[source]
         if isinstance(outcome, RequestError):
             raise outcome
         return outcome
 
-    def _loaded(self) -> LLTokenizer:
-        if self._tokens is None:
-            self._tokens = load_tokens(self._folder, self._vocab_size, self._eos, logger)
-            foreign = frozenset(self._tokens.eos_tokens) - self._eos
-            self._endings = Endings(self._eos, foreign)
-        return self._tokens
+    def _loaded(self, backend: GrammarBackend) -> Compiler:
+        if backend not in self._compilers:
+            self._compilers[backend] = load_compiler(
+                backend, self._folder, self._vocab_size, self._eos, logger
+            )
+        return self._compilers[backend]
+
+    def _endings(self, compiler: Compiler) -> Endings:
+        return Endings(self._eos, compiler.ends - self._eos)
 
 
-def _outcome(compiled: Callable[[], LLMatcher]) -> LLMatcher | RequestError:
+def _outcome(compiled: Callable[[], CompiledGrammar]) -> CompiledGrammar | RequestError:
     try:
         return compiled()
     except RequestError as error:

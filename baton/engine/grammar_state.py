@@ -6,25 +6,24 @@ Whoever has the tokens can build it: after a hand-off, a preemption or a failove
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from llguidance import LLMatcher
-
 from baton.core.errors import BatonError, InternalError, RequestError
 from baton.core.sampling_params import Grammar, SamplingParams
-from baton.grammars.compiled import reason_of
+from baton.grammars.backend import Matcher
 
 
 @dataclass(frozen=True, slots=True)
 class Endings:
-    """Token ids that end an answer, and those that llguidance takes for such by itself."""
+    """Token ids that end an answer, and those that the grammars' library takes for such by itself."""
 
     eos: frozenset[int]
     foreign: frozenset[int]
 
 
 class GrammarState:
-    def __init__(self, grammar: Grammar, start: LLMatcher, endings: Endings) -> None:
+    def __init__(self, grammar: Grammar, matcher: Matcher, endings: Endings) -> None:
+        """`matcher`: a new one."""
         self._grammar = grammar
-        self._matcher = start.deep_copy()
+        self._matcher = matcher
         self._endings = endings
         self._seen: list[int] = []  # of the answer
         self._bound = not grammar.after
@@ -54,12 +53,13 @@ class GrammarState:
             return self._fault
         if not self._bound:
             return None
-        if self._matcher.is_stopped():
+        if self._matcher.over:
             return self._ended(params, vocab_size)
-        mask = bytearray(self._matcher.compute_logit_bias())[:vocab_size]
-        if self._matcher.is_error():
-            return RequestError(f"the grammar cannot go on: {reason_of(self._matcher)}")
-        if self._matcher.is_accepting():
+        try:
+            mask = self._matcher.allowed(vocab_size)
+        except RequestError as error:
+            return error
+        if self._matcher.complete:
             _set(mask, self._endings.foreign, 0)
             _set(mask, params.stop_token_ids, 1)
         else:  # a forced piece of text may be spelled like one
@@ -69,9 +69,9 @@ class GrammarState:
         return mask
 
     def _take(self, token_id: int) -> None:
-        if self._fault is not None or self._matcher.is_stopped():  # behind its end all is free
+        if self._fault is not None or self._matcher.over:  # behind its end all is free
             return
-        if not self._matcher.consume_token(token_id):
+        if not self._matcher.take(token_id):
             self._fault = InternalError("an answer left its grammar")
 
     def _ended(self, params: SamplingParams, vocab_size: int) -> bytearray | None:

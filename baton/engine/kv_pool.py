@@ -66,6 +66,15 @@ class KvPool:
         start = block * self.block_bytes
         self._view[start : start + self.block_bytes] = self._zeros
 
+    def zero_tail(self, block: int, num_tokens: int) -> None:
+        """All but the first `num_tokens` tokens, in each of the block's rows."""
+        layout = self._layout
+        row = self.block_bytes // (layout.num_layers * 2 * layout.num_kv_heads)
+        used = row // layout.block_size * num_tokens
+        start = block * self.block_bytes
+        for at in range(start, start + self.block_bytes, row):
+            self._view[at + used : at + row] = self._zeros[used:row]
+
     def copy_block(self, source: int, target: int) -> None:
         start, to = source * self.block_bytes, target * self.block_bytes
         self._view[to : to + self.block_bytes] = self._view[start : start + self.block_bytes]

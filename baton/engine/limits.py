@@ -59,6 +59,22 @@ def num_blocks_for(config: EngineConfig, layout: LayoutDescriptor) -> int:
     return num_blocks
 
 
+def num_slots_for(config: EngineConfig, layout: LayoutDescriptor) -> int:
+    """Whole blocks within the host memory for what the pool gives up; 0 where there is none.
+
+    Raises SettingsError where it would hold nothing.
+    """
+    if not config.kv_offloading_bytes:
+        return 0
+    num_slots = config.kv_offloading_bytes // layout.block_bytes
+    if not num_slots:
+        raise SettingsError(
+            f"--kv-offloading-size: {config.kv_offloading_bytes} bytes are less than one block "
+            f"of this model ({layout.block_bytes} bytes)"
+        )
+    return num_slots
+
+
 def limits_for(config: EngineConfig, runner: Runner, num_blocks: int) -> Limits:
     """Raises SettingsError where the settings contradict each other, the model or the pool."""
     _check_sizes(config)
@@ -77,6 +93,8 @@ def check_work(work: Work, limits: Limits) -> None:
     """Raises RequestError for what can never be served, InternalError for what no caller may ask."""
     if not work.prompt:
         raise RequestError("the prompt has no tokens", "prompt")
+    if work.answered:
+        _check_answered(work, limits)
     if min(work.prompt) < 0 or max(work.prompt) >= limits.vocab_size:
         raise RequestError(f"the prompt has token ids outside 0..{limits.vocab_size - 1}", "prompt")
     if len(work.prompt) >= limits.max_model_len:
@@ -93,6 +111,24 @@ def check_work(work: Work, limits: Limits) -> None:
         _check_width(work, limits)
     _check_ids(work.params, limits)
     _check_adopted(work, limits)
+
+
+def _check_answered(work: Work, limits: Limits) -> None:
+    """One token more must fit: the one that is to be drawn next."""
+    params = work.params
+    if params.n != 1:
+        raise RequestError("an answer is continued by itself: n must be 1", "n")
+    if params.beam is not None:
+        raise RequestError("a beam search cannot be continued", "use_beam_search")
+    if not 0 <= min(work.answered) <= max(work.answered) < limits.vocab_size:
+        raise RequestError(f"the answer has token ids outside 0..{limits.vocab_size - 1}")
+    if len(work.answered) >= params.max_tokens or work.num_known >= limits.max_model_len:
+        raise RequestError(
+            f"an answer of {len(work.answered)} tokens behind a prompt of {len(work.prompt)} is "
+            f"complete: max_tokens is {params.max_tokens}, the maximum context length "
+            f"{limits.max_model_len}",
+            "max_tokens",
+        )
 
 
 def _check_width(work: Work, limits: Limits) -> None:
@@ -124,14 +160,16 @@ def _check_adopted(work: Work, limits: Limits) -> None:
         if work.blocks or work.first:
             raise InternalError(f"{work.key}: {work.mode.value} starts without blocks and records")
         return
-    if len(work.blocks) != limits.blocks_for(len(work.prompt)):
-        raise InternalError(f"{work.key}: {len(work.blocks)} blocks do not hold the prompt exactly")
+    if len(work.blocks) != limits.blocks_for(work.num_known):
+        raise InternalError(
+            f"{work.key}: {len(work.blocks)} blocks do not hold {work.num_known} tokens exactly"
+        )
     if work.searches:
         if work.first:
             raise InternalError(f"{work.key}: a search starts without records")
         return
     named = [(record.choice, record.position) for record in work.first]
-    if sorted(named) != [(choice, len(work.prompt)) for choice in range(work.params.n)]:
+    if sorted(named) != [(choice, work.num_known) for choice in range(work.params.n)]:
         raise InternalError(f"{work.key}: the first tokens {named} are not one per choice")
 
 

@@ -11,16 +11,25 @@ ALLOWANCE = 640 << 20
 
 
 def check_memory(
-    folder: Path, dtype: str, kv_cache_memory_bytes: int, available: int, num_workers: int = 1
+    folder: Path,
+    dtype: str,
+    kv_cache_memory_bytes: int,
+    available: int,
+    num_workers: int = 1,
+    kv_offloading_bytes: int = 0,
 ) -> None:
     """Raises SettingsError where workers that load `folder` side by side would not fit."""
     weights = weight_bytes(folder, dtype) + copied_bytes(folder, dtype)
-    needed = num_workers * (weights + kv_cache_memory_bytes + ALLOWANCE)
+    needed = num_workers * (weights + kv_cache_memory_bytes + kv_offloading_bytes + ALLOWANCE)
     if needed <= available:
         return
     who = "a worker needs" if num_workers == 1 else f"{num_workers} workers need"
     each = "" if num_workers == 1 else " each"
     remedies = ["lower --kv-cache-memory-bytes"]
+    offloading = ""
+    if kv_offloading_bytes:
+        remedies[0] += " or --kv-offloading-size"
+        offloading = f", {_gib(kv_offloading_bytes)} for what it gives up (--kv-offloading-size)"
     if num_workers > 1:
         remedies.append("start fewer workers")
     if dtype == "float32":
@@ -28,7 +37,7 @@ def check_memory(
     raise SettingsError(
         f"{who} about {_gib(needed)} of memory and {_gib(available)} are available: "
         f"{_gib(weights)} for the weights, {_gib(kv_cache_memory_bytes)} for the KV pool "
-        f"(--kv-cache-memory-bytes) and {_gib(ALLOWANCE)} for the rest{each}; "
+        f"(--kv-cache-memory-bytes){offloading} and {_gib(ALLOWANCE)} for the rest{each}; "
         f"{', '.join(remedies)} or take a smaller model"
     )
 

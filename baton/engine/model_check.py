@@ -25,8 +25,14 @@ def check_model(model: str, config: EngineConfig, num_workers: int = 1) -> None:
         return
     folder = Path(model)
     check_kind(read_json(folder / "config.json"))
-    size = config.kv_cache_memory_bytes
-    check_memory(folder, config.dtype, size, available_memory(), num_workers)
+    check_memory(
+        folder,
+        config.dtype,
+        config.kv_cache_memory_bytes,
+        available_memory(),
+        num_workers,
+        config.kv_offloading_bytes,
+    )
 
 
 def model_type_of(model: str) -> str | None:

@@ -17,6 +17,15 @@ class _Entry:
     pins: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Evicted:
+    """A block that was found by `name` until now."""
+
+    block: int
+    name: bytes
+    parent: bytes | None  # name of the block before
+
+
 class PrefixCache:
     """A forest of published blocks, each below the one that holds the tokens before its own.
 
@@ -91,21 +100,22 @@ class PrefixCache:
         self._unpin(entry)
         return True
 
-    def evict(self) -> int:
+    def evict(self) -> Evicted:
         """Takes the oldest idle block out; it is the caller's now."""
         entry = next(iter(self._idle.values()))
         if entry.children:
             raise InternalError(f"block {entry.block} is to go before what was computed from it")
         self._remove(entry)
-        return entry.block
+        parent = None if entry.parent is None else entry.parent.name
+        return Evicted(entry.block, entry.name, parent)
 
-    def withdraw(self, block: int) -> list[int]:
+    def withdraw(self, block: int) -> tuple[list[int], list[bytes]]:
         """Takes out the block and all that was computed from it, if it is published.
 
-        Returns those that nobody holds; they are the caller's now.
+        Returns the blocks that nobody holds, which are the caller's now, and all the names.
         """
         if (top := self._by_block.get(block)) is None:
-            return []
+            return [], []
         below = [top]
         for entry in below:
             below += entry.children
@@ -114,7 +124,7 @@ class PrefixCache:
             if entry.block in self._idle:
                 free.append(entry.block)
             self._remove(entry)
-        return free
+        return free, [entry.name for entry in below]
 
     def check_integrity(self, held: Sequence[int]) -> None:
         """Raises InternalError when the books do not balance; `held` blocks have references."""

@@ -17,8 +17,9 @@ from baton.core.errors import BatonError, RequestError
 from baton.core.token_record import PromptLogprobs, TokenRecord
 from baton.engine.block_pool import BlockPool
 from baton.engine.block_tables import BlockTables
-from baton.engine.decision import Decision, MemoryOp, ZeroBlock
+from baton.engine.decision import Decision, MemoryOp, ZeroBlock, ZeroTail
 from baton.engine.draft import Draft
+from baton.engine.leaving import choice_lent, leaving
 from baton.engine.limits import Limits
 from baton.engine.plan import Slice, SliceResult, StepPlan
 from baton.engine.roster import Roster, are_one_search, places_of
@@ -27,6 +28,8 @@ from baton.engine.sequence import Sequence, SequenceState
 from baton.engine.work import (
     Admitted,
     BlocksLent,
+    ChoiceLeft,
+    ChoiceLent,
     ChunkComputed,
     EngineEvent,
     Mode,
@@ -83,7 +86,7 @@ class Scheduler:
     def submit(self, work: Work) -> Decision:
         """Takes the work in; of a DECODE also the references on its blocks."""
         choices = (0,) if work.params.beam else tuple(range(work.params.n))
-        sequence = Sequence(work, next(self._arrivals), choices, list(work.prompt))
+        sequence = Sequence(work, next(self._arrivals), choices, list(work.known))
         self._works[work.key] = []
         self._tables.begin(sequence)
         if work.searches:
@@ -92,7 +95,7 @@ class Scheduler:
             sequence.state = SequenceState.READY
             sequence.admitted = True
             again = 1 if work.searches else 0  # the last token, to draw from
-            self._tables.adopt(sequence, work.blocks, len(work.prompt) - again)
+            self._tables.adopt(sequence, work.blocks, work.num_known - again)
         self._roster.enter(sequence)
         if work.mode is Mode.DECODE and not work.searches:
             self._continue_from(sequence, work.first)
@@ -105,6 +108,20 @@ class Scheduler:
             self._roster.finish(sequence)
         self._works.pop(key, None)
         self._searches.end(key)
+
+    def give_away(self, key: str, choice: int) -> tuple[Decision, ChoiceLent]:
+        """Stops a choice behind its last step; its blocks are lent, and it leaves the work.
+
+        Raises RefusedError where it cannot go as it is; nothing changed then.
+        """
+        sequence = leaving(key, self._works.get(key, ()), choice)
+        lent = choice_lent(sequence, self._tables.lend(sequence))
+        if tail := sequence.num_computed % self._limits.block_size:
+            self._memory.append(ZeroTail(lent.blocks[-1], tail))  # partial: nobody else's
+        self._roster.finish(sequence)
+        self._say(key, ChoiceLeft(choice))
+        self._end_if_over(key)
+        return self._decided(_NOTHING), lent
 
     def schedule(self) -> Decision:
         """The next step. An empty plan stays empty until a submit, an abort or freed blocks.

@@ -36,7 +36,7 @@ class Sequence:
     """`choices` are drawn from the last row: all n while the prompt is computed, then one. In a
     search the one is the beam's rank.
 
-    `blocks` are the table of the positions computed so far (PREFILL: of the whole prompt), one
+    `blocks` are the table of the positions computed so far (PREFILL: of all that is known), one
     reference each. `published` are the blocks by which others find its first full ones; those of
     PREFILL may be others than its own, which had to stay because they were lent.
     """
@@ -44,7 +44,7 @@ class Sequence:
     work: Work
     arrival: int  # of the work
     choices: tuple[int, ...]
-    tokens: list[int]  # prompt and what this choice has generated
+    tokens: list[int]  # prompt, and the answer of this choice
     state: SequenceState = SequenceState.WAITING
     num_computed: int = 0  # tokens whose KV is in `blocks`
     blocks: list[int] = field(default_factory=list)
@@ -65,7 +65,7 @@ class Sequence:
     @property
     def is_prompt(self) -> bool:
         """Nothing is drawn yet."""
-        return len(self.tokens) == len(self.work.prompt)
+        return len(self.tokens) == self.work.num_known
 
     @property
     def lends(self) -> bool:

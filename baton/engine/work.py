@@ -7,6 +7,7 @@ from enum import Enum
 from baton.core.errors import BatonError
 from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import PromptLogprobs, TokenRecord
+from baton.engine.host_tier import HostCounts
 
 
 class Mode(Enum):
@@ -19,7 +20,7 @@ class Mode(Enum):
 class Work:
     """One request to one engine.
 
-    DECODE: `blocks` hold the KV of the whole prompt, in order, one reference each, which the
+    DECODE: `blocks` hold the KV of all that is known, in order, one reference each, which the
     engine takes over at `submit`; `first` has one record per choice, and choices that it ends
     are not continued.
 
@@ -27,7 +28,8 @@ class Work:
     prompt's last token again, to search from there, so that nobody else may read the last block.
 
     `answered` continues an answer that was begun elsewhere: tokens read behind the prompt, which count
-    as the answer's for everything that looks at it. Such a work has one choice.
+    as the answer's for everything that looks at it. Such a work has one choice, and draws it as if
+    it had drawn those tokens itself. "Known" are the tokens of both.
 
     A cached prefix is found only by works of the same `cache_salt` and `tenant`.
     """
@@ -42,6 +44,15 @@ class Work:
     tenant: str = ""
     answered: tuple[int, ...] = ()
     reads_cache: bool = True  # False: computes every token itself, and still fills the cache
+
+    @property
+    def known(self) -> tuple[int, ...]:
+        """The tokens to be read before anything is drawn."""
+        return self.prompt + self.answered
+
+    @property
+    def num_known(self) -> int:
+        return len(self.prompt) + len(self.answered)
 
     @property
     def scores_prompt(self) -> bool:
@@ -66,9 +77,9 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """GENERATE, PREFILL: the prompt leaves the queue. The first event, once per work.
+    """GENERATE, PREFILL: the work leaves the queue. The first event, once per work.
 
-    KV of `num_cached_tokens` prompt tokens was in the prefix cache: full blocks, and never the
+    KV of `num_cached_tokens` known tokens was in the prefix cache: full blocks, and never the
     last token. One that was preempted and comes back says nothing again.
     """
 
@@ -77,7 +88,7 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class BlocksLent:
-    """PREFILL: the prompt's blocks, all of them, in order. One reference each is now the sink's.
+    """PREFILL: the blocks of all that is known, in order. One reference each is now the sink's.
 
     Their bytes are final only as far as `ChunkComputed` says; the unused tail of the last block
     is zero.
@@ -88,7 +99,7 @@ class BlocksLent:
 
 @dataclass(frozen=True, slots=True)
 class ChunkComputed:
-    """PREFILL: KV of the first `num_tokens` prompt tokens is final. Comes once per chunk.
+    """PREFILL: KV of the first `num_tokens` known tokens is final. Comes once per chunk.
 
     Cached tokens are a chunk that comes with BlocksLent.
     """
@@ -114,8 +125,15 @@ class TokensDrawn:
 
 
 @dataclass(frozen=True, slots=True)
+class ChoiceLeft:
+    """The choice was given away: it goes on elsewhere, behind what was told of it here."""
+
+    choice: int
+
+
+@dataclass(frozen=True, slots=True)
 class WorkDone:
-    """Every choice has ended; the engine holds nothing of this work any more."""
+    """Every choice has ended or left; the engine holds nothing of this work any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +144,38 @@ class WorkFailed:
 
 
 EngineEvent = (
-    Admitted | BlocksLent | ChunkComputed | PromptScored | TokensDrawn | WorkDone | WorkFailed
+    Admitted
+    | BlocksLent
+    | ChunkComputed
+    | PromptScored
+    | TokensDrawn
+    | ChoiceLeft
+    | WorkDone
+    | WorkFailed
 )
 
 # Called on the engine's thread, in order; must not block. After `abort` returns some events may
 # still come, but BlocksLent is always delivered once the references exist, so that they can be
 # given back.
 EventSink = Callable[[EngineEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceLent:
+    """A choice that was given away: what whoever goes on with it needs.
+
+    `blocks` hold the KV of prompt and answer but for the last token, `num_computed` tokens in all;
+    one reference each is the receiver's. The unused tail of the last block is zero. `records` are
+    the answer so far, as choice 0, without log-probabilities.
+    """
+
+    blocks: tuple[int, ...]
+    num_computed: int
+    records: tuple[TokenRecord, ...]
+
+
+# Called once, on the engine's thread; must not block. An error: nothing was given away.
+GiveAwaySink = Callable[[ChoiceLent | BatonError], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,4 +189,5 @@ class EngineLoad:
     total_blocks: int
     short_of_blocks: bool  # a work that is here already waits for some
     cache_queries: int  # prompt tokens looked up in the prefix cache, only grows
-    cache_hits: int  # of those found, only grows
+    cache_hits: int  # of those found, there or in host memory, only grows
+    host: HostCounts  # of what the pool gave up

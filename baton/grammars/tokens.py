@@ -9,7 +9,7 @@ from llguidance import LLTokenizer, TokenizerWrapper
 from tokenizers import Tokenizer
 
 from baton.core.errors import RequestError, SettingsError
-from baton.grammars.spelling import speller_of
+from baton.grammars.pieces import by_name, pieces_of
 
 
 def load_tokens(
@@ -46,20 +46,11 @@ class _Backend:
     """What `TokenizerWrapper` asks for. A model may have fewer logits than there are tokens."""
 
     def __init__(self, tokenizer: Tokenizer, vocab_size: int, eos_token_id: int | None) -> None:
-        spelled = speller_of(tokenizer)
-        vocab = tokenizer.get_vocab(with_added_tokens=True)
-        added = tokenizer.get_added_tokens_decoder()
-        size = max(vocab_size, max(vocab.values(), default=-1) + 1)
-        special = {token_id for token_id, token in added.items() if token.special}
-        pieces = [b""] * size
-        for text, token_id in vocab.items():
-            pieces[token_id] = text.encode() if token_id in added else spelled(text)
-        unused = {token_id for token_id, piece in enumerate(pieces) if not piece}
-        for token_id in unused:  # each by a name of its own: none may begin another
-            pieces[token_id] = f"<[{token_id}]>".encode()
-        self.tokens = pieces
-        self.special_token_ids = sorted(special | unused)
-        self.eos_token_id = eos_token_id if eos_token_id is not None else next(iter(special), 0)
+        pieces = pieces_of(tokenizer, vocab_size)
+        special, unused = pieces.special, pieces.unused
+        self.tokens = by_name(pieces, unused)
+        self.special_token_ids = sorted({*special, *unused})
+        self.eos_token_id = eos_token_id if eos_token_id is not None else min(special, default=0)
         self.bos_token_id = None
         self._tokenizer = tokenizer
 

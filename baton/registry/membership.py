@@ -4,13 +4,16 @@ import asyncio
 import logging
 import random
 import time
+from typing import Any
 
 import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from baton.core.errors import SettingsError
 from baton.core.worker_info import WorkerInfo
 from baton.registry.outage import Outage, delay_after
 from baton.rpc.channel import open_channel
+from baton.rpc.tls_identity import TlsIdentity
 from baton.rpc.wire import worker_info_to_pb
 from baton.v1 import registry_pb2 as pb
 from baton.v1 import registry_pb2_grpc as rpc
@@ -18,6 +21,7 @@ from baton.v1 import registry_pb2_grpc as rpc
 logger = logging.getLogger(__name__)
 
 JOIN_TIMEOUT = 5.0  # seconds for a registry to answer that the worker is a member
+_TO_ASK_WHY = 1.0  # seconds
 QUIET = 2.0  # seconds after a break in which further failures go unsaid
 
 
@@ -27,10 +31,17 @@ class Membership:
     `joined` is set while the registry counts this worker in.
     """
 
-    def __init__(self, info: WorkerInfo, registry_address: str, secret: str = "") -> None:
+    def __init__(
+        self,
+        info: WorkerInfo,
+        registry_address: str,
+        secret: str = "",
+        tls: TlsIdentity | None = None,
+    ) -> None:
         self._info = info
         self._address = registry_address
         self._secret = secret
+        self._tls = tls
         self._outage = Outage(
             logger,
             away=f"not in the registry at {registry_address}",
@@ -46,8 +57,8 @@ class Membership:
             try:
                 await self._stay()
                 reason = "the registry ended the stream"
-            except TimeoutError:
-                reason = f"no answer within {JOIN_TIMEOUT:g} s"
+            except TimeoutError as error:
+                reason = str(error)
             except grpc.aio.AioRpcError as error:
                 self._raise_if_hopeless(error)
                 reason = error.details() or error.code().name.lower()
@@ -67,7 +78,7 @@ class Membership:
 
     async def _stay(self) -> None:
         """One stream, from its opening to its end."""
-        channel = open_channel(self._address, self._secret)
+        channel = open_channel(self._address, self._secret, self._tls)
         try:
             stub: rpc.RegistryServiceAsyncStub = rpc.RegistryServiceStub(channel)
             request = pb.RegisterRequest(info=worker_info_to_pb(self._info))
@@ -77,6 +88,9 @@ class Membership:
                     deadline.reschedule(None)
                     self.joined.set()
                     self._outage.over()
+        except TimeoutError as error:
+            silence = f"no answer within {JOIN_TIMEOUT:g} s"
+            raise TimeoutError(silence + await _why_unreachable(channel)) from error
         finally:
             await channel.close()
 
@@ -89,3 +103,16 @@ class Membership:
             raise SettingsError(
                 f"{error.details()}; give each worker a --worker-id of its own"
             ) from error
+
+
+async def _why_unreachable(channel: grpc.aio.Channel) -> str:
+    """Such as a certificate that is not believed; a call that waits to be connected hears nothing
+    of it. Asked of a service that the registry need not have.
+    """
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    try:
+        await stub.Check(health_pb2.HealthCheckRequest(), timeout=_TO_ASK_WHY)
+    except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.UNAVAILABLE:
+            return f": {error.details()}"
+    return ""

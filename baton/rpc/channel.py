@@ -5,6 +5,9 @@ from typing import Any
 
 import grpc
 
+from baton.rpc.tls import channel_credentials
+from baton.rpc.tls_identity import TlsIdentity
+
 SECRET_KEY = "baton-secret"  # metadata of every call inside a cluster
 
 # A silent peer is given up after interval + timeout = 6 s; a closed socket at once. The ping has
@@ -38,18 +41,28 @@ BULK_OPTIONS = [
 ]
 
 
-def open_channel(address: str, secret: str = "") -> grpc.aio.Channel:
-    """A channel to host:port whose calls all show the cluster's secret."""
-    channel = grpc.aio.insecure_channel(address, options=OPTIONS)
+def open_channel(
+    address: str, secret: str = "", tls: TlsIdentity | None = None
+) -> grpc.aio.Channel:
+    """A channel to host:port whose calls all show the cluster's secret.
+
+    With `tls` both sides show certificates, and the other's must be for that host.
+    """
+    if tls is None:
+        channel = grpc.aio.insecure_channel(address, options=OPTIONS)
+    else:
+        channel = grpc.aio.secure_channel(address, channel_credentials(tls), options=OPTIONS)
     return SecretChannel(channel, secret) if secret else channel
 
 
-def open_bulk_channel(address: str) -> grpc.Channel:
+def open_bulk_channel(address: str, tls: TlsIdentity | None = None) -> grpc.Channel:
     """For a thread that reads megabytes: it blocks, and shares no socket with other channels.
 
-    Its calls show the secret by `secret_metadata`.
+    Its calls show the secret by `secret_metadata`; `tls` is as in `open_channel`.
     """
-    return grpc.insecure_channel(address, options=BULK_OPTIONS)
+    if tls is None:
+        return grpc.insecure_channel(address, options=BULK_OPTIONS)
+    return grpc.secure_channel(address, channel_credentials(tls), options=BULK_OPTIONS)
 
 
 def secret_metadata(secret: str) -> tuple[tuple[str, str], ...]:

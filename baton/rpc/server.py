@@ -14,6 +14,8 @@ from baton.core.address import join_address
 from baton.core.errors import BatonError, RequestError, SettingsError
 from baton.rpc.channel import KEEP_ALIVE, SECRET_KEY
 from baton.rpc.errors import PARAM_KEY, status_of
+from baton.rpc.tls import server_credentials
+from baton.rpc.tls_identity import TlsIdentity
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +41,17 @@ def make_server(secret: str = "") -> grpc.aio.Server:
     return grpc.aio.server(interceptors=interceptors, options=OPTIONS)
 
 
-def bind(server: grpc.aio.Server, host: str, port: int) -> int:
-    """The port that was taken. Raises SettingsError when nobody could listen there."""
+def bind(server: grpc.aio.Server, host: str, port: int, tls: TlsIdentity | None = None) -> int:
+    """The port that was taken. Raises SettingsError when nobody could listen there.
+
+    With `tls` nobody gets in without a certificate that its authority has signed; the files are
+    read again for each connection.
+    """
     address = join_address(host, port)
     _check_free(host, port, address)
     try:
+        if tls is not None:
+            return server.add_secure_port(address, server_credentials(tls))
         return server.add_insecure_port(address)
     except RuntimeError as error:  # somebody took it since we looked
         raise SettingsError(f"cannot listen on {address}: is the port in use?") from error

@@ -8,6 +8,7 @@ from baton.core.layout import LayoutDescriptor
 from baton.core.sampling_params import (
     BeamSearch,
     Grammar,
+    GrammarBackend,
     LogprobsMode,
     ProcessorCall,
     SamplingParams,
@@ -29,6 +30,11 @@ _MODE = {
     LogprobsMode.PROCESSED_LOGITS: types_pb2.LOGPROBS_MODE_PROCESSED_LOGITS,
 }
 _MODE_BACK = {wire: core for core, wire in _MODE.items()}
+_BACKEND = {
+    GrammarBackend.GUIDANCE: types_pb2.GRAMMAR_BACKEND_UNSPECIFIED,
+    GrammarBackend.XGRAMMAR: types_pb2.GRAMMAR_BACKEND_XGRAMMAR,
+}
+_BACKEND_BACK = {wire: core for core, wire in _BACKEND.items()}
 _ROLE = {Role.PREFILL: types_pb2.ROLE_PREFILL, Role.DECODE: types_pb2.ROLE_DECODE}
 _ROLE_BACK = {wire: core for core, wire in _ROLE.items()}
 _STATE = {
@@ -99,11 +105,15 @@ def sampling_from_pb(message: types_pb2.SamplingParams) -> SamplingParams:
 
 
 def _grammar_to_pb(grammar: Grammar | None) -> types_pb2.Grammar | None:
-    return None if grammar is None else types_pb2.Grammar(text=grammar.text, after=grammar.after)
+    if grammar is None:
+        return None
+    return types_pb2.Grammar(
+        text=grammar.text, after=grammar.after, backend=_BACKEND[grammar.backend]
+    )
 
 
 def _grammar_from_pb(message: types_pb2.Grammar) -> Grammar:
-    return Grammar(message.text, tuple(message.after))
+    return Grammar(message.text, tuple(message.after), _BACKEND_BACK[message.backend])
 
 
 def _beam_to_pb(beam: BeamSearch | None) -> types_pb2.BeamSearch | None:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
+    HistogramMetricFamily,
     Metric,
-    SummaryMetricFamily,
 )
 from prometheus_client.registry import Collector
+
+from baton.telemetry.distribution import Distribution
 
 ENGINE = "0"  # vLLM numbers the engines of a process; a worker has one
 
@@ -22,13 +24,19 @@ class WorkerReading:
     waiting: int  # requests not yet in it
     kv_usage: float  # share of the pool in use, 0 to 1
     cache_queries: int  # prompt tokens looked up in the prefix cache, only grows
-    cache_hits: int  # of those found, only grows
+    cache_hits: int  # of those found, there or in host memory, only grows
+    host_queries: int  # tokens that the pool did not have, looked up in host memory, only grows
+    host_hits: int  # of those found, only grows
+    host_blocks_stored: int  # copied to host memory when the pool gave them up, only grows
+    host_blocks_evicted: int  # overwritten there, only grows
+    host_usage: float  # share of that memory in use, 0 to 1
     leases_open: int  # hand-offs that this worker still lends blocks to
     leased_blocks: int  # lent to them
     reserved_blocks: int  # promised to hand-offs on their way here
     transfer_bytes: int  # payload pulled, only grows
-    transfers: int  # pulls that were timed, only grows
-    transfer_seconds: float  # sum over them, only grows
+    repaired_blocks: int  # read again because their checksum was wrong, only grows
+    transfer_seconds: Distribution  # of pulls, from the first ready segment to the confirmation
+    exposed_seconds: Distribution  # of pulls, from the end of prefill's computing on
     handoffs: Mapping[str, int]  # ended hand-offs by result, such as "confirmed", only grow
 
 
@@ -46,6 +54,7 @@ class WorkerCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         reading = self._read()
         yield from self._engine(reading)
+        yield from self._host(reading)
         yield from self._handoff(reading)
 
     def _engine(self, reading: WorkerReading) -> Iterator[Metric]:
@@ -67,6 +76,31 @@ class WorkerCollector(Collector):
             reading.cache_hits,
         )
 
+    def _host(self, reading: WorkerReading) -> Iterator[Metric]:
+        yield CounterMetricFamily(
+            "baton_host_cache_queries",
+            "Tokens that the KV pool did not have, looked up in host memory.",
+            reading.host_queries,
+        )
+        yield CounterMetricFamily(
+            "baton_host_cache_hits", "Tokens found in host memory.", reading.host_hits
+        )
+        yield CounterMetricFamily(
+            "baton_host_cache_stored_blocks",
+            "Blocks copied to host memory when the KV pool gave them up.",
+            reading.host_blocks_stored,
+        )
+        yield CounterMetricFamily(
+            "baton_host_cache_evicted_blocks",
+            "Blocks overwritten in host memory.",
+            reading.host_blocks_evicted,
+        )
+        yield GaugeMetricFamily(
+            "baton_host_cache_usage_perc",
+            "Share of host memory in use, 0 to 1.",
+            reading.host_usage,
+        )
+
     def _handoff(self, reading: WorkerReading) -> Iterator[Metric]:
         yield GaugeMetricFamily(
             "baton_leases_open", "Hand-offs that are lent blocks.", reading.leases_open
@@ -80,11 +114,20 @@ class WorkerCollector(Collector):
         yield CounterMetricFamily(
             "baton_kv_transfer_bytes", "KV cache bytes pulled.", reading.transfer_bytes
         )
-        yield SummaryMetricFamily(
+        yield CounterMetricFamily(
+            "baton_kv_transfer_repaired_blocks",
+            "Blocks that were read again because their checksum was wrong.",
+            reading.repaired_blocks,
+        )
+        yield _histogram(
             "baton_kv_transfer_seconds",
             "From the first ready segment to the confirmation.",
-            count_value=reading.transfers,
-            sum_value=reading.transfer_seconds,
+            reading.transfer_seconds,
+        )
+        yield _histogram(
+            "baton_kv_transfer_exposed_seconds",
+            "From the end of prefill's computing to the confirmation: what clients waited.",
+            reading.exposed_seconds,
         )
         ended = CounterMetricFamily(
             "baton_handoffs", "Hand-offs that ended, by result.", labels=["result"]
@@ -102,3 +145,7 @@ class WorkerCollector(Collector):
         family = GaugeMetricFamily(name, help, labels=list(self._labels))
         family.add_metric(list(self._labels.values()), value)
         return family
+
+
+def _histogram(name: str, help: str, seen: Distribution) -> Metric:
+    return HistogramMetricFamily(name, help, buckets=seen.buckets, sum_value=seen.total)

@@ -360,6 +360,7 @@ class TransferReport(google.protobuf.message.Message):
     SEGMENTS_FIELD_NUMBER: builtins.int
     COMPUTED_MS_FIELD_NUMBER: builtins.int
     REPAIRED_BLOCKS_FIELD_NUMBER: builtins.int
+    CACHED_TOKENS_FIELD_NUMBER: builtins.int
     bytes: builtins.int
     """Payload moved."""
     tokens: builtins.int
@@ -374,6 +375,8 @@ class TransferReport(google.protobuf.message.Message):
     """From the first ready segment to the end of prefill's computing, as heard here."""
     repaired_blocks: builtins.int
     """Blocks that were read again because their checksum was wrong."""
+    cached_tokens: builtins.int
+    """Tokens whose KV was here already, in the prefix cache, and was not moved."""
     @property
     def segments(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SegmentTiming]:
         """One per segment that was read, in order."""
@@ -389,8 +392,9 @@ class TransferReport(google.protobuf.message.Message):
         segments: collections.abc.Iterable[Global___SegmentTiming] | None = ...,
         computed_ms: builtins.float = ...,
         repaired_blocks: builtins.int = ...,
+        cached_tokens: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "computed_ms", b"computed_ms", "exposed_ms", b"exposed_ms", "milliseconds", b"milliseconds", "repaired_blocks", b"repaired_blocks", "segments", b"segments", "tokens", b"tokens", "transport", b"transport"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "cached_tokens", b"cached_tokens", "computed_ms", b"computed_ms", "exposed_ms", b"exposed_ms", "milliseconds", b"milliseconds", "repaired_blocks", b"repaired_blocks", "segments", b"segments", "tokens", b"tokens", "transport", b"transport"]) -> None: ...
 
 Global___TransferReport: typing_extensions.TypeAlias = TransferReport
 

@@ -24,45 +24,47 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x62\x61ton/v1/types.proto\x12\x08\x62\x61ton.v1\"\x98\x05\n\x0eSamplingParams\x12\x12\n\nmax_tokens\x18\x01 \x01(\r\x12\x0c\n\x04seed\x18\x02 \x01(\x03\x12\x13\n\x0btemperature\x18\x03 \x01(\x01\x12\r\n\x05top_p\x18\x04 \x01(\x01\x12\r\n\x05top_k\x18\x05 \x01(\r\x12\t\n\x01n\x18\x06 \x01(\r\x12\x12\n\nignore_eos\x18\x07 \x01(\x08\x12\r\n\x05min_p\x18\x08 \x01(\x01\x12\x12\n\nmin_tokens\x18\t \x01(\r\x12\x16\n\x0estop_token_ids\x18\n \x03(\r\x12\x1a\n\x12repetition_penalty\x18\x0b \x01(\x01\x12\x18\n\x10presence_penalty\x18\x0c \x01(\x01\x12\x19\n\x11\x66requency_penalty\x18\r \x01(\x01\x12\x16\n\x0elogit_bias_ids\x18\x0e \x03(\r\x12\x19\n\x11logit_bias_values\x18\x0f \x03(\x01\x12\x19\n\x11\x61llowed_token_ids\x18\x10 \x03(\r\x12*\n\tbad_words\x18\x11 \x03(\x0b\x32\x17.baton.v1.TokenSequence\x12\x15\n\x08logprobs\x18\x12 \x01(\rH\x00\x88\x01\x01\x12\x1c\n\x0fprompt_logprobs\x18\x13 \x01(\rH\x01\x88\x01\x01\x12-\n\rlogprobs_mode\x18\x14 \x01(\x0e\x32\x16.baton.v1.LogprobsMode\x12\"\n\x07grammar\x18\x15 \x01(\x0b\x32\x11.baton.v1.Grammar\x12\"\n\x04\x62\x65\x61m\x18\x16 \x01(\x0b\x32\x14.baton.v1.BeamSearch\x12+\n\nprocessors\x18\x17 \x03(\x0b\x32\x17.baton.v1.ProcessorCall\x12\x12\n\nextra_args\x18\x18 \x01(\tB\x0b\n\t_logprobsB\x12\n\x10_prompt_logprobs\"\"\n\rTokenSequence\x12\x11\n\ttoken_ids\x18\x01 \x03(\r\"&\n\x07Grammar\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x03(\r\"$\n\nBeamSearch\x12\x16\n\x0elength_penalty\x18\x01 \x01(\x01\"?\n\rProcessorCall\x12\x10\n\x08qualname\x18\x01 \x01(\t\x12\x0c\n\x04\x61rgs\x18\x02 \x01(\t\x12\x0e\n\x06kwargs\x18\x03 \x01(\t\"\x9b\x01\n\x0bTokenRecord\x12\x0e\n\x06\x63hoice\x18\x01 \x01(\r\x12\x10\n\x08position\x18\x02 \x01(\r\x12\x10\n\x08token_id\x18\x03 \x01(\r\x12-\n\rfinish_reason\x18\x04 \x01(\x0e\x32\x16.baton.v1.FinishReason\x12)\n\x08logprobs\x18\x05 \x01(\x0b\x32\x17.baton.v1.TokenLogprobs\"U\n\rTokenLogprobs\x12\x0f\n\x07logprob\x18\x01 \x01(\x02\x12\x0c\n\x04rank\x18\x02 \x01(\r\x12\x0f\n\x07top_ids\x18\x03 \x03(\r\x12\x14\n\x0ctop_logprobs\x18\x04 \x03(\x02\"I\n\x0ePromptLogprobs\x12\r\n\x05start\x18\x01 \x01(\r\x12(\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x17.baton.v1.TokenLogprobs\"g\n\x06Layout\x12\x12\n\nnum_layers\x18\x01 \x01(\r\x12\x14\n\x0cnum_kv_heads\x18\x02 \x01(\r\x12\x10\n\x08head_dim\x18\x03 \x01(\r\x12\x12\n\nblock_size\x18\x04 \x01(\r\x12\r\n\x05\x64type\x18\x05 \x01(\t\"\xbe\x01\n\x0b\x46ingerprint\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x14\n\x0cmodel_digest\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x18\n\x10tokenizer_digest\x18\x04 \x01(\t\x12\r\n\x05\x64type\x18\x05 \x01(\t\x12 \n\x06layout\x18\x06 \x01(\x0b\x32\x10.baton.v1.Layout\x12\x13\n\x0brope_digest\x18\x07 \x01(\t\x12\x15\n\rnumeric_class\x18\x08 \x01(\t\",\n\x05\x45poch\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x0e\n\x06serial\x18\x02 \x01(\x04\"\xeb\x01\n\nWorkerInfo\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x1c\n\x04role\x18\x03 \x01(\x0e\x32\x0e.baton.v1.Role\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12\x13\n\x0bmetrics_url\x18\x05 \x01(\t\x12\x0b\n\x03pid\x18\x06 \x01(\r\x12\r\n\x05model\x18\x07 \x01(\t\x12\x15\n\rmax_model_len\x18\x08 \x01(\r\x12\x12\n\nnum_blocks\x18\t \x01(\r\x12*\n\x0b\x66ingerprint\x18\n \x01(\x0b\x32\x15.baton.v1.Fingerprint\"\xaf\x01\n\nWorkerLoad\x12$\n\x05state\x18\x01 \x01(\x0e\x32\x15.baton.v1.WorkerState\x12\x0f\n\x07running\x18\x02 \x01(\r\x12\x0f\n\x07waiting\x18\x03 \x01(\r\x12\x13\n\x0b\x66ree_blocks\x18\x04 \x01(\r\x12\x17\n\x0freserved_blocks\x18\x05 \x01(\r\x12\x15\n\rleased_blocks\x18\x06 \x01(\r\x12\x14\n\x0ctotal_blocks\x18\x07 \x01(\r*\x95\x01\n\x0cLogprobsMode\x12\x1d\n\x19LOGPROBS_MODE_UNSPECIFIED\x10\x00\x12\x1c\n\x18LOGPROBS_MODE_RAW_LOGITS\x10\x01\x12$\n LOGPROBS_MODE_PROCESSED_LOGPROBS\x10\x02\x12\"\n\x1eLOGPROBS_MODE_PROCESSED_LOGITS\x10\x03*_\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02*?\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x10\n\x0cROLE_PREFILL\x10\x01\x12\x0f\n\x0bROLE_DECODE\x10\x02*^\n\x0bWorkerState\x12\x1c\n\x18WORKER_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12WORKER_STATE_READY\x10\x01\x12\x19\n\x15WORKER_STATE_DRAINING\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x62\x61ton/v1/types.proto\x12\x08\x62\x61ton.v1\"\x98\x05\n\x0eSamplingParams\x12\x12\n\nmax_tokens\x18\x01 \x01(\r\x12\x0c\n\x04seed\x18\x02 \x01(\x03\x12\x13\n\x0btemperature\x18\x03 \x01(\x01\x12\r\n\x05top_p\x18\x04 \x01(\x01\x12\r\n\x05top_k\x18\x05 \x01(\r\x12\t\n\x01n\x18\x06 \x01(\r\x12\x12\n\nignore_eos\x18\x07 \x01(\x08\x12\r\n\x05min_p\x18\x08 \x01(\x01\x12\x12\n\nmin_tokens\x18\t \x01(\r\x12\x16\n\x0estop_token_ids\x18\n \x03(\r\x12\x1a\n\x12repetition_penalty\x18\x0b \x01(\x01\x12\x18\n\x10presence_penalty\x18\x0c \x01(\x01\x12\x19\n\x11\x66requency_penalty\x18\r \x01(\x01\x12\x16\n\x0elogit_bias_ids\x18\x0e \x03(\r\x12\x19\n\x11logit_bias_values\x18\x0f \x03(\x01\x12\x19\n\x11\x61llowed_token_ids\x18\x10 \x03(\r\x12*\n\tbad_words\x18\x11 \x03(\x0b\x32\x17.baton.v1.TokenSequence\x12\x15\n\x08logprobs\x18\x12 \x01(\rH\x00\x88\x01\x01\x12\x1c\n\x0fprompt_logprobs\x18\x13 \x01(\rH\x01\x88\x01\x01\x12-\n\rlogprobs_mode\x18\x14 \x01(\x0e\x32\x16.baton.v1.LogprobsMode\x12\"\n\x07grammar\x18\x15 \x01(\x0b\x32\x11.baton.v1.Grammar\x12\"\n\x04\x62\x65\x61m\x18\x16 \x01(\x0b\x32\x14.baton.v1.BeamSearch\x12+\n\nprocessors\x18\x17 \x03(\x0b\x32\x17.baton.v1.ProcessorCall\x12\x12\n\nextra_args\x18\x18 \x01(\tB\x0b\n\t_logprobsB\x12\n\x10_prompt_logprobs\"\"\n\rTokenSequence\x12\x11\n\ttoken_ids\x18\x01 \x03(\r\"Q\n\x07Grammar\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x03(\r\x12)\n\x07\x62\x61\x63kend\x18\x03 \x01(\x0e\x32\x18.baton.v1.GrammarBackend\"$\n\nBeamSearch\x12\x16\n\x0elength_penalty\x18\x01 \x01(\x01\"?\n\rProcessorCall\x12\x10\n\x08qualname\x18\x01 \x01(\t\x12\x0c\n\x04\x61rgs\x18\x02 \x01(\t\x12\x0e\n\x06kwargs\x18\x03 \x01(\t\"\x9b\x01\n\x0bTokenRecord\x12\x0e\n\x06\x63hoice\x18\x01 \x01(\r\x12\x10\n\x08position\x18\x02 \x01(\r\x12\x10\n\x08token_id\x18\x03 \x01(\r\x12-\n\rfinish_reason\x18\x04 \x01(\x0e\x32\x16.baton.v1.FinishReason\x12)\n\x08logprobs\x18\x05 \x01(\x0b\x32\x17.baton.v1.TokenLogprobs\"U\n\rTokenLogprobs\x12\x0f\n\x07logprob\x18\x01 \x01(\x02\x12\x0c\n\x04rank\x18\x02 \x01(\r\x12\x0f\n\x07top_ids\x18\x03 \x03(\r\x12\x14\n\x0ctop_logprobs\x18\x04 \x03(\x02\"I\n\x0ePromptLogprobs\x12\r\n\x05start\x18\x01 \x01(\r\x12(\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x17.baton.v1.TokenLogprobs\"g\n\x06Layout\x12\x12\n\nnum_layers\x18\x01 \x01(\r\x12\x14\n\x0cnum_kv_heads\x18\x02 \x01(\r\x12\x10\n\x08head_dim\x18\x03 \x01(\r\x12\x12\n\nblock_size\x18\x04 \x01(\r\x12\r\n\x05\x64type\x18\x05 \x01(\t\"\xbe\x01\n\x0b\x46ingerprint\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x14\n\x0cmodel_digest\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x18\n\x10tokenizer_digest\x18\x04 \x01(\t\x12\r\n\x05\x64type\x18\x05 \x01(\t\x12 \n\x06layout\x18\x06 \x01(\x0b\x32\x10.baton.v1.Layout\x12\x13\n\x0brope_digest\x18\x07 \x01(\t\x12\x15\n\rnumeric_class\x18\x08 \x01(\t\",\n\x05\x45poch\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x0e\n\x06serial\x18\x02 \x01(\x04\"\xeb\x01\n\nWorkerInfo\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x1c\n\x04role\x18\x03 \x01(\x0e\x32\x0e.baton.v1.Role\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12\x13\n\x0bmetrics_url\x18\x05 \x01(\t\x12\x0b\n\x03pid\x18\x06 \x01(\r\x12\r\n\x05model\x18\x07 \x01(\t\x12\x15\n\rmax_model_len\x18\x08 \x01(\r\x12\x12\n\nnum_blocks\x18\t \x01(\r\x12*\n\x0b\x66ingerprint\x18\n \x01(\x0b\x32\x15.baton.v1.Fingerprint\"\xaf\x01\n\nWorkerLoad\x12$\n\x05state\x18\x01 \x01(\x0e\x32\x15.baton.v1.WorkerState\x12\x0f\n\x07running\x18\x02 \x01(\r\x12\x0f\n\x07waiting\x18\x03 \x01(\r\x12\x13\n\x0b\x66ree_blocks\x18\x04 \x01(\r\x12\x17\n\x0freserved_blocks\x18\x05 \x01(\r\x12\x15\n\rleased_blocks\x18\x06 \x01(\r\x12\x14\n\x0ctotal_blocks\x18\x07 \x01(\r*\x95\x01\n\x0cLogprobsMode\x12\x1d\n\x19LOGPROBS_MODE_UNSPECIFIED\x10\x00\x12\x1c\n\x18LOGPROBS_MODE_RAW_LOGITS\x10\x01\x12$\n LOGPROBS_MODE_PROCESSED_LOGPROBS\x10\x02\x12\"\n\x1eLOGPROBS_MODE_PROCESSED_LOGITS\x10\x03*O\n\x0eGrammarBackend\x12\x1f\n\x1bGRAMMAR_BACKEND_UNSPECIFIED\x10\x00\x12\x1c\n\x18GRAMMAR_BACKEND_XGRAMMAR\x10\x01*_\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02*?\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x10\n\x0cROLE_PREFILL\x10\x01\x12\x0f\n\x0bROLE_DECODE\x10\x02*^\n\x0bWorkerState\x12\x1c\n\x18WORKER_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12WORKER_STATE_READY\x10\x01\x12\x19\n\x15WORKER_STATE_DRAINING\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'baton.v1.types_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LOGPROBSMODE']._serialized_start=1961
-  _globals['_LOGPROBSMODE']._serialized_end=2110
-  _globals['_FINISHREASON']._serialized_start=2112
-  _globals['_FINISHREASON']._serialized_end=2207
-  _globals['_ROLE']._serialized_start=2209
-  _globals['_ROLE']._serialized_end=2272
-  _globals['_WORKERSTATE']._serialized_start=2274
-  _globals['_WORKERSTATE']._serialized_end=2368
+  _globals['_LOGPROBSMODE']._serialized_start=2004
+  _globals['_LOGPROBSMODE']._serialized_end=2153
+  _globals['_GRAMMARBACKEND']._serialized_start=2155
+  _globals['_GRAMMARBACKEND']._serialized_end=2234
+  _globals['_FINISHREASON']._serialized_start=2236
+  _globals['_FINISHREASON']._serialized_end=2331
+  _globals['_ROLE']._serialized_start=2333
+  _globals['_ROLE']._serialized_end=2396
+  _globals['_WORKERSTATE']._serialized_start=2398
+  _globals['_WORKERSTATE']._serialized_end=2492
   _globals['_SAMPLINGPARAMS']._serialized_start=35
   _globals['_SAMPLINGPARAMS']._serialized_end=699
   _globals['_TOKENSEQUENCE']._serialized_start=701
   _globals['_TOKENSEQUENCE']._serialized_end=735
   _globals['_GRAMMAR']._serialized_start=737
-  _globals['_GRAMMAR']._serialized_end=775
-  _globals['_BEAMSEARCH']._serialized_start=777
-  _globals['_BEAMSEARCH']._serialized_end=813
-  _globals['_PROCESSORCALL']._serialized_start=815
-  _globals['_PROCESSORCALL']._serialized_end=878
-  _globals['_TOKENRECORD']._serialized_start=881
-  _globals['_TOKENRECORD']._serialized_end=1036
-  _globals['_TOKENLOGPROBS']._serialized_start=1038
-  _globals['_TOKENLOGPROBS']._serialized_end=1123
-  _globals['_PROMPTLOGPROBS']._serialized_start=1125
-  _globals['_PROMPTLOGPROBS']._serialized_end=1198
-  _globals['_LAYOUT']._serialized_start=1200
-  _globals['_LAYOUT']._serialized_end=1303
-  _globals['_FINGERPRINT']._serialized_start=1306
-  _globals['_FINGERPRINT']._serialized_end=1496
-  _globals['_EPOCH']._serialized_start=1498
-  _globals['_EPOCH']._serialized_end=1542
-  _globals['_WORKERINFO']._serialized_start=1545
-  _globals['_WORKERINFO']._serialized_end=1780
-  _globals['_WORKERLOAD']._serialized_start=1783
-  _globals['_WORKERLOAD']._serialized_end=1958
+  _globals['_GRAMMAR']._serialized_end=818
+  _globals['_BEAMSEARCH']._serialized_start=820
+  _globals['_BEAMSEARCH']._serialized_end=856
+  _globals['_PROCESSORCALL']._serialized_start=858
+  _globals['_PROCESSORCALL']._serialized_end=921
+  _globals['_TOKENRECORD']._serialized_start=924
+  _globals['_TOKENRECORD']._serialized_end=1079
+  _globals['_TOKENLOGPROBS']._serialized_start=1081
+  _globals['_TOKENLOGPROBS']._serialized_end=1166
+  _globals['_PROMPTLOGPROBS']._serialized_start=1168
+  _globals['_PROMPTLOGPROBS']._serialized_end=1241
+  _globals['_LAYOUT']._serialized_start=1243
+  _globals['_LAYOUT']._serialized_end=1346
+  _globals['_FINGERPRINT']._serialized_start=1349
+  _globals['_FINGERPRINT']._serialized_end=1539
+  _globals['_EPOCH']._serialized_start=1541
+  _globals['_EPOCH']._serialized_end=1585
+  _globals['_WORKERINFO']._serialized_start=1588
+  _globals['_WORKERINFO']._serialized_end=1823
+  _globals['_WORKERLOAD']._serialized_start=1826
+  _globals['_WORKERLOAD']._serialized_end=2001
 # @@protoc_insertion_point(module_scope)

@@ -47,6 +47,26 @@ LOGPROBS_MODE_PROCESSED_LOGITS: LogprobsMode.ValueType  # 3
 """The logits when the token was drawn."""
 Global___LogprobsMode: typing_extensions.TypeAlias = LogprobsMode
 
+class _GrammarBackend:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _GrammarBackendEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_GrammarBackend.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    GRAMMAR_BACKEND_UNSPECIFIED: _GrammarBackend.ValueType  # 0
+    """llguidance."""
+    GRAMMAR_BACKEND_XGRAMMAR: _GrammarBackend.ValueType  # 1
+    """xgrammar."""
+
+class GrammarBackend(_GrammarBackend, metaclass=_GrammarBackendEnumTypeWrapper):
+    """A library of grammars."""
+
+GRAMMAR_BACKEND_UNSPECIFIED: GrammarBackend.ValueType  # 0
+"""llguidance."""
+GRAMMAR_BACKEND_XGRAMMAR: GrammarBackend.ValueType  # 1
+"""xgrammar."""
+Global___GrammarBackend: typing_extensions.TypeAlias = GrammarBackend
+
 class _FinishReason:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -278,8 +298,11 @@ class Grammar(google.protobuf.message.Message):
 
     TEXT_FIELD_NUMBER: builtins.int
     AFTER_FIELD_NUMBER: builtins.int
+    BACKEND_FIELD_NUMBER: builtins.int
     text: builtins.str
-    """In llguidance's own form."""
+    """As the backend takes it."""
+    backend: Global___GrammarBackend.ValueType
+    """The library that reads it."""
     @property
     def after(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """It binds from behind these tokens; empty: from the first."""
@@ -289,8 +312,9 @@ class Grammar(google.protobuf.message.Message):
         *,
         text: builtins.str = ...,
         after: collections.abc.Iterable[builtins.int] | None = ...,
+        backend: Global___GrammarBackend.ValueType = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["after", b"after", "text", b"text"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["after", b"after", "backend", b"backend", "text", b"text"]) -> None: ...
 
 Global___Grammar: typing_extensions.TypeAlias = Grammar
 

@@ -4,9 +4,12 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 from baton.engine.engine import Engine
-from baton.engine.work import EngineEvent, EventSink, Work
+from baton.engine.work import EventSink, GiveAwaySink, Work
+
+_Told = TypeVar("_Told")
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +29,7 @@ class EngineBridge:
         self._loop = loop
         self._on_step = on_step
         self._lock = threading.Lock()
-        self._events: list[tuple[EventSink, EngineEvent]] = []
+        self._events: list[tuple[Callable[[Any], None], object]] = []
         self._called = False  # a delivery is on its way
         engine.on_drop(self._call)
 
@@ -38,7 +41,11 @@ class EngineBridge:
     def abort(self, key: str) -> None:
         self.engine.abort(key)
 
-    def _from_engine(self, sink: EventSink, event: EngineEvent) -> None:
+    def give_away(self, key: str, choice: int, sink: GiveAwaySink) -> None:
+        """Raises as the engine does. `sink` is called on the loop, once."""
+        self.engine.give_away(key, choice, lambda told: self._from_engine(sink, told))
+
+    def _from_engine(self, sink: Callable[[_Told], None], event: _Told) -> None:
         with self._lock:
             self._events.append((sink, event))
         self._call()

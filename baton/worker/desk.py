@@ -33,7 +33,7 @@ class Desk:
     @contextmanager
     def take(self, request_id: str, attempt: int, choices: int) -> Iterator[str]:
         """Gives the request's key in the engine. Raises RefusedError at once when it must wait."""
-        key = f"{request_id}/{attempt}"
+        key = key_of(request_id, attempt)
         if self.state is not WorkerState.READY:
             raise RefusedError("this worker is draining")
         if key in self._choices:
@@ -52,3 +52,8 @@ class Desk:
         if self._max_choices is None:
             return False
         return sum(self._choices.values()) + choices > self._max_choices
+
+
+def key_of(request_id: str, attempt: int) -> str:
+    """The request's name in the engine."""
+    return f"{request_id}/{attempt}"

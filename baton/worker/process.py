@@ -99,7 +99,7 @@ async def _serve(
         engine.start()
         stack.callback(engine.stop)  # while the loop that its events go to still runs
         server = make_server(settings.cluster_secret)
-        port = bind(server, settings.host, settings.port)
+        port = bind(server, settings.host, settings.port, settings.cluster_tls.identity())
         metrics = _metrics_server(settings, stack)
         info = worker_info(
             settings,
@@ -199,7 +199,9 @@ def _membership(settings: WorkerSettings, info: WorkerInfo) -> Member | None:
     if settings.redis.place is not None:
         return member_in_redis(info, settings.redis.place, settings.cluster_secret)
     if settings.registry:
-        return Membership(info, settings.registry, settings.cluster_secret)
+        return Membership(
+            info, settings.registry, settings.cluster_secret, settings.cluster_tls.identity()
+        )
     return None
 
 

@@ -8,6 +8,7 @@ from baton.engine.config import EngineConfig
 from baton.engine.host_cores import available_cores
 from baton.model_source import HubSettings
 from baton.registry.redis_settings import RedisSettings
+from baton.rpc.tls_settings import ClusterTls
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
 from kv_transfer.transports import nixl_agent
@@ -32,6 +33,7 @@ class WorkerSettings:
     )
     redis: RedisSettings = nested(RedisSettings)
     cluster_secret: str = setting("", "Shown on every call inside the cluster.", secret=True)
+    cluster_tls: ClusterTls = nested(ClusterTls)
     dtype: str = setting(
         "auto",
         "Of weights and KV cache; auto is the checkpoint's.",
@@ -44,6 +46,11 @@ class WorkerSettings:
     max_num_batched_tokens: int = setting(1024, "Tokens in one step.", size=True)
     kv_cache_memory_bytes: int = setting(
         1 << 30, "Size of the KV pool, such as 4GiB or 512M.", size=True
+    )
+    kv_offloading_size: float = setting(
+        0.0,
+        "GiB of host memory of each worker for cached KV blocks that its pool gives up, from where "
+        "they come back when a prompt begins with them; 0: none.",
     )
     block_size: int = setting(16, "Tokens per KV block, a multiple of 16.")
     enable_prefix_caching: bool = setting(
@@ -75,6 +82,12 @@ class WorkerSettings:
         "nixl: an optional extra, for RDMA.",
         choices=("auto", "shm", "tcp", "grpc", "nixl"),
     )
+    kv_checksums: str = setting(
+        "auto",
+        "Whether each KV block that is read from a peer is compared with the peer's checksum of it; "
+        "auto: when it comes from another host.",
+        choices=("auto", "on", "off"),
+    )
     shutdown_seconds: float = setting(
         25.0, "Longest time that requests get to finish after SIGTERM or Ctrl-C."
     )
@@ -100,6 +113,13 @@ class WorkerSettings:
             if value is not None and value < 1:
                 flag = "--" + name.replace("_", "-")
                 raise SettingsError(f"{flag} must be at least 1, not {value}")
+        if not 0 <= self.kv_offloading_size < float("inf"):
+            raise SettingsError("--kv-offloading-size must be a number of GiB, 0 or more")
+        if self.kv_offloading_size and not self.enable_prefix_caching:
+            raise SettingsError(
+                "--kv-offloading-size keeps what the prefix cache gives up, and there is none with "
+                "--no-enable-prefix-caching"
+            )
         if self.block_size < 16 or self.block_size % 16:
             raise SettingsError(f"--block-size must be a multiple of 16, not {self.block_size}")
         if self.kv_transport == nixl_agent.NAME and not nixl_agent.importable():
@@ -118,6 +138,7 @@ class WorkerSettings:
                 f"--host {self.host} listens everywhere; say with --advertise-host at which "
                 "address the other processes reach this worker"
             )
+        self.cluster_tls.check(self.advertise_host or self.host)
 
     def _check_unsupported(self) -> None:
         if self.tensor_parallel_size < 1:
@@ -141,6 +162,7 @@ class WorkerSettings:
             block_size=self.block_size,
             enable_prefix_caching=self.enable_prefix_caching,
             kv_cache_memory_bytes=self.kv_cache_memory_bytes,
+            kv_offloading_bytes=int(self.kv_offloading_size * 2**30),
             max_num_seqs=self.max_num_seqs,
             max_num_batched_tokens=self.max_num_batched_tokens,
             max_model_len=self.max_model_len,

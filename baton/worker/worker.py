@@ -1,35 +1,46 @@
 """Engine, sender and receiver of one process, put together. Both roles have all three."""
 
 import asyncio
+import logging
 
 from baton.core.errors import BatonError
 from baton.core.handoff import Handoff
 from baton.core.worker_info import WorkerInfo, WorkerLoad, WorkerState
-from baton.engine.block_pool import BlockPool, Reservation
+from baton.engine.block_pool import BlockPool
 from baton.engine.engine import Engine
 from baton.engine.work import EventSink, Work
 from baton.telemetry.metrics import WorkerReading
 from baton.worker.bridge import EngineBridge
 from baton.worker.desk import Desk
 from baton.worker.load import LoadBoard
+from baton.worker.room import Room
 from baton.worker.settings import WorkerSettings
 from baton.worker.traffic import Traffic
 from kv_transfer.puller import Puller
 from kv_transfer.pulling import Pulled
+from kv_transfer.sender_events import SenderLimits
 from kv_transfer.sending import Sender
 from kv_transfer.transports import nixl_agent
 from kv_transfer.transports.base import Exporter
 from kv_transfer.transports.grpc_export import GrpcExporter
 from kv_transfer.transports.nixl_export import NixlExporter
+from kv_transfer.transports.planes import allowed, exposed
 from kv_transfer.transports.shm import ShmExporter
 from kv_transfer.transports.tcp_export import TcpExporter
+
+logger = logging.getLogger(__name__)
 
 
 class Worker:
     """Built inside the running loop; `start` before the server, `close` after it has stopped."""
 
     def __init__(
-        self, info: WorkerInfo, engine: Engine, settings: WorkerSettings, max_choices: int | None
+        self,
+        info: WorkerInfo,
+        engine: Engine,
+        settings: WorkerSettings,
+        max_choices: int | None,
+        lease_limits: SenderLimits | None = None,
     ) -> None:
         self.info = info
         self.board = LoadBoard(self.load)
@@ -41,8 +52,10 @@ class Worker:
             info.instance_id,
             info.fingerprint,
             engine.blocks.total,
+            engine.pool,
             release=self.release,
             exporters=exporters,
+            limits=lease_limits,
         )
         self._puller = Puller(
             info.instance_id,
@@ -50,7 +63,10 @@ class Worker:
             info.fingerprint,
             secret=settings.cluster_secret,
             transports=settings.kv_transport,
+            tls=settings.cluster_tls.identity(),
+            checksums=settings.kv_checksums,
         )
+        self._exposed = exposed(settings.kv_transport, settings.cluster_tls.is_on)
         self._traffic = Traffic()
 
     @property
@@ -74,6 +90,8 @@ class Worker:
 
     def start(self) -> None:
         """From now on peers can read the pool."""
+        if self._exposed is not None:
+            logger.warning(self._exposed)
         self.sender.start()
 
     async def give_up(self) -> None:
@@ -98,11 +116,17 @@ class Worker:
             self.release(work.blocks)
             raise
 
-    async def pull(self, handoff: Handoff, reservation: Reservation) -> Pulled:
-        """The prompt's blocks, now ours, and its first tokens. Cancelling leaves nothing behind."""
+    async def pull(self, handoff: Handoff, room: Room) -> Pulled:
+        """The blocks of what is known, now ours, and its first tokens. Cancelling leaves nothing
+        behind. What the room holds of them already does not travel.
+        """
+        reservation = room.reservation
         try:
             pulled = await self._puller.pull(
-                handoff, lambda count: self.blocks.allocate(count, reservation), self.release
+                handoff,
+                lambda count: self.blocks.allocate(count, reservation),
+                self.release,
+                room.take_cached(),
             )
         except BatonError:
             self._traffic.failed()
@@ -126,6 +150,7 @@ class Worker:
         """For the metrics page, on whichever thread serves it. Readings of the same moment, nearly."""
         load, counts, traffic = self.load(), self.sender.counts(), self._traffic
         engine = self.bridge.engine.load()
+        block_size = self.info.fingerprint.layout.block_size
         ended = {
             "confirmed": counts.confirmed,
             "aborted": counts.aborted,
@@ -138,12 +163,18 @@ class Worker:
             kv_usage=load.kv_usage,
             cache_queries=engine.cache_queries,
             cache_hits=engine.cache_hits,
+            host_queries=engine.host.queries * block_size,
+            host_hits=engine.host.hits * block_size,
+            host_blocks_stored=engine.host.stored,
+            host_blocks_evicted=engine.host.evicted,
+            host_usage=engine.host.usage,
             leases_open=counts.open_leases,
             leased_blocks=counts.leased_blocks,
             reserved_blocks=load.reserved_blocks,
             transfer_bytes=traffic.bytes,
-            transfers=traffic.pulls,
-            transfer_seconds=traffic.seconds,
+            repaired_blocks=self._puller.repaired_blocks,
+            transfer_seconds=traffic.seconds.reading(),
+            exposed_seconds=traffic.exposed.reading(),
             handoffs={**ended, **traffic.results},
         )
 
@@ -151,17 +182,16 @@ class Worker:
 def _exporters(engine: Engine, settings: WorkerSettings, address: str) -> list[Exporter]:
     """Best first; `--kv-transport` restricts what this worker offers as well as what it takes.
 
-    NIXL is offered only where it is asked for: the others are faster for memory of the host.
+    NIXL is offered only where it is asked for: the others are as good for memory of the host.
     """
     pool, host = engine.pool, settings.host
     advertise = settings.advertise_host or host
-    match settings.kv_transport:
-        case nixl_agent.NAME:
-            return [NixlExporter(pool, host, advertise)]
-        case wanted:
-            offers: dict[str, Exporter] = {
-                "shm": ShmExporter(pool),
-                "tcp": TcpExporter(pool, host, advertise=advertise),
-                "grpc": GrpcExporter(pool, address),
-            }
-            return [offer for name, offer in offers.items() if wanted in ("auto", name)]
+    wanted, tls = settings.kv_transport, settings.cluster_tls.is_on
+    if wanted == nixl_agent.NAME:
+        return [NixlExporter(pool, host, advertise)]
+    offers: dict[str, Exporter] = {
+        "shm": ShmExporter(pool),
+        "tcp": TcpExporter(pool, host, advertise=advertise),
+        "grpc": GrpcExporter(pool, address),
+    }
+    return [offer for name, offer in offers.items() if allowed(wanted, name, tls)]

@@ -27,6 +27,9 @@ class Output:
         """Nothing that still comes can change the answer."""
         return all(choice.ended for choice in self._choices)
 
+    def has_ended(self, choice: int) -> bool:
+        return self._choices[choice].ended
+
     def push(self, records: Iterable[TokenRecord]) -> list[Delta]:
         """One delta per choice that has records, in order of their first appearance. Tokens of a
         choice that has ended are passed over.

@@ -105,7 +105,7 @@ class StructuredFields(BaseModel):
     )
     guided_decoding_backend: str | None = Field(
         None,
-        description="auto or guidance, which is the same here. Default: auto.",
+        description="auto, or the server's own: guidance or xgrammar. Default: auto.",
         json_schema_extra=DEPRECATED,
     )
     structural_tag: JsonObject | str | None = Field(
@@ -115,6 +115,6 @@ class StructuredFields(BaseModel):
     @field_validator("guided_decoding_backend")
     @classmethod
     def _is_ours(cls, name: str | None) -> str | None:
-        if name not in (None, "auto", "guidance"):
-            raise ValueError("only auto and guidance are built in")
+        if name not in (None, "auto", "guidance", "xgrammar"):
+            raise ValueError("only auto, guidance and xgrammar are built in")
         return name

@@ -1,4 +1,4 @@
-"""Grammars are tried with llguidance before a worker hears of them, away from the event loop.
+"""Grammars are tried with their library before a worker hears of them, away from the event loop.
 
 A hostile one must not hurt: its text is bounded, compiling is bounded by the library's limits, and
 it runs on two threads of its own, with a time after which nobody waits for it any more.
@@ -13,11 +13,10 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from llguidance import LLTokenizer
-
 from baton.core.errors import RequestError
-from baton.grammars.compiled import compile_grammar
-from baton.grammars.tokens import load_tokens
+from baton.core.sampling_params import GrammarBackend
+from baton.grammars.backend import Compiler
+from baton.grammars.compilers import load_compiler
 
 logger = logging.getLogger(__name__)
 
@@ -30,22 +29,28 @@ Build = Callable[[Mapping[str, int]], str]  # of special tokens by their text, a
 
 class GrammarChecker:
     def __init__(
-        self, folder: Path, vocab_size: int, specials: Mapping[str, int], seconds: float = SECONDS
+        self,
+        folder: Path,
+        vocab_size: int,
+        specials: Mapping[str, int],
+        seconds: float = SECONDS,
+        backend: GrammarBackend = GrammarBackend.GUIDANCE,
     ) -> None:
         """`folder` has the tokenizer, which is read when the first grammar comes."""
+        self._backend = backend
         self._folder = folder
         self._vocab_size = vocab_size
         self._specials = specials
         self._seconds = seconds
         self._threads = ThreadPoolExecutor(2, "grammar-check")
         self._loading = threading.Lock()
-        self._tokens: LLTokenizer | None = None
+        self._compiler: Compiler | None = None
         self._outcomes: OrderedDict[bytes, str] = OrderedDict()  # by digest; "" or what is wrong
 
     async def checked(self, build: Build, param: str) -> str:
         """What `build` gives, once it is known to work. Raises RequestError that names `param`."""
         loop = asyncio.get_running_loop()
-        if self._tokens is None:
+        if self._compiler is None:
             await loop.run_in_executor(self._threads, self._load)
         try:
             work = loop.run_in_executor(self._threads, self._check, build)
@@ -74,13 +79,15 @@ class GrammarChecker:
 
     def _wrong(self, text: str) -> str:
         try:
-            compile_grammar(text, self._load())
+            self._load().compiled(text)
         except RequestError as error:
             return str(error)
         return ""
 
-    def _load(self) -> LLTokenizer:
+    def _load(self) -> Compiler:
         with self._loading:
-            if self._tokens is None:
-                self._tokens = load_tokens(self._folder, self._vocab_size, (), logger)
-            return self._tokens
+            if self._compiler is None:
+                self._compiler = load_compiler(
+                    self._backend, self._folder, self._vocab_size, (), logger
+                )
+            return self._compiler

@@ -5,21 +5,30 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from baton.core.errors import SettingsError
+from baton.core.sampling_params import GrammarBackend
+from baton.grammars.compilers import is_installed
+from baton.grammars.xgrammar_compiler import MISSING
 
 FLAG = "--structured-outputs-config"
-BACKENDS = ("auto", "guidance")
-OTHER_BACKENDS = ("xgrammar", "outlines", "lm-format-enforcer")
+BACKENDS = ("auto", "guidance", "xgrammar")
+OTHER_BACKENDS = ("outlines", "lm-format-enforcer")
 
 
 @dataclass(frozen=True, slots=True)
 class StructuredConfig:
-    """What holds where a request says nothing. There is one backend, so nothing falls back."""
+    """What holds where a request says nothing. One backend reads all grammars of a server, so
+    nothing falls back.
+    """
 
     backend: str = "auto"
     disable_fallback: bool = False
     disable_any_whitespace: bool = False
     disable_additional_properties: bool = False
     enable_in_reasoning: bool = False  # the grammar binds from the first token of the answer
+
+    @property
+    def library(self) -> GrammarBackend:
+        return GrammarBackend("guidance" if self.backend == "auto" else self.backend)
 
 
 def read_config(given: Mapping[str, Any] | None) -> StructuredConfig:
@@ -44,3 +53,5 @@ def _check_backend(name: object) -> None:
         raise SettingsError(
             f"{FLAG}: there is no backend {name!r}; there are {', '.join(BACKENDS)}"
         )
+    if name == "xgrammar" and not is_installed(GrammarBackend.XGRAMMAR):
+        raise SettingsError(f"{FLAG}: {MISSING}")

@@ -50,10 +50,10 @@ def prepared(schema: Mapping[str, Any], options: JsonOptions) -> dict[str, Any]:
     own = schema.get("x-guidance", {})
     if not isinstance(own, dict):
         raise RequestError("x-guidance must be an object")
-    closed: Any = schema
+    kept: Any = schema
     if options.disable_additional_properties:
-        closed = _closed(schema)
-    return {**closed, "x-guidance": {"whitespace_pattern": WHITESPACE, **own, **_said(options)}}
+        kept = closed(schema)
+    return {**kept, "x-guidance": {"whitespace_pattern": WHITESPACE, **own, **_said(options)}}
 
 
 def _said(options: JsonOptions) -> dict[str, Any]:
@@ -64,13 +64,13 @@ def _said(options: JsonOptions) -> dict[str, Any]:
     return {}
 
 
-def _closed(node: Any) -> Any:
+def closed(node: Any) -> Any:
     """Objects that list their properties may have no others, unless they say so."""
     if isinstance(node, list):
-        return [_closed(item) for item in node]
+        return [closed(item) for item in node]
     if not isinstance(node, Mapping):
         return node
-    copy = {key: value if key in _VALUES else _closed(value) for key, value in node.items()}
+    copy = {key: value if key in _VALUES else closed(value) for key, value in node.items()}
     if "properties" in copy or "patternProperties" in copy:
         copy.setdefault("additionalProperties", False)
     return copy

@@ -44,6 +44,13 @@ def inline_json(schema: object) -> str:
     return "%json " + json.dumps(schema, ensure_ascii=False)
 
 
+def times(body: str, least: int, most: int) -> str:
+    """`body` so many times; `most` -1: without a bound."""
+    if most == 0:
+        return '""'
+    return f"({body}){{{least},{'' if most == -1 else most}}}"
+
+
 @dataclass(slots=True)
 class Book:
     """A grammar that is being written: rules beside `start`, and grammars of their own."""
@@ -55,6 +62,13 @@ class Book:
         name = f"r{len(self.rules)}"
         self.rules.append(f"{name}{options}: {body}")
         return name
+
+    def later(self) -> str:
+        """The name of a rule whose body is given by `now`, for one that stands in itself."""
+        return self.rule("")
+
+    def now(self, name: str, body: str) -> None:
+        self.rules[int(name[1:])] = f"{name}: {body}"
 
     def side(self, lark: str) -> str:
         self.sides.append(lark)

@@ -2,22 +2,47 @@
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from baton.core.errors import RequestError
 from gateway.structured.json_schema import JsonOptions, prepared, read_schema
-from gateway.structured.lark import ANY_TEXT, Book, inline_json, literal, quoted, regex
+from gateway.structured.lark import ANY_TEXT, Book, inline_json, literal, quoted, regex, times
+from gateway.structured.qwen_xml import qwen_parameters
+from gateway.structured.tag_formats import (
+    Node,
+    check_keys,
+    elements_of,
+    flag,
+    kind_of,
+    need,
+    style_of,
+    tags_of,
+    texts,
+    trigger_of,
+    triggers_of,
+)
 from gateway.structured.text_grammars import to_lark
 
-Node = Mapping[str, Any]
+MOST_REPEATS = 10_000
 
 
 def structural_tag(given: object, options: JsonOptions, specials: Mapping[str, int]) -> str:
     """The grammar's text. Raises RequestError."""
+    book = Book()
     try:
-        return _Tags(options, specials).text_of(_parsed(given))
+        return book.text(TagRules(book, options, specials).format(read_tag(given)))
     except RecursionError as error:
         raise RequestError("the structural tag is nested too deeply") from error
+
+
+def read_tag(given: object) -> Node:
+    """The format of a tag in either form, or of the text of one. Raises RequestError."""
+    tag = _parsed(given)
+    if "structures" in tag or "triggers" in tag:
+        check_keys(tag, "structural_tag", "structures triggers")
+        return _legacy(tag)
+    check_keys(tag, "structural_tag", "format")
+    found: Node = need(tag, "format", Mapping)
+    return found
 
 
 def _parsed(given: object) -> Node:
@@ -33,160 +58,126 @@ def _parsed(given: object) -> Node:
     return given
 
 
-class _Tags:
-    def __init__(self, options: JsonOptions, specials: Mapping[str, int]) -> None:
+def _legacy(tag: Node) -> Node:
+    tags = []
+    for entry in need(tag, "structures", list):
+        if not isinstance(entry, Mapping):
+            raise RequestError("each of structures is an object with begin, schema and end")
+        check_keys(entry, "", "begin schema end")
+        content = {"type": "json_schema", "json_schema": entry.get("schema")}
+        begin, end = need(entry, "begin", str), need(entry, "end", str)
+        tags.append({"type": "tag", "begin": begin, "content": content, "end": end})
+    return {"type": "triggered_tags", "triggers": tag.get("triggers"), "tags": tags}
+
+
+class TagRules:
+    """Formats as rules of `book`."""
+
+    def __init__(self, book: Book, options: JsonOptions, specials: Mapping[str, int]) -> None:
         self._options = options
         self._specials = specials
-        self._book = Book()
-        self._text = ""  # the rule of free text, once there is one
+        self._book = book
+        self._texts: dict[tuple[str, ...], str] = {}  # terminals of free text, by what they exclude
         self._formats: dict[str, Callable[[Node], str]] = {
-            "const_string": self._const_string,
+            "const_string": lambda node: self._literal(need(node, "value", str)),
             "json_schema": self._json_schema,
-            "regex": self._regex,
-            "grammar": self._grammar,
-            "any_text": self._any_text,
-            "sequence": self._sequence,
-            "or": self._either,
+            "qwen_xml_parameter": lambda node: self._qwen(node.get("json_schema")),
+            "regex": lambda node: self._book.rule(regex(need(node, "pattern", str))),
+            "grammar": lambda node: self._book.side(to_lark(need(node, "grammar", str))),
+            "any_text": lambda node: self._book.rule(self._text(texts(node, "excludes"))),
+            "sequence": lambda node: " ".join(map(self.format, elements_of(node))),
+            "or": lambda node: "(" + " | ".join(map(self.format, elements_of(node))) + ")",
+            "optional": lambda node: self._content(node) + "?",
+            "star": lambda node: self._content(node) + "*",
+            "plus": lambda node: self._content(node) + "+",
+            "repeat": self._repeat,
             "tag": self._tag,
             "triggered_tags": self._triggered_tags,
             "tags_with_separator": self._tags_with_separator,
         }
 
-    def text_of(self, tag: Node) -> str:
-        if "structures" in tag or "triggers" in tag:
-            _check_keys(tag, "structural_tag", "structures triggers")
-            return self._book.text(self._legacy(tag))
-        _check_keys(tag, "structural_tag", "format")
-        return self._book.text(self._format(_need(tag, "format", Mapping)))
-
-    def _legacy(self, tag: Node) -> str:
-        tags = []
-        for entry in _need(tag, "structures", list):
-            if not isinstance(entry, Mapping):
-                raise RequestError("each of structures is an object with begin, schema and end")
-            _check_keys(entry, "", "begin schema end")
-            content = {"type": "json_schema", "json_schema": entry.get("schema")}
-            begin, end = _need(entry, "begin", str), _need(entry, "end", str)
-            tags.append({"type": "tag", "begin": begin, "content": content, "end": end})
-        return self._triggered_tags(
-            {"type": "triggered_tags", "triggers": tag.get("triggers"), "tags": tags}
-        )
-
-    def _format(self, node: object) -> str:
-        kind = node.get("type") if isinstance(node, Mapping) else None
-        if not isinstance(node, Mapping) or kind not in self._formats:
-            raise RequestError(
-                f"a structural tag has no format {kind!r}; there are {', '.join(self._formats)}"
-            )
+    def format(self, node: object) -> str:
+        kind = kind_of(node)
+        assert isinstance(node, Mapping)
         return self._formats[kind](node)
 
-    def _const_string(self, node: Node) -> str:
-        _check_keys(node, "const_string", "value")
-        return literal(_need(node, "value", str), self._specials)
+    def _literal(self, text: str) -> str:
+        return literal(text, self._specials)
+
+    def _json(self, schema: object) -> str:
+        return inline_json(prepared(read_schema(schema), self._options))
 
     def _json_schema(self, node: Node) -> str:
-        _check_keys(node, "json_schema", "json_schema")
-        return inline_json(prepared(read_schema(node.get("json_schema")), self._options))
+        schema = node.get("json_schema")
+        return self._qwen(schema) if style_of(node) == "qwen_xml" else self._json(schema)
 
-    def _regex(self, node: Node) -> str:
-        _check_keys(node, "regex", "pattern")
-        return self._book.rule(regex(_need(node, "pattern", str)))
+    def _qwen(self, schema: object) -> str:
+        return qwen_parameters(self._book, read_schema(schema), self._json)
 
-    def _grammar(self, node: Node) -> str:
-        _check_keys(node, "grammar", "grammar")
-        return self._book.side(to_lark(_need(node, "grammar", str)))
+    def _content(self, node: Node) -> str:
+        return self._book.rule(self.format(need(node, "content", Mapping)))
 
-    def _any_text(self, node: Node) -> str:
-        _check_keys(node, "any_text", "")
-        return self._free_text()
-
-    def _sequence(self, node: Node) -> str:
-        _check_keys(node, "sequence", "elements")
-        return " ".join(self._all(node, "elements"))
-
-    def _either(self, node: Node) -> str:
-        _check_keys(node, "or", "elements")
-        return "(" + " | ".join(self._all(node, "elements")) + ")"
+    def _repeat(self, node: Node) -> str:
+        least, most = need(node, "min", int), need(node, "max", int)
+        if not 0 <= least <= MOST_REPEATS or not (most == -1 or least <= most <= MOST_REPEATS):
+            raise RequestError(
+                f"a structural tag's repeat goes from min to max, at most {MOST_REPEATS}; "
+                "max -1: without a bound"
+            )
+        return times(self._content(node), least, most)
 
     def _tag(self, node: Node, trigger: str = "") -> str:
         """Without its trigger, if that stands already."""
-        _check_keys(node, "tag", "begin content end")
-        begin = _need(node, "begin", str)[len(trigger) :]
-        content, end = _need(node, "content", Mapping), _need(node, "end", str)
+        kind_of(node)
+        begin = need(node, "begin", str)[len(trigger) :]
+        content = need(node, "content", Mapping)
+        ends = [node["end"]] if isinstance(node.get("end"), str) else need(node, "end", list)
+        if not ends or not all(isinstance(end, str) for end in ends):
+            raise RequestError("a structural tag's end must be a text, or texts, at least one")
+        inner = self._book.rule(" | ".join(self._ended(content, end) for end in ends))
+        return self._book.rule(f"{self._literal(begin)} {inner}")
+
+    def _ended(self, content: Node, end: str) -> str:
         if content.get("type") == "any_text" and end and end not in self._specials:
-            _check_keys(content, "any_text", "")
-            inner = self._book.rule(ANY_TEXT, f"[suffix={quoted(end)}]")
-        else:
-            inner = f"{self._format(content)} {literal(end, self._specials)}"
-        return self._book.rule(f"{literal(begin, self._specials)} {inner}")
+            kind_of(content)
+            text = self._text(texts(content, "excludes"))
+            return self._book.rule(text, f"[suffix={quoted(end)}]")
+        return f"{self.format(content)} {self._literal(end)}"
 
     def _triggered_tags(self, node: Node) -> str:
-        _check_keys(node, "triggered_tags", "triggers tags at_least_one stop_after_first")
-        triggers = _need(node, "triggers", list)
-        if not triggers or not all(isinstance(one, str) and one for one in triggers):
-            raise RequestError("triggers must be texts, at least one, none of them empty")
-        heads = {trigger: self._up_to(trigger) for trigger in triggers}
+        kind_of(node)
+        triggers, excluded = triggers_of(node), texts(node, "excludes")
+        heads = {trigger: self._up_to(trigger, excluded) for trigger in triggers}
         tags = []
-        for tag in _tags_of(node):
-            begin = _need(tag, "begin", str)
-            trigger = next((one for one in triggers if begin.startswith(one)), None)
-            if trigger is None:
-                raise RequestError(f"the tag {begin!r} begins with none of the triggers")
+        for tag in tags_of(node):
+            trigger = trigger_of(need(tag, "begin", str), triggers)
             tags.append(f"{heads[trigger]} {self._tag(tag, trigger)}")
         some = self._book.rule(" | ".join(tags))
-        if _flag(node, "stop_after_first"):
-            return some if _flag(node, "at_least_one") else f"({some} | {self._free_text()})"
-        return f"{some}{'+' if _flag(node, 'at_least_one') else '*'} {self._free_text()}"
+        text = self._book.rule(self._text(excluded))
+        if flag(node, "stop_after_first"):
+            return some if flag(node, "at_least_one") else f"({some} | {text})"
+        return f"{some}{'+' if flag(node, 'at_least_one') else '*'} {text}"
 
     def _tags_with_separator(self, node: Node) -> str:
-        _check_keys(node, "tags_with_separator", "tags separator at_least_one stop_after_first")
-        some = self._book.rule(" | ".join(self._tag(tag) for tag in _tags_of(node)))
+        some = self._book.rule(" | ".join(self._tag(tag) for tag in tags_of(node)))
         whole = some
-        if not _flag(node, "stop_after_first"):
-            whole = f"{some} ({literal(_need(node, 'separator', str), self._specials)} {some})*"
-        return whole if _flag(node, "at_least_one") else f"({whole})?"
+        if not flag(node, "stop_after_first"):
+            whole = f"{some} ({self._literal(need(node, 'separator', str))} {some})*"
+        return whole if flag(node, "at_least_one") else f"({whole})?"
 
-    def _up_to(self, trigger: str) -> str:
+    def _up_to(self, trigger: str, excluded: list[str]) -> str:
+        text = self._text(excluded)
         if trigger in self._specials:
-            return self._book.rule(f"{self._free_text()} {literal(trigger, self._specials)}")
-        return self._book.rule(f"TEXT {quoted(trigger)}", "[lazy]") if self._free_text() else ""
+            return self._book.rule(f"{text} {self._literal(trigger)}")
+        return self._book.rule(f"{text} {quoted(trigger)}", "[lazy]")
 
-    def _free_text(self) -> str:
-        if not self._text:
-            self._book.rules.append(f"TEXT: {ANY_TEXT}")
-            self._text = self._book.rule("TEXT")
-        return self._text
-
-    def _all(self, node: Node, name: str) -> list[str]:
-        parts = [self._format(part) for part in _need(node, name, list)]
-        if not parts:
-            raise RequestError(f"{name} of a structural tag must not be empty")
-        return parts
-
-
-def _tags_of(node: Node) -> list[Node]:
-    tags = _need(node, "tags", list)
-    if not tags or not all(isinstance(tag, Mapping) for tag in tags):
-        raise RequestError("tags of a structural tag must be objects, at least one")
-    return list(tags)
-
-
-def _need(node: Node, name: str, kind: type) -> Any:
-    value = node.get(name)
-    if not isinstance(value, kind):
-        known = "a text" if kind is str else "a list" if kind is list else "an object"
-        raise RequestError(f"a structural tag's {name} must be {known}")
-    return value
-
-
-def _flag(node: Node, name: str) -> bool:
-    value = node.get(name, False)
-    if not isinstance(value, bool):
-        raise RequestError(f"a structural tag's {name} must be true or false")
-    return value
-
-
-def _check_keys(node: Node, kind: str, known: str) -> None:
-    for name in node:
-        if name not in ("type", *known.split()):
-            raise RequestError(f"a structural tag's {kind or 'structure'} has no {name!r}")
+    def _text(self, excluded: list[str]) -> str:
+        """The terminal of any text in which none of these stands."""
+        key = tuple(excluded)
+        if key not in self._texts:
+            name = f"TEXT{len(self._texts) or ''}"
+            without = " | ".join(quoted(one) for one in excluded)
+            body = f"{ANY_TEXT} & ~({ANY_TEXT} ({without}) {ANY_TEXT})" if excluded else ANY_TEXT
+            self._book.rules.append(f"{name}: {body}")
+            self._texts[key] = name
+        return self._texts[key]

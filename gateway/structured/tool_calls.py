@@ -29,7 +29,7 @@ class Markup(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class _Frame:
+class Frame:
     """What stands around calls of JSON."""
 
     begin: str  # before the first
@@ -38,12 +38,12 @@ class _Frame:
     arguments: str  # the key
 
 
-_FRAMES = {
-    Markup.HERMES: _Frame(
+FRAMES = {
+    Markup.HERMES: Frame(
         "<tool_call>\n", "\n</tool_call>\n<tool_call>\n", "\n</tool_call>", "arguments"
     ),
-    Markup.LLAMA3_JSON: _Frame("", "; ", "", "parameters"),
-    Markup.MISTRAL: _Frame("[TOOL_CALLS] [", ", ", "]", "arguments"),
+    Markup.LLAMA3_JSON: Frame("", "; ", "", "parameters"),
+    Markup.MISTRAL: Frame("[TOOL_CALLS] [", ", ", "]", "arguments"),
 }
 
 
@@ -61,19 +61,25 @@ def forced_calls(
     Arguments are always an object that follows the tool's parameters. `specials` are special tokens
     by their text: a tag that is one of them is that token. Raises RequestError that names the field.
     """
+    chosen = chosen_of(tools, choice)
+    once = choice is not None or not parallel
+    if markup is Markup.PYTHONIC:
+        return _pythonic(chosen, once)
+    return _json(chosen, FRAMES[markup], once, specials or {}, options or JsonOptions())
+
+
+def chosen_of(tools: Sequence[ToolFunction], choice: str | None) -> list[ToolFunction]:
+    """Those that may be called, at least one. Raises RequestError."""
     chosen = [tool for tool in tools if choice in (None, tool.name)]
     if not chosen:
         named = "there are no tools to call" if choice is None else f"there is no tool {choice!r}"
         raise RequestError(f"tool_choice: {named}", "tool_choice")
-    once = choice is not None or not parallel
-    if markup is Markup.PYTHONIC:
-        return _pythonic(chosen, once)
-    return _json(chosen, _FRAMES[markup], once, specials or {}, options or JsonOptions())
+    return chosen
 
 
 def _json(
     tools: Sequence[ToolFunction],
-    frame: _Frame,
+    frame: Frame,
     once: bool,
     specials: Mapping[str, int],
     options: JsonOptions,

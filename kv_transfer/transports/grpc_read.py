@@ -8,6 +8,7 @@ import grpc
 
 from baton.core.errors import TransferError
 from baton.rpc.channel import open_bulk_channel, secret_metadata
+from baton.rpc.tls_identity import TlsIdentity
 from baton.v1 import kv_transfer_pb2 as pb
 from kv_transfer.memory import Memory, Run
 from kv_transfer.transports.base import (
@@ -143,10 +144,15 @@ class GrpcReader:
 
 
 def connect_grpc(
-    endpoint: Endpoint, memory: Memory, limits: LinkLimits, secret: str = ""
+    endpoint: Endpoint,
+    memory: Memory,
+    limits: LinkLimits,
+    secret: str = "",
+    tls: TlsIdentity | None = None,
 ) -> GrpcReader:
     """Raises TransferError with the reason."""
-    return GrpcReader(open_bulk_channel(endpoint.address), endpoint.token, secret, memory, limits)
+    channel = open_bulk_channel(endpoint.address, tls)
+    return GrpcReader(channel, endpoint.token, secret, memory, limits)
 
 
 def _reason(error: Exception) -> str:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from baton.core.errors import TransferError, UnavailableError
+from baton.rpc.tls_identity import TlsIdentity
 from kv_transfer.memory import Memory
 from kv_transfer.transports import grpc_protocol, nixl_agent, shm, tcp_export
 from kv_transfer.transports.base import Endpoint, LinkLimits, Reader
@@ -18,22 +19,28 @@ logger = logging.getLogger(__name__)
 AUTO = "auto"
 CHOICES = (AUTO, shm.NAME, tcp_export.NAME, grpc_protocol.NAME, nixl_agent.NAME)
 
-# Given an endpoint, this process's pool, bounds and the cluster's secret.
-CONNECT: dict[str, Callable[[Endpoint, Memory, LinkLimits, str], Reader]] = {
-    shm.NAME: lambda endpoint, memory, limits, _: connect_shm(endpoint, memory, limits),
-    tcp_export.NAME: lambda endpoint, memory, limits, _: connect_tcp(endpoint, memory, limits),
+# Given an endpoint, this process's pool, bounds, the cluster's secret and this side's certificate.
+Connect = Callable[[Endpoint, Memory, LinkLimits, str, TlsIdentity | None], Reader]
+CONNECT: dict[str, Connect] = {
+    shm.NAME: lambda endpoint, memory, limits, *_: connect_shm(endpoint, memory, limits),
+    tcp_export.NAME: lambda endpoint, memory, limits, *_: connect_tcp(endpoint, memory, limits),
     grpc_protocol.NAME: connect_grpc,
-    nixl_agent.NAME: lambda endpoint, memory, limits, _: connect_nixl(endpoint, memory, limits),
+    nixl_agent.NAME: lambda endpoint, memory, limits, *_: connect_nixl(endpoint, memory, limits),
 }
 
 
 def negotiate(
-    endpoints: Iterable[Endpoint], memory: Memory, choice: str, limits: LinkLimits, secret: str = ""
+    endpoints: Iterable[Endpoint],
+    memory: Memory,
+    choice: str,
+    limits: LinkLimits,
+    secret: str = "",
+    tls: TlsIdentity | None = None,
 ) -> Reader:
     """The first of the peer's endpoints that reads the canary; blocks meanwhile.
 
-    `choice` is "auto" or the name of the one transport that may be used; `secret` the
-    cluster's, shown where the plane goes over gRPC. Raises UnavailableError
+    `choice` is "auto" or the name of the one transport that may be used; `secret` is the cluster's
+    and `tls` this side's certificate, shown where the plane goes over gRPC. Raises UnavailableError
     that tells why each endpoint failed.
     """
     failures: list[str] = []
@@ -41,7 +48,7 @@ def negotiate(
         if choice not in (AUTO, endpoint.transport):
             continue
         try:
-            reader = _connect(endpoint, memory, limits, secret)
+            reader = _connect(endpoint, memory, limits, secret, tls)
         except TransferError as error:
             failures.append(f"{endpoint.transport}: {error}")
             continue
@@ -52,11 +59,13 @@ def negotiate(
     raise UnavailableError(f"no data plane reaches the peer's memory: {reasons}")
 
 
-def _connect(endpoint: Endpoint, memory: Memory, limits: LinkLimits, secret: str) -> Reader:
+def _connect(
+    endpoint: Endpoint, memory: Memory, limits: LinkLimits, secret: str, tls: TlsIdentity | None
+) -> Reader:
     connect = CONNECT.get(endpoint.transport)
     if connect is None:
         raise TransferError("this worker does not speak it")
-    reader = connect(endpoint, memory, limits, secret)
+    reader = connect(endpoint, memory, limits, secret, tls)
     try:
         seen = reader.probe(endpoint.canary_offset, len(endpoint.canary))
     except TransferError:

@@ -109,7 +109,26 @@ async def test_without_prefix_caching_nothing_is_cached(hash_model: Path) -> Non
             assert await asked(client, prompt) == (0, answer_of(hash_model, prompt))
 
 
-async def counted(client: Client) -> dict[str, float]:
+async def test_what_the_pool_gave_up_comes_back_from_host_memory(hash_model: Path) -> None:
+    """Prompts of 63 blocks in turn, through pools of 100."""
+    config = parse_hash_config((hash_model / "config.json").read_bytes(), "test")
+    size = config.layout(16).block_bytes
+    async with (
+        running_cluster(
+            hash_model, kv_cache_memory_bytes=100 * size, kv_offloading_size=400 * size / 2**30
+        ) as running,
+        Client(running.url) as client,
+    ):
+        prompts = [drawn(1000) for _ in range(3)]
+        for cached in (0, 992, 992):
+            for prompt in prompts:
+                assert await asked(client, prompt) == (cached, answer_of(hash_model, prompt))
+        counts = await counted(client, "baton_host_cache")
+        assert counts["hits"] > 992 * 3
+        assert counts["queries"] >= counts["hits"]
+
+
+async def counted(client: Client, family: str = "vllm:prefix_cache") -> dict[str, float]:
     """Summed over the workers."""
     totals = {"queries": 0.0, "hits": 0.0}
     async with httpx.AsyncClient(trust_env=False) as http:
@@ -117,6 +136,6 @@ async def counted(client: Client) -> dict[str, float]:
             page = (await http.get(worker["metrics_url"])).text
             for line in page.splitlines():
                 for name in totals:
-                    if line.startswith(f"vllm:prefix_cache_{name}_total"):
+                    if line.startswith(f"{family}_{name}_total"):
                         totals[name] += float(line.rsplit(" ", 1)[1])
     return totals

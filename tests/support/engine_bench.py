@@ -13,6 +13,7 @@ from baton.core.token_record import TokenRecord
 from baton.engine.block_pool import BlockPool
 from baton.engine.core import EngineCore
 from baton.engine.hash_model import HashModelConfig
+from baton.engine.host_blocks import HostBlocks
 from baton.engine.kv_pool import KvPool
 from baton.engine.limits import Limits, check_work
 from baton.engine.plan import SliceResult, StepPlan
@@ -68,6 +69,23 @@ class CopiedPool(KvPool):
         super().copy_block(source, target)
 
 
+class CopiedSlots(HostBlocks):
+    """Tells of each copy."""
+
+    def __init__(self, pool: KvPool, num_slots: int) -> None:
+        super().__init__(pool, num_slots)
+        self.kept: Callable[[int, int], None] = lambda block, slot: None
+        self.brought: Callable[[int, int], None] = lambda slot, block: None
+
+    def keep(self, block: int, slot: int) -> None:
+        self.kept(block, slot)
+        super().keep(block, slot)
+
+    def bring(self, slot: int, block: int) -> None:
+        self.brought(slot, block)
+        super().bring(slot, block)
+
+
 class Bench:
     """Block sizes below 16 are allowed here, so that small examples cross many boundaries."""
 
@@ -79,6 +97,7 @@ class Bench:
         max_num_batched_tokens: int = 64,
         model: HashModelConfig = HASH_MODEL,
         caching: bool = False,
+        num_slots: int = 0,
     ) -> None:
         self.model = model
         self.limits = Limits(
@@ -91,7 +110,8 @@ class Bench:
             num_blocks=num_blocks,
         )
         self.pool = CopiedPool(model.layout(block_size), num_blocks)
-        self.blocks = BlockPool(num_blocks)
+        self.slots = CopiedSlots(self.pool, num_slots) if num_slots else None
+        self.blocks = BlockPool(num_blocks, self.slots)
         hashing = Hashing("bench", block_size, hash_block=block_size) if caching else None
         self.scheduler = Scheduler(self.blocks, self.limits, hashing)
         self.runner = RecordingRunner(model, block_size, self.pool)
@@ -127,6 +147,8 @@ class Bench:
         )
 
     def close(self) -> None:
+        if self.slots is not None:
+            self.slots.close()
         self.pool.close()
 
     def _deliver(self, key: str, event: EngineEvent) -> None:

@@ -12,7 +12,9 @@ Entry = tuple[str, str, int, int]  # salt, tenant, position, token
 
 
 class BlockBooks:
-    """Sees each plan before it runs and each copy. Knows nothing of how blocks are found."""
+    """Sees each plan before it runs and each copy, also to host memory and back. Knows nothing of
+    how blocks are found.
+    """
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
@@ -20,24 +22,34 @@ class BlockBooks:
         self._held: dict[int, dict[int, Entry]] = {}  # by block and place in it
         self._owners: dict[bytes, tuple[str, str, tuple[int, ...]]] = {}
         bench.runner.before = self._check_plan
+        self._slots: dict[int, dict[int, Entry]] = {}
         bench.pool.copied = self._copied
+        if bench.slots is not None:
+            bench.slots.kept = self._kept
+            bench.slots.brought = self._brought
 
     def adopted(self, work: Work) -> None:
-        """The blocks of a DECODE hold its prompt's KV, wherever that was computed."""
-        self._learn_names(work, work.prompt)
-        for position, token in enumerate(work.prompt):
+        """The blocks of a DECODE hold the KV of what it knows, wherever that was computed."""
+        self._learn_names(work, work.known)
+        for position, token in enumerate(work.known):
             block, place = self._place(work.blocks, position)
             assert self._held[block][place] == _entry(work, position, token)
 
     def check_names(self) -> None:
         """Each name that is in use leads to the tokens, salt and tenant that it stands for."""
         for name, entry in self._bench.blocks._cache._by_name.items():
-            salt, tenant, prefix = self._owners[name]
-            start = len(prefix) - self._size
-            assert self._held[entry.block] == {
-                place: (salt, tenant, start + place, prefix[start + place])
-                for place in range(self._size)
-            }
+            assert self._held[entry.block] == self._named(name)
+        for name, kept in self._bench.blocks._host.tier._by_name.items():
+            assert self._slots[kept.slot] == self._named(name)
+
+    def _named(self, name: bytes) -> dict[int, Entry]:
+        """What a block of this name holds."""
+        salt, tenant, prefix = self._owners[name]
+        start = len(prefix) - self._size
+        return {
+            place: (salt, tenant, start + place, prefix[start + place])
+            for place in range(self._size)
+        }
 
     def _learn_names(self, work: Work, tokens: Sequence[int]) -> None:
         """Worked out again from the tokens. No two owners share one."""
@@ -72,6 +84,12 @@ class BlockBooks:
 
     def _copied(self, source: int, target: int) -> None:
         self._held[target] = dict(self._held[source])
+
+    def _kept(self, block: int, slot: int) -> None:
+        self._slots[slot] = dict(self._held[block])
+
+    def _brought(self, slot: int, block: int) -> None:
+        self._held[block] = dict(self._slots[slot])
 
     def _place(self, blocks: tuple[int, ...], position: int) -> tuple[int, int]:
         index, place = divmod(position, self._size)

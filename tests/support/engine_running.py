@@ -39,8 +39,11 @@ def engine_config(
     model: HashModelConfig = HASH_MODEL,
     max_num_seqs: int = 8,
     max_num_batched_tokens: int = 128,
+    num_slots: int = 0,
 ) -> EngineConfig:
+    """`num_slots`: blocks of host memory for what the pool gives up."""
     return EngineConfig(
+        kv_offloading_bytes=num_slots * model.layout(16).block_bytes,
         kv_cache_memory_bytes=num_blocks * model.layout(16).block_bytes,
         max_num_seqs=max_num_seqs,
         max_num_batched_tokens=max_num_batched_tokens,

@@ -12,6 +12,7 @@ import httpx
 
 from baton.core.worker_info import Role
 from baton.rpc.server import bind
+from baton.rpc.tls_identity import TlsIdentity
 from gateway.build import Gateway, build
 from gateway.http_server import HttpServer, listen, url_of
 from gateway.settings import GatewaySettings
@@ -29,6 +30,7 @@ class GatewayUnderTest:
     client: httpx.AsyncClient
     tokenizer_digest: str
     changed: asyncio.Event
+    tls: TlsIdentity | None = None  # of the whole cluster
     workers: list[FakeWorker] = field(default_factory=list)
 
     async def join(
@@ -38,7 +40,7 @@ class GatewayUnderTest:
         fingerprint = make_fingerprint(model, tokenizer or self.tokenizer_digest)
         worker = FakeWorker(worker_id, role, fingerprint)
         self.workers.append(worker)
-        await worker.start(self.registry, SECRET)
+        await worker.start(self.registry, SECRET, self.tls)
         await self.until_known(worker_id)
         return worker
 
@@ -85,7 +87,8 @@ async def running_gateway(
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
     gateway = build(chosen)
     assert gateway.registry_server is not None
-    registry = f"127.0.0.1:{bind(gateway.registry_server, '127.0.0.1', 0)}"
+    tls = chosen.cluster_tls.identity()
+    registry = f"127.0.0.1:{bind(gateway.registry_server, '127.0.0.1', 0, tls)}"
     await gateway.registry_server.start()
     http = HttpServer(gateway.app, 1, chosen.tls.context(), chosen.head_limits)
     serving = asyncio.create_task(http.serve([listener]))
@@ -103,7 +106,9 @@ async def running_gateway(
         trust_env=False,
         verify=ssl.create_default_context(cafile=chosen.tls.ssl_certfile or None),
     )
-    under_test = GatewayUnderTest(gateway, registry, client, load_tokenizer(folder).digest, changed)
+    under_test = GatewayUnderTest(
+        gateway, registry, client, load_tokenizer(folder).digest, changed, tls
+    )
     try:
         yield under_test
     finally:

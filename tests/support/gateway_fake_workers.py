@@ -17,6 +17,7 @@ from baton.core.token_record import FinishReason, TokenRecord
 from baton.core.worker_info import Role, WorkerInfo, WorkerLoad
 from baton.registry.membership import Membership
 from baton.rpc.server import bind, make_server
+from baton.rpc.tls_identity import TlsIdentity
 from baton.rpc.wire import record_to_pb, worker_load_to_pb
 from baton.v1 import (
     decode_pb2,
@@ -92,15 +93,15 @@ class FakeWorker:
         self._server: grpc.aio.Server | None = None
         self._member: asyncio.Task[None] | None = None
 
-    async def start(self, registry: str, secret: str) -> None:
+    async def start(self, registry: str, secret: str, tls: TlsIdentity | None = None) -> None:
         server = make_server(secret)
         decode_pb2_grpc.add_DecodeServiceServicer_to_server(_FakeDecode(self), server)
         prefill_pb2_grpc.add_PrefillServiceServicer_to_server(_FakePrefill(self), server)
         worker_pb2_grpc.add_WorkerServiceServicer_to_server(_FakeWatch(self), server)
-        self.address = f"127.0.0.1:{bind(server, '127.0.0.1', 0)}"
+        self.address = f"127.0.0.1:{bind(server, '127.0.0.1', 0, tls)}"
         await server.start()
         self._server = server
-        membership = Membership(self._info(), registry, secret)
+        membership = Membership(self._info(), registry, secret, tls)
         self._member = asyncio.create_task(membership.run())
         async with asyncio.timeout(30):
             await membership.joined.wait()
@@ -171,6 +172,12 @@ class _FakeDecode(decode_pb2_grpc.DecodeServiceServicer):
         context.add_done_callback(call.over)
         async for response in _followed(self._worker.decode_script(request), call):
             yield response
+
+    async def HandOver(
+        self, request: decode_pb2.HandOverRequest, context: Any
+    ) -> AsyncIterator[decode_pb2.HandOverResponse]:
+        raise NotImplementedError
+        yield decode_pb2.HandOverResponse()
 
 
 class _FakePrefill(prefill_pb2_grpc.PrefillServiceServicer):

@@ -15,8 +15,8 @@ class World(Ground):
         super().__init__(sender_blocks, receiver_blocks)
         self.relays: list[Relay] = []
 
-    def add(self, num_tokens: int) -> "Relay":
-        relay = Relay(self, f"t{len(self.relays)}", num_tokens)
+    def add(self, num_tokens: int, cached: int = 0) -> "Relay":
+        relay = Relay(self, f"t{len(self.relays)}", num_tokens, cached)
         self.relays.append(relay)
         return relay
 

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from zlib import crc32
 
 from baton.core.handoff import Epoch
 from kv_transfer import receiver_events as rev
@@ -15,6 +16,11 @@ SENDER_LIMITS = sev.SenderLimits(ttl_s=10, pull_wait_s=10, tombstone_s=1000)
 RECEIVER_LIMITS = rev.ReceiverLimits(
     reserved_s=10, opening_s=10, receiving_s=10, confirming_s=5, confirm_attempts=3
 )
+
+
+def checksum(content: object) -> int:
+    return crc32(repr(content).encode())
+
 
 Action = tuple[str, Callable[[], None]]
 
@@ -47,9 +53,11 @@ class Pool:
 
 @dataclass
 class Read:
+    start: rev.StartRead
     sources: list[int]
     targets: list[int]
     cancelled: bool = False
+    damaged: bool = False  # the next block changes on its way
 
 
 @dataclass

@@ -8,7 +8,7 @@ from baton.core.token_record import TokenRecord
 from kv_transfer import receiver_events as rev
 from kv_transfer import sender_events as sev
 from kv_transfer.sender import SenderMachine
-from tests.support.kv_model_books import BLOCK_SIZE, DIGEST, Engine, Ground
+from tests.support.kv_model_books import BLOCK_SIZE, DIGEST, Engine, Ground, checksum
 
 
 class PrefillModel:
@@ -92,12 +92,13 @@ class PrefillModel:
     def _do_sender(self, instruction: sev.SenderInstruction) -> None:
         match instruction:
             case sev.SendLease(_, epoch, num_tokens, num_blocks, _):
-                self._say(rev.LeaseDescribed(epoch, DIGEST, num_tokens, num_blocks))
+                self._say(rev.LeaseDescribed(epoch, DIGEST, num_tokens, num_blocks, checksums=True))
             case sev.SendSegment(_, first, block_ids):
                 for position, block in enumerate(block_ids, start=first):
                     assert self.world.source.refs[block] > 0
                     assert self.world.source.content[block] == self.tag(position)
-                self._say(rev.SegmentReady(first, block_ids))
+                sums = tuple(checksum(self.world.source.content[block]) for block in block_ids)
+                self._say(rev.SegmentReady(first, block_ids, sums))
             case sev.SendLast(_, records, continuation):
                 self._say(rev.LastReceived(records, continuation))
             case sev.RefusePull(pull_id, refusal):

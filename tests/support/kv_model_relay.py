@@ -18,6 +18,7 @@ from tests.support.kv_model_books import (
     Ground,
     Question,
     Read,
+    checksum,
 )
 from tests.support.kv_model_prefill import PrefillModel
 
@@ -28,15 +29,21 @@ TICKET_USED = TERMINAL | {SenderState.PULLED, SenderState.SENT}
 class Relay(PrefillModel):
     """Each action checks what must always hold."""
 
-    def __init__(self, world: Ground, transfer_id: str, num_tokens: int) -> None:
+    def __init__(self, world: Ground, transfer_id: str, num_tokens: int, cached: int = 0) -> None:
+        """Decode has the first `cached` blocks already, if its pool had that many left."""
         super().__init__(world, transfer_id, num_tokens)
+        self.held = world.target.take(cached, refs=1) or ()
+        for position, block in enumerate(self.held):
+            world.target.content[block] = self.tag(position)
         self.pulled: SenderMachine | None = None  # where the Pull went
         self.to_sender: list[tuple[str, Callable[[], None]]] = []
         self.questions: list[Question] = []
         self.reads: dict[int, Read] = {}
         self.allocation_asked = 0
-        self.machine = ReceiverMachine("p", DIGEST, BLOCK_SIZE, RECEIVER_LIMITS, world.now)
-        self.targets: tuple[int, ...] = ()
+        self.machine = ReceiverMachine(
+            "p", DIGEST, BLOCK_SIZE, RECEIVER_LIMITS, world.now, self.held
+        )
+        self.targets = self.held
         self.delivered: rev.DeliverUsable | None = None
         self.failed: rev.Fail | None = None
 
@@ -90,6 +97,7 @@ class Relay(PrefillModel):
             actions.append(("a message is lost", self._lose_message))
         actions += [("confirm is lost", self._lose(q)) for q in self.questions if not q.lost]
         actions += [("a read fails", self._fail_read(i)) for i in self.reads]
+        actions += [("a block changes on its way", self._damage(i)) for i in self.reads]
         return actions
 
     # The network
@@ -172,7 +180,9 @@ class Relay(PrefillModel):
             case rev.AllocateBlocks(num_blocks):
                 self.allocation_asked = num_blocks
             case rev.StartRead(read_id, sources, targets):
-                self.reads[read_id] = Read(list(sources), list(targets))
+                assert set(targets).isdisjoint(self.held), "what was here already is read"
+                assert len(sources) == len(targets) > 0
+                self.reads[read_id] = Read(instruction, list(sources), list(targets))
             case rev.CancelReads():
                 for read in self.reads.values():
                     read.cancelled = True
@@ -184,14 +194,25 @@ class Relay(PrefillModel):
                 self._deliver(instruction)
             case rev.ReleaseBlocks(blocks):
                 assert not self.reads, "blocks went back while bytes may land in them"
-                assert blocks == self.targets
-                self.targets = ()
-                self.world.target.release(blocks)
+                self._give_back(blocks)
             case rev.Fail():
                 assert self.failed is None
                 assert self.delivered is None
                 assert not self.reads
                 self.failed = instruction
+
+    def _give_back(self, blocks: tuple[int, ...]) -> None:
+        """All of them at the end; before that only cached ones that the lease is too short for."""
+        kept = self.targets[: -len(blocks)]
+        assert kept + blocks == self.targets
+        if self.machine.state is ReceiverState.FAILED:
+            assert not kept
+        else:
+            assert set(blocks) <= set(self.held)
+            assert len(kept) == self.num_tokens // BLOCK_SIZE
+            self.held = kept
+        self.targets = kept
+        self.world.target.release(blocks)
 
     def _open_pull(self) -> None:
         self.stream_open = True
@@ -220,7 +241,7 @@ class Relay(PrefillModel):
     def allocate(self) -> None:
         blocks = self.world.target.take(self.allocation_asked, refs=1)
         self.allocation_asked = 0
-        self.targets = blocks or ()
+        self.targets += blocks or ()
         self.receive(rev.BlocksAllocated(blocks) if blocks else rev.AllocationRefused())
 
     def _copy(self, read_id: int) -> Callable[[], None]:
@@ -233,12 +254,24 @@ class Relay(PrefillModel):
             source, target = read.sources.pop(0), read.targets.pop(0)
             assert self.world.target.refs[target] > 0, "a byte landed in a free block"
             assert target in self.targets, "a byte landed in a foreign block"
-            self.world.target.content[target] = self.world.source.content[source]
+            sent = self.world.source.content[source]
+            self.world.target.content[target] = "damaged" if read.damaged else sent
+            read.damaged = False
             if not read.sources:
                 del self.reads[read_id]
-                self.receive(rev.ReadDone(read_id))
+                self.receive(rev.ReadDone(read_id, self._wrong(read.start)))
 
         return copy
+
+    def _wrong(self, read: rev.StartRead) -> tuple[int, ...]:
+        found = [checksum(self.world.target.content[block]) for block in read.target_blocks]
+        return tuple(place for place, wanted in enumerate(read.checksums) if found[place] != wanted)
+
+    def _damage(self, read_id: int) -> Callable[[], None]:
+        def damage() -> None:
+            self.reads[read_id].damaged = True
+
+        return damage
 
     def _fail_read(self, read_id: int) -> Callable[[], None]:
         def fail() -> None:

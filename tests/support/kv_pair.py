@@ -191,6 +191,7 @@ async def sending_side(
         instance_id,
         fingerprint,
         pool.num_blocks,
+        pool,
         books.release,
         exporters or [ShmExporter(pool, LINK), tcp, over_grpc],
         limits,
@@ -212,8 +213,9 @@ async def receiving_side(
     limits: PullLimits = PULL_LIMITS,
     fingerprint: Fingerprint = FINGERPRINT,
     secret: str = SECRET,
+    checksums: str = "auto",
 ) -> AsyncIterator[ReceivingSide]:
-    puller = Puller("d-1", pool, fingerprint, secret, transports, limits)
+    puller = Puller("d-1", pool, fingerprint, secret, transports, limits, checksums=checksums)
     try:
         yield ReceivingSide(pool, Books(pool.num_blocks), puller)
     finally:

@@ -64,9 +64,14 @@ def say(request: pytest.FixtureRequest, line: str) -> None:
 
 @contextmanager
 def engine_for(
-    case: Case, budget: int, kv_bytes: int = ROOMY, attention: str = "auto"
+    case: Case,
+    budget: int,
+    kv_bytes: int = ROOMY,
+    attention: str = "auto",
+    offloading_bytes: int = 0,
 ) -> Iterator[Engine]:
     config = EngineConfig(
+        kv_offloading_bytes=offloading_bytes,
         kv_cache_memory_bytes=kv_bytes,
         max_num_seqs=16,
         max_num_batched_tokens=budget,

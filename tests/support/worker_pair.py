@@ -23,6 +23,7 @@ from baton.worker.process import add_shared_services, worker_info
 from baton.worker.settings import WorkerSettings
 from baton.worker.worker import Worker
 from decode_worker.service import DecodeServicer
+from kv_transfer.sender_events import SenderLimits
 from prefill_worker.service import PrefillServicer
 from tests.support.engine_hash_model import HASH_MODEL, hash_runner
 
@@ -57,6 +58,10 @@ class Served:
         """The call: an async iterator of GenerateResponse with `cancel`."""
         return decode_pb2_grpc.DecodeServiceStub(self.channel).Generate(request)
 
+    def hand_over(self, request: decode_pb2.HandOverRequest) -> Any:
+        """The call: an async iterator of HandOverResponse with `cancel`."""
+        return decode_pb2_grpc.DecodeServiceStub(self.channel).HandOver(request)
+
 
 @asynccontextmanager
 async def serving(
@@ -65,6 +70,7 @@ async def serving(
     num_blocks: int = BLOCKS,
     settings: WorkerSettings | None = None,
     runner: Runner | None = None,
+    lease_limits: SenderLimits | None = None,
 ) -> AsyncIterator[Served]:
     """Of a hash model, unless there is a `runner`."""
     runner = runner or hash_runner(model)
@@ -76,9 +82,11 @@ async def serving(
     engine = Engine(runner, settings.engine)
     engine.start()
     server = make_server(settings.cluster_secret)
-    address = f"127.0.0.1:{bind(server, '127.0.0.1', 0)}"
+    tls = settings.cluster_tls.identity()
+    address = f"127.0.0.1:{bind(server, '127.0.0.1', 0, tls)}"
     max_choices = settings.max_num_seqs if role is Role.DECODE else None
-    worker = Worker(worker_info(settings, role, engine, address, ""), engine, settings, max_choices)
+    info = worker_info(settings, role, engine, address, "")
+    worker = Worker(info, engine, settings, max_choices, lease_limits)
     add_shared_services(worker, server)
     if role is Role.PREFILL:
         prefill_pb2_grpc.add_PrefillServiceServicer_to_server(PrefillServicer(worker), server)
@@ -87,7 +95,7 @@ async def serving(
     worker.start()
     await server.start()
     try:
-        async with open_channel(address, settings.cluster_secret) as channel:
+        async with open_channel(address, settings.cluster_secret, tls) as channel:
             yield Served(worker, channel)
     finally:
         worker.board.close()
@@ -102,7 +110,10 @@ def handoff_to(prefill: Served) -> Handoff:
 
 
 def prefill_request(
-    handoff: Handoff, prompt: tuple[int, ...], params: SamplingParams
+    handoff: Handoff,
+    prompt: tuple[int, ...],
+    params: SamplingParams,
+    answered: tuple[int, ...] = (),
 ) -> prefill_pb2.PrefillRequest:
     return prefill_pb2.PrefillRequest(
         request_id=handoff.transfer_id,
@@ -110,17 +121,33 @@ def prefill_request(
         ticket=handoff.ticket,
         prompt_token_ids=prompt,
         sampling=wire.sampling_to_pb(params),
+        answered_token_ids=answered,
     )
 
 
 def generate_request(
-    handoff: Handoff | None, prompt: tuple[int, ...], params: SamplingParams
+    handoff: Handoff | None,
+    prompt: tuple[int, ...],
+    params: SamplingParams,
+    answered: tuple[int, ...] = (),
 ) -> decode_pb2.GenerateRequest:
     return decode_pb2.GenerateRequest(
         request_id=handoff.transfer_id if handoff else new_id(),
         prompt_token_ids=prompt,
         sampling=wire.sampling_to_pb(params),
         handoff=wire.handoff_to_pb(handoff) if handoff else None,
+        answered_token_ids=answered,
+    )
+
+
+def hand_over_request(
+    handoff: Handoff, request_id: str, choice: int = 0
+) -> decode_pb2.HandOverRequest:
+    return decode_pb2.HandOverRequest(
+        request_id=request_id,
+        choice=choice,
+        transfer_id=handoff.transfer_id,
+        ticket=handoff.ticket,
     )
 
 

@@ -19,21 +19,41 @@ from tests.support.gateway_fake_workers import (
 )
 from tests.support.gateway_reading import CHAT, HI, TEXT, events
 
-MOVED = decode_pb2.TransferReport(bytes=4096, tokens=7, transport="shm", milliseconds=1.23456)
-KEYS = {
-    *("prefill_worker", "decode_worker", "cached_tokens"),
-    *("transferred_bytes", "transferred_tokens", "transport", "transfer_ms"),
-}
+MOVED = decode_pb2.TransferReport(
+    bytes=4096,
+    tokens=40,
+    transport="shm",
+    milliseconds=7.23456,
+    exposed_ms=1.20049,
+    computed_ms=6.03407,
+    segments=[
+        decode_pb2.SegmentTiming(first_block=0, num_blocks=2, start_ms=0.25, end_ms=5.0004),
+        decode_pb2.SegmentTiming(
+            first_block=2, num_blocks=1, ready_ms=6, start_ms=6.1239, end_ms=6.5
+        ),
+    ],
+)
+MOVED_KEYS = (
+    *("transferred_bytes", "transferred_tokens", "transport"),
+    *("transfer_ms", "exposed_ms", "computed_ms", "segments"),
+)
+KEYS = {"prefill_worker", "decode_worker", "cached_tokens", *MOVED_KEYS}
 WHOLE = {
     "prefill_worker": "p0",
     "decode_worker": "d0",
     "cached_tokens": 3,
     "transferred_bytes": 4096,
-    "transferred_tokens": 7,
+    "transferred_tokens": 40,
     "transport": "shm",
-    "transfer_ms": 1.235,
+    "transfer_ms": 7.235,
+    "exposed_ms": 1.2,
+    "computed_ms": 6.034,
+    "segments": [
+        {"blocks": [0, 2], "ready_ms": 0.0, "start_ms": 0.25, "end_ms": 5.0},
+        {"blocks": [2, 1], "ready_ms": 6.0, "start_ms": 6.124, "end_ms": 6.5},
+    ],
 }
-NOT_TOLD = dict.fromkeys(("transferred_bytes", "transferred_tokens", "transport", "transfer_ms"))
+NOT_TOLD = dict.fromkeys(MOVED_KEYS)
 
 
 def reporting(script: DecodeScript) -> DecodeScript:

@@ -50,6 +50,19 @@ def test_prompts_that_begin_alike_and_are_repeated(
     assert hits, "what is tested must happen"
 
 
+@pytest.mark.parametrize("budget", [48, 2048])
+def test_what_the_pool_gave_up_and_host_memory_gave_back(
+    request: pytest.FixtureRequest, case: Case, budget: int
+) -> None:
+    """Far more than the pool holds, again and again; nothing that is asked for twice is lost."""
+    with engine_for(case, budget, _scarce(case), offloading_bytes=ROOMY) as engine:
+        for _ in range(3):
+            logs = submit_together(engine, case)
+            compare(request, case, [tokens_of(log) for log in logs])
+        assert engine.load().host.hits, "what is tested must happen"
+        assert engine.load().host.evicted == 0
+
+
 def _scarce(case: Case) -> int:
     """Bytes of KV for the longest sequence and little more."""
     longest = max(map(len, case.prompts)) + case.params.max_tokens

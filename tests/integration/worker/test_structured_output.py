@@ -3,9 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -14,12 +12,10 @@ import pytest
 from baton.core.errors import RequestError
 from baton.core.sampling_params import Grammar, SamplingParams
 from baton.core.token_record import FinishReason, TokenRecord
-from baton.core.worker_info import Role
 from baton.engine.config import EngineConfig
 from baton.engine.torch_runner import load_torch_runner
 from baton.engine.work import WorkDone
 from baton.grammars.tokens import load_tokens
-from baton.rpc import wire
 from baton.rpc.errors import from_rpc_error
 from gateway.structured.json_schema import JsonOptions, json_grammar
 from gateway.structured.text_grammars import choice_grammar, regex_grammar, to_lark
@@ -31,16 +27,7 @@ from tests.support.engine_running import running_engine
 from tests.support.engine_works import generate
 from tests.support.grammars import EOS, ROWS, tokenizer_in, write_tokenizer
 from tests.support.models import make
-from tests.support.worker_pair import (
-    Served,
-    by_choice,
-    generate_request,
-    handoff_to,
-    prefill_request,
-    serving,
-)
-
-Answer = tuple[tuple[TokenRecord, ...], ...]
+from tests.support.worker_trio import PROMPT, cluster
 
 SCHEMA = {
     "type": "object",
@@ -65,37 +52,6 @@ GRAMMARS = {
     ),
     "pythonic": forced_calls([ToolFunction("f", SCHEMA), ToolFunction("g")], None, Markup.PYTHONIC),
 }
-PROMPT = tuple(range(5, 45))
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    prefill: Served
-    decode: Served
-    alone: Served
-
-    async def relayed(self, params: SamplingParams) -> Answer:
-        handoff = handoff_to(self.prefill)
-        answer = aiter(self.decode.generate(generate_request(handoff, PROMPT, params)))
-        assert (await anext(answer)).HasField("reserved")
-        request = prefill_request(handoff, PROMPT, params)
-        reading = asyncio.ensure_future(_drained(self.prefill, request))
-        records: list[TokenRecord] = []
-        async for response in answer:
-            records += wire.records_from_pb(response.tokens.records)
-        await asyncio.wait_for(reading, 30)
-        return by_choice(records, params.n)
-
-    async def by_one(self, params: SamplingParams) -> Answer:
-        records: list[TokenRecord] = []
-        async for response in self.alone.generate(generate_request(None, PROMPT, params)):
-            records += wire.records_from_pb(response.tokens.records)
-        return by_choice(records, params.n)
-
-
-async def _drained(prefill: Served, request: object) -> None:
-    async for _ in prefill.prefill(request):  # type: ignore[arg-type]
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -107,17 +63,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def acceptance(folder: Path) -> Acceptance:
     return Acceptance(load_tokens(folder, ROWS, {EOS}, logging.getLogger()))
-
-
-@asynccontextmanager
-async def cluster(folder: Path) -> AsyncIterator[Cluster]:
-    runners = [load_torch_runner(str(folder), EngineConfig()) for _ in range(3)]
-    async with (
-        serving(Role.PREFILL, runner=runners[0]) as prefill,
-        serving(Role.DECODE, runner=runners[1]) as decode,
-        serving(Role.DECODE, runner=runners[2]) as alone,
-    ):
-        yield Cluster(prefill, decode, alone)
 
 
 def params_for(grammar: str, temperature: float = 1.0, n: int = 1) -> SamplingParams:

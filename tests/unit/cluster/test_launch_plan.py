@@ -12,6 +12,7 @@ from baton.core.worker_info import Role
 from baton.registry.redis_settings import RedisSettings
 from baton.worker.settings import WorkerSettings
 from gateway.settings import GatewaySettings
+from tests.support.certificates import make_authority
 
 SECRET = "5ec2e7"
 
@@ -49,13 +50,16 @@ def test_workers_are_named_by_role_and_number(model: str) -> None:
     ("role", "program"), [(Role.PREFILL, "prefill_worker"), (Role.DECODE, "decode_worker")]
 )
 def test_a_worker_is_told_its_name_model_and_registry(model: str, role: Role, program: str) -> None:
-    settings = UpSettings(model=model, worker=WorkerSettings(max_num_seqs=4))
+    settings = UpSettings(
+        model=model, worker=WorkerSettings(max_num_seqs=4, kv_offloading_size=0.5)
+    )
     command = plan(settings).worker("w-0", role, "127.0.0.1:77")
     assert command.argv[1:3] == ("-m", program)
     assert flag(command, "--worker-id") == "w-0"
     assert flag(command, "--model") == model
     assert flag(command, "--registry") == "127.0.0.1:77"
     assert flag(command, "--max-num-seqs") == "4"
+    assert flag(command, "--kv-offloading-size") == "0.5"
     assert flag(command, "--log-level") == "warning"
 
 
@@ -139,3 +143,19 @@ def test_variables_meant_for_up_do_not_reach_its_children(model: str) -> None:
 def test_the_first_served_name_is_the_one_to_try(model: str) -> None:
     assert plan(UpSettings(model=model)).served_name == model
     assert plan(named(model)).served_name == "a"
+
+
+def test_gateway_and_workers_get_the_files_of_mutual_tls(model: str, tmp_path: Path) -> None:
+    authority = make_authority(tmp_path / "authority")
+    tls = authority.settings(authority.issue("cluster"))
+    settings = UpSettings(
+        model=model,
+        gateway=GatewaySettings(cluster_tls=tls),
+        worker=WorkerSettings(cluster_tls=tls),
+    )
+    made = plan(settings)
+    worker = made.worker("d-0", Role.DECODE, "127.0.0.1:77")
+    for command in (made.gateway(8000, 77), worker):
+        assert flag(command, "--tls-cert") == tls.tls_cert
+        assert flag(command, "--tls-key") == tls.tls_key
+        assert flag(command, "--tls-ca") == tls.tls_ca

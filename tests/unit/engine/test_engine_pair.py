@@ -123,8 +123,10 @@ def _answers(work: Work, engine: Engine) -> tuple[Answer, ...]:
     return hash_beams(HASH_MODEL, work.prompt, work.params, longest)
 
 
-def run_clients(seed: int, num_requests: int) -> tuple[int, int]:
-    """Returns how many prompts were handed over and how many tokens were found in a cache."""
+def run_clients(seed: int, num_requests: int, num_slots: int = 0) -> tuple[int, int, int]:
+    """Returns how many prompts were handed over, how many tokens were found in a cache and how many
+    blocks came back from host memory.
+    """
     logging.getLogger(__name__).warning("seed %d", seed)  # shown if it fails
     failures: list[BaseException] = []
 
@@ -135,7 +137,7 @@ def run_clients(seed: int, num_requests: int) -> tuple[int, int]:
         except BaseException as failure:  # a thread's own end would go unseen
             failures.append(failure)
 
-    config = engine_config(14, max_num_seqs=3, max_num_batched_tokens=40)
+    config = engine_config(14, max_num_seqs=3, max_num_batched_tokens=40, num_slots=num_slots)
     with running_engine(config) as prefills, running_engine(config) as decodes:
         clients = [Client(name, seed, prefills, decodes) for name in range(NUM_CLIENTS)]
         threads = [threading.Thread(target=run, args=(client,)) for client in clients]
@@ -145,19 +147,30 @@ def run_clients(seed: int, num_requests: int) -> tuple[int, int]:
             thread.join()
         if failures:
             raise failures[0]
-        hits = prefills.load().cache_hits + decodes.load().cache_hits
-    return sum(client.num_handed_over for client in clients), hits
+        loads = prefills.load(), decodes.load()
+    hits = sum(load.cache_hits for load in loads)
+    brought = sum(load.host.hits for load in loads)
+    return sum(client.num_handed_over for client in clients), hits, brought
 
 
 def test_clients_on_threads_get_the_oracles_answers() -> None:
-    handed_over, hits = run_clients(random.SystemRandom().randrange(1 << 32), 12)
+    handed_over, hits, brought = run_clients(random.SystemRandom().randrange(1 << 32), 12)
 
     assert handed_over
     assert hits
+    assert not brought
+
+
+def test_so_they_do_where_blocks_come_and_go_between_pool_and_host_memory() -> None:
+    handed_over, hits, brought = run_clients(random.SystemRandom().randrange(1 << 32), 12, 30)
+
+    assert handed_over
+    assert hits
+    assert brought
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_clients_on_threads_for_long() -> None:
     for seed in range(20):
-        run_clients(seed, 200)
+        run_clients(seed, 200, num_slots=[0, 10, 60][seed % 3])

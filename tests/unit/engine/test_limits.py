@@ -8,7 +8,7 @@ from baton.core.errors import InternalError, RequestError, SettingsError
 from baton.core.sampling_params import BeamSearch
 from baton.core.token_record import TokenRecord
 from baton.engine.config import EngineConfig
-from baton.engine.limits import Limits, check_work, limits_for, num_blocks_for
+from baton.engine.limits import Limits, check_work, limits_for, num_blocks_for, num_slots_for
 from baton.engine.work import Work
 from tests.support.engine_hash_model import HASH_MODEL, hash_runner
 from tests.support.engine_works import GREEDY, decode, generate, prefill, prompt_of
@@ -104,6 +104,15 @@ def test_the_length_is_what_the_pool_holds_when_that_is_less_than_the_models() -
 def test_settings_that_do_not_fit_stop_the_start(config: EngineConfig, flag: str) -> None:
     with pytest.raises(SettingsError, match=flag):
         limits_for(config, hash_runner(), 10)
+
+
+def test_host_memory_is_none_or_holds_a_block() -> None:
+    layout = HASH_MODEL.layout(16)
+    assert num_slots_for(EngineConfig(), layout) == 0
+    config = EngineConfig(kv_offloading_bytes=2 * layout.block_bytes - 1)
+    assert num_slots_for(config, layout) == 1
+    with pytest.raises(SettingsError, match="--kv-offloading-size"):
+        num_slots_for(replace(config, kv_offloading_bytes=1), layout)
 
 
 def test_a_pool_smaller_than_a_block_stops_the_start() -> None:

@@ -88,6 +88,17 @@ def test_too_little_memory_is_a_sentence_with_figures_and_remedies(model: Path) 
         check_memory(model, "float32", 4 * GIB, available=2 * GIB)
 
 
+def test_host_memory_for_kv_blocks_is_counted_and_named(model: Path) -> None:
+    each = 6080 + 3 * GIB + ALLOWANCE
+    check_memory(model, "auto", GIB, each, kv_offloading_bytes=2 * GIB)
+    with pytest.raises(
+        SettingsError,
+        match=r"2\.00 GiB for what it gives up \(--kv-offloading-size\).*"
+        r"lower --kv-cache-memory-bytes or --kv-offloading-size or",
+    ):
+        check_memory(model, "auto", GIB, each - 1, kv_offloading_bytes=2 * GIB)
+
+
 def write_machine(root: Path, groups: dict[str, dict[str, str]], own: str) -> Path:
     (root / "proc/self").mkdir(parents=True)
     (root / "proc/meminfo").write_text("MemTotal: 9000 kB\nMemAvailable: 1000 kB\n")

@@ -5,10 +5,17 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
 from baton.core.errors import InternalError
 from baton.engine.block_pool import BlockPool, Published
+from tests.support.fake_slots import FakeSlots
 
 
 def name(*tokens: int) -> bytes:
@@ -217,13 +224,42 @@ class Table:
 
 
 class PrefixCacheMachine(RuleBasedStateMachine):
-    """Sequences over a tiny alphabet, so that they meet often; tables go up in any order."""
+    """Sequences over a tiny alphabet, so that they meet often; tables go up in any order.
+
+    With slots, whatever else may happen happens in the middle of copies too.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.memory = FakeSlots(0)
         self.pool = BlockPool(7)
         self.tables: list[Table] = []
-        self.names: dict[int, bytes] = {}  # what a block was last published as
+
+    @initialize(num_slots=st.sampled_from([0, 1, 3, 6, 20]))
+    def build(self, num_slots: int) -> None:
+        self.memory = FakeSlots(num_slots)
+        self.pool = BlockPool(7, self.memory if num_slots else None)
+
+    @rule(
+        act=st.sampled_from(["publish", "end", "fail", "need", "begin"]),
+        index=st.integers(0, 6),
+        tokens=st.lists(st.integers(0, 1), min_size=1, max_size=5),
+    )
+    def something_happens_during_the_next_copy(
+        self, act: str, index: int, tokens: list[int]
+    ) -> None:
+        """The tables that are there by then decide on whom."""
+
+        def happen() -> None:
+            if act == "begin":
+                self._begin(tokens, lent=False, room=0)
+            elif act == "need":
+                self._need(1 + index)
+            elif self.tables:
+                table = self.tables[index % len(self.tables)]
+                {"publish": self._publish, "end": self._end, "fail": self._fail}[act](table)
+
+        self.memory.meanwhile(happen)
 
     @rule(
         tokens=st.lists(st.integers(0, 1), min_size=1, max_size=5),
@@ -231,6 +267,9 @@ class PrefixCacheMachine(RuleBasedStateMachine):
         room=st.integers(0, 7),
     )
     def begin(self, tokens: list[int], lent: bool, room: int) -> None:
+        self._begin(tokens, lent, room)
+
+    def _begin(self, tokens: list[int], lent: bool, room: int) -> None:
         free = self.pool.free
         run = self.pool.take_cached(path(*tokens), room)
         if run is None:
@@ -238,18 +277,22 @@ class PrefixCacheMachine(RuleBasedStateMachine):
             assert self.pool.free == free
             return
         for index, block in enumerate(run):
-            assert self.names[block] == name(*tokens[: index + 1])
+            assert self.memory.blocks[block] == name(*tokens[: index + 1])
         new = self.pool.allocate(len(tokens) - len(run))
         if new is None:
             self.pool.release(run)
             return
         assert not set(new) & {b for t in self.tables for b in t.blocks}
         self.tables.append(Table(tokens, [*run, *new], list(run), lent))
+        for index, block in enumerate(new, len(run)):
+            self.memory.blocks[block] = name(*tokens[: index + 1])  # computed
 
     @precondition(lambda self: self.tables)
     @rule(data=st.data())
     def publish(self, data: st.DataObject) -> None:
-        table = data.draw(st.sampled_from(self.tables))
+        self._publish(data.draw(st.sampled_from(self.tables)))
+
+    def _publish(self, table: Table) -> None:
         while (index := len(table.shared)) < len(table.blocks):
             names = path(*table.tokens)
             parent = Published(table.shared[-1], names[index - 1]) if index else None
@@ -257,9 +300,7 @@ class PrefixCacheMachine(RuleBasedStateMachine):
             got = self.pool.publish(block, names[index], parent, may_swap=not table.lent)
             if got is None:
                 return
-            if got == block:
-                self.names[block] = names[index]
-            assert self.names[got] == names[index]
+            assert self.memory.blocks[got] == names[index]
             table.shared.append(got)
             if not table.lent:
                 table.blocks[index] = got
@@ -272,20 +313,34 @@ class PrefixCacheMachine(RuleBasedStateMachine):
         for block in data.draw(st.permutations(table.blocks)):
             self.pool.release((block,))
 
+    def _end(self, table: Table) -> None:
+        self.tables.remove(table)
+        self.pool.release(table.blocks)
+
     @precondition(lambda self: self.tables)
     @rule(data=st.data())
     def fail(self, data: st.DataObject) -> None:
-        table = data.draw(st.sampled_from(self.tables))
+        self._fail(data.draw(st.sampled_from(self.tables)))
+
+    def _fail(self, table: Table) -> None:
         self.tables.remove(table)
+        doubtful = [self.pool._cache.name_of(block) for block in table.blocks]
         self.pool.withdraw(table.blocks)
         self.pool.release(table.blocks)
         assert not any(block in self.pool._cache for block in table.blocks)
+        for one in (*self.pool._cache._by_name, *self.pool._host.tier._by_name):
+            assert not any(top is not None and one.startswith(top) for top in doubtful)
 
-    @rule(count=st.integers(1, 3))
+    @rule(count=st.integers(1, 7))
     def somebody_else_needs_some(self, count: int) -> None:
+        self._need(count)
+
+    def _need(self, count: int) -> None:
         blocks = self.pool.allocate(count)
         if blocks is not None:
             assert not set(blocks) & {b for t in self.tables for b in t.blocks}
+            for block in blocks:
+                self.memory.blocks[block] = b"somebody else's"
             self.pool.release(blocks)
 
     @rule(count=st.integers(1, 7))
@@ -311,7 +366,16 @@ class PrefixCacheMachine(RuleBasedStateMachine):
     def no_cached_block_is_without_its_parent(self) -> None:
         names = set(self.pool._cache._by_name)
         assert all(len(one) == 1 or one[:-1] in names for one in names)
+        kept = set(self.pool._host.tier._by_name)
+        assert all(len(one) == 1 or one[:-1] in names | kept for one in kept)
+
+    @invariant()
+    def names_lead_to_what_they_name(self) -> None:
+        for one, entry in self.pool._cache._by_name.items():
+            assert self.memory.blocks[entry.block] == one
+        for one, kept in self.pool._host.tier._by_name.items():
+            assert self.memory.slots[kept.slot] == one
 
 
 TestPrefixCacheMachine = PrefixCacheMachine.TestCase
-TestPrefixCacheMachine.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestPrefixCacheMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

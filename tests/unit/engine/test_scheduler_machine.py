@@ -18,6 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from baton.core.errors import RefusedError
 from baton.core.sampling_params import BeamSearch, SamplingParams
 from baton.core.token_record import TokenRecord
 from baton.engine.block_pool import Reservation
@@ -27,6 +28,7 @@ from baton.engine.work import (
     Admitted,
     BlocksLent,
     ChunkComputed,
+    Mode,
     TokensDrawn,
     Work,
     WorkDone,
@@ -59,6 +61,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.finished: list[Work] = []
         self.loans: dict[str, tuple[int, ...]] = {}  # lent and not given back
         self.given_back: set[str] = set()
+        self.left: dict[str, dict[int, int]] = {}  # tokens that each choice had when it left
         self.reservations: list[Reservation] = []
         self.answers: dict[Work, tuple[Answer, ...]] = {}
         self.count = 0
@@ -68,9 +71,15 @@ class SchedulerMachine(RuleBasedStateMachine):
         max_num_seqs=st.integers(1, 4),
         spare=st.integers(4, 16),
         caching=st.sampled_from([True, True, True, False]),
+        num_slots=st.sampled_from([0, 3, 12, 40]),
     )
-    def build(self, num_blocks: int, max_num_seqs: int, spare: int, caching: bool) -> None:
-        self.bench = Bench(num_blocks, 4, max_num_seqs, max_num_seqs + spare, caching=caching)
+    def build(
+        self, num_blocks: int, max_num_seqs: int, spare: int, caching: bool, num_slots: int
+    ) -> None:
+        budget = max_num_seqs + spare
+        self.bench = Bench(
+            num_blocks, 4, max_num_seqs, budget, caching=caching, num_slots=num_slots
+        )
         self.books = BlockBooks(self.bench)
 
     def teardown(self) -> None:
@@ -128,6 +137,48 @@ class SchedulerMachine(RuleBasedStateMachine):
         )
         work = decode(self._key(), source.prompt, blocks, first, source.params)
         self._submit(replace(work, cache_salt=source.cache_salt, tenant=source.tenant))
+
+    @precondition(lambda self: self.works)
+    @rule(data=st.data(), goes_on=st.booleans())
+    def give_away(self, data: st.DataObject, goes_on: bool) -> None:
+        """Whatever can leave leaves, and is given back, lent on, or adopted where it is."""
+        for _ in range(6):
+            if self._begun():
+                break
+            self.step(1)
+        if not (begun := self._begun()):
+            return
+        key, choice = data.draw(st.sampled_from(begun))
+        work = self.works[key]
+        before = self.bench.scheduler.sequences
+        try:
+            lent = self.bench.core.give_away(work.key, choice)
+        except RefusedError:
+            assert self.bench.scheduler.sequences == before
+            return
+        params = replace(work.params, n=1, seed=work.params.seed + choice)
+        told = len(lent.records)
+        answer = self.answers[work][choice]
+        assert [r.token_id for r in lent.records[len(work.answered) :]] == [
+            r.token_id for r in answer[: told - len(work.answered)]
+        ]
+        self.left.setdefault(work.key, {})[choice] = told - len(work.answered)
+        self._take_events()
+        if not goes_on:
+            self.loans[f"{work.key}, {choice}"] = lent.blocks
+            return
+        adopted = Work(
+            self._key(),
+            work.prompt,
+            params,
+            Mode.DECODE,
+            lent.blocks,
+            lent.records[-1:],
+            work.cache_salt,
+            work.tenant,
+            tuple(record.token_id for record in lent.records[:-1]),
+        )
+        self._submit(adopted)
 
     @precondition(lambda self: self.works)
     @rule(data=st.data())
@@ -259,6 +310,11 @@ class SchedulerMachine(RuleBasedStateMachine):
             for work in (*self.works.values(), *self.finished)
         )
 
+    def _begun(self) -> list[tuple[str, int]]:
+        """Choices of which something is drawn, whether they can leave or not."""
+        begun = (s for s in self.bench.scheduler.sequences if not s.is_prompt)
+        return [(s.key, s.choices[0]) for s in begun if s.key in self.works]
+
     def _key(self) -> str:
         self.count += 1
         return f"w{self.count}"
@@ -276,7 +332,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         if work.params.beam is not None:
             longest = limits.search_len(len(work.prompt), work.params)
             return hash_beams(model, work.prompt, work.params, longest)
-        return hash_answer(model, work.prompt, work.params, limits.max_model_len)
+        answers = hash_answer(model, work.prompt, work.params, limits.max_model_len)
+        return tuple(answer[len(work.answered) :] for answer in answers)
 
     def _handed_over(self) -> list[Work]:
         """Prefills that are done, whose blocks are still lent and whose answer goes on."""
@@ -305,7 +362,11 @@ class SchedulerMachine(RuleBasedStateMachine):
             del self.works[work.key]
         if any(isinstance(e, WorkDone) for e in events):
             assert isinstance(events[-1], WorkDone)
-            assert [self.bench.records(work.key, c) for c in range(work.params.n)] == expected
+            left = self.left.get(work.key, {})
+            first = 1 if work.first else 0  # told by whoever drew them
+            for choice, answer in enumerate(expected):
+                told = answer[: left[choice] - first] if choice in left else answer
+                assert self.bench.records(work.key, choice) == told
             self._check_order(work)
             self.finished.append(self.works.pop(work.key))
 
@@ -354,8 +415,10 @@ def test_over_100_000_random_steps() -> None:
             super().teardown()
             if hasattr(self, "bench"):
                 done["hits"] += self.bench.scheduler.tables.cache_hits
+                done["brought back"] += self.bench.blocks.host_counts.hits
 
     many = settings(max_examples=500, stateful_step_count=60, deadline=None, database=None)
     while done["steps"] < 100_000:
         run_state_machine_as_test(CountedMachine, settings=many)
     assert done["hits"] > 10_000, "what is tested must happen"
+    assert done["brought back"] > 1000

@@ -214,7 +214,7 @@ def test_options_alone_go_with_a_response_format(acceptance: Acceptance) -> None
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"backend": "xgrammar"}, "not built in"),
+        ({"backend": "outlines"}, "not built in"),
         ({"backend": "magic"}, "there is no backend"),
         ({"speed": 1}, "knows no 'speed'"),
         ({"disable_fallback": "yes"}, "true or false"),

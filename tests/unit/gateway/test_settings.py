@@ -5,6 +5,7 @@ import pytest
 from baton.core.errors import SettingsError
 from baton.registry.redis_settings import RedisSettings
 from gateway.settings import GatewaySettings
+from gateway.structured import config
 
 REDIS = RedisSettings(redis_url="redis://there")
 
@@ -26,8 +27,22 @@ def test_a_wrong_redis_url_stops_the_start() -> None:
 
 
 def test_a_wrong_config_of_structured_output_stops_the_start() -> None:
-    wrong = GatewaySettings(model="m", structured_outputs_config={"backend": "xgrammar"})
+    wrong = GatewaySettings(model="m", structured_outputs_config={"backend": "outlines"})
 
     with pytest.raises(SettingsError, match="--structured-outputs-config"):
         wrong.check()
     GatewaySettings(model="m", structured_outputs_config={"backend": "guidance"}).check()
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_xgrammar_is_taken_where_it_is_installed(
+    installed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "is_installed", lambda backend: installed)
+    asked = GatewaySettings(model="m", structured_outputs_config={"backend": "xgrammar"})
+
+    if installed:
+        asked.check()
+    else:
+        with pytest.raises(SettingsError, match=r"baton-serving\[xgrammar\]"):
+            asked.check()

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from baton.core.errors import RequestError
+from gateway.parsers.python_value import json_of
 from gateway.structured.tool_calls import Markup, forced_calls
 from gateway.tool_use import ToolFunction
 from tests.support.acceptance import Acceptance
@@ -156,6 +157,90 @@ def test_what_the_pythonic_grammar_takes_python_reads(acceptance: Acceptance) ->
     assert not acceptance.takes(text, '[a.b(text="", list=[true])]')
     assert not acceptance.begins(text, '[a.b(text="\\u')
     assert isinstance(ast.parse(call, mode="eval"), ast.Expression)
+
+
+TREE = {
+    "type": "object",
+    "properties": {"v": {"type": "boolean"}, "next": {"$ref": "#/$defs/tree"}},
+    "required": ["v"],
+}
+TREE_ROOT = {"properties": {"a": {"$ref": "#/$defs/tree"}}, "$defs": {"tree": TREE}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "good", "bad"),
+    [
+        ({"type": "string", "maxLength": 3}, ['""', '"東京\\n"'], ['"abcd"']),
+        ({"type": "string", "pattern": "^[a-c]+$"}, ['"abc"'], ['"d"', '""']),
+        ({"type": "string", "format": "date"}, ['"2026-01-31"'], ['"today"']),
+        ({"type": "string", "minLength": 1}, ['"\\""', '"\\t"'], ['"\\ud83d"', '"\\/"', '""']),
+        ({"type": "integer", "minimum": 1, "maximum": 12}, ["1", "12"], ["0", "13", "1.0"]),
+        ({"type": "number", "exclusiveMinimum": 0}, ["0.5", "3"], ["0", "-1"]),
+        ({"type": ["integer", "null"], "minimum": 5}, ["5", "None"], ["4", "null", '"5"']),
+        ({"anyOf": [{"type": "boolean"}, {"type": "integer", "maximum": 3}]},
+         ["True", "3"], ["4", "true", '"a"']),
+        ({"allOf": [{"type": "null"}]}, ["None"], ["1"]),
+        ({"const": {"a": [None, True]}}, ['{"a": [None, True]}'], ['{"a": [None, False]}']),
+        ({"type": "string", "enum": ["a", 1]}, ['"a"'], ["1"]),
+        ({"type": "array", "items": {"type": "boolean"}, "minItems": 1, "maxItems": 2},
+         ["[True]", "[True, False]"], ["[]", "[True, True, True]", "[1]"]),
+        ({"type": "array", "maxItems": 1}, ["[]", '["x"]'], ["[1, 2]"]),
+        ({"type": "array", "maxItems": 0}, ["[]"], ["[1]"]),
+        ({"type": "array", "prefixItems": [{"type": "integer"}, {"type": "null"}], "items": False},
+         ["[]", "[1]", "[1, None]"], ["[None]", "[1, None, 1]"]),
+        ({"type": "array", "prefixItems": [{"type": "integer"}], "items": {"type": "null"},
+          "minItems": 2, "maxItems": 3}, ["[1, None]", "[1, None, None]"],
+         ["[1]", "[1, None, None, None]", "[1, 2]"]),
+        ({"type": "object", "additionalProperties": {"type": "integer"}},
+         ["{}", '{"a": 1, "b": 2}'], ['{"a": "1"}']),
+        ({"type": "object", "additionalProperties": False}, ["{}"], ['{"a": 1}']),
+        ({"type": "object", "properties": {"a": {"type": "null"}}, "required": ["a", "b"]},
+         ['{"a": None, "b": [1]}'], ['{"a": None}']),
+        ({"$ref": "#/$defs/tree"}, ['{"v": True, "next": {"v": False}}'],
+         ['{"v": True, "next": {"v": 1}}']),
+    ],
+)  # fmt: skip
+def test_a_pythonic_argument_follows_its_schema(
+    acceptance: Acceptance, schema: dict[str, Any], good: list[str], bad: list[str]
+) -> None:
+    parameters = {**TREE_ROOT, "properties": {"a": schema}, "required": ["a"]}
+    text = forced_calls([ToolFunction("f", parameters)], None, Markup.PYTHONIC)
+
+    for value in good:
+        assert acceptance.takes(text, f"[f(a={value})]"), value
+        json_of(value)  # the parser reads what the grammar lets through
+    for value in bad:
+        assert not acceptance.takes(text, f"[f(a={value})]"), value
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"type": "array", "uniqueItems": True}, "uniqueItems"),
+        ({"type": "array", "contains": {}}, "contains"),
+        ({"type": "object", "minProperties": 1}, "minProperties"),
+        ({"type": "object", "patternProperties": {}}, "patternProperties"),
+        ({"not": {}}, "not without a type"),
+        ({"minimum": 3}, "minimum without a type"),
+        ({"$ref": "#/$defs/missing"}, "leads nowhere"),
+        ({"$ref": "http://example.com"}, "into the schema"),
+        ({"$ref": "#/properties/a"}, "round in a circle"),
+        ({"$ref": "#/$defs/tree", "maxLength": 3}, "maxLength beside"),
+        ({"allOf": [{"type": "string"}, {"maxLength": 3}]}, "allOf of several"),
+        ({"type": "string", "anyOf": [{"type": "string"}]}, "type beside anyOf"),
+        ({"type": "thing"}, "unknown type"),
+        ({"type": "string", "enum": [1]}, "no value of its type"),
+        ({"type": "array", "minItems": 2, "maxItems": 1}, "less than"),
+        ({"type": "array", "items": False, "minItems": 1}, "more than it has"),
+        (False, "no value"),
+    ],
+)
+def test_what_pythonic_calls_cannot_follow_is_refused_by_name(schema: Any, words: str) -> None:
+    tool = ToolFunction("f", {**TREE_ROOT, "properties": {"a": schema}})
+
+    with pytest.raises(RequestError, match=words) as caught:
+        forced_calls([tool], None, Markup.PYTHONIC)
+    assert caught.value.param == "tools"
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,8 @@ def test_an_undisturbed_hand_off() -> None:
     assert machine.handle(ev.Started(), 0) == [ev.OpenPull()]
     assert machine.handle(LEASE, 0) == []
     assert machine.handle(FIRST, 0) == [ev.AllocateBlocks(3)]
-    assert machine.handle(BLOCKS, 0) == [ev.StartRead(1, (5,), (30,))]
-    assert machine.handle(REST, 0) == [ev.StartRead(2, (9, 2), (31, 32))]
+    assert machine.handle(BLOCKS, 0) == [ev.StartRead(1, (5,), (30,), 0)]
+    assert machine.handle(REST, 0) == [ev.StartRead(2, (9, 2), (31, 32), 1)]
     assert machine.handle(ev.ReadDone(1), 0) == []
     assert machine.handle(LAST, 0) == []
     assert machine.handle(ev.ReadDone(2), 0) == [ev.SendConfirm(EPOCH, again=False)]
@@ -62,15 +62,60 @@ def test_segments_that_come_before_the_blocks_are_read_when_there_are_some() -> 
     machine = machine_after(ev.Started(), LEASE, FIRST)
     assert machine.handle(REST, 0) == []
     assert machine.handle(BLOCKS, 0) == [
-        ev.StartRead(1, (5,), (30,)),
-        ev.StartRead(2, (9, 2), (31, 32)),
+        ev.StartRead(1, (5,), (30,), 0),
+        ev.StartRead(2, (9, 2), (31, 32), 1),
     ]
 
 
 def test_segments_may_come_in_any_order_and_land_by_position() -> None:
     machine = machine_after(ev.Started(), LEASE, REST)
-    assert machine.handle(BLOCKS, 0) == [ev.StartRead(1, (9, 2), (31, 32))]
-    assert machine.handle(FIRST, 0) == [ev.StartRead(2, (5,), (30,))]
+    assert machine.handle(BLOCKS, 0) == [ev.StartRead(1, (9, 2), (31, 32), 1)]
+    assert machine.handle(FIRST, 0) == [ev.StartRead(2, (5,), (30,), 0)]
+
+
+def machine_with(held: tuple[int, ...], *events: ev.ReceiverEvent) -> ReceiverMachine:
+    machine = ReceiverMachine("p", "digest", 4, LIMITS, 0, held)
+    for event in events:
+        machine.handle(event, 0)
+    return machine
+
+
+def test_only_what_is_lacking_is_read_by_position() -> None:
+    machine = machine_with((20,), ev.Started(), LEASE)
+    assert machine.handle(ev.SegmentReady(0, (5, 9)), 0) == [ev.AllocateBlocks(2)]
+    assert machine.handle(ev.BlocksAllocated((31, 32)), 0) == [ev.StartRead(1, (9,), (31,), 0)]
+    assert machine.handle(ev.SegmentReady(2, (2,)), 0) == [ev.StartRead(2, (2,), (32,), 2)]
+    machine.handle(LAST, 0)
+    machine.handle(ev.ReadDone(2), 0)
+    assert machine.handle(ev.ReadDone(1), 0) == [ev.SendConfirm(EPOCH, again=False)]
+    assert ev.DeliverUsable((20, 31, 32), RECORDS, True) in machine.handle(
+        ev.ConfirmAnswered(True), 0
+    )
+
+
+def test_where_everything_is_here_no_byte_moves_and_the_lease_is_confirmed_all_the_same() -> None:
+    machine = machine_with((20, 21), ev.Started(), ev.LeaseDescribed(EPOCH, "digest", 8, 2))
+    assert machine.handle(FIRST, 0) == []
+    assert machine.handle(ev.SegmentReady(1, (9,)), 0) == []
+    assert machine.handle(LAST, 0) == [ev.SendConfirm(EPOCH, again=False)]
+
+
+def test_blocks_that_come_after_the_end_are_still_read() -> None:
+    machine = machine_with((20, 21), ev.Started(), LEASE, FIRST, REST, LAST)
+    assert machine.handle(ev.BlocksAllocated((32,)), 0) == [ev.StartRead(1, (2,), (32,), 1)]
+
+
+def test_cached_blocks_that_the_lease_has_no_full_block_for_go_back_at_once() -> None:
+    machine = machine_with((20, 21, 22), ev.Started())
+    assert machine.handle(LEASE, 0) == [ev.ReleaseBlocks((22,))]
+    assert machine.num_held == 2
+    assert machine.handle(FIRST, 0) == [ev.AllocateBlocks(1)]
+
+
+@pytest.mark.parametrize("events", [(), (ev.Started(),), (ev.Started(), LEASE)])
+def test_cached_blocks_go_back_with_every_failure(events: tuple[ev.ReceiverEvent, ...]) -> None:
+    out = machine_with((20, 21), *events).handle(ev.AbortRequested("enough"), 0)
+    assert ev.ReleaseBlocks((20, 21)) in out
 
 
 @pytest.mark.parametrize(
@@ -108,6 +153,55 @@ def test_segments_must_cover_the_prompt_once(segment: ev.SegmentReady, match: st
 def test_an_end_with_a_block_missing_fails() -> None:
     machine = machine_after(ev.Started(), LEASE, FIRST, BLOCKS, ev.ReadDone(1))
     assert "without naming every block" in str(error_of(machine.handle(LAST, 0)))
+
+
+CHECKED = ev.LeaseDescribed(EPOCH, "digest", 10, 3, checksums=True)
+SUMMED = ev.SegmentReady(0, (5, 9, 2), (50, 90, 20))
+
+
+def test_blocks_whose_checksum_is_wrong_are_read_again_before_anything_is_confirmed() -> None:
+    machine = machine_after(ev.Started(), CHECKED, SUMMED)
+    assert machine.handle(BLOCKS, 0) == [
+        ev.StartRead(1, (5, 9, 2), (30, 31, 32), 0, (50, 90, 20)),
+    ]
+    assert machine.handle(LAST, 0) == []
+    assert machine.handle(ev.ReadDone(1, wrong=(0, 2)), 0) == [
+        ev.StartRead(2, (5, 2), (30, 32), 0, (50, 20), attempt=2),
+    ]
+    assert machine.handle(ev.ReadDone(2, wrong=(1,)), 0) == [
+        ev.StartRead(3, (2,), (32,), 0, (20,), attempt=3),
+    ]
+    assert machine.handle(ev.ReadDone(3), 0) == [ev.SendConfirm(EPOCH, again=False)]
+    assert machine.repaired_blocks == 2
+
+
+def test_a_block_that_stays_wrong_ends_the_hand_off() -> None:
+    machine = machine_after(ev.Started(), CHECKED, SUMMED, BLOCKS)
+    assert LIMITS.block_reads == 3
+    for read_id in (1, 2):
+        (again,) = machine.handle(ev.ReadDone(read_id, wrong=(0,)), 0)
+        assert isinstance(again, ev.StartRead)
+    out = machine.handle(ev.ReadDone(3, wrong=(0,)), 0)
+    assert "wrong checksum 3 times" in str(error_of(out))
+    assert ev.ReleaseBlocks((30, 31, 32)) in out
+    assert machine.state is ReceiverState.FAILED
+
+
+def test_nothing_is_read_again_for_a_hand_off_that_was_given_up() -> None:
+    machine = machine_after(ev.Started(), CHECKED, SUMMED, BLOCKS, ev.AbortRequested("enough"))
+    out = machine.handle(ev.ReadDone(1, wrong=(0,)), 0)
+    assert [type(i) for i in out] == [ev.ReleaseBlocks, ev.Fail]
+
+
+@pytest.mark.parametrize("checksums", [(), (50, 90)])
+def test_checksums_that_were_asked_for_must_come(checksums: tuple[int, ...]) -> None:
+    out = machine_after(ev.Started(), CHECKED).handle(ev.SegmentReady(0, (5, 9, 2), checksums), 0)
+    assert "without their checksums" in str(error_of(out))
+
+
+def test_checksums_that_nobody_asked_for_are_not_compared() -> None:
+    machine = machine_after(ev.Started(), LEASE, ev.SegmentReady(0, (5, 9, 2), (1,)))
+    assert machine.handle(BLOCKS, 0) == [ev.StartRead(1, (5, 9, 2), (30, 31, 32), 0)]
 
 
 @pytest.mark.parametrize("late", [REST, FIRST, LAST, LEASE])
@@ -234,8 +328,8 @@ class AnyReceiver(RuleBasedStateMachine):
         super().__init__()
         self.machine = ReceiverMachine("p", "digest", 4, LIMITS, 0.0)
         self.now = 0.0
-        self.reads: dict[int, tuple[int, ...]] = {}
-        self.landed: set[int] = set()
+        self.reads: dict[int, ev.StartRead] = {}
+        self.right: set[int] = set()  # blocks whose bytes were found right
         self.held: tuple[int, ...] = ()
         self.allocations = self.confirms = self.ends = 0
         self.started = self.approved = False
@@ -245,12 +339,12 @@ class AnyReceiver(RuleBasedStateMachine):
             match instruction:
                 case ev.AllocateBlocks():
                     self.allocations += 1
-                case ev.StartRead(read_id, sources, targets):
-                    assert len(sources) == len(targets)
+                case ev.StartRead(read_id, sources, targets, _, checksums):
+                    assert len(sources) == len(targets) == len(checksums)
                     assert set(targets) <= set(self.held)
-                    self.reads[read_id] = targets
+                    self.reads[read_id] = instruction
                 case ev.SendConfirm():
-                    assert self.landed == set(self.held)
+                    assert self.right == set(self.held)
                     self.confirms += 1
                 case ev.ReleaseBlocks(blocks):
                     assert blocks == self.held
@@ -272,12 +366,13 @@ class AnyReceiver(RuleBasedStateMachine):
     @rule(digest=st.sampled_from(["digest"] * 9 + ["another"]))
     def lease(self, digest: str) -> None:
         if self.machine.state is ReceiverState.OPENING:
-            self.feed(ev.LeaseDescribed(EPOCH, digest, 10, 3))
+            self.feed(ev.LeaseDescribed(EPOCH, digest, 10, 3, checksums=True))
 
     @rule(first=st.integers(0, 2), length=st.integers(1, 3))
     def segment(self, first: int, length: int) -> None:
         if self.machine.state is ReceiverState.RECEIVING:
-            self.feed(ev.SegmentReady(first, tuple(range(first, first + length))))
+            blocks = tuple(range(first, first + length))
+            self.feed(ev.SegmentReady(first, blocks, blocks))
 
     @rule()
     def last(self) -> None:
@@ -292,11 +387,16 @@ class AnyReceiver(RuleBasedStateMachine):
         self.feed(BLOCKS if granted else ev.AllocationRefused())
 
     @precondition(lambda self: self.reads)
-    @rule(data=st.data(), done=st.booleans())
-    def end_read(self, data: st.DataObject, done: bool) -> None:
+    @rule(data=st.data(), done=st.booleans(), damaged=st.booleans())
+    def end_read(self, data: st.DataObject, done: bool, damaged: bool) -> None:
         read_id = data.draw(st.sampled_from(sorted(self.reads)))
-        self.landed |= set(self.reads.pop(read_id))
-        self.feed(ev.ReadDone(read_id) if done else ev.ReadFailed(read_id, "broken"))
+        targets = self.reads.pop(read_id).target_blocks
+        places = st.sets(st.sampled_from(range(len(targets))), min_size=1)
+        wrong = data.draw(places) if damaged else set()
+        if done:
+            self.right |= {target for place, target in enumerate(targets) if place not in wrong}
+        end = ev.ReadDone(read_id, tuple(sorted(wrong)))
+        self.feed(end if done else ev.ReadFailed(read_id, "broken"))
 
     @precondition(lambda self: self.confirms)
     @rule(answer=st.sampled_from([ev.ConfirmAnswered(True), ev.ConfirmLost("lost")]))

@@ -10,7 +10,7 @@ from baton.core.token_record import TokenRecord
 from kv_transfer import sender_events as ev
 from kv_transfer.moves import IllegalMoveError
 from kv_transfer.sender import Instructions, SenderMachine
-from kv_transfer.sender_events import Outcome, Refusal
+from kv_transfer.sender_events import Outcome, Refusal, TicketFault
 from kv_transfer.sender_states import MOVES, TERMINAL, SenderState
 
 pytestmark = pytest.mark.unit
@@ -76,7 +76,7 @@ def test_a_pull_before_its_prefill_waits_and_then_attaches() -> None:
     machine = machine_after(ev.PullOpened(1, TICKET))
     assert machine.state is SenderState.AWAITED
     assert machine.handle(ev.PrefillOpened(TICKET), 1) == []
-    assert machine.handle(ev.PullOpened(2, TICKET), 1) == [ev.RefusePull(2, Refusal.TAKEN)]
+    assert machine.handle(ev.PullOpened(2, TICKET), 1)[-1] == ev.RefusePull(2, Refusal.TAKEN)
 
 
 def test_a_waiting_pull_is_refused_after_its_time_and_the_prefill_may_still_come() -> None:
@@ -94,7 +94,7 @@ def test_of_several_waiting_pulls_the_one_with_the_ticket_wins() -> None:
     machine = machine_after(ev.PullOpened(1, b"guess"), ev.PullOpened(2, TICKET))
     assert machine.handle(ev.PullOpened(3, TICKET), 0) == [ev.RefusePull(3, Refusal.TOO_MANY)]
     assert machine.handle(ev.PrefillOpened(TICKET), 0) == [
-        ev.TicketRefused("Pull"),
+        ev.TicketRefused("Pull", TicketFault.FORGED),
         ev.RefusePull(1, Refusal.WRONG_TICKET),
     ]
     assert machine.state is SenderState.PULLED
@@ -103,7 +103,10 @@ def test_of_several_waiting_pulls_the_one_with_the_ticket_wins() -> None:
 
 def test_a_second_pull_is_refused_even_with_the_ticket() -> None:
     machine = pulled(LENT)
-    assert machine.handle(ev.PullOpened(2, TICKET), 0) == [ev.RefusePull(2, Refusal.TAKEN)]
+    assert machine.handle(ev.PullOpened(2, TICKET), 0) == [
+        ev.TicketRefused("Pull", TicketFault.USED),
+        ev.RefusePull(2, Refusal.TAKEN),
+    ]
     assert machine.handle(ev.PullClosed(2), 0) == []
     assert machine.state is SenderState.PULLED
 
@@ -112,10 +115,12 @@ def test_a_second_pull_is_refused_even_with_the_ticket() -> None:
 def test_a_wrong_ticket_is_refused_and_reported(ticket: bytes) -> None:
     machine = opened(LENT)
     assert machine.handle(ev.PullOpened(1, ticket), 0) == [
-        ev.TicketRefused("Pull"),
+        ev.TicketRefused("Pull", TicketFault.FORGED),
         ev.RefusePull(1, Refusal.WRONG_TICKET),
     ]
-    assert machine.handle(ev.AbortAsked(ticket, "go"), 0) == [ev.TicketRefused("Abort")]
+    assert machine.handle(ev.AbortAsked(ticket, "go"), 0) == [
+        ev.TicketRefused("Abort", TicketFault.FORGED)
+    ]
     assert machine.state is SenderState.COMPUTING
 
 
@@ -210,9 +215,29 @@ def test_a_worker_that_stops_gives_up_what_is_open(finished: bool) -> None:
     assert ev.ReleaseBlocks((5, 6, 7)) in out
 
 
-def test_an_ended_hand_off_refuses_its_own_ticket() -> None:
+@pytest.mark.parametrize(
+    ("ending", "ticket", "fault"),
+    [
+        (ev.ConfirmAsked(EPOCH), TICKET, TicketFault.USED),
+        (ev.Tick(), TICKET, TicketFault.EXPIRED),
+        (ev.Abandoned("the worker stops"), TICKET, None),
+        (ev.Abandoned("the worker stops"), b"another", TicketFault.FORGED),
+        (ev.ConfirmAsked(EPOCH), b"another", TicketFault.FORGED),
+    ],
+)
+def test_a_ticket_that_comes_too_late_is_refused_and_reported(
+    ending: ev.SenderEvent, ticket: bytes, fault: TicketFault | None
+) -> None:
+    machine = pulled(LENT, FINISHED)
+    machine.handle(ending, LIMITS.ttl_s)
+    assert machine.over
+    reported = [] if fault is None else [ev.TicketRefused("Pull", fault)]
+    refused = ev.RefusePull(2, Refusal.ENDED)
+    assert machine.handle(ev.PullOpened(2, ticket), LIMITS.ttl_s) == [*reported, refused]
+
+
+def test_an_ended_hand_off_cannot_be_aborted() -> None:
     machine = pulled(LENT, FINISHED, ev.ConfirmAsked(EPOCH))
-    assert machine.handle(ev.PullOpened(2, TICKET), 0) == [ev.RefusePull(2, Refusal.ENDED)]
     assert machine.handle(ev.AbortAsked(TICKET, "again"), 0) == []
 
 

@@ -10,6 +10,7 @@ from baton.core.layout import LayoutDescriptor
 from baton.core.sampling_params import (
     BeamSearch,
     Grammar,
+    GrammarBackend,
     LogprobsMode,
     ProcessorCall,
     SamplingParams,
@@ -45,7 +46,7 @@ def test_sampling_params_with_everything_survive(mode: LogprobsMode) -> None:
         logprobs=0,
         prompt_logprobs=3,
         logprobs_mode=mode,
-        grammar=Grammar("{}", (11, 12)),
+        grammar=Grammar("{}", (11, 12), GrammarBackend.XGRAMMAR),
         beam=BeamSearch(0.8),
         processors=(ProcessorCall("a.b"), ProcessorCall("c.d", "[1]", '{"e": 2}')),
         extra_args='{"f": "g"}',

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pytest
 from prometheus_client import CollectorRegistry
 
+from baton.telemetry.distribution import Distribution
 from baton.telemetry.metrics import WorkerCollector, WorkerReading
 
 
@@ -15,12 +16,18 @@ def reading(running: int = 2, handoffs: Mapping[str, int] | None = None) -> Work
         kv_usage=0.25,
         cache_queries=640,
         cache_hits=512,
+        host_queries=128,
+        host_hits=64,
+        host_blocks_stored=9,
+        host_blocks_evicted=2,
+        host_usage=0.75,
         leases_open=3,
         leased_blocks=12,
         reserved_blocks=5,
         transfer_bytes=4096,
-        transfers=4,
-        transfer_seconds=0.5,
+        repaired_blocks=2,
+        transfer_seconds=Distribution((0.1, 0.2), (1, 2, 1), 0.5),
+        exposed_seconds=Distribution((0.1,), (3, 1), 0.25),
         handoffs=handoffs or {},
     )
 
@@ -55,9 +62,26 @@ def test_engine_numbers_have_vllm_names_and_labels(name: str, value: float) -> N
         ("baton_kv_transfer_bytes_total", 4096),
         ("baton_kv_transfer_seconds_count", 4),
         ("baton_kv_transfer_seconds_sum", 0.5),
+        ("baton_kv_transfer_exposed_seconds_count", 4),
+        ("baton_kv_transfer_exposed_seconds_sum", 0.25),
+        ("baton_kv_transfer_repaired_blocks_total", 2),
     ],
 )
 def test_handoff_numbers_have_names_of_their_own(name: str, value: float) -> None:
+    assert scraped(reading()).get_sample_value(name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("baton_host_cache_queries_total", 128),
+        ("baton_host_cache_hits_total", 64),
+        ("baton_host_cache_stored_blocks_total", 9),
+        ("baton_host_cache_evicted_blocks_total", 2),
+        ("baton_host_cache_usage_perc", 0.75),
+    ],
+)
+def test_what_host_memory_keeps_is_counted_apart(name: str, value: float) -> None:
     assert scraped(reading()).get_sample_value(name) == value
 
 
@@ -81,3 +105,9 @@ def test_each_scrape_reads_anew() -> None:
     labels = {"model_name": "tiny", "engine": "0"}
     seen = [registry.get_sample_value("vllm:num_requests_running", labels) for _ in range(2)]
     assert seen == [1, 9]
+
+
+@pytest.mark.parametrize(("bound", "count"), [("0.1", 1), ("0.2", 3), ("+Inf", 4)])
+def test_times_of_hand_offs_are_counted_by_size(bound: str, count: int) -> None:
+    value = scraped(reading()).get_sample_value("baton_kv_transfer_seconds_bucket", {"le": bound})
+    assert value == count

@@ -19,6 +19,8 @@ from baton.worker.settings import WorkerSettings
         ("threads", 0, "--threads must be at least 1, not 0"),
         ("shutdown_seconds", -1.0, "--shutdown-seconds must be a number of seconds, 0 or more"),
         ("shutdown_seconds", float("nan"), "--shutdown-seconds must be"),
+        ("kv_offloading_size", -0.5, "--kv-offloading-size must be a number of GiB, 0 or more"),
+        ("kv_offloading_size", float("inf"), "--kv-offloading-size must be a number of GiB"),
         ("redis", RedisSettings(redis_url="there:6379"), "--redis-url must be one of redis://"),
         ("redis", RedisSettings(redis_url="redis://there", redis_prefix=""), "--redis-prefix must"),
         ("registry", "localhost", "--registry localhost must be HOST:PORT"),
@@ -35,6 +37,13 @@ from baton.worker.settings import WorkerSettings
 def test_a_wrong_value_is_one_sentence(field: str, value: Any, sentence: str) -> None:
     with pytest.raises(SettingsError, match=sentence):
         WorkerSettings(**{"model": "some/folder", field: value}).check()
+
+
+def test_host_memory_is_given_in_gib_and_needs_a_prefix_cache() -> None:
+    assert WorkerSettings(kv_offloading_size=1.5).engine.kv_offloading_bytes == 3 << 29
+    settings = WorkerSettings(model="m", kv_offloading_size=1.5, enable_prefix_caching=False)
+    with pytest.raises(SettingsError, match=r"--kv-offloading-size .* --no-enable-prefix-caching"):
+        settings.check()
 
 
 def test_a_registry_may_have_a_name_or_an_address() -> None:

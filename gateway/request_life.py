@@ -1,0 +1,76 @@
+"""What one request has behind it: its tokens, its text, its attempts, and what broke under it."""
+
+from baton.core.errors import InternalError
+from baton.core.token_record import TokenLogprobs
+from gateway.attempt import Attempt
+from gateway.breaks import Breaks
+from gateway.continuation import Part, continued
+from gateway.job import Job
+from gateway.output import Output
+from gateway.queue import Turn
+from gateway.reading import Reading
+from gateway.refusals import Refusals
+from gateway.token_log import TokenLog
+from gateway.workers import Assignment
+
+
+class RequestLife:
+    """Log and output live as long as the request: whoever goes on with it goes on with them."""
+
+    def __init__(self, job: Job, output: Output, turn: Turn) -> None:
+        self.job = job
+        self.output = output
+        self.turn = turn
+        self.breaks = Breaks()
+        self.refusals = Refusals()
+        self._log = TokenLog(len(job.prompt), job.params.n)
+        self._attempts = 0
+        self._first: Attempt | None = None
+        self._continued_on: list[str] = []
+
+    @property
+    def begun(self) -> bool:
+        """Tokens were given out: nothing of them may be taken back."""
+        return self._first is not None
+
+    def attempt(self, part: Part, assignment: Assignment, silence: float) -> Attempt:
+        self._attempts += 1
+        log = self._log.section(part.choices)
+        return Attempt(part.job, self._attempts, assignment, silence, log)
+
+    def gave(self, attempt: Attempt) -> None:
+        """The attempt's first tokens are given out."""
+        if self._first is None:
+            self._first = attempt
+        else:
+            self._continued_on.append(attempt.reading.decode_worker)
+
+    def broke(self, attempt: Attempt) -> bool:
+        """Whether it is another break than those before."""
+        return self.breaks.note(attempt.decode_worker, attempt.number, self._attempts)
+
+    def left_of(self, part: Part) -> list[Part]:
+        """What must be placed again after the attempt at `part` broke. As long as nothing was given
+        out, that is all of it, and what was held back does not count.
+        """
+        if not self.begun:
+            self._log = TokenLog(len(self.job.prompt), self.job.params.n)
+            return [part]
+        return continued(self.job, part.choices, self._log, self.output)
+
+    @property
+    def prompt_scores(self) -> tuple[TokenLogprobs, ...]:
+        return self._first_attempt.prompt_scores
+
+    async def read(self) -> Reading:
+        """How the prompt was read by those who gave the first tokens; for when all are there."""
+        reading = await self._first_attempt.read()
+        reading.failovers = self.breaks.total
+        reading.continued_on = tuple(self._continued_on)
+        return reading
+
+    @property
+    def _first_attempt(self) -> Attempt:
+        if self._first is None:
+            raise InternalError("nothing was given out of this answer yet")
+        return self._first
