@@ -63,13 +63,17 @@ def main(rounds: int, count: int, idle_seconds: float, as_json: bool) -> None:
         rows = [
             row for name, runs in workloads().items() for row in table(name, runs, works, rounds)
         ]
-        milliseconds = asyncio.run(hand_offs(about["control"], child, count))
+        milliseconds, asked = asyncio.run(hand_offs(about["control"], child, count))
         idle = {"sender after hand-offs": idle_share(about["pid"], idle_seconds)}
     with idle_worker() as pid:
         idle["worker"] = idle_share(pid, idle_seconds)
     found = {
         "rows": rows,
-        "hand_off_ms": {"p50": median(milliseconds), "p90": quantile(milliseconds, 0.9)},
+        "hand_off_ms": {
+            "p50": round(median(milliseconds), 3),
+            "p90": round(quantile(milliseconds, 0.9), 3),
+            "round_trip_p50": round(median(asked), 3),
+        },
         "idle_core_share": idle,
     }
     click.echo(json.dumps(found) if as_json else "\n".join(lines(found)))
@@ -126,7 +130,10 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
             f"({row['ratio_low']:.3f} to {row['ratio_high']:.3f}, wanted {row['wanted']})"
         )
     took = found["hand_off_ms"]
-    yield f"hand-off of 1 MiB, ready to usable: p50 {took['p50']:.2f} ms, p90 {took['p90']:.2f} ms"
+    yield (
+        f"hand-off of 1 MiB, ready to usable: p50 {took['p50']:.2f} ms, p90 {took['p90']:.2f} ms "
+        f"(one gRPC round trip: p50 {took['round_trip_p50']:.2f} ms)"
+    )
     for name, share in found["idle_core_share"].items():
         yield f"idle {name}: {share:.2%} of a core"
 

@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from baton.core.handoff import Handoff, new_id, new_ticket
+from baton.rpc.channel import open_channel
+from baton.v1 import kv_transfer_pb2 as pb
+from baton.v1 import kv_transfer_pb2_grpc as pb_grpc
 from benchmarks.transfer_memory import LIGHT, LIGHT_TOKENS, fingerprint, touched_pool
 from benchmarks.transfer_peer import INSTANCE
 from kv_transfer.puller import Puller
@@ -18,17 +21,30 @@ QUIET_S = 0.01  # both sides do nothing before each hand-off
 DEMO = Path(__file__).parents[1] / "baton" / "demo"
 
 
-async def hand_offs(control: str, child: "subprocess.Popen[str]", count: int) -> list[float]:
-    """Milliseconds from "the prompt is computed" there to "the blocks are usable" here."""
+async def hand_offs(
+    control: str, child: "subprocess.Popen[str]", count: int
+) -> tuple[list[float], list[float]]:
+    """Milliseconds from "the prompt is computed" there to "the blocks are usable" here.
+
+    And, in turns with them, of one question by gRPC: the least that the verdict takes.
+    """
     took: list[float] = []
+    asked: list[float] = []
+    channel = open_channel(control)
+    stub = pb_grpc.KvTransferServiceStub(channel)
     with touched_pool(LIGHT, 64, 2) as pool:
         puller = Puller("d-1", pool, fingerprint(LIGHT))
         try:
             for _ in range(count + 5):  # the first ones link and warm up
                 took.append(await _hand_off(puller, control, child))
+                await asyncio.sleep(QUIET_S)
+                began = time.monotonic()
+                await stub.Confirm(pb.ConfirmRequest(transfer_id="unknown"))
+                asked.append((time.monotonic() - began) * 1e3)
         finally:
             await puller.close()
-    return took[5:]
+            await channel.close()
+    return took[5:], asked[5:]
 
 
 async def _hand_off(puller: Puller, control: str, child: "subprocess.Popen[str]") -> float:

@@ -14,6 +14,7 @@ import threading
 import time
 
 from baton.core.token_record import TokenRecord
+from baton.engine.kv_pool import KvPool
 from baton.rpc.server import bind, make_server, stop
 from baton.v1 import kv_transfer_pb2_grpc as pb_grpc
 from benchmarks.transfer_memory import (
@@ -29,6 +30,8 @@ from kv_transfer.sending import Lease, Sender
 from kv_transfer.service import KvTransferServicer
 from kv_transfer.transports.base import Endpoint, Exporter
 from kv_transfer.transports.grpc_export import GrpcExporter
+from kv_transfer.transports.nixl_agent import importable
+from kv_transfer.transports.nixl_export import NixlExporter
 from kv_transfer.transports.shm import ShmExporter
 from kv_transfer.transports.tcp_export import TcpExporter
 
@@ -67,8 +70,8 @@ async def main() -> None:
         await stop(server, 0)
 
 
-def _nixl_exporters(pool: object) -> list[Exporter]:
-    return []
+def _nixl_exporters(pool: KvPool) -> list[Exporter]:
+    return [NixlExporter(pool)] if importable() else []
 
 
 async def _obey(sender: Sender) -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 import grpc
 
@@ -59,7 +61,7 @@ class Puller:
             instance_id, memory, fingerprint, secret, transports, self._limits.link, tls
         )
         self._pulls: dict[asyncio.Task[Pulled], Pulling] = {}
-        self._aborts: set[asyncio.Task[None]] = set()
+        self._rest: set[asyncio.Task[None]] = set()  # aborts to tell, streams to see the end of
 
     async def pull(
         self,
@@ -90,6 +92,7 @@ class Puller:
         finally:
             del self._pulls[task]
             self._repaired += pulling.repaired_blocks
+            self._spawn(pulling.stopped())  # decode need not wait for that
 
     @property
     def repaired_blocks(self) -> int:
@@ -102,7 +105,9 @@ class Puller:
         for pulling in pulls.values():
             pulling.abort("the worker stops")
         await asyncio.gather(*pulls, return_exceptions=True)
-        await asyncio.gather(*self._aborts, return_exceptions=True)  # also those just begun
+        await asyncio.gather(*(pulling.stopped() for pulling in pulls.values()))
+        while self._rest:  # also those just begun
+            await asyncio.wait(self._rest)
         await self._peers.close()
 
     def _start(
@@ -129,9 +134,12 @@ class Puller:
         )
 
     def _tell_abort(self, handoff: Handoff, reason: str) -> None:
-        task = asyncio.create_task(_send_abort(self._peers, handoff, reason))
-        self._aborts.add(task)
-        task.add_done_callback(self._aborts.discard)
+        self._spawn(_send_abort(self._peers, handoff, reason))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._rest.add(task)
+        task.add_done_callback(self._rest.discard)
 
 
 async def _send_abort(peers: Peers, handoff: Handoff, reason: str) -> None:

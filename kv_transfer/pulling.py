@@ -95,7 +95,7 @@ class Pulling:
             if not self._machine.over:  # a defect; reads may be under way all the same
                 self.abort("an internal error")
                 await self._until_over()
-            await self._stop_tasks()
+            self._stop_tasks()
         if self._pulled is None:
             raise self._error or InternalError("a pull ended without a result")
         return self._pulled
@@ -123,12 +123,15 @@ class Pulling:
         except TimeoutError:
             return ev.DeadlinePassed()
 
-    async def _stop_tasks(self) -> None:
+    async def stopped(self) -> None:
+        """After `run`: waits for its stream and its question, which nobody needs any more."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _stop_tasks(self) -> None:
         if self._patience is not None:
             self._patience.cancel()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _do(self, instruction: ev.ReceiverInstruction) -> None:
         match instruction:

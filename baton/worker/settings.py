@@ -11,6 +11,7 @@ from baton.registry.redis_settings import RedisSettings
 from baton.rpc.tls_settings import ClusterTls
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
+from kv_transfer.transports import nixl_agent
 
 _PORTS = ("port", "advertise_port", "kv_port", "advertise_kv_port", "metrics_port")
 _COUNTS = (
@@ -86,8 +87,9 @@ class WorkerSettings:
     lora_modules: tuple[str, ...] = setting((), "LoRA adapters: not supported so far.")
     kv_transport: str = setting(
         "auto",
-        "How KV blocks are read; auto: the first of shm, tcp and grpc that works between two workers.",
-        choices=("auto", "shm", "tcp", "grpc"),
+        "How KV blocks are read; auto: the first of shm, tcp and grpc that works between two workers; "
+        "nixl: an optional extra, for RDMA.",
+        choices=("auto", "shm", "tcp", "grpc", "nixl"),
     )
     kv_checksums: str = setting(
         "auto",
@@ -129,6 +131,8 @@ class WorkerSettings:
             )
         if self.block_size < 16 or self.block_size % 16:
             raise SettingsError(f"--block-size must be a multiple of 16, not {self.block_size}")
+        if self.kv_transport == nixl_agent.NAME and not nixl_agent.importable():
+            raise SettingsError(f"--kv-transport nixl: {nixl_agent.MISSING}")
         self._check_unsupported()
         check_pattern(self.logits_processor_pattern, "--logits-processor-pattern")
         if not 0 <= self.shutdown_seconds < float("inf"):

@@ -20,8 +20,10 @@ from kv_transfer.puller import Puller
 from kv_transfer.pulling import Pulled
 from kv_transfer.sender_events import SenderLimits
 from kv_transfer.sending import Sender
+from kv_transfer.transports import nixl_agent
 from kv_transfer.transports.base import Exporter
 from kv_transfer.transports.grpc_export import GrpcExporter
+from kv_transfer.transports.nixl_export import NixlExporter
 from kv_transfer.transports.planes import allowed, exposed
 from kv_transfer.transports.shm import ShmExporter
 from kv_transfer.transports.tcp_export import TcpExporter
@@ -178,17 +180,24 @@ class Worker:
 
 
 def _exporters(engine: Engine, settings: WorkerSettings, address: str) -> list[Exporter]:
-    """Best first; `--kv-transport` restricts what this worker offers as well as what it takes."""
+    """Best first; `--kv-transport` restricts what this worker offers as well as what it takes.
+
+    NIXL is offered only where it is asked for: the others are as good for memory of the host.
+    """
+    pool, host = engine.pool, settings.host
+    advertise = settings.advertise_host or host
+    wanted, tls = settings.kv_transport, settings.cluster_tls.is_on
+    if wanted == nixl_agent.NAME:
+        return [NixlExporter(pool, host, advertise)]
     offers: dict[str, Exporter] = {
-        "shm": ShmExporter(engine.pool),
+        "shm": ShmExporter(pool),
         "tcp": TcpExporter(
-            engine.pool,
-            settings.host,
+            pool,
+            host,
             settings.kv_port,
-            advertise=settings.advertise_host or settings.host,
+            advertise=advertise,
             advertise_port=settings.advertise_kv_port,
         ),
-        "grpc": GrpcExporter(engine.pool, address),
+        "grpc": GrpcExporter(pool, address),
     }
-    wanted, tls = settings.kv_transport, settings.cluster_tls.is_on
     return [offer for name, offer in offers.items() if allowed(wanted, name, tls)]

@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterable
 from baton.core.errors import TransferError, UnavailableError
 from baton.rpc.tls_identity import TlsIdentity
 from kv_transfer.memory import Memory
-from kv_transfer.transports import grpc_protocol, shm, tcp_export
+from kv_transfer.transports import grpc_protocol, nixl_agent, shm, tcp_export
 from kv_transfer.transports.base import Endpoint, LinkLimits, Reader
 from kv_transfer.transports.grpc_read import connect_grpc
+from kv_transfer.transports.nixl_read import connect_nixl
 from kv_transfer.transports.shm import connect_shm
 from kv_transfer.transports.tcp_read import connect_tcp
 
 logger = logging.getLogger(__name__)
 
 AUTO = "auto"
-CHOICES = (AUTO, shm.NAME, tcp_export.NAME, grpc_protocol.NAME)
+CHOICES = (AUTO, shm.NAME, tcp_export.NAME, grpc_protocol.NAME, nixl_agent.NAME)
 
 # Given an endpoint, this process's pool, bounds, the cluster's secret and this side's certificate.
 Connect = Callable[[Endpoint, Memory, LinkLimits, str, TlsIdentity | None], Reader]
@@ -24,6 +25,7 @@ CONNECT: dict[str, Connect] = {
     shm.NAME: lambda endpoint, memory, limits, *_: connect_shm(endpoint, memory, limits),
     tcp_export.NAME: lambda endpoint, memory, limits, *_: connect_tcp(endpoint, memory, limits),
     grpc_protocol.NAME: connect_grpc,
+    nixl_agent.NAME: lambda endpoint, memory, limits, *_: connect_nixl(endpoint, memory, limits),
 }
 
 

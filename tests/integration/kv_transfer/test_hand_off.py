@@ -27,6 +27,7 @@ from tests.support.kv_pair import (
     sending_side,
     until,
 )
+from tests.support.kv_planes import nixl_only, usable
 from tests.support.kv_residue import open_files
 
 pytestmark = pytest.mark.integration
@@ -34,9 +35,13 @@ pytestmark = pytest.mark.integration
 Pools = tuple[KvPool, KvPool]
 
 
-@pytest.fixture(params=["shm", "tcp", "grpc"])
+@pytest.fixture(params=["shm", "tcp", "grpc", "nixl"])
 async def pair(request: pytest.FixtureRequest, pools: Pools) -> AsyncIterator[Pair]:
-    async with sending_side(pools[0]) as p, receiving_side(pools[1], request.param) as d:
+    plane = usable(request.param)
+    async with (
+        sending_side(pools[0], exporters=nixl_only(pools[0], plane)) as p,
+        receiving_side(pools[1], plane) as d,
+    ):
         yield Pair(p, d)
         await p.books.until(p.holds_nothing)
 

@@ -10,6 +10,7 @@ from baton.core.errors import TransferError, UnavailableError
 from baton.core.handoff import Handoff
 from baton.engine.kv_pool import KvPool
 from tests.support.kv_pair import receiving_side, until
+from tests.support.kv_planes import usable
 from tests.support.kv_residue import mapped_pools, our_threads
 
 pytestmark = pytest.mark.integration
@@ -23,19 +24,18 @@ def is_bound(name: str) -> bool:
     return f"@{name}" in Path("/proc/net/unix").read_text()
 
 
-@pytest.mark.parametrize("transport", ["shm", "tcp", "grpc"])
+@pytest.mark.parametrize("transport", ["shm", "tcp", "grpc", "nixl"])
 async def test_kill_9_in_mid_pull_fails_it_within_seconds_and_leaves_nothing(
     pools: tuple[KvPool, KvPool], transport: str
 ) -> None:
+    words = [sys.executable, "-m", "tests.support.kv_child", usable(transport)]
     mapped = mapped_pools()
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.support.kv_child"), stdout=asyncio.subprocess.PIPE, cwd=ROOT
-    )
+    child = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE, cwd=ROOT)
     try:
         assert child.stdout is not None
         line = await asyncio.wait_for(child.stdout.readline(), 30)
         transfer_id, ticket, address, instance_id, socket_name = line.decode().split()
-        assert is_bound(socket_name)
+        assert is_bound(socket_name) is (transport != "nixl")
         handoff = Handoff(transfer_id, bytes.fromhex(ticket), address, instance_id)
         async with receiving_side(pools[1], transport) as d:
             pull = d.pull(handoff)
