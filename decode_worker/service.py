@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
 
-from baton.core.errors import RefusedError, TransferError
+from baton.core.errors import RefusedError, TransferError, UnavailableError
 from baton.core.token_record import TokenRecord
 from baton.engine.work import Admitted, ChoiceLeft, Mode, PromptScored, Work
 from baton.rpc import wire
@@ -76,7 +76,10 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
         if work.mode is Mode.GENERATE:
             room.close()  # the engine allocates as it goes
             return work, (), None
-        pulled = await self._worker.pull(wire.handoff_from_pb(handoff), room)
+        try:
+            pulled = await self._worker.pull(wire.handoff_from_pb(handoff), room)
+        except UnavailableError as error:  # the other worker is, not this one
+            raise TransferError(str(error)) from error
         try:
             return *adopted(work, pulled), _report(pulled)
         except TransferError:

@@ -19,6 +19,7 @@ from gateway.job import Job
 from gateway.leg import Broken, Ended, Leg, LegEvent, Letters
 from gateway.mailbox import Mailbox
 from gateway.reading import Reading
+from gateway.refusals import Refusals
 from gateway.token_log import Section
 from gateway.worker import Worker
 from gateway.worker_client import Admitted, PromptScored, Reserved, Tokens, Transferred
@@ -57,6 +58,7 @@ class Attempt:
         self.reserved = False  # the decode worker has answered: something was started
         self.gave = False  # tokens were given out
         self.suspects: set[Worker] = set()
+        self._link_broke = False
         self.reading = Reading(
             assignment.decode.info.worker_id,
             assignment.prefill.info.worker_id if assignment.prefill else None,
@@ -73,7 +75,9 @@ class Attempt:
                 try:
                     held += self._digest(leg, event)
                 except TransferError as error:
-                    raise await self._cause_of(error) from error
+                    cause = await self._cause_of(error)
+                    self._link_broke = cause is error and not self.suspects
+                    raise cause from error
                 if held and self._tellable:
                     self.gave = True
                     yield held
@@ -97,6 +101,13 @@ class Attempt:
     def fail(self, error: UnavailableError) -> None:
         """Ends the attempt from outside."""
         self._mailbox.fail(error)
+
+    def doubt(self, refusals: Refusals) -> None:
+        """Notes who is to be asked last, after a break."""
+        for worker in self.suspects:
+            refusals.note(worker)
+        if self._link_broke and self._handoff is not None:
+            refusals.note_link((self._handoff.instance_id, self.decode_worker.info.instance_id))
 
     def cancel(self) -> None:
         self._reader = None  # it says no more

@@ -10,7 +10,7 @@ from functools import partial
 from baton.core.errors import RefusedError, UnavailableError
 from baton.core.token_record import TokenRecord
 from gateway.attempt import Attempt
-from gateway.breaks import MENDABLE, MOST_BARREN, Mendable, reason_of
+from gateway.breaks import MENDABLE, BarrenSpell, Mendable, reason_of
 from gateway.continuation import Part, whole
 from gateway.errors import NoRoomError
 from gateway.items import Answered, Item, PromptRead, PromptScores, collected
@@ -110,6 +110,7 @@ class Dispatcher:
                 return
             except MENDABLE as error:
                 self._mend(branch, attempt, error)
+            await asyncio.sleep(branch.barren.pause)
             parts = life.left_of(branch.part)
             if len(parts) != 1:
                 break
@@ -157,8 +158,7 @@ class Dispatcher:
             yield
         finally:
             self._attempts.discard(attempt)
-            for worker in attempt.suspects:
-                life.refusals.note(worker)
+            attempt.doubt(life.refusals)
             task = asyncio.create_task(attempt.finish(FINISH_SECONDS))
             self._settling.add(task)
             task.add_done_callback(self._settling.discard)
@@ -174,9 +174,13 @@ class Dispatcher:
         logger.info("%s: attempt %d broke: %s", life.job.request_id, attempt.number, error)
         if not attempt.gave and (not attempt.reserved or isinstance(error, RefusedError)):
             return
-        branch.barren = 0 if attempt.gave else branch.barren + 1
+        now = asyncio.get_running_loop().time()
+        if attempt.gave:
+            branch.barren.end()
+        else:
+            branch.barren.note(attempt.suspects, now)
         another = life.broke(attempt)
-        if branch.barren >= MOST_BARREN or life.breaks.too_many:
+        if branch.barren.hopeless(now, self._failover_timeout) or life.breaks.too_many:
             raise error
         if another:
             branch.meter.failed_over(reason_of(error))
@@ -200,7 +204,7 @@ class _Branch:
         self.meter = meter
         self.turn = life.turn
         self.returning = False  # it was placed before
-        self.barren = 0  # breaks in a row that brought no token
+        self.barren = BarrenSpell()
 
     def for_part(self, part: Part) -> "_Branch":
         """Of some of its choices: it waits from the same moment on."""

@@ -1,6 +1,6 @@
 """Where a request runs: a prefill and a decode worker, or a decode worker alone. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from baton.core.worker_info import Role, WorkerInfo, WorkerLoad, WorkerState
@@ -48,21 +48,31 @@ class Alone:
 Placement = Pair | Alone
 
 
-def place(candidates: Sequence[Candidate], prompt_tokens: int) -> Placement | None:
+def _no_doubt(prefill: WorkerInfo, decode: WorkerInfo) -> bool:
+    return False
+
+
+def place(
+    candidates: Sequence[Candidate],
+    prompt_tokens: int,
+    doubted: Callable[[WorkerInfo, WorkerInfo], bool] = _no_doubt,
+) -> Placement | None:
     """None: nothing fits now, and a change in the cluster may help.
 
-    The least loaded decode worker that has a partner, with its least loaded partner. Workers of
-    unequal fingerprint are never paired. Decode works alone only when no prefill worker lives.
+    The least loaded decode worker that has a partner, with its least loaded partner; one whose link
+    is not `doubted` if there is any. Workers of unequal fingerprint are never paired. Decode works
+    alone only when no prefill worker lives.
     """
     prefills = [c for c in candidates if c.info.role is Role.PREFILL and c.alive]
     decodes = [c for c in candidates if c.info.role is Role.DECODE and _fits(c, prompt_tokens)]
+    pairs: list[Pair] = []
     for decode in sorted(decodes, key=_decode_cost):
         if not prefills:
             return Alone(decode.info)
         partners = [c for c in prefills if c.takes_requests and _equal(c, decode)]
-        if partners:
-            return Pair(min(partners, key=_prefill_cost).info, decode.info)
-    return None
+        pairs += [Pair(c.info, decode.info) for c in sorted(partners, key=_prefill_cost)]
+    sound = (pair for pair in pairs if not doubted(pair.prefill, pair.decode))
+    return next(sound, pairs[0] if pairs else None)
 
 
 def _fits(decode: Candidate, prompt_tokens: int) -> bool:

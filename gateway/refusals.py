@@ -7,6 +7,9 @@ FORGOTTEN_AFTER = 1.0  # seconds; a lost event must not keep a worker out for go
 DOUBTED_FOR = 10.0  # seconds; one that fell silent is noticed by then
 
 
+Link = tuple[str, str]  # instance ids of a prefill and a decode worker
+
+
 class Refuser(Protocol):
     @property
     def revision(self) -> int:
@@ -17,6 +20,7 @@ class Refuser(Protocol):
 class Refusals:
     def __init__(self) -> None:
         self._notes: dict[Refuser, tuple[int, float]] = {}
+        self._links: dict[Link, float] = {}
 
     def note(self, worker: Refuser) -> None:
         self._notes[worker] = (worker.revision, time.monotonic())
@@ -28,6 +32,15 @@ class Refusals:
     def doubts(self, worker: Refuser) -> bool:
         """To be asked last."""
         return self._noted(worker, DOUBTED_FOR)
+
+    def note_link(self, link: Link) -> None:
+        """A hand-off broke although both workers are there."""
+        self._links[link] = time.monotonic()
+
+    def doubts_link(self, link: Link) -> bool:
+        """The two are to be paired last."""
+        at = self._links.get(link)
+        return at is not None and time.monotonic() - at < DOUBTED_FOR
 
     def _noted(self, worker: Refuser, seconds: float) -> bool:
         noted = self._notes.get(worker)

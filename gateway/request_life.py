@@ -47,7 +47,8 @@ class RequestLife:
 
     def broke(self, attempt: Attempt) -> bool:
         """Whether it is another break than those before."""
-        return self.breaks.note(attempt.decode_worker, attempt.number, self._attempts)
+        lost = bool(attempt.suspects)
+        return self.breaks.note(attempt.decode_worker, attempt.number, self._attempts, lost)
 
     def left_of(self, part: Part) -> list[Part]:
         """What must be placed again after the attempt at `part` broke. As long as nothing was given

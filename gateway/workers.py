@@ -115,7 +115,11 @@ class Workers:
     def assign(self, prompt_tokens: int, refusals: Refusals) -> Assignment | None:
         """None: nothing fits now."""
         candidates = [_candidate(worker, refusals) for worker in self.usable]
-        placement = place(candidates, prompt_tokens)
+        placement = place(
+            candidates,
+            prompt_tokens,
+            lambda prefill, decode: refusals.doubts_link((prefill.instance_id, decode.instance_id)),
+        )
         if placement is None:
             return None
         decode = self._workers[placement.decode.instance_id]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.chaos import CONTINUES, Asked, Crowd, End, drawn
+from tests.support.chaos import Asked, Crowd, End, drawn
 from tests.support.chaos_checks import AT_ONCE, crowd_of, drawn_rng, nothing_grows
 from tests.support.cluster_state import nothing_is_held
 from tests.support.faults import Saboteur, draw_faults
@@ -70,5 +70,4 @@ def check_ends(crowd: Crowd, saboteur: Saboteur) -> None:
     lost = crowd.ends[End.CUT] + crowd.ends[End.REFUSED]
     assert lost <= 2 * AT_ONCE * saboteur.gateway_kills
     assert not [error for error in crowd.errors if error.startswith("500")]
-    if CONTINUES:
-        assert crowd.errors == {}
+    assert crowd.errors == {}

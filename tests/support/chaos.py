@@ -15,10 +15,6 @@ from baton.core.sampling_params import SamplingParams
 from baton.engine.hash_model import HashModelConfig
 from tests.support.hash_answer import hash_answer
 
-# Whether an answer goes on elsewhere after its first token when a worker or a link is lost. False:
-# it then ends with a clean error.
-CONTINUES = False
-
 Shown = list[tuple[list[int], str]]  # per choice: ids and finish reason
 
 

@@ -94,3 +94,20 @@ def test_a_doubted_worker_is_the_last_resort() -> None:
         assert sound.info.worker_id in found
         assert alone is not None
         assert name in alone
+
+
+def test_a_doubted_link_is_taken_only_where_there_is_no_other() -> None:
+    crowd = [prefill("p0"), prefill("p1", 5), decode("d0"), decode("d1", 5)]
+
+    def taken(*doubted: tuple[str, str]) -> object:
+        return place(crowd, 20, lambda p, d: (p.worker_id, d.worker_id) in doubted)
+
+    def pair(prefill_id: str, decode_id: str) -> Pair:
+        infos = {c.info.worker_id: c.info for c in crowd}
+        return Pair(infos[prefill_id], infos[decode_id])
+
+    assert taken() == pair("p0", "d0")
+    assert taken(("p0", "d0")) == pair("p1", "d0")
+    assert taken(("p0", "d0"), ("p1", "d0")) == pair("p0", "d1")
+    everywhere = [(p, d) for p in ("p0", "p1") for d in ("d0", "d1")]
+    assert taken(*everywhere) == pair("p0", "d0")

@@ -34,3 +34,14 @@ def test_a_doubt_outlives_the_refusal_but_no_change(monkeypatch: pytest.MonkeyPa
     refusals.note(worker)
     now += DOUBTED_FOR
     assert not refusals.doubts(worker)
+
+
+def test_a_link_is_doubted_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    refusals = Refusals()
+    refusals.note_link(("p0", "d0"))
+    assert refusals.doubts_link(("p0", "d0"))
+    assert not refusals.doubts_link(("p0", "d1"))
+    now += DOUBTED_FOR
+    assert not refusals.doubts_link(("p0", "d0"))
