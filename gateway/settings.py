@@ -146,6 +146,12 @@ class GatewaySettings:
     enable_auto_tool_choice: bool = setting(
         True, "Let the model choose whether to call a tool; it always may."
     )
+    enable_request_id_headers: bool = setting(
+        True, "Send X-Request-Id with every answer; it always is."
+    )
+    enable_server_load_tracking: bool = setting(
+        True, "Count the requests that are being answered, for /load; they always are."
+    )
     return_tokens_as_token_ids: bool = setting(
         False, "In log-probabilities, call tokens token_id:<id> unless a request says otherwise."
     )
@@ -249,6 +255,10 @@ class GatewaySettings:
             raise SettingsError("--stream-interval must be at least 1")
         if not self.enable_auto_tool_choice:
             raise SettingsError("--no-enable-auto-tool-choice: a model may always choose here")
+        if not self.enable_request_id_headers:
+            raise SettingsError("--no-enable-request-id-headers: every answer has its id here")
+        if not self.enable_server_load_tracking:
+            raise SettingsError("--no-enable-server-load-tracking: /load always counts here")
         if self.uds and (self.host, self.port) != _HTTP:
             raise SettingsError("--uds listens on a file; --host and --port do nothing beside it")
         if self.max_log_len is not None:

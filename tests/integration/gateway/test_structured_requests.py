@@ -76,3 +76,18 @@ async def test_a_free_answer_has_no_grammar(served: GatewayUnderTest) -> None:
 
     assert response.status_code == 200
     assert not served.workers[0].calls.all[0].request.sampling.HasField("grammar")
+
+
+@pytest.mark.parametrize("strict", [True, False])
+async def test_workers_are_told_of_strict_tools_that_the_model_may_call(
+    served: GatewayUnderTest, strict: bool
+) -> None:
+    parameters = {"type": "object", "properties": {"city": {"type": "string"}}}
+    function = {"name": "weather", "parameters": parameters, "strict": strict}
+    tools = [{"type": "function", "function": function}]
+    response = await served.client.post(CHAT, json={"messages": HI, "tools": tools})
+    told = [worker.calls.all[0].request.sampling for worker in served.workers]
+
+    assert response.status_code == 200, response.text
+    assert [one.HasField("grammar") for one in told] == [strict, strict]
+    assert all(("weather" in one.grammar.text) == strict for one in told)

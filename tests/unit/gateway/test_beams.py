@@ -88,6 +88,7 @@ def test_the_temperature_warms_but_never_is_nought(asked: float, used: float) ->
         ("min_p", 0.1),
         ("tool_choice", "required"),
         ("tool_choice", {"type": "function", "function": {"name": "f"}}),
+        ("tools", [{"type": "function", "function": {"name": "f", "strict": True}}]),
         ("prompt_logprobs", 0),
         ("echo", True),
         ("n", MAX_BEAMS + 1),

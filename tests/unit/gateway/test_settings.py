@@ -46,3 +46,10 @@ def test_xgrammar_is_taken_where_it_is_installed(
     else:
         with pytest.raises(SettingsError, match=r"baton-serving\[xgrammar\]"):
             asked.check()
+
+
+@pytest.mark.parametrize("name", ["enable_request_id_headers", "enable_server_load_tracking"])
+def test_what_is_always_on_may_be_asked_for_and_not_taken_away(name: str) -> None:
+    GatewaySettings(model="m", **{name: True}).check()  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match=f"--no-{name.replace('_', '-')}"):
+        GatewaySettings(model="m", **{name: False}).check()  # type: ignore[arg-type]
