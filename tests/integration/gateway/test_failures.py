@@ -176,18 +176,23 @@ async def test_when_the_only_prefill_dies_decode_goes_on_alone(served: GatewayUn
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_a_request_that_breaks_every_worker_is_given_up(
-    served: GatewayUnderTest, stream: bool
+async def test_a_request_that_breaks_every_hand_off_is_given_up(
+    model_folder: Path, stream: bool
 ) -> None:
     async def breaking(request: decode_pb2.GenerateRequest) -> Generated:
         yield RESERVED
         raise TransferError("stale")
 
-    served.workers[0].prefill_script = prefilling_for_ever
-    served.workers[1].decode_script = breaking
-    response = await ask(served, stream=stream)
-    assert response.status_code == 500
-    assert [call.request.attempt for call in served.workers[1].calls.all] == [1, 2, 3]
+    async with running_gateway(model_folder, failover_timeout=0.5) as served:
+        await served.pair()
+        served.workers[0].prefill_script = prefilling_for_ever
+        served.workers[1].decode_script = breaking
+        response = await ask(served, stream=stream)
+        assert response.status_code == 500
+        tried = [call.request.attempt for call in served.workers[1].calls.all]
+        assert tried == list(range(1, len(tried) + 1))
+        assert 2 <= len(tried) < 20  # each waits longer than the one before
+        await served.until_idle()
 
 
 @pytest.mark.parametrize("wrong", ["another token", "a gap", "an end too early"])
