@@ -1,5 +1,7 @@
 """Puts a gateway together. Nothing here starts anything."""
 
+import random
+import secrets
 import time
 from dataclasses import dataclass
 
@@ -38,6 +40,7 @@ from gateway.preparation import Preparation
 from gateway.queue import AdmissionQueue
 from gateway.rendering import RenderingRules
 from gateway.request_log import RequestLog
+from gateway.sampling import RandomBits
 from gateway.settings import PRIORITY, GatewaySettings
 from gateway.structured.checking import GrammarChecker
 from gateway.structured.config import read_config
@@ -121,6 +124,8 @@ def _app(
         force_usage=settings.enable_force_include_usage,
         prompt_tokens_details=settings.enable_prompt_tokens_details,
         strict_max_tokens=settings.strict_max_tokens,
+        strict_greedy_n=settings.strict_greedy_n,
+        random_bits=_random_bits(settings.seed),
         heeds_priority=settings.scheduling_policy == PRIORITY,
         ignores_priority=settings.ignore_priority,
         sampling_rules=SamplingRules(
@@ -165,6 +170,10 @@ def _grammars(
         marks = {text: token_id for text, token_id in marks.items() if token_id in special}
     checker = GrammarChecker(settings.tokenizer_folder, vocab_size, marks, backend=config.library)
     return GrammarDesk(config, checker, planner, tokenizer.ids_of)
+
+
+def _random_bits(seed: int | None) -> RandomBits:
+    return secrets.randbits if seed is None else random.Random(seed).getrandbits
 
 
 def _planner(settings: GatewaySettings, tokenizer: ChatTokenizer) -> OutputPlanner:

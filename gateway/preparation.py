@@ -1,6 +1,7 @@
 """A checked body + tokenised prompts -> the jobs for the cluster and the head of the answer."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,7 +25,15 @@ from gateway.limits import Limits
 from gateway.model_names import ModelNames
 from gateway.output_planner import OutputPlanner
 from gateway.request_scope import adopt_request_id
-from gateway.sampling import PLAIN_RULES, check_prompt, check_wanted, for_prompt, settle
+from gateway.sampling import (
+    PLAIN_RULES,
+    RandomBits,
+    check_greedy,
+    check_prompt,
+    check_wanted,
+    for_prompt,
+    settle,
+)
 from gateway.schema.common import GenerationRequest, ModelRequest
 from gateway.schema.parse import parse, refuse_unknown
 from gateway.schema.routing_fields import RoutingFields
@@ -64,6 +73,8 @@ class Preparation:
         ignores_priority: bool = False,
         sampling_rules: SamplingRules = PLAIN_RULES,
         strict_max_tokens: bool = False,
+        strict_greedy_n: bool = False,
+        random_bits: RandomBits = secrets.randbits,
     ) -> None:
         self._workers = workers
         self._names = names
@@ -71,6 +82,8 @@ class Preparation:
         self._planner = planner
         self._rules = sampling_rules
         self._strict_max_tokens = strict_max_tokens
+        self._strict_greedy_n = strict_greedy_n
+        self._random_bits = random_bits
         self.vocab_size = vocab_size
         self._fingerprint = fingerprint
         self._strict = strict_fields
@@ -160,13 +173,21 @@ class Preparation:
             if self._strict_max_tokens:
                 check_wanted(asked, len(prompt), limits)
         settled = settle(asked, self._defaults, limits, self._rules)
+        if self._strict_greedy_n:
+            check_greedy(settled)
         return [
             Job(
                 request_id=f"{caller.request_id}-{new_id()[:8]}",
                 prompt=tuple(prompt),
                 params=replace(
                     for_prompt(
-                        settled, asked, self._defaults, len(prompt), limits, default_max_tokens
+                        settled,
+                        asked,
+                        self._defaults,
+                        len(prompt),
+                        limits,
+                        default_max_tokens,
+                        self._random_bits,
                     ),
                     grammar=self._grammars.bound(grammar, prompt, plan),
                 ),

@@ -1,7 +1,7 @@
 """What a request asks for + the model's defaults -> the parameters that both workers get."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from gateway.schema.common import GenerationRequest
 from gateway.token_wishes import SamplingRules
 
 T = TypeVar("T")
+RandomBits = Callable[[int], int]  # so many of them
 
 PLAIN_RULES = SamplingRules()
 LOWEST_TEMPERATURE = 0.01  # anything warmer than greedy is at least this, as in vLLM
@@ -76,6 +77,7 @@ def for_prompt(
     prompt_len: int,
     limits: Limits,
     default_max_tokens: int | None = None,
+    random_bits: RandomBits = secrets.randbits,
 ) -> SamplingParams:
     """With a length that fits, and a seed of its own."""
     max_tokens = _max_tokens(request, defaults, prompt_len, limits, default_max_tokens)
@@ -85,7 +87,7 @@ def for_prompt(
             f"{settled.min_tokens}",
             "min_tokens",
         )
-    params = replace(settled, max_tokens=max_tokens, seed=_seed(request.seed))
+    params = replace(settled, max_tokens=max_tokens, seed=_seed(request.seed, random_bits))
     return with_beams(request, params)
 
 
@@ -127,9 +129,15 @@ def _max_tokens(
     return min(bound for bound in bounds if bound is not None)
 
 
-def _seed(asked: int | None) -> int:
+def check_greedy(settled: SamplingParams) -> None:
+    """For --strict-greedy-n: raises RequestError where all n answers would be the same."""
+    if settled.n > 1 and settled.temperature < GREEDY_BELOW and settled.beam is None:
+        raise RequestError("n must be 1 when using greedy sampling", "n")
+
+
+def _seed(asked: int | None, random_bits: RandomBits) -> int:
     """-1 means none, as in vLLM. A drawn one leaves room for seed + choice."""
-    return secrets.randbits(62) if asked is None or asked == -1 else asked
+    return random_bits(62) if asked is None or asked == -1 else asked
 
 
 def _said(value: T | None, default: T) -> T:

@@ -21,6 +21,7 @@ from gateway.translations.response_store import Bounds
 _OWN = ("127.0.0.1", 0)  # where a registry of its own listens by default
 _HTTP = ("127.0.0.1", 8000)
 POLICIES = (FCFS, PRIORITY) = ("fcfs", "priority")
+UVICORN_LEVELS = ("critical", "error", "warning", "info", "debug")
 _POSITIVE = (
     "max_queue_seconds",
     "failover_timeout",
@@ -172,6 +173,17 @@ class GatewaySettings:
         False,
         "Answer 400 to max_tokens that do not fit behind the prompt, instead of fewer tokens.",
     )
+    strict_greedy_n: bool = setting(
+        False, "Answer 400 to n above 1 at temperature 0, instead of n equal answers."
+    )
+    seed: int | None = setting(
+        None,
+        "Begins the seeds of requests that name none, so that the same requests in the same order "
+        "get the same answers (default: random ones).",
+    )
+    tool_parser_plugin: str = setting(
+        "", "A file that registers a parser of vLLM's: not supported, see docs/output.md."
+    )
     strict_fields: bool = setting(False, "Answer 400 to a field that the API does not know.")
     scheduling_policy: str = setting(
         "fcfs",
@@ -215,6 +227,9 @@ class GatewaySettings:
         None, "Characters of a prompt that --enable-log-requests shows (default: all)."
     )
     log_level: str = setting("info", "How much to log.", choices=LEVELS)
+    uvicorn_log_level: str = setting(
+        "info", "How much the HTTP server itself logs.", choices=UVICORN_LEVELS
+    )
     log_format: str = setting("auto", "auto: text on a terminal, else JSON.", choices=FORMATS)
     ready_fd: int | None = setting(
         None, "File descriptor that gets one JSON line with the addresses, then is closed."
@@ -253,6 +268,11 @@ class GatewaySettings:
             raise SettingsError("--response-role cannot be empty")
         if self.stream_interval < 1:
             raise SettingsError("--stream-interval must be at least 1")
+        if self.tool_parser_plugin:
+            raise SettingsError(
+                f"--tool-parser-plugin {self.tool_parser_plugin} cannot be loaded: parsers here are "
+                "found by entry point (baton.tool_parsers), see docs/output.md"
+            )
         if not self.enable_auto_tool_choice:
             raise SettingsError("--no-enable-auto-tool-choice: a model may always choose here")
         if not self.enable_request_id_headers:

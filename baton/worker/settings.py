@@ -85,6 +85,9 @@ class WorkerSettings:
     tensor_parallel_size: int = setting(1, "Devices that share one worker's model: only 1 so far.")
     enable_lora: bool = setting(False, "Serve LoRA adapters: not supported so far.")
     lora_modules: tuple[str, ...] = setting((), "LoRA adapters: not supported so far.")
+    kv_transfer_config: str = setting(
+        "", "vLLM's connector and role: not supported; roles are commands, see --kv-transport."
+    )
     kv_transport: str = setting(
         "auto",
         "How KV blocks are read; auto: the first of shm, tcp and grpc that works between two workers; "
@@ -158,6 +161,11 @@ class WorkerSettings:
             raise SettingsError(
                 f"--tensor-parallel-size {self.tensor_parallel_size} is not supported yet: a model "
                 "lies whole in each worker; start more workers instead"
+            )
+        if self.kv_transfer_config:
+            raise SettingsError(
+                "--kv-transfer-config does nothing here: a worker's role is its command (baton "
+                "prefill, baton decode), and --kv-transport says how KV blocks are read"
             )
         if self.enable_lora or self.lora_modules:
             raise SettingsError(

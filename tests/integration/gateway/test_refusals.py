@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.gateway_answer import answering_pair
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
 from tests.support.gateway_reading import CHAT, HI, TEXT
 
@@ -142,3 +143,25 @@ async def test_a_strict_server_does_not_cut_an_answer_down(model_folder: Path) -
         await gateway.pair()
         check(await gateway.client.post(CHAT, json=body), 400, "max_tokens")
         assert (await gateway.client.post(CHAT, json={**body, "max_tokens": 3})).status_code == 200
+
+
+async def test_a_server_may_refuse_several_equal_answers(model_folder: Path) -> None:
+    body = {"messages": HI, "max_tokens": 3, "n": 2}
+    async with running_gateway(model_folder, strict_greedy_n=True) as gateway:
+        await gateway.pair()
+        refused = {**body, "temperature": 0}
+        check(await gateway.client.post(CHAT, json=refused), 400, "n")
+
+
+async def test_a_seeded_server_draws_the_same_seeds_again(model_folder: Path) -> None:
+    drawn = []
+    for _ in range(2):
+        async with running_gateway(model_folder, seed=5) as gateway:
+            await answering_pair(gateway)
+            for _ in range(2):
+                await gateway.client.post(CHAT, json={"messages": HI, "max_tokens": 3})
+            calls = gateway.workers[1].calls.all
+            drawn.append([call.request.sampling.seed for call in calls])
+    first, again = drawn
+    assert first == again
+    assert len(set(first)) == 2

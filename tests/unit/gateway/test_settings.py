@@ -53,3 +53,8 @@ def test_what_is_always_on_may_be_asked_for_and_not_taken_away(name: str) -> Non
     GatewaySettings(model="m", **{name: True}).check()  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match=f"--no-{name.replace('_', '-')}"):
         GatewaySettings(model="m", **{name: False}).check()  # type: ignore[arg-type]
+
+
+def test_a_parser_of_vllms_is_refused_with_the_way_to_register_one() -> None:
+    with pytest.raises(SettingsError, match=r"baton\.tool_parsers"):
+        GatewaySettings(model="m", tool_parser_plugin="mine.py").check()

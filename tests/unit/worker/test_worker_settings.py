@@ -34,6 +34,7 @@ from baton.worker.settings import WorkerSettings
         ("tensor_parallel_size", 0, "--tensor-parallel-size must be at least 1, not 0"),
         ("enable_lora", True, "--enable-lora .* not supported yet: merge the adapter"),
         ("logits_processor_pattern", "(", "--logits-processor-pattern . is no regular expression"),
+        ("kv_transfer_config", "{}", "a worker's role is its command"),
         ("lora_modules", ("a=b",), "--lora-modules are not supported yet"),
     ],
 )
