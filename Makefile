@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make run` and `make test`. Each installs into $(VENV) first, when needed.
-.PHONY: run test test-fast test-long demo-model install clients protos protos-fresh settings-page format check clean
+.PHONY: run test test-fast test-long chaos demo-model install clients protos protos-fresh settings-page format check clean
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -19,6 +19,9 @@ test-fast: $(VENV)/.dev           ## unit and integration only
 
 test-long: $(VENV)/.dev clients   ## full counts: chaos, fuzzing, oracle over all families
 	$(BIN)/python -m pytest -m long $(ARGS)
+
+chaos: $(VENV)/.dev              ## kill the workers of a real model; prints how many tokens changed
+	$(BIN)/python -m pytest -m long -q tests/e2e/test_real_model_chaos.py $(ARGS)
 
 demo-model: $(VENV)/.dev          ## train the model in baton/demo again; ended, it goes on where it was
 	$(BIN)/python -m demo_model train $(ARGS)
