@@ -20,8 +20,8 @@ test-fast: $(VENV)/.dev           ## unit and integration only
 test-long: $(VENV)/.dev clients   ## full counts: chaos, fuzzing, oracle over all families
 	$(BIN)/python -m pytest -m long $(ARGS)
 
-chaos: $(VENV)/.dev               ## kill the workers of a real model under load; how many answers differ, and why
-	$(BIN)/python -m pytest -m long tests/e2e/test_real_model_chaos.py $(ARGS)
+chaos: $(VENV)/.dev              ## kill the workers of a real model; prints how many tokens changed
+	$(BIN)/python -m pytest -m long -q tests/e2e/test_real_model_chaos.py $(ARGS)
 
 demo-model: $(VENV)/.dev          ## train the model in baton/demo again; ended, it goes on where it was
 	$(BIN)/python -m demo_model train $(ARGS)

@@ -6,13 +6,16 @@ import asyncio
 import random
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
 
 from tests.support.chaos_checks import drawn_rng
 from tests.support.clients import Client
 from tests.support.cluster import RunningCluster, running_cluster
 from tests.support.cluster_state import nothing_is_held
+from tests.support.models import make
 from tests.support.oracle import say
 from tests.support.real_requests import (
     KINDS,
@@ -31,13 +34,25 @@ MOST_EXCUSED = 0.05  # of the choices
 SLACK = 4.0  # a margin is of two scores, each divided by a temperature of 0.8 at least; and some
 
 
+@pytest.fixture
+def talker(hash_model: Path, tmp_path: Path) -> Path:
+    """A small random float32 Llama whose every token has a text and that takes chats."""
+    vocabulary = len(Tokenizer.from_file(str(hash_model / "tokenizer.json")).get_vocab())
+    folder = make("Llama", tmp_path / "talker", vocab_size=vocabulary)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        if (hash_model / name).exists():
+            (folder / name).write_bytes((hash_model / name).read_bytes())
+    return folder
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 async def test_killed_workers_change_no_token_that_was_not_nearly_another(
-    llama: Path, request: pytest.FixtureRequest
+    talker: Path, request: pytest.FixtureRequest
 ) -> None:
     rng = drawn_rng()
-    async with running_cluster(llama, 2, 2, max_num_batched_tokens=256, max_logprobs=64) as cluster:
+    flags: dict[str, Any] = {"max_num_batched_tokens": 256, "max_logprobs": 64}
+    async with running_cluster(talker, 2, 2, **flags) as cluster:
         requests = draw_requests(rng, REQUESTS)
         undisturbed = await ask_all(cluster.url, requests, AT_ONCE)
         assert [answer.error for answer in undisturbed if answer.error] == []
