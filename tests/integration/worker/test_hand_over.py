@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from baton.core.errors import BatonError, RefusedError, TransferError, UnavailableError
+from baton.core.errors import BatonError, RefusedError, TransferError
 from baton.core.sampling_params import BeamSearch, Grammar, SamplingParams
 from baton.core.token_record import TokenRecord
 from baton.core.worker_info import Role, WorkerState
@@ -229,7 +229,7 @@ async def test_a_source_that_dies_ends_the_pull_with_a_clean_error() -> None:
             there = await reserved(target, handoff_to(source), PROMPT, PARAMS, here.ids())
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await there.whole()
-        assert isinstance(from_rpc_error(caught.value), UnavailableError)
+        assert isinstance(from_rpc_error(caught.value), TransferError)
         await target.until_idle()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from baton.core.errors import SettingsError, UnavailableError
+from baton.core.errors import SettingsError, TransferError
 from baton.core.token_record import TokenRecord
 from baton.core.worker_info import Role
 from baton.rpc import wire
@@ -87,7 +87,7 @@ async def test_what_another_worker_offers_in_the_clear_is_not_taken(ours: Author
         assert [e.transport for e in prefill.worker.sender.endpoints] == ["tcp"]
         with pytest.raises(grpc.aio.AioRpcError, match="no data plane reaches") as caught:
             await asyncio.wait_for(transport_of(prefill, decode), 30)
-        assert isinstance(from_rpc_error(caught.value), UnavailableError)
+        assert isinstance(from_rpc_error(caught.value), TransferError)
         await decode.until_idle()
 
 

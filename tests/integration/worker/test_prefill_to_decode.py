@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
-from baton.core.errors import RefusedError, RequestError, UnavailableError
+from baton.core.errors import RefusedError, RequestError, TransferError, UnavailableError
 from baton.core.handoff import Handoff, new_id, new_ticket
 from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import TokenRecord
@@ -149,7 +149,7 @@ async def test_a_prefill_worker_that_is_not_there_ends_the_request_with_a_clean_
             await asyncio.wait_for(
                 drain(decode.generate(generate_request(handoff, prompt_of(20), GREEDY))), 30
             )
-        assert isinstance(from_rpc_error(caught.value), UnavailableError)
+        assert isinstance(from_rpc_error(caught.value), TransferError)
         await decode.until_idle()
 
 
