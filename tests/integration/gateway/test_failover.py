@@ -208,14 +208,14 @@ async def test_several_choices_go_on_each_by_itself(served: GatewayUnderTest, st
     forget(served)
     workers.decode_deaths += [steps, 1]
     assert by_choice(plain((await post(served, TEXT, body | USAGE)).text)) == streamed
-    first, *others = requests(served)
-    assert (first.sampling.n, first.sampling.seed) == (3, SEED)
-    known = max(steps, 1)  # prefill told the first
-    seeds = {request.sampling.seed for request in others}
-    assert seeds == {s for s, ids in ANSWERS.items() if len(ids) > known}
-    assert all(request.sampling.n == 1 for request in others)
-    begun = {r.sampling.seed: len(r.answered_token_ids) for r in reversed(others)}
-    assert set(begun.values()) <= {known}
+    if steps:  # else decode's death may overtake prefill's first tokens: all of it is placed again
+        first, *others = requests(served)
+        assert (first.sampling.n, first.sampling.seed) == (3, SEED)
+        seeds = {request.sampling.seed for request in others}
+        assert seeds == {s for s, ids in ANSWERS.items() if len(ids) > steps}
+        assert all(request.sampling.n == 1 for request in others)
+        begun = {r.sampling.seed: len(r.answered_token_ids) for r in reversed(others)}
+        assert set(begun.values()) <= {steps}
     workers.decode_deaths += [steps, 1]
     assert plain((await post(served, TEXT, body)).text) == whole
 
