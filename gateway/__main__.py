@@ -28,7 +28,8 @@ def run(settings: GatewaySettings) -> None:
     """Serves until SIGTERM or SIGINT."""
     settings.check()
     setup_logging(settings.log_level, settings.log_format, process="gateway")
-    logging.getLogger("uvicorn").setLevel(settings.uvicorn_log_level.upper())
+    if settings.uvicorn_log_level is not None:
+        logging.getLogger("uvicorn").setLevel(settings.uvicorn_log_level.upper())
     with without_collector():  # here, because its modules are most of the start
         from gateway import request_log
         from gateway.server import serve

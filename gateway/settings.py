@@ -227,8 +227,10 @@ class GatewaySettings:
         None, "Characters of a prompt that --enable-log-requests shows (default: all)."
     )
     log_level: str = setting("info", "How much to log.", choices=LEVELS)
-    uvicorn_log_level: str = setting(
-        "info", "How much the HTTP server itself logs.", choices=UVICORN_LEVELS
+    uvicorn_log_level: str | None = setting(
+        None,
+        "How much the HTTP server itself logs (default: as --log-level).",
+        choices=UVICORN_LEVELS,
     )
     log_format: str = setting("auto", "auto: text on a terminal, else JSON.", choices=FORMATS)
     ready_fd: int | None = setting(
