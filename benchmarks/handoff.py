@@ -17,8 +17,7 @@ import click
 
 from benchmarks.load import first_model, measure, run
 from benchmarks.measures import Ratio, Sample, ratio_of
-from benchmarks.prefix_cache import folder_of
-from benchmarks.processes import gateway_and
+from benchmarks.processes import folder_of, gateway_and
 from benchmarks.prompts import Shape, body
 from benchmarks.streaming_client import ServerError
 from benchmarks.throttle import RATE

@@ -22,7 +22,8 @@ from baton.engine.host_blocks import HostBlocks
 from baton.engine.kv_pool import KvPool
 from benchmarks.load import first_model, measure
 from benchmarks.measures import Ratio, ratio_of
-from benchmarks.prefix_cache import OUTPUT, PATIENCE, checked, cluster, folder_of
+from benchmarks.prefix_cache import OUTPUT, PATIENCE, checked
+from benchmarks.processes import cluster, folder_of, of_a_cluster
 from benchmarks.prompts import Shape, body
 from benchmarks.streaming_client import ServerError, request
 
@@ -33,24 +34,7 @@ COPIED = 128  # blocks between two readings of the clock
 
 
 @click.command()
-@click.option(
-    "--model",
-    type=click.Path(exists=True, path_type=Path),
-    help="Its folder; left out: a tiny random one is made.",
-)
-@click.option("--prefill-workers", default=1, show_default=True, type=click.IntRange(0))
-@click.option("--decode-workers", default=1, show_default=True, type=click.IntRange(1))
-@click.option("--input-len", default=2000, show_default=True, type=click.IntRange(BLOCK + 1))
-@click.option("--rounds", default=10, show_default=True, type=click.IntRange(1))
-@click.option(
-    "--token-ids",
-    nargs=2,
-    type=int,
-    default=(300, 4000),
-    show_default=True,
-    help="Prompts draw from LOW up to HIGH.",
-)
-@click.option("--seed", type=int, help="Of the prompts; drawn and printed if left out.")
+@of_a_cluster(least_input=BLOCK + 1)
 def main(
     model: Path | None,
     prefill_workers: int,
@@ -77,7 +61,7 @@ def main(
             ]
             with cluster(words) as url:
                 click.echo(f"seed {chosen}")
-                rows = asyncio.run(compare(url, shape, draw, rounds))
+                rows = asyncio.run(compare(url, shape, draw, rounds, 2 if prefill_workers else 1))
             show_copies(layout)
     except (ServerError, OSError) as error:
         raise click.ClickException(str(error)) from error
@@ -116,9 +100,11 @@ def pool_flags(layout: LayoutDescriptor, input_len: int) -> list[str]:
     ]
 
 
-async def compare(url: str, shape: Shape, draw: random.Random, rounds: int) -> list[Row]:
-    """Each round: a fresh prompt, the same again, four others, which push it out of the pool,
-    and the first again. One more round before them is not measured.
+async def compare(
+    url: str, shape: Shape, draw: random.Random, rounds: int, sides: int
+) -> list[Row]:
+    """Each round: a fresh prompt, the same again, four others, which push it out of the pools,
+    and the first again, which `sides` workers bring back. One more round before them is not measured.
     """
     model = await first_model(url)
     rows: list[Row] = []
@@ -138,7 +124,7 @@ async def compare(url: str, shape: Shape, draw: random.Random, rounds: int) -> l
         before = await host_hits(url)
         host = await ttft(wanted, True)
         brought = await host_hits(url) - before
-        if brought != (shape.input_len - 1) // BLOCK * BLOCK:
+        if brought != sides * ((shape.input_len - 1) // BLOCK * BLOCK):
             raise ServerError(f"{brought} tokens came from host memory: too many or too few")
         if number:
             rows.append(Row(anew, pool, host))

@@ -6,20 +6,15 @@ python -m benchmarks.prefix_cache --model FOLDER --input-len 2000 --rounds 10
 import asyncio
 import random
 import secrets
-import signal
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 
 import click
 
-from baton.cluster.model_presets import make_model
 from benchmarks.load import first_model, measure
 from benchmarks.measures import Ratio, Sample, ratio_of
+from benchmarks.processes import cluster, folder_of, of_a_cluster
 from benchmarks.prompts import Shape, body
 from benchmarks.streaming_client import ServerError
 
@@ -29,24 +24,7 @@ PATIENCE = 300.0  # seconds for one request
 
 
 @click.command()
-@click.option(
-    "--model",
-    type=click.Path(exists=True, path_type=Path),
-    help="Its folder; left out: a tiny random one is made.",
-)
-@click.option("--prefill-workers", default=1, show_default=True, type=click.IntRange(0))
-@click.option("--decode-workers", default=1, show_default=True, type=click.IntRange(1))
-@click.option("--input-len", default=2000, show_default=True, type=click.IntRange(1), help="Tokens")
-@click.option("--rounds", default=10, show_default=True, type=click.IntRange(1))
-@click.option(
-    "--token-ids",
-    nargs=2,
-    type=int,
-    default=(300, 4000),
-    show_default=True,
-    help="Prompts draw from LOW up to HIGH.",
-)
-@click.option("--seed", type=int, help="Of the prompts; drawn and printed if left out.")
+@of_a_cluster(least_input=1)
 def main(
     model: Path | None,
     prefill_workers: int,
@@ -105,38 +83,6 @@ def checked(sample: Sample) -> Sample:
 def shown(sample: Sample) -> str:
     ttft = f"{(sample.ttft or 0) * 1e3:7.1f} ms"
     return f"{ttft} ({sample.cached_tokens}/{sample.prompt_tokens} cached)"
-
-
-@contextmanager
-def folder_of(model: Path | None) -> Iterator[Path]:
-    if model is not None:
-        yield model
-        return
-    with TemporaryDirectory() as scratch:  # the demo model has too few tokens and positions
-        make_model("tiny", Path(scratch) / "tiny", click.echo)
-        yield Path(scratch) / "tiny"
-
-
-@contextmanager
-def cluster(words: list[str]) -> Iterator[str]:
-    """The address of a `baton up` that is ready; ended by Ctrl-C. Raises ServerError."""
-    argv = [sys.executable, "-m", "baton.cluster.entry", "up", "--port=0", *words]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as up:
-        try:
-            yield _endpoint(up).removesuffix("/v1")
-        finally:
-            up.send_signal(signal.SIGINT)
-            up.communicate()
-
-
-def _endpoint(up: "subprocess.Popen[str]") -> str:
-    said: list[str] = []
-    assert up.stdout is not None
-    for line in up.stdout:
-        said.append(line)
-        if line.startswith("endpoint: "):
-            return line.split()[1]
-    raise ServerError(f"baton up ended before it was ready:\n{''.join(said)}")
 
 
 if __name__ == "__main__":

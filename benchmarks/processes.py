@@ -1,4 +1,4 @@
-"""A gateway and workers as processes of their own, without `baton up`, so that one may be special."""
+"""Clusters to measure: by `baton up`, or a gateway and workers one by one, so that one may be special."""
 
 import os
 import signal
@@ -8,14 +8,87 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import click
+
+from baton.cluster.model_presets import make_model
 from benchmarks.streaming_client import ServerError
 
 _START = 120.0  # seconds
 _STOP = 30.0
+
+
+def of_a_cluster(least_input: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options of a benchmark that starts a cluster and sends it prompts of one length."""
+    options = [
+        click.option(
+            "--model",
+            type=click.Path(exists=True, path_type=Path),
+            help="Its folder; left out: a tiny random one is made.",
+        ),
+        click.option("--prefill-workers", default=1, show_default=True, type=click.IntRange(0)),
+        click.option("--decode-workers", default=1, show_default=True, type=click.IntRange(1)),
+        click.option(
+            "--input-len",
+            default=2000,
+            show_default=True,
+            type=click.IntRange(least_input),
+            help="Tokens",
+        ),
+        click.option("--rounds", default=10, show_default=True, type=click.IntRange(1)),
+        click.option(
+            "--token-ids",
+            nargs=2,
+            type=int,
+            default=(300, 4000),
+            show_default=True,
+            help="Prompts draw from LOW up to HIGH.",
+        ),
+        click.option("--seed", type=int, help="Of the prompts; drawn and printed if left out."),
+    ]
+
+    def with_options(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return with_options
+
+
+@contextmanager
+def folder_of(model: Path | None) -> Iterator[Path]:
+    if model is not None:
+        yield model
+        return
+    with TemporaryDirectory() as scratch:  # the demo model has too few tokens and positions
+        make_model("tiny", Path(scratch) / "tiny", click.echo)
+        yield Path(scratch) / "tiny"
+
+
+@contextmanager
+def cluster(words: list[str]) -> Iterator[str]:
+    """The address of a `baton up` that is ready; ended by Ctrl-C. Raises ServerError."""
+    argv = [sys.executable, "-m", "baton.cluster.entry", "up", "--port=0", *words]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as up:
+        try:
+            yield _endpoint(up).removesuffix("/v1")
+        finally:
+            up.send_signal(signal.SIGINT)
+            up.communicate()
+
+
+def _endpoint(up: "subprocess.Popen[str]") -> str:
+    said: list[str] = []
+    assert up.stdout is not None
+    for line in up.stdout:
+        said.append(line)
+        if line.startswith("endpoint: "):
+            return line.split()[1]
+    raise ServerError(f"baton up ended before it was ready:\n{''.join(said)}")
 
 
 @contextmanager
