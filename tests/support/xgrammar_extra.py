@@ -13,8 +13,7 @@ from baton.grammars.xgrammar_compiler import XgrammarCompiler
 
 needs_xgrammar = pytest.mark.skipif(
     find_spec("xgrammar") is None,
-    reason="xgrammar, an optional extra, is not installed: "
-    "pip install 'baton-serving[xgrammar]'",
+    reason="xgrammar, an optional extra, is not installed: pip install 'baton-serving[xgrammar]'",
 )
 # What it brings along warns while it is imported.
 quiet = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
