@@ -4,7 +4,8 @@ Two workers on two cores have one each, because threads that wait for each other
 both down many times. But with one user only one of them works at a time. So the workers of a machine
 share a page of memory in which each says whether it computes; who begins a step takes the cores of
 those that do not, for this step. A lender that wakes up meanwhile has to share its core for the rest
-of that step.
+of that step: at four users that costs more than it gives. So cores are lent for steps of a single
+sequence only, and not for a while after two workers were seen at work side by side.
 """
 
 import mmap
@@ -18,17 +19,18 @@ from typing import Protocol
 
 from baton.core.errors import SettingsError
 
+CALM = 3.0  # seconds without two workers at work from which cores are lent
 LONGEST_STEP = 30.0  # seconds; whoever says for longer that it computes has died in a step
-# Threads, whether it computes, and when it said so last; a cache line each.
-_SLOT = struct.Struct("<IId48x")
+# Threads, whether it computes, when it said so last, when it met others; a cache line each.
+_SLOT = struct.Struct("<IIdd40x")
 MAX_WORKERS = mmap.PAGESIZE // _SLOT.size
 
 
 class Cores(Protocol):
     """How many threads a step may use."""
 
-    def begin(self) -> int:
-        """Before each step."""
+    def begin(self, sequences: int) -> int:
+        """Before each step, of so many sequences."""
         ...
 
     def rest(self) -> None:
@@ -42,7 +44,7 @@ class OwnCores:
 
     threads: int
 
-    def begin(self) -> int:
+    def begin(self, sequences: int) -> int:
         return self.threads
 
     def rest(self) -> None:
@@ -56,15 +58,18 @@ class Slot:
     threads: int  # that it owns; 0: nobody has joined here
     computes: bool
     said: float
+    met: float = -CALM  # when it last computed beside others from one step to the next
 
     def works(self, now: float) -> bool:
         return self.computes and now - self.said < LONGEST_STEP
 
 
 def share_of(slots: Sequence[Slot], own: int, now: float) -> int:
-    """Threads for a step of the worker in slot `own`: its own, and its part of those at rest. Cores
-    that cannot be divided evenly go to the first workers.
+    """Threads for a step of the worker in slot `own`: its own, and when all is calm its part of those
+    at rest. Cores that cannot be divided evenly go to the first workers.
     """
+    if any(now - slot.met < CALM for slot in slots if slot.threads):
+        return slots[own].threads
     busy = [i for i, slot in enumerate(slots) if slot.threads and (i == own or slot.works(now))]
     idle = sum(slot.threads for i, slot in enumerate(slots) if i not in busy)
     each, rest = divmod(idle, len(busy))
@@ -89,22 +94,33 @@ class CoreBoard:
         self._slot = slot
         self._threads = threads
         self._clock = clock
+        self._met = -CALM
+        self._in_company = False  # others computed when our last step began
         self._say(computes=False)
 
-    def begin(self) -> int:
+    def begin(self, sequences: int) -> int:
+        now, slots = self._clock(), self._slots()
+        company = any(slot.works(now) for i, slot in enumerate(slots) if i != self._slot)
+        if company and self._in_company:
+            self._met = now
+        self._in_company = company
         self._say(computes=True)
-        return share_of(self._slots(), self._slot, self._clock())
+        if sequences > 1:  # others will have something to do soon
+            return self._threads
+        return share_of(self._slots(), self._slot, now)
 
     def rest(self) -> None:
+        self._in_company = False
         self._say(computes=False)
 
     def _say(self, computes: bool) -> None:
         place = self._slot * _SLOT.size
-        _SLOT.pack_into(self._page, place, self._threads, int(computes), self._clock())
+        said = (self._threads, int(computes), self._clock(), self._met)
+        _SLOT.pack_into(self._page, place, *said)
 
     def _slots(self) -> list[Slot]:
         said = _SLOT.iter_unpack(self._page[: mmap.PAGESIZE])
-        return [Slot(threads, bool(computes), when) for threads, computes, when in said]
+        return [Slot(threads, bool(computes), when, met) for threads, computes, when, met in said]
 
 
 @contextmanager

@@ -97,7 +97,7 @@ class TorchRunner:
     def run(self, plan: StepPlan) -> list[SliceResult | BatonError]:
         if self._attention is None:
             raise InternalError("the runner has no pool yet: attach comes before run")
-        threads = self._cores.begin()
+        threads = self._cores.begin(len(plan.slices))
         if torch.get_num_threads() != threads:  # OpenMP keeps the number per thread
             torch.set_num_threads(threads)
         draws = [draw for piece in plan.slices for draw in piece.draws]

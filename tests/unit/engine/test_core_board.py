@@ -8,6 +8,7 @@ import pytest
 
 from baton.core.errors import SettingsError
 from baton.engine.core_board import (
+    CALM,
     LONGEST_STEP,
     CoreBoard,
     OwnCores,
@@ -70,32 +71,65 @@ def test_a_worker_that_died_in_a_step_lends_its_cores_in_the_end() -> None:
 
 def test_cores_are_lent_while_their_owner_rests(path: str, clock: Clock) -> None:
     ours, others = CoreBoard(path, 0, 1, clock), CoreBoard(path, 3, 1, clock)
-    assert ours.begin() == 2
-    assert others.begin() == 1  # we may be between two steps
-    assert ours.begin() == 1
+    assert ours.begin(1) == 2
+    assert others.begin(1) == 1  # we may be between two steps
+    assert ours.begin(1) == 1
     others.rest()
-    assert ours.begin() == 2
+    assert ours.begin(1) == 2
     ours.rest()
-    assert others.begin() == 2
+    assert others.begin(1) == 2
+
+
+def test_nothing_is_lent_for_a_while_after_two_were_at_work_side_by_side(
+    path: str, clock: Clock
+) -> None:
+    ours, others = CoreBoard(path, 0, 1, clock), CoreBoard(path, 1, 1, clock)
+    others.begin(1)
+    for _ in range(2):
+        ours.begin(1)
+    others.rest()
+    assert ours.begin(1) == 1
+    ours.rest()
+    assert others.begin(1) == 1
+    clock.now += CALM
+    assert others.begin(1) == 2
+
+
+def test_nothing_is_lent_to_a_step_of_several_sequences(path: str, clock: Clock) -> None:
+    ours, _ = CoreBoard(path, 0, 1, clock), CoreBoard(path, 1, 1, clock)
+    assert ours.begin(2) == 1
+    assert ours.begin(1) == 2
+
+
+def test_a_step_that_begins_while_the_others_last_one_ends_disturbs_nobody(
+    path: str, clock: Clock
+) -> None:
+    ours, others = CoreBoard(path, 0, 1, clock), CoreBoard(path, 1, 1, clock)
+    for _ in range(2):
+        others.begin(1)
+        ours.begin(1)
+        others.rest()
+        assert ours.begin(1) == 2
+        ours.rest()
 
 
 def test_whoever_comes_again_takes_its_place_over(path: str, clock: Clock) -> None:
     ours, died = CoreBoard(path, 0, 1, clock), CoreBoard(path, 1, 2, clock)
-    died.begin()
-    assert ours.begin() == 1
+    died.begin(1)
+    assert ours.begin(1) == 1
     CoreBoard(path, 1, 2, clock)
-    assert ours.begin() == 3
+    assert ours.begin(1) == 3
 
 
 def test_a_page_is_gone_with_those_who_know_it() -> None:
     with shared_page() as path:
-        assert CoreBoard(path, 0, 3).begin() == 3
+        assert CoreBoard(path, 0, 3).begin(1) == 3
     assert not os.path.exists(path)
 
 
 def test_without_a_board_nothing_is_lent() -> None:
     assert cores_for(3, "", 0) == OwnCores(3)
-    assert OwnCores(3).begin() == 3
+    assert OwnCores(3).begin(1) == 3
 
 
 def test_a_board_that_cannot_be_used_is_named(tmp_path: Path) -> None:
