@@ -35,6 +35,14 @@ class PullLimits:
     link: LinkLimits = field(default_factory=LinkLimits)
 
 
+@dataclass(frozen=True, slots=True)
+class PullCounts:
+    """What is under way now."""
+
+    pulls: int
+    blocks: int  # of this worker's pool, which they fill
+
+
 class Puller:
     """Call everything on one asyncio loop's thread; `close` once no pull is wanted any more."""
 
@@ -93,6 +101,11 @@ class Puller:
             del self._pulls[task]
             self._repaired += pulling.repaired_blocks
             self._spawn(pulling.stopped())  # decode need not wait for that
+
+    def counts(self) -> PullCounts:
+        """A reading, taken from any thread."""
+        pulls = list(self._pulls.values())  # in one step: the dict may change meanwhile
+        return PullCounts(len(pulls), sum(pulling.num_blocks for pulling in pulls))
 
     @property
     def repaired_blocks(self) -> int:

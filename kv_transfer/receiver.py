@@ -64,6 +64,11 @@ class ReceiverMachine:
         return self.state in TERMINAL
 
     @property
+    def num_blocks(self) -> int:
+        """That are this hand-off's now: those of the pool that it keeps from others."""
+        return len(self._targets)
+
+    @property
     def deadline(self) -> float | None:
         """When DeadlinePassed matters. None in ABORTING: only the transport can end that."""
         return self._deadline
