@@ -6,7 +6,7 @@ from baton.core.block_hashes import Hashing
 from baton.core.worker_info import WorkerInfo
 from gateway.job import Job
 from gateway.placement import Candidate
-from gateway.prefix_source import Source, prefix_source
+from gateway.prefix_source import Holder, Source, prefix_source
 from gateway.recent_answers import RecentAnswers
 
 
@@ -37,7 +37,13 @@ class Conversation:
             return None
         known = self._job.prompt + self._job.answered
         names = self._chain.names(known, (len(known) - 1) // self._block_size)
-        return prefix_source(names, prefill, self._answers, self._candidates())
+        held = self._answers.held(names)
+        holders = [
+            Holder(candidate, held[candidate.info.instance_id] * self._block_size)
+            for candidate in self._candidates()
+            if candidate.info.instance_id in held
+        ]
+        return prefix_source(prefill, holders)
 
     def written(self, answers: Iterable[Sequence[int]]) -> None:
         """The decode worker has prompt and answer, but for its last token. Of a search nothing

@@ -1,19 +1,18 @@
 """From which worker a prefill worker may get the beginning of a prompt. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from baton.core.worker_info import WorkerInfo
 from gateway.placement import Candidate
 
 
-class Holders(Protocol):
-    """Who may have which blocks cached. It may be wrong: whoever is asked has the last word."""
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """It may be wrong: whoever is asked has the last word."""
 
-    def held(self, names: Sequence[bytes]) -> Mapping[str, int]:
-        """By instance id: how many of the named blocks, from the first one on."""
-        ...
+    candidate: Candidate
+    num_tokens: int  # of the prompt, from the first one on, that it may have cached
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,32 +21,25 @@ class Source:
     num_tokens: int  # of the prompt, from the first one on, that it may have
 
 
-def prefix_source(
-    names: Sequence[bytes],
-    prefill: WorkerInfo,
-    holders: Holders,
-    candidates: Iterable[Candidate],
-) -> Source | None:
-    """The candidate that may have most of the named blocks, if that is more than `prefill` has.
+def prefix_source(prefill: WorkerInfo, holders: Sequence[Holder]) -> Source | None:
+    """The holder of most of the prompt, if that is more than `prefill` has.
 
     Only one whose blocks fit, and that takes requests: one that drains lends nothing. Among equals
     the one with least to do.
     """
-    held = holders.held(names)
-    best: Candidate | None = None
-    most = held.get(prefill.instance_id, 0)
-    for candidate in sorted(candidates, key=_cost):
-        count = held.get(candidate.info.instance_id, 0)
-        if count > most and _lends(candidate, prefill):
-            best, most = candidate, count
-    if best is None:
+    held = {holder.candidate.info.instance_id: holder.num_tokens for holder in holders}
+    own = held.get(prefill.instance_id, 0)
+    able = [h for h in holders if h.num_tokens > own and _lends(h.candidate, prefill)]
+    if not able:
         return None
-    return Source(best.info, most * prefill.fingerprint.layout.block_size)
+    best = min(able, key=_cost)
+    return Source(best.candidate.info, best.num_tokens)
 
 
 def _lends(candidate: Candidate, prefill: WorkerInfo) -> bool:
     return candidate.takes_requests and candidate.info.fingerprint == prefill.fingerprint
 
 
-def _cost(candidate: Candidate) -> tuple[int, str]:
-    return candidate.requests, candidate.info.worker_id
+def _cost(holder: Holder) -> tuple[int, int, str]:
+    candidate = holder.candidate
+    return -holder.num_tokens, candidate.requests, candidate.info.worker_id

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 MIN_TOKENS = 64  # lacking; few are computed as fast as they are asked for, by a small model
 ROOM_SECONDS = 30.0  # that blocks are set aside for one pull at most
 # A request waits meanwhile that could be computed: what is cached is lent at once, or not at all.
-LIMITS = ReceiverLimits(opening_s=5.0, receiving_s=10.0, confirming_s=5.0)
+LIMITS = ReceiverLimits(opening_s=3.0, receiving_s=10.0, confirming_s=5.0)
 
 PULLED, NOT_NEEDED, NO_ROOM, FAILED = RESULTS = ("pulled", "not_needed", "no_room", "failed")
 

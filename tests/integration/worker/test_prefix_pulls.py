@@ -368,6 +368,24 @@ async def test_a_request_that_is_given_up_in_mid_pull_leaves_nothing(
         assert done == Turn(288, 96, right(second))
 
 
+async def test_other_prompts_are_computed_while_a_pull_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with pair() as (prefill, decode), serving(Role.DECODE) as lender:
+        await first_turn(prefill, lender)
+        second = await first_turn(prefill, decode)
+        other, others = prompt_of(90, salt=5), []
+
+        async def ask() -> None:
+            others.append(await turn(prefill, decode, other, PARAMS))
+
+        wrap_readers(monkeypatch, Interrupt(prefill, ask).wrap)
+        done = await turn(prefill, decode, second, PARAMS, source_of(lender))
+        assert done == Turn(288, 96, right(second))
+        assert others == [Turn(0, 0, right(other))]
+        await lender.until_idle()
+
+
 async def test_without_room_for_it_the_prompt_waits_its_turn_and_is_computed() -> None:
     """A prompt that somebody else's lease leaves no room for: nothing is taken meanwhile."""
     async with pair(prefill_settings=settings(30)) as (prefill, decode):
