@@ -40,6 +40,8 @@ class WorkerReading:
     transfer_seconds: Distribution  # of pulls, from the first ready segment to the confirmation
     exposed_seconds: Distribution  # of pulls, from the end of prefill's computing on
     handoffs: Mapping[str, int]  # ended hand-offs by result, such as "confirmed", only grow
+    prefix_pulls: Mapping[str, int]  # cached prefixes of other workers, by result, only grow
+    prefix_tokens: int  # whose KV came that way, only grows
 
 
 class WorkerCollector(Collector):
@@ -143,6 +145,19 @@ class WorkerCollector(Collector):
         for result, count in sorted(reading.handoffs.items()):
             ended.add_metric([result], count)
         yield ended
+        prefixes = CounterMetricFamily(
+            "baton_prefix_pulls",
+            "Prompts whose beginning another worker may have had cached, by what came of it.",
+            labels=["result"],
+        )
+        for result, count in sorted(reading.prefix_pulls.items()):
+            prefixes.add_metric([result], count)
+        yield prefixes
+        yield CounterMetricFamily(
+            "baton_prefix_pulled_tokens",
+            "Prompt tokens whose KV came from another worker's prefix cache.",
+            reading.prefix_tokens,
+        )
 
     def _counted(self, name: str, help: str, count: int) -> Metric:
         family = CounterMetricFamily(name, help, labels=list(self._labels))

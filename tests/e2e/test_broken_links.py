@@ -44,6 +44,7 @@ async def disturb(model: Path, requests: int, faults: int, at_once: int) -> None
             await crowd.ask([streamed(rng) for _ in range(AT_ONCE)], AT_ONCE)
         await harm
         print(dict(crowd.ends), dict(crowd.errors), f"longest {crowd.longest:.1f} s")  # noqa: T201
+        print(crowd.moved, "prefixes moved")  # noqa: T201
         print(*map(str, saboteur.inflicted), sep="\n")  # noqa: T201
         check_ends(crowd, saboteur)
         await nothing_is_held(relayed.cluster)

@@ -53,6 +53,7 @@ async def kill_at_random(model: Path, rounds: int, requests: int) -> None:
             await disturb(cluster, victims_of(number, members, rng), members)
         await asyncio.gather(*loads)
         print(dict(crowd.ends), f"longest {crowd.longest:.1f} s")  # noqa: T201
+        print(crowd.moved, "prefixes moved")  # noqa: T201
         assert crowd.wrong == []
         assert crowd.ends[End.ANSWER] > 0
         await nothing_is_held(cluster)

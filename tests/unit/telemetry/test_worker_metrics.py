@@ -31,6 +31,8 @@ def reading(running: int = 2, handoffs: Mapping[str, int] | None = None) -> Work
         transfer_seconds=Distribution((0.1, 0.2), (1, 2, 1), 0.5),
         exposed_seconds=Distribution((0.1,), (3, 1), 0.25),
         handoffs=handoffs or {},
+        prefix_pulls={"pulled": 4, "failed": 1},
+        prefix_tokens=640,
     )
 
 
@@ -93,6 +95,13 @@ def test_handoffs_are_counted_by_result() -> None:
     registry = scraped(reading(handoffs={"confirmed": 7, "aborted": 1}))
     for result, count in (("confirmed", 7), ("aborted", 1)):
         assert registry.get_sample_value("baton_handoffs_total", {"result": result}) == count
+
+
+def test_prefixes_of_other_workers_are_counted_by_result() -> None:
+    registry = scraped(reading())
+    for result, count in (("pulled", 4), ("failed", 1)):
+        assert registry.get_sample_value("baton_prefix_pulls_total", {"result": result}) == count
+    assert registry.get_sample_value("baton_prefix_pulled_tokens_total") == 640
 
 
 def test_registering_does_not_read_the_worker() -> None:
