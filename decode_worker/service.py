@@ -52,12 +52,12 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
         with self._room(work) as room:
             ttl_ms = round(RESERVATION_SECONDS * 1000)
             yield pb.GenerateResponse(reserved=pb.GenerateReserved(ttl_ms=ttl_ms))
-            work, told, report = await self._with_blocks(work, request.handoff, room)
+            work, told, pulled = await self._with_blocks(work, request.handoff, room)
             async with aclosing(self._run(work, told)) as batches:
                 async for batch in batches:
-                    if report is not None:  # not before the work was submitted
-                        yield pb.GenerateResponse(transferred=report)
-                        report = None
+                    if pulled is not None:  # not before the work was submitted
+                        yield pb.GenerateResponse(transferred=_report(pulled))
+                        pulled = None
                     yield _response(batch)
             yield pb.GenerateResponse(finished=pb.GenerateFinished())
 
@@ -70,9 +70,8 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
 
     async def _with_blocks(
         self, work: Work, handoff: pb.Handoff, room: Room
-    ) -> tuple[Work, tuple[TokenRecord, ...], pb.TransferReport | None]:
-        """What the engine is to do, what was drawn already, and what the hand-off took, if there
-        was one.
+    ) -> tuple[Work, tuple[TokenRecord, ...], Pulled | None]:
+        """What the engine is to do, what was drawn already, and the hand-off, if there was one.
 
         The blocks that were pulled come with it, and are ours until the engine has taken them:
         submit before anything else is awaited.
@@ -85,7 +84,7 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
         except UnavailableError as error:  # the other worker is, not this one
             raise TransferError(str(error)) from error
         try:
-            return *adopted(work, pulled), _report(pulled)
+            return *adopted(work, pulled), pulled
         except TransferError:
             self._worker.release(pulled.blocks)
             raise
