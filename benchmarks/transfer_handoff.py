@@ -26,7 +26,7 @@ async def hand_offs(
 ) -> tuple[list[float], list[float]]:
     """Milliseconds from "the prompt is computed" there to "the blocks are usable" here.
 
-    And, in turns with them, of one question by gRPC: the least that the verdict takes.
+    And, in turns with them, of one unary call by gRPC.
     """
     took: list[float] = []
     asked: list[float] = []

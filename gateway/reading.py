@@ -35,6 +35,8 @@ def told(reading: Reading | None) -> dict[str, object] | None:
         "prefix_ms": round(prefix.milliseconds, 3) if prefix else None,
         "transferred_bytes": moved.bytes if moved else None,
         "transferred_tokens": moved.tokens if moved else None,
+        "decode_cached_tokens": moved.held_tokens if moved else None,
+        "repaired_blocks": moved.repaired_blocks if moved else None,
         "transport": moved.transport if moved else None,
         "transfer_ms": round(moved.milliseconds, 3) if moved else None,
         "exposed_ms": round(moved.exposed_ms, 3) if moved else None,

@@ -70,6 +70,8 @@ class Transferred:
     exposed_ms: float  # from the end of prefill's computing to the confirmation
     computed_ms: float  # from the first ready segment to the end of prefill's computing
     segments: tuple[MovedSegment, ...]  # by their place in the prompt
+    held_tokens: int = 0  # whose KV the decode worker had already
+    repaired_blocks: int = 0  # moved again because their checksum was wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,8 @@ def _transferred(report: decode_pb2.TransferReport) -> Transferred:
             MovedSegment(s.first_block, s.num_blocks, s.ready_ms, s.start_ms, s.end_ms)
             for s in report.segments
         ),
+        held_tokens=report.cached_tokens,
+        repaired_blocks=report.repaired_blocks,
     )
 
 

@@ -25,12 +25,14 @@ from kv_transfer.memory import Memory, Run
 from kv_transfer.same_host import is_this_host
 from kv_transfer.transports import shm
 from kv_transfer.transports.base import Endpoint, LinkLimits, Reader
+from kv_transfer.transports.mapping import MappedReader
 from kv_transfer.transports.negotiate import negotiate
 from kv_transfer.transports.planes import allowed
 
 logger = logging.getLogger(__name__)
 
 IN_MEMORY = frozenset({shm.NAME})  # data planes that never leave the host
+SHORT_BYTES = 1 << 20  # some tenths of a millisecond, as long as to a thread and back
 
 PeerKey = tuple[str, str]  # address, instance id
 FindWrong = Callable[[], tuple[int, ...]]
@@ -46,7 +48,9 @@ class Landed:
 
 
 class Peer:
-    """One sender: its control channel and a thread of its own that reads its memory."""
+    """One sender: its control channel and a thread of its own that reads its memory, unless little
+    is to be copied.
+    """
 
     def __init__(self, key: PeerKey, channel: grpc.aio.Channel) -> None:
         self.key = key
@@ -58,6 +62,7 @@ class Peer:
         self.leaves_host = True  # the bytes do on their way here; known once linked
         self._reader: Reader | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kv-read")
+        self._reads = 0  # in the thread
         self._closed = False
 
     @property
@@ -82,15 +87,36 @@ class Peer:
         self, runs: Sequence[Run], cancelled: threading.Event, find_wrong: FindWrong
     ) -> asyncio.Future[Landed]:
         """Done when every byte has landed, failed when none lands any more. Never cancel it:
-        the thread would go on unseen. Set `cancelled` instead. `find_wrong` is called in the
-        reading thread, once the bytes are here and still in its caches.
+        the thread would go on unseen. Set `cancelled` instead. `find_wrong` is called where the
+        bytes were read, once they are here and still in its caches.
         """
         loop = asyncio.get_running_loop()
         if self._closed:
             future: asyncio.Future[Landed] = loop.create_future()
             future.set_exception(TransferError("the link to the peer was closed"))
             return future
-        return loop.run_in_executor(self._thread, self._read, runs, cancelled, find_wrong)
+        if self._is_short(runs):
+            future = loop.create_future()
+            try:
+                future.set_result(self._read(runs, cancelled, find_wrong))
+            except Exception as error:  # whatever it is, as from the thread
+                future.set_exception(error)
+            return future
+        self._reads += 1
+        read = loop.run_in_executor(self._thread, self._read, runs, cancelled, find_wrong)
+        read.add_done_callback(lambda _: self._finished())
+        return read
+
+    def _is_short(self, runs: Sequence[Run]) -> bool:
+        """A copy in memory, which nothing can stall, behind no other: done before the thread would
+        have begun.
+        """
+        if self._reads or not isinstance(self._reader, MappedReader):
+            return False
+        return sum(run.length for run in runs) <= SHORT_BYTES
+
+    def _finished(self) -> None:
+        self._reads -= 1
 
     def _read(
         self, runs: Sequence[Run], cancelled: threading.Event, find_wrong: FindWrong

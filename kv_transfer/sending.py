@@ -23,7 +23,8 @@ from kv_transfer.transports.base import Endpoint, Exporter
 
 logger = logging.getLogger(__name__)
 
-Message = ev.SendLease | ev.SendSegment | ev.SendLast | ev.RefusePull | ev.ClosePull
+Told = ev.SendLease | ev.SendSegment | ev.SendLast | ev.RefusePull | ev.ClosePull
+Message = Told | ev.AnswerConfirm
 
 
 class Lease:
@@ -92,8 +93,12 @@ class PullQueue:
     def put(self, message: Message) -> None:
         self._messages.put_nowait(message)
 
-    async def get(self) -> Message:
-        return await self._messages.get()
+    async def take(self) -> list[Message]:
+        """All that there is; waits for the first one."""
+        messages = [await self._messages.get()]
+        while not self._messages.empty():
+            messages.append(self._messages.get_nowait())
+        return messages
 
 
 Lend = Callable[[Sequence[bytes]], tuple[int, ...]]
@@ -210,6 +215,12 @@ class Sender:
         self._do(transfer_id, instructions)
         return next(i.outcome for i in instructions if isinstance(i, ev.AnswerConfirm))
 
+    def confirm_on(self, queue: PullQueue, transfer_id: str, epoch: Epoch) -> None:
+        """The same, asked by the Pull itself: the answer is said there, before its end."""
+        instructions = self._table.confirm(transfer_id, epoch, self._now())
+        queue.put(next(i for i in instructions if isinstance(i, ev.AnswerConfirm)))
+        self._do(transfer_id, instructions)
+
     def abort(self, transfer_id: str, ticket: bytes, reason: str) -> None:
         self._do(transfer_id, self._table.abort(transfer_id, ticket, reason, self._now()))
 
@@ -233,12 +244,12 @@ class Sender:
                 case ev.TicketRefused(rpc, fault):
                     logger.warning("Transfer %s: %s: a ticket is %s", transfer_id, rpc, fault.value)
                 case ev.AnswerConfirm():
-                    pass  # `confirm` returns it
+                    pass  # whoever asked has it
                 case _:
                     self._say(instruction)
         self._arm()
 
-    def _say(self, message: Message) -> None:
+    def _say(self, message: Told) -> None:
         queue = self._pulls.get(message.pull_id)
         if queue is not None:  # a stream that is gone hears nothing
             queue.put(message)

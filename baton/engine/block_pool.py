@@ -116,22 +116,34 @@ class BlockPool:
         return (*run, *self._bring(found, taken.blocks, parent))
 
     def publish(
-        self, block: int, name: bytes, parent: Published | None, may_swap: bool = True
-    ) -> int | None:
-        """From now on `name` finds `block`, which is full, held, and not written any more.
+        self,
+        blocks: Sequence[int],
+        names: Sequence[bytes],
+        parent: Published | None,
+        may_swap: bool = True,
+    ) -> list[int]:
+        """From now on each of `names` finds its block of the run, which is full, held, and not
+        written any more. `parent` stands before the run; None: it is a sequence's first.
 
         The first that is published under a name keeps it: a later one with the same contents stays
-        as it is, or, if it `may_swap`, gives its reference to the first. Returns the first: the
-        parent of what comes next, and with `may_swap` what the caller holds now.
+        as it is, or, if it `may_swap`, gives its reference to the first. Returns the first ones: the
+        parents of what comes next, and with `may_swap` what the caller holds now.
 
-        None, and nothing changed: its `parent` (None: it is a sequence's first block) is not
-        published any more, or to keep it would take blocks which are reserved. A block of somebody
-        else's chain is not swapped in behind withdrawn parents either: it would pin that chain
-        beside our own, and a pool that holds either may not hold both.
+        They end, and nothing changed behind them, where a parent is not published any more, or where
+        to keep a block would take some which are reserved. A block of somebody else's chain is not
+        swapped in behind withdrawn parents either: it would pin that chain beside our own, and a
+        pool that holds either may not hold both.
         """
+        run: list[int] = []
         with self._telling():
-            self._books.check_held(Counter((block,)))
-            return self._books.publish(block, name, parent, may_swap)
+            self._books.check_held(Counter(blocks))
+            for block, name in zip(blocks, names, strict=True):
+                first = self._books.publish(block, name, parent, may_swap)
+                if first is None:
+                    break
+                run.append(first)
+                parent = Published(first, name)
+        return run
 
     def withdraw(self, blocks: Sequence[int]) -> None:
         """No name finds these blocks any more, nor what was computed from them."""

@@ -106,7 +106,7 @@ class _Door(grpc.aio.ServerInterceptor):
 
 
 def _refusing(handler: Any) -> Any:
-    async def refuse(request: Any, context: Any) -> Any:
+    async def refuse(asked: Any, context: Any) -> Any:
         await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the cluster secret is wrong")
 
     return _rebuild(handler, refuse, refuse)
@@ -136,9 +136,11 @@ class _Errors(grpc.aio.ServerInterceptor):
             except Exception as error:  # the top of a call: the peer must get an answer
                 await _abort_unexpected(context, method, error)
 
-        async def stream(request: Any, context: Any) -> None:
+        answer = handler.stream_stream if handler.request_streaming else handler.unary_stream
+
+        async def stream(asked: Any, context: Any) -> None:
             try:
-                await _write_all(handler.unary_stream(request, context), context)
+                await _write_all(answer(asked, context), context)
             except BatonError as error:
                 await _abort(context, error)
             except asyncio.CancelledError:
@@ -160,12 +162,15 @@ async def _write_all(responses: Any, context: Any) -> None:
             await context.write(response)
 
 
+_MAKE = {  # by what is streamed: the request, the response
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+
+
 def _rebuild(handler: Any, unary: Any, stream: Any) -> Any:
-    make = (
-        grpc.unary_stream_rpc_method_handler
-        if handler.response_streaming
-        else grpc.unary_unary_rpc_method_handler
-    )
+    make = _MAKE[handler.request_streaming, handler.response_streaming]
     return make(
         stream if handler.response_streaming else unary,
         request_deserializer=handler.request_deserializer,

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 from baton.core.errors import BatonError, RefusedError
 from baton.core.handoff import PrefixSource
-from baton.engine.block_books import Published
 from baton.engine.block_pool import BlockPool
 from baton.worker.room import Room
 from kv_transfer.puller import Prefix, Puller
@@ -95,15 +94,8 @@ class PrefixPulls:
         """And gives our references back: a prompt that waits for its turn pins nothing, or two of
         them could keep each other waiting.
         """
-        kept = list(blocks)
-        parent: Published | None = None
-        for index, name in enumerate(names[: len(blocks)]):
-            first = self._blocks.publish(kept[index], name, parent, may_swap=True)
-            if first is None:  # withdrawn meanwhile, or there is no room to keep it
-                break
-            kept[index] = first
-            parent = Published(first, name)
-        self._release(tuple(kept))
+        run = self._blocks.publish(blocks, names[: len(blocks)], parent=None)
+        self._release((*run, *blocks[len(run) :]))
 
     def _release(self, blocks: tuple[int, ...]) -> None:
         self._blocks.release(blocks)

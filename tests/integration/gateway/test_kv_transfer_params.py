@@ -26,6 +26,8 @@ MOVED = decode_pb2.TransferReport(
     milliseconds=7.23456,
     exposed_ms=1.20049,
     computed_ms=6.03407,
+    cached_tokens=16,
+    repaired_blocks=1,
     segments=[
         decode_pb2.SegmentTiming(first_block=0, num_blocks=2, start_ms=0.25, end_ms=5.0004),
         decode_pb2.SegmentTiming(
@@ -34,7 +36,8 @@ MOVED = decode_pb2.TransferReport(
     ],
 )
 MOVED_KEYS = (
-    *("transferred_bytes", "transferred_tokens", "transport"),
+    *("transferred_bytes", "transferred_tokens", "decode_cached_tokens", "repaired_blocks"),
+    "transport",
     *("transfer_ms", "exposed_ms", "computed_ms", "segments"),
 )
 PREFIX_KEYS = ("prefix_from", "prefix_tokens_moved", "prefix_ms")
@@ -50,6 +53,8 @@ WHOLE = {
     **NO_PREFIX,
     "transferred_bytes": 4096,
     "transferred_tokens": 40,
+    "decode_cached_tokens": 16,
+    "repaired_blocks": 1,
     "transport": "shm",
     "transfer_ms": 7.235,
     "exposed_ms": 1.2,

@@ -200,7 +200,7 @@ async def test_another_salt_or_tenant_gets_nothing(owner: tuple[str, str]) -> No
 
 async def refusal(lender: Served, names: Sequence[bytes], **shown: Any) -> str:
     stub: Any = kv_transfer_pb2_grpc.KvTransferServiceStub(lender.channel)
-    call = stub.Pull(kv_transfer_pb2.PullRequest(prefix_names=names, **shown))
+    call = stub.Pull(iter([kv_transfer_pb2.PullRequest(prefix_names=names, **shown)]))
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await asyncio.wait_for(drain(call), 20)
     return str(caught.value.details())
