@@ -36,6 +36,14 @@ class PullLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class PullCounts:
+    """What is under way now."""
+
+    pulls: int
+    blocks: int  # of this worker's pool, which they fill
+
+
+@dataclass(frozen=True, slots=True)
 class Prefix:
     """Cached blocks of a sender, by their names, and how patiently they are waited for."""
 
@@ -104,6 +112,11 @@ class Puller:
             del self._pulls[task]
             self._repaired += pulling.repaired_blocks
             self._spawn(pulling.stopped())  # decode need not wait for that
+
+    def counts(self) -> PullCounts:
+        """A reading, taken from any thread."""
+        pulls = list(self._pulls.values())  # in one step: the dict may change meanwhile
+        return PullCounts(len(pulls), sum(pulling.num_blocks for pulling in pulls))
 
     @property
     def repaired_blocks(self) -> int:

@@ -103,6 +103,11 @@ class Pulling:
         return self._pulled
 
     @property
+    def num_blocks(self) -> int:
+        """Target blocks, as long as they are neither delivered nor back in the pool."""
+        return self._machine.num_blocks
+
+    @property
     def repaired_blocks(self) -> int:
         return self._machine.repaired_blocks
 

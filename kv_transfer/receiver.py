@@ -60,6 +60,11 @@ class ReceiverMachine:
         return self.state in TERMINAL
 
     @property
+    def num_blocks(self) -> int:
+        """That are this hand-off's now: those of the pool that it keeps from others."""
+        return len(self._targets)
+
+    @property
     def repaired_blocks(self) -> int:
         """Read again because their checksum was wrong."""
         return self._reads.repaired_blocks

@@ -33,6 +33,8 @@ class WorkerReading:
     leases_open: int  # hand-offs that this worker still lends blocks to
     leased_blocks: int  # lent to them
     reserved_blocks: int  # promised to hand-offs on their way here
+    pulls_open: int  # hand-offs on their way here
+    pulling_blocks: int  # that they fill
     transfer_bytes: int  # payload pulled, only grows
     repaired_blocks: int  # read again because their checksum was wrong, only grows
     transfer_seconds: Distribution  # of pulls, from the first ready segment to the confirmation
@@ -112,6 +114,12 @@ class WorkerCollector(Collector):
         )
         yield GaugeMetricFamily(
             "baton_reserved_blocks", "Blocks promised to hand-offs.", reading.reserved_blocks
+        )
+        yield GaugeMetricFamily(
+            "baton_pulls_open", "Hand-offs on their way here.", reading.pulls_open
+        )
+        yield GaugeMetricFamily(
+            "baton_pulling_blocks", "Blocks that they fill.", reading.pulling_blocks
         )
         yield CounterMetricFamily(
             "baton_kv_transfer_bytes", "KV cache bytes pulled.", reading.transfer_bytes

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from baton.core.errors import BatonError, RefusedError
 from baton.core.handoff import PrefixSource
-from baton.engine.block_pool import BlockPool, Published
+from baton.engine.block_books import Published
+from baton.engine.block_pool import BlockPool
 from baton.worker.room import Room
 from kv_transfer.puller import Prefix, Puller
 from kv_transfer.pulling import Pulled

@@ -186,7 +186,7 @@ class Worker:
     def reading(self) -> WorkerReading:
         """For the metrics page, on whichever thread serves it. Readings of the same moment, nearly."""
         load, counts, traffic = self.load(), self.sender.counts(), self._traffic
-        engine = self.bridge.engine.load()
+        engine, pulling = self.bridge.engine.load(), self._puller.counts()
         block_size = self.info.fingerprint.layout.block_size
         ended = {
             "confirmed": counts.confirmed,
@@ -208,6 +208,8 @@ class Worker:
             leases_open=counts.open_leases,
             leased_blocks=counts.leased_blocks,
             reserved_blocks=load.reserved_blocks,
+            pulls_open=pulling.pulls,
+            pulling_blocks=pulling.blocks,
             transfer_bytes=traffic.bytes,
             repaired_blocks=self._puller.repaired_blocks,
             transfer_seconds=traffic.seconds.reading(),
