@@ -30,12 +30,16 @@ class PrefixPulls:
         puller: Puller,
         blocks: BlockPool,
         block_size: int,
+        short: Callable[[], bool],
         changed: Callable[[], None],
     ) -> None:
-        """`changed` is called when blocks were taken or given back."""
+        """`short`: whether a work that is here lacks blocks; pulls would keep taking what comes free.
+        `changed` is called when blocks were taken or given back.
+        """
         self._puller = puller
         self._blocks = blocks
         self._block_size = block_size
+        self._short = short
         self._changed = changed
         self.results = Counter(dict.fromkeys(RESULTS, 0))
         self.tokens = 0  # moved
@@ -49,9 +53,8 @@ class PrefixPulls:
         but CancelledError, behind which nothing is left.
         """
         wanted = tuple(names[: source.num_tokens // self._block_size])
-        try:
-            room = Room(self._blocks, wanted, len(wanted), ROOM_SECONDS, self._changed)
-        except RefusedError:
+        room = self._room(wanted)
+        if room is None:
             self.results[NO_ROOM] += 1
             return None
         try:
@@ -64,6 +67,14 @@ class PrefixPulls:
         if pulled is not None:
             self._publish(pulled.blocks, wanted)
         return pulled
+
+    def _room(self, names: tuple[bytes, ...]) -> Room | None:
+        if self._short():
+            return None
+        try:
+            return Room(self._blocks, names, len(names), ROOM_SECONDS, self._changed)
+        except RefusedError:
+            return None
 
     async def _pull(
         self, names: tuple[bytes, ...], source: PrefixSource, room: Room

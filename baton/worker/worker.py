@@ -70,7 +70,11 @@ class Worker:
             checksums=settings.kv_checksums,
         )
         self._prefix_pulls = PrefixPulls(
-            self._puller, engine.blocks, info.fingerprint.layout.block_size, self.board.touch
+            self._puller,
+            engine.blocks,
+            info.fingerprint.layout.block_size,
+            short=lambda: engine.load().short_of_blocks,
+            changed=self.board.touch,
         )
         self._exposed = exposed(settings.kv_transport, settings.cluster_tls.is_on)
         self._traffic = Traffic()

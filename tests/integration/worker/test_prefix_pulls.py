@@ -401,6 +401,23 @@ async def test_without_room_for_it_the_prompt_waits_its_turn_and_is_computed() -
         assert results(prefill) == {NO_ROOM: 1}
 
 
+@pytest.mark.parametrize("which", ["prefill", "decode"])
+async def test_while_requests_lack_blocks_nothing_is_pulled_nor_lent(
+    monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    async with pair() as (prefill, decode), serving(Role.DECODE) as lender:
+        await first_turn(prefill, lender)
+        second = await first_turn(prefill, decode)
+        short = prefill if which == "prefill" else lender
+        engine = short.worker.bridge.engine
+        crowded = replace(engine.load(), short_of_blocks=True)
+        monkeypatch.setattr(engine, "load", lambda: crowded)
+        done = await turn(prefill, decode, second, PARAMS, source_of(lender))
+        assert done == Turn(192, 0, right(second))
+        assert results(prefill) == {NO_ROOM if which == "prefill" else FAILED: 1}
+        monkeypatch.undo()
+
+
 async def test_many_conversations_at_once_through_small_pools_are_answered_as_if_alone() -> None:
     """No pull waits for a block that another one's prompt keeps."""
     firsts = [prompt_of(120 + 9 * i, salt=i) for i in range(10)]
