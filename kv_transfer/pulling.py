@@ -230,7 +230,7 @@ class Pulling:
         if not isinstance(error, BatonError):
             logger.error("A read of KV blocks failed", exc_info=error)
         if not self._cancelled.is_set():
-            self._peers.drop(peer)  # its link may be out of step
+            self._peers.broken(peer)  # its link may be out of step
         self._events.put_nowait(ev.ReadFailed(read.read_id, str(error)))
 
     def _warn(self, peer: Peer, read: ev.StartRead) -> None:
