@@ -19,12 +19,21 @@ _FLAGS = (
     *("-O3", "-std=gnu++17", "-ffp-contract=fast", "-fopenmp", "-fPIC", "-shared"),
     *("-nodefaultlibs", "-lstdc++", "-lm", "-lgcc_s", "-lgcc", "-lc"),
 )
+_AVX2 = ("avx2", "fma", "f16c")
+_AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl", *_AVX2)
+_TILES = ("amx_tile", "amx_bf16")
 # Name of a level of instructions -> what /proc/cpuinfo calls those that it needs. Best first.
 LEVELS: Mapping[str, tuple[str, ...]] = {
-    "avx512": ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "f16c"),
-    "avx2": ("avx2", "fma", "f16c"),
+    "amx": (*_TILES, "avx512_bf16", *_AVX512),
+    "avx512_bf16": ("avx512_bf16", *_AVX512),
+    "avx512": _AVX512,
+    "avx2": _AVX2,
     "portable": (),
 }
+# Where a compiler calls them something else.
+_SPELLINGS = {"avx512_bf16": "avx512bf16", "amx_tile": "amx-tile", "amx_bf16": "amx-bf16"}
+# The system call arch_prctl of x86-64, and what it is asked: leave to use the tiles' registers.
+_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XFEATURE_XTILEDATA = 158, 0x1023, 18
 
 KernelError = NativeError  # there are no kernels; says why
 
@@ -36,6 +45,7 @@ class Recipe:
     cache: Path
     level: str
     compiler: tuple[str, ...]
+    options: tuple[str, ...] = ()  # more that the compiler is told
 
     @property
     def content(self) -> str:
@@ -44,8 +54,8 @@ class Recipe:
 
     @property
     def source(self) -> Source:
-        flags = (f"-m{name}" for name in LEVELS[self.level])
-        return Source("the CPU kernels", SOURCES, MAIN, (*flags, *_FLAGS))
+        flags = (f"-m{_SPELLINGS.get(name, name)}" for name in LEVELS[self.level])
+        return Source("the CPU kernels", SOURCES, MAIN, (*flags, *self.options, *_FLAGS))
 
     @property
     def workshop(self) -> Workshop:
@@ -55,7 +65,19 @@ class Recipe:
 def default_recipe(environ: Mapping[str, str]) -> Recipe:
     """For this machine: the best level, the user's cache, `CXX` or g++."""
     workshop = default_workshop(environ)
-    return Recipe(workshop.cache, best_level(cpu_flags()), workshop.compiler)
+    flags = cpu_flags()
+    if flags.issuperset(_TILES) and not tiles_are_lent():
+        flags = flags.difference(_TILES)
+    return Recipe(workshop.cache, best_level(flags), workshop.compiler)
+
+
+def tiles_are_lent() -> bool:
+    """Linux wants to be asked before a process uses the matrix unit (AMX), and kills it otherwise.
+
+    Some sandboxes say no. The answer holds for this process, its threads and its children.
+    """
+    request = ctypes.CDLL(None).syscall
+    return bool(request(_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XFEATURE_XTILEDATA) == 0)
 
 
 def best_level(cpu_flags: frozenset[str]) -> str:

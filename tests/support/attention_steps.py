@@ -32,6 +32,11 @@ class Step:
         step = backend(pool).prepare(self.plan)
         return step.forward(1, self.query, self.key, self.value, rule)
 
+    def cut(self, pool: Tensor, first: int, piece: Slice) -> "Step":
+        """The rows of `piece` alone, which are here from row `first` on."""
+        rows = slice(first, first + len(piece.tokens))
+        return Step(pool, StepPlan((piece,)), self.query[rows], self.key[rows], self.value[rows])
+
     def expected(self, rule: AttentionRule) -> Tensor:
         """float64, a sequence at a time, all scores at once."""
         pool, first, parts = self.written(), 0, []

@@ -10,6 +10,9 @@ from baton.engine.host_cores import cpu_flags
 from baton.engine.kernel_build import LEVELS, Recipe, default_recipe, load_kernels
 from tests.support.programs import needed
 
+# The levels of instructions, and the matrix unit's path with the unit written out in software.
+KINDS = (*LEVELS, "tiles")
+
 
 def recipe(level: str) -> Recipe:
     """Skips the test where there is no compiler or where this CPU has no such instructions."""
@@ -19,5 +22,9 @@ def recipe(level: str) -> Recipe:
     return replace(default_recipe(os.environ), level=level)
 
 
-def kernels(level: str) -> ctypes.CDLL:
-    return load_kernels(recipe(level), lambda line: None)
+def kernels(kind: str) -> ctypes.CDLL:
+    """One of `KINDS`."""
+    if kind == "tiles":
+        fake = replace(recipe("portable"), options=("-DBATON_TILES_IN_SOFTWARE",))
+        return load_kernels(fake, lambda line: None)
+    return load_kernels(recipe(kind), lambda line: None)

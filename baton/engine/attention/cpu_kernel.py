@@ -1,4 +1,4 @@
-"""Attention by the C++ kernel, for CPUs; long prompt chunks by torch, whose matrix products are faster."""
+"""Attention by the C++ kernel, for CPUs."""
 
 import ctypes
 from array import array
@@ -10,13 +10,8 @@ from torch import Tensor
 
 from baton.core.errors import InternalError
 from baton.engine.attention.backend import AttentionRule
-from baton.engine.attention.torch_reference import TorchReference, TorchReferenceStep
 from baton.engine.plan import Slice, StepPlan
 
-# Rows of a slice up to which the kernel is faster than torch: measured between 8 (bfloat16 on matrix
-# units) and 32 (float32). With a soft cap, which torch's own attention does not know, it always is.
-LONGEST = 16
-_ANY_LENGTH = 2**31 - 1
 _DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 
 
@@ -38,7 +33,7 @@ class _Layer(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("query", "key", "value", "output")),
         *((name, ctypes.c_int64) for name in ("query_row", "query_head", "key_row", "key_head")),
         *((name, ctypes.c_int64) for name in ("value_row", "value_head")),
-        *((name, ctypes.c_int32) for name in ("layer", "window", "longest")),
+        *((name, ctypes.c_int32) for name in ("layer", "window")),
         *((name, ctypes.c_float) for name in ("scaling", "softcap")),
     ]
 
@@ -55,13 +50,12 @@ class _Tables:
 class CpuKernel:
     """`pool` is `[block][layer][K|V][kv_head][block_size][head_dim]`, shared with other readers.
 
-    `kernels` is what `kernel_build` loads. A row's bits depend on its own sequence alone, and not on
-    the number of threads; but in slices that torch computes also on where these were cut.
+    `kernels` is what `kernel_build` loads. A row's bits depend on its own query, position, keys and
+    values alone: not on who else is in the step, where slices were cut, or the number of threads.
     """
 
     def __init__(self, pool: Tensor, kernels: ctypes.CDLL) -> None:
         self._pool = pool
-        self._reference = TorchReference(pool)
         self._prepare = kernels.baton_prepare
         self._prepare.argtypes = [ctypes.POINTER(_Step)]
         self._attend = kernels.baton_attend
@@ -94,28 +88,14 @@ class CpuKernel:
                 f"block table {piece.blocks} of {num_blocks} blocks does not hold the positions "
                 f"up to {piece.start + len(piece.tokens)}"
             )
-        long = [
-            (slice(first, first + len(piece.tokens)), self._reference.prepare(StepPlan((piece,))))
-            for first, piece in zip(_firsts(plan.slices), plan.slices, strict=True)
-            if len(piece.tokens) > LONGEST
-        ]
-        return CpuKernelStep(self._pool, self._attend, step, tables, long)
+        return CpuKernelStep(self._attend, step, tables)
 
 
 class CpuKernelStep:
-    def __init__(
-        self,
-        pool: Tensor,
-        attend: "ctypes._FuncPointer",
-        step: _Step,
-        tables: _Tables,
-        long: Sequence[tuple[slice, TorchReferenceStep]],
-    ) -> None:
-        self._pool = pool
+    def __init__(self, attend: "ctypes._FuncPointer", step: _Step, tables: _Tables) -> None:
         self._attend = attend
         self._step = step
         self._tables = tables  # its memory is read by every call
-        self._long = long
 
     def forward(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule
@@ -123,39 +103,28 @@ class CpuKernelStep:
         query, key, value = _dense(query), _dense(key), _dense(value)
         output = torch.empty(query.shape, dtype=query.dtype)
         self._step.num_heads = query.shape[1]
-        capped = rule.softcap is not None
         arguments = _Layer(
             *(states.data_ptr() for states in (query, key, value, output)),
             *(stride for states in (query, key, value) for stride in states.stride()[:2]),
             layer,
             rule.window or 0,
-            _ANY_LENGTH if capped else LONGEST,
             rule.scaling,
             rule.softcap or 0.0,
         )
         self._attend(self._step, arguments)
-        for rows, step in () if capped else self._long:
-            output[rows] = step.attend(layer, query[rows], key[rows], value[rows], rule)
         return output
 
 
 def _tables(slices: Sequence[Slice]) -> _Tables:
     table = (_Slice * len(slices))()
     blocks = array("i")
-    for index, (first, piece) in enumerate(zip(_firsts(slices), slices, strict=True)):
-        table[index] = _Slice(first, len(piece.tokens), piece.start, len(blocks), len(piece.blocks))
+    num_rows = 0
+    for index, piece in enumerate(slices):
+        count = len(piece.tokens)
+        table[index] = _Slice(num_rows, count, piece.start, len(blocks), len(piece.blocks))
         blocks.extend(piece.blocks)
-    num_rows = sum(len(piece.tokens) for piece in slices)
+        num_rows += count
     return _Tables(table, blocks, torch.empty(num_rows, dtype=torch.int64))
-
-
-def _firsts(slices: Sequence[Slice]) -> list[int]:
-    """Of each slice its first row."""
-    firsts, row = [], 0
-    for piece in slices:
-        firsts.append(row)
-        row += len(piece.tokens)
-    return firsts
 
 
 def _dense(states: Tensor) -> Tensor:

@@ -2,11 +2,12 @@
 // attention needs. GCC's vector extensions keep one source for every instruction set.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 
-#if defined(__F16C__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -25,14 +26,55 @@ typedef uint16_t vh __attribute__((vector_size(2 * VL)));
 inline vf splat(float x) { return x - vf{}; }
 inline vf load(const float* p) { vf x; std::memcpy(&x, p, sizeof x); return x; }
 inline void store(float* p, vf x) { std::memcpy(p, &x, sizeof x); }
-inline float lanes_sum(vf x) { float s = 0; for (int i = 0; i < VL; i++) s += x[i]; return s; }
+inline vi lanes() { vi x = {}; for (int i = 0; i < VL; i++) x[i] = i; return x; }
 
-// How numbers are stored in the pool and in activations; all arithmetic is in float.
+// x y + z, rounded once where the CPU can: said, not left to the compiler, whose choice would hang
+// on what stands around it, and a row's bits with it.
+inline vf fused(vf x, vf y, vf z) {
+#if defined(__AVX512F__)
+    return (vf)_mm512_fmadd_ps((__m512)x, (__m512)y, (__m512)z);
+#elif defined(__AVX2__)
+    return (vf)_mm256_fmadd_ps((__m256)x, (__m256)y, (__m256)z);
+#else
+    return x * y + z;
+#endif
+}
+
+inline vf larger(vf x, vf than) {  // `than` where x is no number
+#if defined(__AVX512F__)
+    return (vf)_mm512_max_ps((__m512)x, (__m512)than);
+#else
+    return than < x ? x : than;
+#endif
+}
+
+// Lane 0 has what comes of all lanes, always in the same order.
+template <class Act>
+inline float over_lanes(vf x, Act act) {
+    for (int half = VL / 2; half; half /= 2) x = act(x, __builtin_shuffle(x, lanes() ^ half));
+    return x[0];
+}
+
+inline float lanes_sum(vf x) { return over_lanes(x, [](vf a, vf b) { return a + b; }); }
+inline float lanes_max(vf x) { return over_lanes(x, [](vf a, vf b) { return larger(a, b); }); }
+
+// Lanes low ... high - 1 of x, `other` in the rest.
+inline vf between(vf x, int low, int high, float other) {
+#if defined(__AVX512F__)
+    int seen = (high >= VL ? 0xffff : high > 0 ? (1 << high) - 1 : 0) & (low < VL ? -1 << std::max(low, 0) : 0);
+    return (vf)_mm512_mask_blend_ps(seen, (__m512)splat(other), (__m512)x);
+#else
+    return (lanes() >= low) & (lanes() < high) ? x : splat(other);
+#endif
+}
+
+// How numbers are stored in the pool and in activations; all arithmetic is in float. A cell is four
+// bytes: one float, or two halves, `low` and `high`.
 struct Float32 {
     typedef float T;
     static vf vec(const T* p) { return load(p); }
     static float one(T x) { return x; }
-    static T back(float x) { return x; }
+    static void put(T* p, vf x) { store(p, x); }
 };
 
 struct BFloat16 {
@@ -52,17 +94,30 @@ struct BFloat16 {
         return (vf)(__builtin_convertvector(h, vi) << 16);
     }
 #endif
-    static float one(T x) {
-        uint32_t bits = (uint32_t)x << 16;
-        float f;
-        std::memcpy(&f, &bits, 4);
-        return f;
+    static vf low(vi cells) { return (vf)(cells << 16); }
+    static vf high(vi cells) { return (vf)(cells & (int32_t)0xffff0000); }
+    static vi rounded(vf x) {  // in the upper halves: to the nearest, ties to even
+        vi bits = (vi)x;
+        return x == x ? bits + 0x7fff + ((bits >> 16) & 1) : vi{} + 0x7fc00000;
     }
-    static T back(float x) {  // to the nearest, ties to even
-        uint32_t bits;
-        std::memcpy(&bits, &x, 4);
-        if (x != x) return 0x7fc0;
-        return (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    static void put(T* p, vf x) {
+#if defined(__AVX512F__)
+        _mm256_storeu_si256((__m256i*)p, _mm512_cvtepi32_epi16((__m512i)(rounded(x) >> 16)));
+#else
+        vh h = __builtin_convertvector(rounded(x) >> 16, vh);
+        std::memcpy(p, &h, sizeof h);
+#endif
+    }
+    static void put_two(T* p, vf x, vf y) {
+#if defined(__AVX512BF16__)
+        _mm512_storeu_si512(p, (__m512i)_mm512_cvtne2ps_pbh((__m512)y, (__m512)x));
+#else
+        put(p, x), put(p + VL, y);
+#endif
+    }
+    static void put_turns(T* p, vf x, vf y) {  // one of x, one of y, and so on
+        vi cells = ((rounded(x) >> 16) & 0xffff) | (rounded(y) & (int32_t)0xffff0000);
+        std::memcpy(p, &cells, sizeof cells);
     }
 };
 
@@ -72,19 +127,33 @@ struct Float16 {
     static vf vec(const T* p) {
         return (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p));
     }
-#elif defined(__F16C__)
+    static vf low(vi cells) { return (vf)_mm512_cvtph_ps(_mm512_cvtepi32_epi16((__m512i)cells)); }
+    static vf high(vi cells) { return low((vi)_mm512_srli_epi32((__m512i)cells, 16)); }
+    static void put(T* p, vf x) { _mm256_storeu_si256((__m256i*)p, _mm512_cvtps_ph((__m512)x, 0)); }
+#elif defined(__AVX2__)
     static vf vec(const T* p) { return (vf)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p)); }
+    static vf low(vi cells) {
+        return of_words(_mm256_and_si256((__m256i)cells, _mm256_set1_epi32(0xffff)));
+    }
+    static vf high(vi cells) { return of_words(_mm256_srli_epi32((__m256i)cells, 16)); }
+    static vf of_words(__m256i x) {
+        __m128i upper = _mm256_extracti128_si256(x, 1);
+        return (vf)_mm256_cvtph_ps(_mm_packus_epi32(_mm256_castsi256_si128(x), upper));
+    }
+    static void put(T* p, vf x) { _mm_storeu_si128((__m128i*)p, _mm256_cvtps_ph((__m256)x, 0)); }
 #else
     static vf vec(const T* p) {
         vf x;
         for (int i = 0; i < VL; i++) x[i] = one(p[i]);
         return x;
     }
-#endif
-#if defined(__F16C__)
-    static float one(T x) { return _cvtsh_ss(x); }
-    static T back(float x) { return _cvtss_sh(x, 0); }
-#else
+    static vf low(vi cells) {
+        vf x;
+        for (int i = 0; i < VL; i++) x[i] = one(cells[i] & 0xffff);
+        return x;
+    }
+    static vf high(vi cells) { return low((cells >> 16) & 0xffff); }
+    static void put(T* p, vf x) { for (int i = 0; i < VL; i++) p[i] = back(x[i]); }
     static float one(T x) {
         uint32_t sign = (uint32_t)(x & 0x8000) << 16, rest = x & 0x7fff, bits;
         float f;
@@ -114,61 +183,3 @@ struct Float16 {
     }
 #endif
 };
-
-// e^x to about an ulp; 0 below the smallest normal number. A NaN stays one.
-inline vf exp_of(vf x) {
-    vf low = splat(-87.3f), high = splat(88.f), magic = splat(12582912.f);  // 1.5 * 2^23
-    vf clamped = x < low ? low : x;
-    clamped = clamped > high ? high : clamped;
-    vf shifted = clamped * 1.44269504088896341f + magic;
-    vf n = shifted - magic;
-    vf r = clamped - n * 0.693359375f - n * -2.12194440e-4f;
-    vf p = splat(1.9875691500e-4f);
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.f;
-    vi power = ((vi)shifted - (vi)magic + 127) << 23;
-    p *= (vf)power;
-    return x < low ? vf{} : p;
-}
-
-inline vf tanh_of(vf x) {
-    vf z = x * x;
-    vf p = splat(-5.70498872745e-3f);
-    p = p * z + 2.06390887954e-2f;
-    p = p * z - 5.37397155531e-2f;
-    p = p * z + 1.33314422036e-1f;
-    p = p * z - 3.33332819422e-1f;
-    p = p * z * x + x;
-    vf away = x < vf{} ? -x : x;
-    vf far = 1.f - 2.f / (exp_of(away * 2.f) + 1.f);
-    far = x < vf{} ? -far : far;
-    return away < splat(0.625f) ? p : far;
-}
-
-// A mask for __builtin_shuffle that takes `run` lanes of one vector, then as many of the other, and
-// so on; `odd` takes those that the other mask leaves.
-inline vi interleaved(int run, bool odd) {
-    vi mask = {};
-    for (int i = 0; i < VL; i++) mask[i] = i / (2 * run) * 2 * run + i % run + odd * run + (i / run % 2) * VL;
-    return mask;
-}
-
-// The sums of the lanes of four vectors, each in the same order.
-inline void four_sums(const vf* a, float* out) {
-    vf p = __builtin_shuffle(a[0], a[1], interleaved(1, false)) +
-           __builtin_shuffle(a[0], a[1], interleaved(1, true));
-    vf q = __builtin_shuffle(a[2], a[3], interleaved(1, false)) +
-           __builtin_shuffle(a[2], a[3], interleaved(1, true));
-    vf sums = __builtin_shuffle(p, q, interleaved(2, false)) +
-              __builtin_shuffle(p, q, interleaved(2, true));
-    for (int half = VL / 2; half >= 4; half /= 2) {
-        vi mask = {};
-        for (int i = 0; i < VL; i++) mask[i] = i ^ half;
-        sums += __builtin_shuffle(sums, mask);
-    }
-    std::memcpy(out, &sums, 16);
-}

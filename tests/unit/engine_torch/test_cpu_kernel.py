@@ -8,10 +8,8 @@ import pytest
 import torch
 
 from baton.core.errors import InternalError
-from baton.engine.attention import cpu_kernel
 from baton.engine.attention.backend import AttentionRule
 from baton.engine.attention.cpu_kernel import CpuKernel
-from baton.engine.kernel_build import LEVELS
 from baton.engine.plan import Slice, StepPlan
 from tests.support.attention_steps import (
     NUM_BLOCKS,
@@ -21,10 +19,10 @@ from tests.support.attention_steps import (
     Step,
     random_step,
 )
-from tests.support.kernels import kernels
+from tests.support.kernels import KINDS, kernels
 
 
-@pytest.fixture(scope="module", params=LEVELS)
+@pytest.fixture(scope="module", params=KINDS)
 def built(request: pytest.FixtureRequest) -> Backend:
     library = kernels(request.param)
     return lambda pool: CpuKernel(pool, library)
@@ -39,20 +37,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture
-def all_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Long slices go through the kernel too."""
-    monkeypatch.setattr(cpu_kernel, "LONGEST", 10_000)
-
-
-@pytest.mark.usefixtures("all_lengths")
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("dim", [8, 16, 36, 64, 80, 96, 128, 256])
+@pytest.mark.parametrize("dim", [8, 16, 25, 36, 64, 80, 96, 128, 256])
 def test_any_plan_equals_attention_written_out(
     built: Backend, dtype: torch.dtype, dim: int
 ) -> None:
     rng = random.Random(dim)
-    for group in (1, 3, 4, 8):
+    for group in (1, 3, 4, 7, 8):
         step = random_step(rng, dtype, dim, group, rng.choice([16, 32, 48, 64]))
         rule = AttentionRule(
             dim**-0.5, rng.choice([None, 1, 16, 37, 600]), rng.choice([None, 0.7, 30.0])
@@ -66,28 +57,14 @@ def test_any_plan_equals_attention_written_out(
         assert torch.equal(pool, step.written())
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize(
-    "rule", [AttentionRule(0.1), AttentionRule(0.1, 30), AttentionRule(0.1, None, 2.0)]
+    "rule", [AttentionRule(0.1), AttentionRule(0.1, window=70), AttentionRule(0.1, softcap=2.0)]
 )
-def test_long_slices_beside_short_ones_equal_attention_written_out(
-    built: Backend, rule: AttentionRule
-) -> None:
-    step = random_step(random.Random(3), torch.float32, 64, 2, 16)
-    assert {len(piece.tokens) > cpu_kernel.LONGEST for piece in step.plan.slices} == {True, False}
-    pool = step.pool.clone()
-
-    output = step.run(pool, built, rule)
-
-    torch.testing.assert_close(output.double(), step.expected(rule), atol=1e-5, rtol=0)
-    assert torch.equal(pool, step.written())
-
-
-@pytest.mark.usefixtures("all_lengths")
-@pytest.mark.parametrize("rule", [AttentionRule(0.1), AttentionRule(0.1, window=70)])
 def test_a_row_has_the_same_bits_alone_in_company_and_on_any_number_of_threads(
-    built: Backend, rule: AttentionRule
+    built: Backend, dtype: torch.dtype, rule: AttentionRule
 ) -> None:
-    step = random_step(random.Random(4), torch.float32, 40, 3, 16)
+    step = random_step(random.Random(4), dtype, 40, 3, 16)
     together = step.run(step.pool.clone(), built, rule)
     pool, row = step.written(), 0
     torch.set_num_threads(3)
@@ -95,11 +72,54 @@ def test_a_row_has_the_same_bits_alone_in_company_and_on_any_number_of_threads(
     torch.set_num_threads(1)
     for piece in step.plan.slices:
         for position in range(piece.start, piece.start + len(piece.tokens)):
-            here = slice(row, row + 1)
-            alone = StepPlan((Slice((0,), position, piece.blocks, ()),))
-            rows = Step(pool, alone, step.query[here], step.key[here], step.value[here])
+            rows = step.cut(pool, row, Slice((0,), position, piece.blocks, ()))
             assert torch.equal(rows.run(pool, built, rule)[0], together[row])
             row += 1
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("window", [None, 600])
+def test_the_bits_of_a_long_prompt_do_not_tell_where_it_was_cut(
+    built: Backend, dtype: torch.dtype, window: int | None
+) -> None:
+    """Over several parts of the context, by many threads or one, row after row or all at once."""
+    torch.manual_seed(0)
+    blocks = tuple(torch.randperm(80)[:70].tolist())
+    rows = [torch.randn(600, heads, 64).to(dtype) for heads in (4, 1, 1)]
+    pool = torch.randn(80, NUM_LAYERS, 2, 1, 16, 64).to(dtype)
+    whole = StepPlan((Slice((0,) * 600, 500, blocks, ()),))
+    step, rule = Step(pool, whole, rows[0], rows[1], rows[2]), AttentionRule(0.125, window)
+    expected = step.run(pool, built, rule)
+    difference = (expected.double() - step.expected(rule)).abs().max()
+    assert difference < TOLERANCE[dtype]
+
+    for first, count, threads in [
+        (0, 17, 1),
+        (17, 300, 3),
+        (317, 282, 2),
+        (599, 1, 3),
+        (599, 1, 1),
+    ]:
+        torch.set_num_threads(threads)
+        cut = step.cut(pool, first, Slice((0,) * count, 500 + first, blocks, ()))
+        assert torch.equal(cut.run(pool, built, rule), expected[first : first + count])
+
+
+def test_sequences_may_share_the_blocks_of_their_prefix(built: Backend) -> None:
+    torch.manual_seed(0)
+    slices = (
+        Slice((0,), 40, (1, 2, 3), ()),
+        Slice((0,) * 20, 32, (1, 2, 4, 5), ()),
+        Slice((0,) * 3, 16, (1, 6), ()),
+    )
+    rows = [torch.randn(24, heads, 64).bfloat16() for heads in (4, 2, 2)]
+    pool = torch.randn(NUM_BLOCKS, NUM_LAYERS, 2, 2, 16, 64).bfloat16()
+    step, rule = Step(pool, StepPlan(slices), rows[0], rows[1], rows[2]), AttentionRule(0.125)
+
+    output = step.run(pool.clone(), built, rule)
+
+    difference = (output.double() - step.expected(rule)).abs().max()
+    assert difference < TOLERANCE[torch.bfloat16]
 
 
 @pytest.mark.parametrize("poison", [torch.nan, torch.inf, -torch.inf])
@@ -125,18 +145,23 @@ def test_what_is_no_number_stays_none_and_only_in_its_sequence(
     assert capped or not output[0].isfinite().any()
 
 
-def test_garbage_behind_the_context_is_never_read(built: Backend) -> None:
-    for count, start in [(1, 0), (1, 18), (5, 16), (3, 61), (16, 30)]:
-        pool = torch.full((NUM_BLOCKS, NUM_LAYERS, 2, 1, 16, 24), torch.nan)
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("window", [None, 20])
+def test_garbage_around_what_a_row_sees_is_never_taken_in(
+    built: Backend, dtype: torch.dtype, window: int | None
+) -> None:
+    """Behind the context, in other sequences' blocks, and before the window of all rows."""
+    for count, start in [(1, 0), (1, 18), (5, 16), (3, 61), (16, 30), (40, 36)]:
+        pool = torch.full((NUM_BLOCKS, NUM_LAYERS, 2, 1, 16, 24), torch.nan).to(dtype)
         blocks = (5, 2, 7, 9, 1)
-        for position in range(start):
+        for position in range(0 if window is None else max(0, start - window + 1), start):
             pool[blocks[position // 16], :, :, :, position % 16] = 0.5
-        rows = [torch.randn(count, 1, 24) for _ in range(3)]
+        rows = [torch.randn(count, 1, 24).to(dtype) for _ in range(3)]
         plan = StepPlan((Slice((0,) * count, start, blocks, ()),))
 
-        output = Step(pool, plan, rows[0], rows[1], rows[2]).run(pool, built, AttentionRule(0.2))
+        step = Step(pool, plan, rows[0], rows[1], rows[2])
 
-        assert output.isfinite().all()
+        assert step.run(pool, built, AttentionRule(0.2, window)).isfinite().all()
 
 
 @pytest.mark.parametrize("blocks", [(0,), (0, NUM_BLOCKS), (0, -1)])

@@ -1,0 +1,276 @@
+// What one task computes: some rows of a slice, and the heads that share one KV head, against the
+// positions of their context. Scores are made unit by unit, softened online, and summed up in float.
+#pragma once
+
+#include <vector>
+
+#include "panels.h"
+#include "products.h"
+#include "step.h"
+
+constexpr int PART = 512;  // positions that are summed up by themselves, then added to those before
+constexpr float NOTHING = -1e38f;  // below every score; infinities would leave NaNs behind
+
+struct Task {
+    int slice, row, rows;  // rows of the batch that attend together
+    int from, to;          // positions
+    int partial;           // place among the partial sums; -1: the task sees all that its rows see
+    int num_partials;      // of the same rows, if this is the first of them
+};
+
+// Sums over positions, of each query: relative to its largest score.
+struct Sums {
+    float *out, *largest, *weights;  // [queries][columns], [queries], [queries]
+
+    Sums(float* room, int queries, size_t columns)
+        : out(room), largest(room + queries * columns), weights(largest + queries) {}
+
+    static size_t size(int queries, size_t columns) { return queries * (columns + 2); }
+
+    void clear(int queries, size_t columns) {
+        std::fill(out, out + queries * columns, 0.f);
+        std::fill(largest, largest + queries, NOTHING);
+        std::fill(weights, weights + queries, 0.f);
+    }
+
+    // A part without anything that a query sees changes none of its bits.
+    void add(const Sums& more, int queries, size_t columns) {
+        for (int m = 0; m < queries; m++) {
+            float now = std::max(largest[m], more.largest[m]);
+            vf mine = exp2_of<Fine>(splat(largest[m] - now));
+            vf theirs = exp2_of<Fine>(splat(more.largest[m] - now));
+            float *to = out + m * columns, *from = more.out + m * columns;
+            for (size_t d = 0; d < columns; d += VL)
+                store(to + d, fused(load(to + d), mine, load(from + d) * theirs));
+            weights[m] = fused(splat(weights[m]), mine, more.weights[m] * theirs)[0];
+            largest[m] = now;
+        }
+    }
+};
+
+inline size_t rounded(size_t count, size_t to) { return (count + to - 1) / to * to; }
+
+// Memory of a thread, kept: fresh pages would cost more than the sums.
+class Room {
+    std::vector<float> memory;
+    float* next = nullptr;
+
+public:
+    void reserve(size_t count) {
+        if (memory.size() < count + 16) memory.resize(count + 16);
+        next = (float*)rounded((size_t)memory.data(), 64);
+    }
+    float* take(size_t count) {
+        float* taken = next;
+        next += rounded(count, 16);
+        return taken;
+    }
+};
+
+// `N` is how numbers are stored, `Unit` what computes products, `Precision` that of the weights.
+template <class N, class Unit, class Precision>
+struct Attention {
+    typedef typename N::T T;
+    static constexpr int PACK = Unit::PACK;
+    const Step& step;
+    const Layer& layer;
+    float* partials;  // Sums by part and KV head
+    const int together;  // rows of a task, at most
+    const int dim = step.head_dim, group = step.num_heads / step.num_kv_heads;
+    const int queries = together * group;
+    const size_t columns = rounded(dim, std::max(PACK * VL, Unit::STEPS));
+    const size_t cells = rounded((dim + PACK - 1) / PACK, Unit::STEPS);
+    const size_t sums_size = Sums::size(queries, columns);
+
+    Sums partial(int index, int head) const {
+        return {partials + ((size_t)index * step.num_kv_heads + head) * sums_size, queries, columns};
+    }
+
+    T* entry(int64_t slot, int kv, int head) const {
+        int64_t block = slot / step.block_size, offset = slot % step.block_size;
+        size_t place = ((block * step.num_layers + layer.layer) * 2 + kv) * step.num_kv_heads + head;
+        return (T*)step.pool + (place * step.block_size + offset) * dim;
+    }
+
+    void write(int row) const {
+        for (int head = 0; head < step.num_kv_heads; head++) {
+            const T* key = (const T*)layer.key + row * layer.key_row + head * layer.key_head;
+            const T* value = (const T*)layer.value + row * layer.value_row + head * layer.value_head;
+            std::memcpy(entry(step.slots[row], 0, head), key, dim * sizeof(T));
+            std::memcpy(entry(step.slots[row], 1, head), value, dim * sizeof(T));
+        }
+    }
+
+    // What a task works on.
+    struct Desk {
+        const Task& task;
+        const Slice& slice;
+        int head, count;  // KV head, queries
+        float *query, *scores, *keys, *values, *scales;
+        Sums sums;
+
+        int position(int m, int group) const {
+            return slice.start + task.row - slice.first + m / group;
+        }
+    };
+
+    // The page that holds `position`; null behind the task's end.
+    const T* page(const Desk& desk, int position, int kv) const {
+        if (position >= desk.task.to) return nullptr;
+        int64_t block = step.blocks[desk.slice.table + position / step.block_size];
+        int offset = position % step.block_size / PAGE * PAGE;
+        return entry(block * step.block_size + offset, kv, desk.head);
+    }
+
+    void attend(const Task& task, int head) const {
+        static thread_local Room room;
+        const int padded = rounded(queries, Unit::ROWS);
+        const size_t sums = Sums::size(padded, columns);
+        room.reserve(padded * cells + 2 * sums + UNIT * (Unit::TOGETHER + columns + 2) +
+                     UNIT * rounded(dim, 32) + 128);
+        Desk desk{task, step.slices[task.slice], head, task.rows * group, room.take(padded * cells),
+            room.take(Unit::TOGETHER * UNIT), room.take(rounded(dim, 32) * UNIT),
+            room.take(UNIT * columns), room.take(UNIT), Sums(room.take(sums), padded, columns)};
+        Sums total(room.take(sums), padded, columns);
+        take_queries(desk);
+        bool first = true;
+        for (int at = task.from / PART * PART; at < task.to; at += PART, first = false) {
+            desk.sums.clear(rounded(desk.count, Unit::ROWS), columns);
+            int end = std::min(at + PART, task.to);
+            for (int unit = std::max(at, task.from / UNIT * UNIT); unit < end; unit += UNIT) {
+                take_unit(desk, unit);
+                for (int m = 0; m < desk.count; m += Unit::TOGETHER) add_unit(desk, unit, m);
+            }
+            if (first) std::swap(total, desk.sums);
+            else total.add(desk.sums, desk.count, columns);
+        }
+        if (task.partial < 0) return finish(task, head, total);
+        Sums kept = partial(task.partial, head);
+        std::copy(total.out, total.out + desk.count * columns, kept.out);
+        std::copy(total.largest, total.largest + desk.count, kept.largest);
+        std::copy(total.weights, total.weights + desk.count, kept.weights);
+    }
+
+    void take_queries(const Desk& desk) const {
+        for (int m = 0; m < (int)rounded(desk.count, Unit::ROWS); m++) {
+            float* to = desk.query + m * cells;
+            std::fill(to, to + cells, 0.f);
+            if (m >= desk.count) continue;
+            const T* from = (const T*)layer.query +
+                            (desk.task.row + m / group) * layer.query_row +
+                            (desk.head * group + m % group) * layer.query_head;
+            if constexpr (PACK * sizeof(T) == 4) {
+                std::memcpy(to, from, dim * sizeof(T));
+            } else {
+                int d = 0;
+                for (; d + VL <= dim; d += VL) store(to + d, N::vec(from + d));
+                vf rest = cut_vec<N>(from + d, dim - d);
+                std::memcpy(to + d, &rest, (dim - d) * 4);
+            }
+        }
+    }
+
+    // Reading a page fetches the one that is wanted a unit later: the values of the same positions
+    // while keys are read, the next unit's keys while values are.
+    void take_unit(const Desk& desk, int unit) const {
+        int from = desk.task.from, to = desk.task.to, end = std::min(unit + UNIT, to);
+        for (int at = unit; at < end; at += PAGE)
+            pack_keys<N, PACK>(page(desk, at, 0), dim, page(desk, at, 1), desk.keys + at - unit);
+        for (int at = unit; at < unit + UNIT; at += PAGE)
+            pack_values<N, PACK>(page(desk, at, 1), from - at, to - at, dim,
+                page(desk, at + UNIT, 0), desk.values + (at - unit) / PACK * columns, columns);
+    }
+
+    // Of the rows from m on as many as go together.
+    void add_unit(const Desk& desk, int unit, int m) const {
+        int count = std::min(Unit::TOGETHER, desk.count - m);
+        int first = desk.position(m, group), last = desk.position(m + count - 1, group);
+        int end = std::min({last + 1 - unit, desk.task.to - unit, UNIT});
+        if (end <= 0 || (layer.window && first + 1 - layer.window >= unit + UNIT)) return;
+        int rows = rounded(count, Unit::ROWS);
+        Product scores{desk.query + m * cells, desk.keys, desk.scores, cells, UNIT, UNIT, nullptr,
+            rows, (int)rounded(end, std::max(Unit::STEPS, VL)), (int)cells};
+        Unit::run(scores);
+        soften(desk, unit, m, count);
+        std::fill(desk.scales + count, desk.scales + rows, 1.f);
+        Product values{desk.scores, desk.values, desk.sums.out + m * columns, UNIT, columns, columns,
+            desk.scales, rows, (int)columns, (int)rounded((end + PACK - 1) / PACK, Unit::STEPS)};
+        Unit::run(values);
+    }
+
+    // Scores become weights relative to the largest so far; `scales` is what sums so far shrink by.
+    void soften(const Desk& desk, int unit, int m, int count) const {
+        float fresh[Unit::TOGETHER + VL];
+        int position = desk.position(m, group), head = m % group;
+        for (int i = 0; i < count; i++) {
+            float* row = desk.scores + i * UNIT;
+            int low = desk.task.from - unit, high = desk.task.to - unit;
+            if (layer.window) low = std::max(low, position + 1 - layer.window - unit);
+            high = std::min(high, position + 1 - unit);
+            float before = desk.sums.largest[m + i];
+            vf x[UNIT / VL], best = splat(before), sum = {};
+#pragma GCC unroll 16
+            for (int t = 0; t < UNIT / VL; t++) {
+                x[t] = scaled(load(row + t * VL));
+                if (low > 0 || high < UNIT)
+                    x[t] = between(x[t], low - t * VL, high - t * VL, NOTHING);
+                best = larger(x[t], best);
+            }
+            float now = lanes_max(best);
+            float base = now == NOTHING ? 0.f : now;  // nothing weighs nothing, not 2^0
+#pragma GCC unroll 16
+            for (int t = 0; t < UNIT / VL; t++) {
+                x[t] = exp2_of<Precision>(x[t] - base);
+                sum += x[t];
+            }
+            put_weights(row, x);
+            desk.sums.largest[m + i] = now;
+            desk.scales[i] = before - now;
+            fresh[i] = lanes_sum(sum);
+            if (++head == group) head = 0, position++;
+        }
+        for (int i = 0; i < count; i += VL) {
+            vf scale = exp2_of<Fine>(load(desk.scales + i));
+            store(desk.scales + i, scale);
+            float* weights = desk.sums.weights + m + i;
+            vf now = fused(load(weights), scale, load(fresh + i));
+            std::memcpy(weights, &now, std::min(VL, count - i) * 4);
+        }
+    }
+
+    // In powers of two.
+    vf scaled(vf score) const {
+        if (layer.softcap <= 0) return score * (layer.scaling * LOG2_E);
+        return tanh_of(score * layer.scaling / layer.softcap) * (layer.softcap * LOG2_E);
+    }
+
+    static void put_weights(float* row, const vf* x) {
+#pragma GCC unroll 16
+        for (int t = 0; t < UNIT / VL; t += PACK) {
+            if constexpr (PACK == 1) store(row + t * VL, x[t]);
+            else BFloat16::put_two((uint16_t*)row + t * VL, x[t], x[t + 1]);
+        }
+    }
+
+    void merge(const Task& task, int head) const {
+        Sums total = partial(task.partial, head);
+        for (int other = 1; other < task.num_partials; other++)
+            total.add(partial(task.partial + other, head), task.rows * group, columns);
+        finish(task, head, total);
+    }
+
+    void finish(const Task& task, int head, const Sums& sums) const {
+        for (int m = 0; m < task.rows * group; m++) {
+            size_t row = task.row + m / group, column = head * group + m % group;
+            T* to = (T*)layer.output + (row * step.num_heads + column) * dim;
+            const float* from = sums.out + m * columns;
+            for (int d = 0; d < dim; d += PACK * VL) {
+                T padded[PACK * VL], *place = dim - d < PACK * VL ? padded : to + d;
+                vf x = load(from + d) / sums.weights[m];
+                if constexpr (PACK == 1) N::put(place, x);
+                else N::put_turns(place, x, load(from + d + VL) / sums.weights[m]);
+                if (place == padded) std::memcpy(to + d, padded, (dim - d) * sizeof(T));
+            }
+        }
+    }
+};
