@@ -13,15 +13,17 @@ from baton.engine.host_cores import cpu_flags
 from baton.native.library import NativeError, Source, Workshop, build, default_workshop, load
 
 SOURCES = Path(__file__).parent / "csrc"
-MAIN = "paged_attention.cpp"
+MAIN = "kernels.cpp"
 
 _FLAGS = (
     *("-O3", "-std=gnu++17", "-ffp-contract=fast", "-fopenmp", "-fPIC", "-shared"),
     *("-nodefaultlibs", "-lstdc++", "-lm", "-lgcc_s", "-lgcc", "-lc"),
 )
 # Name of a level of instructions -> what /proc/cpuinfo calls those that it needs. Best first.
+_AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "f16c")
 LEVELS: Mapping[str, tuple[str, ...]] = {
-    "avx512": ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "f16c"),
+    "avx512_bf16": (*_AVX512, "avx512_bf16"),
+    "avx512": _AVX512,
     "avx2": ("avx2", "fma", "f16c"),
     "portable": (),
 }
@@ -44,7 +46,7 @@ class Recipe:
 
     @property
     def source(self) -> Source:
-        flags = (f"-m{name}" for name in LEVELS[self.level])
+        flags = (f"-m{name.replace('_', '')}" for name in LEVELS[self.level])
         return Source("the CPU kernels", SOURCES, MAIN, (*flags, *_FLAGS))
 
     @property
