@@ -70,9 +70,9 @@ class WorkerSettings:
     )
     attention_backend: str = setting(
         "auto",
-        "cpu: a C++ kernel, built once; torch: slower, needs no compiler; auto: cpu if it can be "
-        "built.",
-        choices=("auto", "cpu", "torch"),
+        "cpu: a C++ kernel, built once; torch: slower, needs no compiler; triton: for CUDA devices; "
+        "auto: cpu if it can be built.",
+        choices=("auto", "cpu", "torch", "triton"),
     )
     logits_processor_pattern: str = setting(
         "",
