@@ -24,10 +24,8 @@ from baton.engine.config import EngineConfig
 from baton.engine.grammar_masks import GrammarMasks
 from baton.engine.host_cores import available_cores
 from baton.engine.kv_pool import KvPool
-from baton.engine.packed_linear import pack_linears
-from baton.engine.packing import packs_linears
 from baton.engine.plan import Draw, Slice, StepPlan
-from baton.engine.torch_runner import TorchRunner
+from baton.engine.torch_runner import TorchRunner, replace_modules
 from benchmarks.measures import ratio_of
 
 BLOCK = 16  # tokens
@@ -106,8 +104,8 @@ def load(folder: Path, dtype: str, threads: int, *, fast: bool) -> tuple[TorchRu
     model = checkpoint.model
     linears = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
     weights = sum(linear.weight.nbytes for linear in linears)
-    if fast and packs_linears(checkpoint.dtype):
-        click.echo(f"{pack_linears(model)} of {len(linears)} linear layers are packed")
+    if fast:
+        replace_modules(checkpoint)
     masks = GrammarMasks(folder, checkpoint.vocab_size, checkpoint.eos_token_ids)
     return TorchRunner(checkpoint, config, make_attention, masks), weights
 

@@ -42,6 +42,10 @@ class Checkpoint:
     tokenizer_digest: str
     rope_digest: str
 
+    @property
+    def kv_shape(self) -> KvShape:
+        return KvShape(self.num_layers, self.num_kv_heads, self.head_dim, self.vocab_size)
+
     def layout(self, block_size: int) -> LayoutDescriptor:
         return LayoutDescriptor(
             self.num_layers, self.num_kv_heads, self.head_dim, block_size, self.dtype

@@ -13,7 +13,7 @@ from baton.engine.host_cores import cpu_flags
 from baton.native.library import NativeError, Source, Workshop, build, default_workshop, load
 
 SOURCES = Path(__file__).parent / "csrc"
-MAIN = "paged_attention.cpp"
+MAIN = "kernels.cpp"
 
 _FLAGS = (
     *("-O3", "-std=gnu++17", "-ffp-contract=fast", "-fopenmp", "-fPIC", "-shared"),

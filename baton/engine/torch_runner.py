@@ -23,9 +23,12 @@ from baton.engine.config import EngineConfig
 from baton.engine.core_board import cores_for
 from baton.engine.drawing import Drawing, Outcome, slice_result, unsound
 from baton.engine.grammar_masks import GrammarMasks
+from baton.engine.kernel_build import KernelError, default_recipe, load_kernels
 from baton.engine.kv_shape import call_model, kv_shape
 from baton.engine.logits_parts import logits_in_parts, parts_of
 from baton.engine.logits_plugins import LogitsPlugins
+from baton.engine.modules.kernels import Kernels
+from baton.engine.modules.swap import swap_modules
 from baton.engine.packed_linear import pack_linears
 from baton.engine.packing import packs_linears
 from baton.engine.plan import Draw, SliceResult, StepPlan
@@ -41,11 +44,22 @@ def load_torch_runner(model: str, config: EngineConfig) -> "TorchRunner":
     """Raises SettingsError where the folder, the dtype or the attention backend cannot be served."""
     make_attention = choose_attention(config.attention_backend, os.environ)
     checkpoint = load_checkpoint(model, config.dtype)
-    if packs_linears(checkpoint.dtype):
-        logger.info("%d linear layers are packed", pack_linears(checkpoint.model))
-        kv_shape(checkpoint.model)  # a class that reads a weight itself fails now, not in service
+    replace_modules(checkpoint)
+    kv_shape(checkpoint.model)  # a class that reads a weight itself fails now, not in service
     masks = GrammarMasks(Path(model), checkpoint.vocab_size, checkpoint.eos_token_ids)
     return TorchRunner(checkpoint, config, make_attention, masks)
+
+
+def replace_modules(checkpoint: Checkpoint) -> None:
+    """By C++, or where that cannot be had by what torch has packed."""
+    try:
+        kernels = Kernels(load_kernels(default_recipe(os.environ), logger.warning))
+    except KernelError as error:
+        logger.warning("the model's modules stay in plain torch, which is slower: %s", error)
+        if packs_linears(checkpoint.dtype):
+            logger.info("%d linear layers are packed", pack_linears(checkpoint.model))
+        return
+    swap_modules(checkpoint.model, checkpoint.kv_shape, kernels)
 
 
 class TorchRunner:

@@ -94,6 +94,12 @@ struct BFloat16 {
         return (vf)(__builtin_convertvector(h, vi) << 16);
     }
 #endif
+    static float one(T x) {
+        uint32_t bits = (uint32_t)x << 16;
+        float f;
+        std::memcpy(&f, &bits, 4);
+        return f;
+    }
     static vf low(vi cells) { return (vf)(cells << 16); }
     static vf high(vi cells) { return (vf)(cells & (int32_t)0xffff0000); }
     static vi rounded(vf x) {  // in the upper halves: to the nearest, ties to even
@@ -141,6 +147,9 @@ struct Float16 {
         return (vf)_mm256_cvtph_ps(_mm_packus_epi32(_mm256_castsi256_si128(x), upper));
     }
     static void put(T* p, vf x) { _mm_storeu_si128((__m128i*)p, _mm256_cvtps_ph((__m256)x, 0)); }
+#endif
+#if defined(__AVX2__)
+    static float one(T x) { return _cvtsh_ss(x); }
 #else
     static vf vec(const T* p) {
         vf x;

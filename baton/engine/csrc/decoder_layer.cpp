@@ -1,0 +1,239 @@
+// A decoder layer on a CPU around its attention: norms, projections, rotary positions, the gated MLP
+// and the residuals. Reached through ctypes, so the ABI is C.
+//
+// All sums are in float. Between two parts numbers are rounded where the model's own modules round
+// them, so that a layer comes out as it did in torch but for the order of summation.
+
+#include <vector>
+
+#include "functions.h"
+#include "matmul.h"
+
+extern "C" {
+
+struct Norm {
+    const float* weight;  // padded to whole vectors; null: there is no such norm
+    float epsilon;
+    int32_t size;
+    int32_t rounds;  // 1: the quotient is rounded before it is weighed
+};
+
+struct DecoderLayer {
+    Matrix qkv, out, gate_up, down;
+    // before the attention, of each query, of each key, of what attention adds, before the MLP, of
+    // what the MLP adds
+    Norm input, query, key, attended, mlp, added;
+    int32_t heads, kv_heads, head_dim, rotary;  // rotary: numbers of a head that turn
+    int32_t hidden, inner;                      // numbers of a row; of the MLP within
+    int32_t activation, dtype;                  // 0 silu, 1 gelu (tanh); as Step has it
+    float residual;                             // what is added is multiplied by it
+};
+
+struct DecoderBatch {
+    const void* states;  // [rows][hidden]
+    const void *cos, *sin;  // [rows][rotary]
+    void* normed;        // [rows][hidden]
+    void* qkv;           // [rows][heads + 2 kv_heads][head_dim]
+    void* attended;      // [rows][heads][head_dim]
+    void* projected;     // [rows][hidden]
+    void* gate_up;       // [rows][2 inner]
+    void* gated;         // [rows][inner]
+    void* output;        // [rows][hidden], not `states`
+    int32_t rows, threads;
+};
+
+}  // extern "C"
+
+namespace {
+
+enum Part { NORM, QKV, ROTARY, OUT, ADD_AND_NORM, GATE_UP, GATE, DOWN, ADD };
+
+constexpr int COLUMNS = 512;  // of a row that one thread gates: a multiple of VL
+
+template <class N>
+void normalise(const Norm& norm, float* x) {
+    float scale = 1.f / std::sqrt(mean_square(x, norm.size) + norm.epsilon);
+    for (int i = 0; i < norm.size; i += VL) {
+        vf v = load(x + i) * scale;
+        if (norm.rounds) v = rounded<N>(v);
+        store(x + i, rounded<N>(v * load(norm.weight + i)));
+    }
+}
+
+template <class N>
+void norm_rows(const Norm& norm, const typename N::T* from, typename N::T* to, int rows) {
+#pragma omp for schedule(static)
+    for (int row = 0; row < rows; row++) {
+        thread_local std::vector<float> x;
+        x.resize(whole(norm.size));
+        read_row<N>(from + (size_t)row * norm.size, norm.size, x.data());
+        normalise<N>(norm, x.data());
+        write_row<N>(x.data(), norm.size, to + (size_t)row * norm.size);
+    }
+}
+
+inline vf activated(int kind, vf x) {
+    if (kind == 0) {
+        vf power = x * -LOG2_E, most = splat(127.f);  // beyond it the quotient is nothing anyway
+        return x / (1.f + exp2_of<Fine>(power > most ? most : power));
+    }
+    return .5f * x * (1.f + tanh_of(.7978845608028654f * (x + .044715f * x * x * x)));
+}
+
+template <class N>
+struct Decoder {
+    typedef typename N::T T;
+    const DecoderLayer& layer;
+    const DecoderBatch& batch;
+    const int dim = layer.head_dim;
+    const size_t hidden = layer.hidden, inner = layer.inner;
+    const size_t wide = (size_t)layer.heads * dim;                       // numbers of a row's queries
+    const size_t qkv_row = wide + (size_t)2 * layer.kv_heads * dim;
+
+    void run(int part) const {
+        switch (part) {
+            case NORM: if (layer.input.weight) before(); break;
+            case QKV: return product(layer.qkv, normed(), hidden, batch.qkv, qkv_row);
+            case ROTARY: return turn();
+            case OUT: return product(layer.out, (const T*)batch.attended, wide, batch.projected, hidden);
+            case ADD_AND_NORM: return add((const T*)batch.states, layer.attended, &layer.mlp);
+            case GATE_UP: return product(layer.gate_up, after(), hidden, batch.gate_up, 2 * inner);
+            case GATE: return gate();
+            case DOWN: return product(layer.down, (const T*)batch.gated, inner, batch.projected, hidden);
+            case ADD: return add((const T*)batch.output, layer.added, nullptr);
+        }
+    }
+
+    const T* normed() const { return (const T*)(layer.input.weight ? batch.normed : batch.states); }
+    const T* after() const { return (const T*)(layer.mlp.weight ? batch.normed : batch.output); }
+
+    void before() const {
+        norm_rows<N>(layer.input, (const T*)batch.states, (T*)batch.normed, batch.rows);
+    }
+
+    void product(const Matrix& matrix, const T* from, size_t stride, void* to, size_t to_stride) const {
+        matmul<N>(matrix, from, stride, (T*)to, to_stride, batch.rows);
+    }
+
+    // Queries and keys in place: normed by the head or as a whole, then turned by their position.
+    void turn() const {
+        const int rotary = layer.rotary;
+#pragma omp for schedule(static)
+        for (int row = 0; row < batch.rows; row++) {
+            thread_local std::vector<float> room;
+            room.resize(whole(wide) + 2 * whole(rotary));
+            float *cos = room.data(), *sin = cos + whole(rotary), *x = sin + whole(rotary);
+            read_row<N>((const T*)batch.cos + (size_t)row * rotary, rotary, cos);
+            read_row<N>((const T*)batch.sin + (size_t)row * rotary, rotary, sin);
+            T* query = (T*)batch.qkv + row * qkv_row;
+            turn_heads(layer.query, query, layer.heads, cos, sin, x);
+            turn_heads(layer.key, query + wide, layer.kv_heads, cos, sin, x);
+        }
+    }
+
+    void turn_heads(const Norm& norm, T* states, int heads, const float* cos, const float* sin,
+        float* x) const {
+        if (norm.weight && norm.size != dim) {
+            read_row<N>(states, norm.size, x);
+            normalise<N>(norm, x);
+            write_row<N>(x, norm.size, states);
+        }
+        for (int head = 0; head < heads; head++, states += dim) {
+            read_row<N>(states, dim, x);
+            if (norm.weight && norm.size == dim) normalise<N>(norm, x);
+            const int half = layer.rotary / 2;
+            for (int i = 0; i < half; i++) {
+                float a = x[i], b = x[i + half];
+                x[i] = a * cos[i] - b * sin[i];
+                x[i + half] = b * cos[i + half] + a * sin[i + half];
+            }
+            write_row<N>(x, dim, states);
+        }
+    }
+
+    void gate() const {
+        const int parts = (inner + COLUMNS - 1) / COLUMNS;
+#pragma omp for schedule(static)
+        for (int task = 0; task < batch.rows * parts; task++) {
+            size_t row = task / parts, from = task % parts * COLUMNS;
+            int count = std::min((size_t)COLUMNS, inner - from);
+            const T* gates = (const T*)batch.gate_up + row * 2 * inner + from;
+            float x[COLUMNS], up[COLUMNS];
+            read_row<N>(gates, count, x);
+            read_row<N>(gates + inner, count, up);
+            for (int i = 0; i < count; i += VL)
+                store(x + i, rounded<N>(activated(layer.activation, load(x + i))) * load(up + i));
+            write_row<N>(x, count, (T*)batch.gated + row * inner + from);
+        }
+    }
+
+    // output = states + what was projected; then what the MLP reads, if a norm stands before it.
+    void add(const T* states, const Norm& norm, const Norm* next) const {
+#pragma omp for schedule(static)
+        for (int row = 0; row < batch.rows; row++) {
+            thread_local std::vector<float> room;
+            room.resize(2 * whole(hidden));
+            float *x = room.data(), *more = x + whole(hidden);
+            read_row<N>(states + row * hidden, hidden, x);
+            read_row<N>((const T*)batch.projected + row * hidden, hidden, more);
+            if (norm.weight) normalise<N>(norm, more);
+            for (size_t i = 0; i < hidden; i += VL) {
+                vf added = load(more + i);
+                if (layer.residual != 1.f) added = rounded<N>(added * layer.residual);
+                store(x + i, rounded<N>(load(x + i) + added));
+            }
+            write_row<N>(x, hidden, (T*)batch.output + row * hidden);
+            if (!next || !next->weight) continue;
+            normalise<N>(*next, x);
+            write_row<N>(x, hidden, (T*)batch.normed + row * hidden);
+        }
+    }
+};
+
+template <class N>
+void run_parts(const DecoderLayer& layer, const DecoderBatch& batch, int from, int to) {
+    Decoder<N> decoder{layer, batch};
+#pragma omp parallel num_threads(batch.threads)
+    for (int part = from; part < to; part++) decoder.run(part);
+}
+
+template <class N>
+void run_linear(const Matrix& matrix, const void* from, void* to, int rows, int threads) {
+    typedef typename N::T T;
+#pragma omp parallel num_threads(threads)
+    matmul<N>(matrix, (const T*)from, matrix.inputs, (T*)to, matrix.outputs, rows);
+}
+
+template <class N>
+void run_norm(const Norm& norm, const void* from, void* to, int rows, int threads) {
+    typedef typename N::T T;
+#pragma omp parallel num_threads(threads)
+    norm_rows<N>(norm, (const T*)from, (T*)to, rows);
+}
+
+}  // namespace
+
+extern "C" {
+
+// Of the layer the parts from ... to - 1, in the order of `Part`.
+void baton_decoder_layer(const DecoderLayer* layer, const DecoderBatch* batch, int from, int to) {
+    if (layer->dtype == 0) run_parts<Float32>(*layer, *batch, from, to);
+    if (layer->dtype == 1) run_parts<BFloat16>(*layer, *batch, from, to);
+    if (layer->dtype == 2) run_parts<Float16>(*layer, *batch, from, to);
+}
+
+// to [rows][outputs] = from [rows][inputs] times the matrix.
+void baton_linear(const Matrix* matrix, const void* from, void* to, int rows, int dtype, int threads) {
+    if (dtype == 0) run_linear<Float32>(*matrix, from, to, rows, threads);
+    if (dtype == 1) run_linear<BFloat16>(*matrix, from, to, rows, threads);
+    if (dtype == 2) run_linear<Float16>(*matrix, from, to, rows, threads);
+}
+
+// Both [rows][size].
+void baton_norm(const Norm* norm, const void* from, void* to, int rows, int dtype, int threads) {
+    if (dtype == 0) run_norm<Float32>(*norm, from, to, rows, threads);
+    if (dtype == 1) run_norm<BFloat16>(*norm, from, to, rows, threads);
+    if (dtype == 2) run_norm<Float16>(*norm, from, to, rows, threads);
+}
+
+}  // extern "C"

@@ -1,0 +1,5 @@
+// All kernels, one library.
+
+#include "paged_attention.cpp"
+
+#include "decoder_layer.cpp"

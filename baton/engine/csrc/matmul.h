@@ -1,0 +1,151 @@
+// Rows times a weight that lies packed in panels of 64 outputs:
+//   16 bits and VNNI:  [panel][inputs / 2][64][2], inputs padded to a multiple of 32 (bfloat16)
+//   others:            [panel][inputs][64]
+// Outputs are padded to whole panels; what pads is 0. It is oneDNN's AB16b64a2b for bfloat16.
+//
+// An output is summed up in the order of its inputs, whoever else is in the batch and however many
+// threads there are: a row's bits do not depend on the others.
+#pragma once
+
+#include "rows.h"
+
+constexpr int PANEL = 64;      // outputs
+constexpr int STEPS = 64;      // of a block of inputs: 16 KB of a panel, which stay in the first cache
+constexpr int TILE_ROWS = 6;   // rows whose sums are held in registers
+constexpr int ROWS = 96;       // whose sums are held at once: a multiple of TILE_ROWS
+constexpr int AHEAD = 1024;    // bytes of a panel that are asked for before they are needed
+#if defined(__AVX512F__)
+constexpr int WIDTH = 4;       // vectors of a tile
+#else
+constexpr int WIDTH = 2;
+#endif
+
+struct Matrix {
+    const void* weight;
+    const float* bias;  // or null
+    int32_t inputs, outputs;
+};
+
+// How many inputs lie side by side for each output.
+template <class N> constexpr int TOGETHER = 1;
+template <> constexpr int TOGETHER<BFloat16> = 2;
+// Inputs of an output in memory.
+template <class N> inline int padded(int inputs) { return inputs; }
+template <> inline int padded<BFloat16>(int inputs) { return (inputs + 31) / 32 * 32; }
+
+// One step: `TOGETHER` inputs of one row times `W` vectors of outputs.
+template <class N, int W>
+inline void add_step(const typename N::T* a, const vf (&weights)[W], vf (&sums)[W]) {
+    vf x = splat(N::one(*a));
+    for (int j = 0; j < W; j++) sums[j] += x * weights[j];
+}
+
+#if defined(__AVX512BF16__)
+template <int W>
+inline void add_step(const uint16_t* a, const vf (&weights)[W], vf (&sums)[W], BFloat16*) {
+    int32_t pair;
+    std::memcpy(&pair, a, 4);
+    __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
+    for (int j = 0; j < W; j++)
+        sums[j] = (vf)_mm512_dpbf16_ps((__m512)sums[j], x, (__m512bh)weights[j]);
+}
+#else
+template <int W>
+inline void add_step(const uint16_t* a, const vf (&weights)[W], vf (&sums)[W], BFloat16*) {
+    vf low = splat(BFloat16::one(a[0])), high = splat(BFloat16::one(a[1]));
+    for (int j = 0; j < W; j++) {
+        sums[j] += low * (vf)((vu)weights[j] << 16);
+        sums[j] += high * (vf)((vu)weights[j] & 0xffff0000);
+    }
+}
+#endif
+
+template <int W, class N>
+inline void add_step(const typename N::T* a, const vf (&weights)[W], vf (&sums)[W], N*) {
+    add_step<N, W>(a, weights, sums);
+}
+
+template <class N> inline vf weights_of(const typename N::T* w) { return N::vec(w); }
+template <> inline vf weights_of<BFloat16>(const uint16_t* w) { return load((const float*)w); }
+
+// sums[r][..] += rows a[r] times `W` vectors of the panel `w`, over `steps`.
+template <class N, int R, int W>
+inline void add_tile(const typename N::T* a, size_t stride, const typename N::T* w, int steps,
+    const char* ask, int lines, float* sums) {
+    vf acc[R][W];
+    for (int r = 0; r < R; r++)
+        for (int j = 0; j < W; j++) acc[r][j] = load(sums + r * PANEL + j * VL);
+    for (int s = 0; s < steps; s++) {
+        vf weights[W];
+        for (int j = 0; j < W; j++)
+            weights[j] = weights_of<N>(w + (s * PANEL + j * VL) * TOGETHER<N>);
+        for (int i = 0; i < lines; i++) __builtin_prefetch(ask + (s * lines + i) * 64);
+        for (int r = 0; r < R; r++)
+            add_step<W>(a + r * stride + s * TOGETHER<N>, weights, acc[r], (N*)nullptr);
+    }
+    for (int r = 0; r < R; r++)
+        for (int j = 0; j < W; j++) store(sums + r * PANEL + j * VL, acc[r][j]);
+}
+
+template <class N>
+inline void add_tiles(int rows, const typename N::T* a, size_t stride, const typename N::T* w,
+    int steps, const char* ask, int lines, float* sums) {
+    for (int column = 0; column < PANEL; column += WIDTH * VL) {
+        const typename N::T* from = w + column * TOGETHER<N>;
+        float* to = sums + column;
+        switch (rows) {
+            case 1: add_tile<N, 1, WIDTH>(a, stride, from, steps, ask, lines, to); break;
+            case 2: add_tile<N, 2, WIDTH>(a, stride, from, steps, ask, lines, to); break;
+            case 3: add_tile<N, 3, WIDTH>(a, stride, from, steps, ask, lines, to); break;
+            case 4: add_tile<N, 4, WIDTH>(a, stride, from, steps, ask, lines, to); break;
+            case 5: add_tile<N, 5, WIDTH>(a, stride, from, steps, ask, lines, to); break;
+            default: add_tile<N, 6, WIDTH>(a, stride, from, steps, ask, lines, to);
+        }
+        lines = 0;
+    }
+}
+
+// sums [rows][PANEL] of one panel; up to ROWS rows.
+template <class N>
+void multiply(const Matrix& matrix, int panel, const typename N::T* a, size_t stride, int rows,
+    float* sums) {
+    typedef typename N::T T;
+    const int steps = (matrix.inputs + TOGETHER<N> - 1) / TOGETHER<N>;
+    const int step = PANEL * TOGETHER<N>;  // numbers
+    const int tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
+    const T* w = (const T*)matrix.weight + (size_t)panel * PANEL * padded<N>(matrix.inputs);
+    std::fill(sums, sums + rows * PANEL, 0.f);
+    // Each tile asks for its share of the block that comes next.
+    const int per_step = step * sizeof(T) / 64, lines = (per_step + tiles - 1) / tiles;
+    for (int s = 0; s < steps; s += STEPS, w += STEPS * step) {
+        int count = std::min(STEPS, steps - s);
+        for (int tile = 0; tile < tiles; tile++) {
+            int row = rows * tile / tiles, next = rows * (tile + 1) / tiles;
+            const char* ask = (const char*)(w + STEPS * step) + (size_t)tile * STEPS * lines * 64;
+            add_tiles<N>(next - row, a + row * stride + s * TOGETHER<N>, stride, w, count, ask,
+                lines, sums + row * PANEL);
+        }
+    }
+}
+
+// out[r][..] = a[r] times the matrix; shares the panels among the threads of a parallel region, which
+// all leave when all is done.
+template <class N>
+void matmul(const Matrix& matrix, const typename N::T* a, size_t a_stride, typename N::T* out,
+    size_t out_stride, int rows) {
+    const int panels = (matrix.outputs + PANEL - 1) / PANEL;
+#pragma omp for schedule(dynamic)
+    for (int panel = 0; panel < panels; panel++) {
+        alignas(64) float sums[ROWS * PANEL];
+        const int first = panel * PANEL, count = std::min(PANEL, matrix.outputs - first);
+        for (int row = 0; row < rows; row += ROWS) {
+            int some = std::min(ROWS, rows - row);
+            multiply<N>(matrix, panel, a + row * a_stride, a_stride, some, sums);
+            for (int r = 0; r < some; r++) {
+                float* sum = sums + r * PANEL;
+                for (int i = 0; matrix.bias && i < PANEL; i++) sum[i] += matrix.bias[first + i];
+                write_row<N>(sum, count, out + (row + r) * out_stride + first);
+            }
+        }
+    }
+}

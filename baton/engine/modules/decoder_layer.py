@@ -1,0 +1,112 @@
+"""A decoder layer whose parts but attention are C++: two calls a layer, whoever is in the batch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from baton.engine.attention.backend import AttentionRule, AttentionStep
+from baton.engine.modules import kernels as k
+from baton.engine.modules.layer_parts import LayerParts
+from baton.engine.modules.packed_weight import PackedWeight
+from baton.engine.modules.workspace import Space, Workspace, split_heads
+
+_NO_NORM = k.Norm(None, 0.0, 0, 0)
+
+
+class KernelDecoderLayer(nn.Module):
+    """Stands where a model's own layer stood, and is called as that was.
+
+    `number` and `rule` are what the layer told its attention.
+    """
+
+    def __init__(
+        self,
+        original: nn.Module,
+        parts: LayerParts,
+        kernels: k.Kernels,
+        workspace: Workspace,
+        number: int,
+        rule: AttentionRule,
+    ) -> None:
+        super().__init__()
+        self._tell_as(original)
+        self._run = kernels.decoder_layer
+        self._number, self._rule, self._workspace = number, rule, workspace
+        self._qkv = _packed(kernels, parts.qkv)
+        self._out = _packed(kernels, (parts.out,))
+        self._gate_up = _packed(kernels, parts.gate_up)
+        self._down = _packed(kernels, (parts.down,))
+        self.norms = nn.ModuleList(norm for norm in parts.norms if norm is not None)
+        self._layer = k.DecoderLayer(
+            *(one.matrix for one in (self._qkv, self._out, self._gate_up, self._down)),
+            *(_NO_NORM if norm is None else norm.norm for norm in parts.norms),
+            *(parts.heads, parts.kv_heads, parts.head_dim, 0),
+            *(parts.out.out_features, parts.down.in_features, parts.activation),
+            k.DTYPES[parts.out.weight.dtype],
+            parts.residual,
+        )
+
+    def _tell_as(self, original: nn.Module) -> None:
+        """What models ask their layers for: plain values, such as the kind of their attention."""
+        for name, value in vars(original).items():
+            if isinstance(value, (str, int, float)) and name not in vars(self):
+                setattr(self, name, value)
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        *_: Any,
+        position_embeddings: tuple[Tensor, Tensor],
+        attention_step: AttentionStep,
+        **__: Any,
+    ) -> Tensor:
+        """[1, tokens, hidden], as is the result; `position_embeddings` are [1, tokens, rotary]."""
+        states = hidden_states.contiguous()
+        output = torch.empty_like(states)
+        cos, sin = position_embeddings[0].contiguous(), position_embeddings[1].contiguous()
+        self._layer.rotary = cos.shape[-1]
+        space = self._workspace.of(states.shape[1])
+        batch = space.batch
+        batch.states, batch.output = states.data_ptr(), output.data_ptr()
+        batch.cos, batch.sin = cos.data_ptr(), sin.data_ptr()
+        batch.threads = torch.get_num_threads()
+        if self._qkv.takes_matrix_units(states.shape[1]):
+            self._on_matrix_units(states, output, space, attention_step)
+            return output
+        self._run(self._layer, batch, k.NORM, k.ATTENTION)
+        attended = attention_step.forward(
+            self._number, space.query, space.key, space.value, self._rule
+        ).contiguous()
+        batch.attended = attended.data_ptr()
+        self._run(self._layer, batch, k.ATTENTION, k.END)
+        return output
+
+    def _on_matrix_units(
+        self, states: Tensor, output: Tensor, space: Space, attention_step: AttentionStep
+    ) -> None:
+        """The same, part by part, with oneDNN's products between them."""
+        batch = k.DecoderBatch.from_buffer_copy(space.batch)
+        layer, run = self._layer, self._run
+        run(layer, batch, k.NORM, k.QKV)
+        qkv = self._qkv.multiply(space.normed if layer.input.weight else states[0])
+        batch.qkv = qkv.data_ptr()
+        run(layer, batch, k.ROTARY, k.ATTENTION)
+        heads = split_heads(qkv.view_as(space.qkv), self._workspace.sizes)
+        attended = attention_step.forward(self._number, *heads, self._rule)
+        projected = self._out.multiply(attended.flatten(1))
+        batch.projected = projected.data_ptr()
+        run(layer, batch, k.ADD_AND_NORM, k.GATE_UP)
+        gate_up = self._gate_up.multiply(space.normed if layer.mlp.weight else output[0])
+        batch.gate_up = gate_up.data_ptr()
+        run(layer, batch, k.GATE, k.DOWN)
+        projected = self._down.multiply(space.gated)
+        batch.projected = projected.data_ptr()
+        run(layer, batch, k.ADD, k.END)
+
+
+def _packed(kernels: k.Kernels, linears: Sequence[nn.Linear]) -> PackedWeight:
+    weight = k.joined([linear.weight for linear in linears])
+    assert weight is not None
+    return PackedWeight(kernels, weight, k.joined([linear.bias for linear in linears]))
