@@ -42,6 +42,7 @@ class _Layer(ctypes.Structure):
 class _Tables:
     """What a `_Step` points to."""
 
+    pool: Tensor
     slices: "ctypes.Array[_Slice]"
     blocks: "array[int]"
     slots: Tensor  # int64, one per row
@@ -64,7 +65,7 @@ class CpuKernel:
 
     def prepare(self, plan: StepPlan) -> "CpuKernelStep":
         """Raises InternalError where a block table is too short or names no block."""
-        tables = _tables(plan.slices)
+        tables = _tables(self._pool, plan.slices)
         num_blocks, num_layers, _, kv_heads, block_size, dim = self._pool.shape
         step = _Step(
             pool=self._pool.data_ptr(),
@@ -115,7 +116,7 @@ class CpuKernelStep:
         return output
 
 
-def _tables(slices: Sequence[Slice]) -> _Tables:
+def _tables(pool: Tensor, slices: Sequence[Slice]) -> _Tables:
     table = (_Slice * len(slices))()
     blocks = array("i")
     num_rows = 0
@@ -124,7 +125,7 @@ def _tables(slices: Sequence[Slice]) -> _Tables:
         table[index] = _Slice(num_rows, count, piece.start, len(blocks), len(piece.blocks))
         blocks.extend(piece.blocks)
         num_rows += count
-    return _Tables(table, blocks, torch.empty(num_rows, dtype=torch.int64))
+    return _Tables(pool, table, blocks, torch.empty(num_rows, dtype=torch.int64))
 
 
 def _dense(states: Tensor) -> Tensor:

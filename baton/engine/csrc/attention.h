@@ -170,15 +170,18 @@ struct Attention {
         }
     }
 
-    // Reading a page fetches the one that is wanted a unit later: the values of the same positions
-    // while keys are read, the next unit's keys while values are.
+    // Reading a page fetches the one behind it: further ahead it would push out what is laid out.
     void take_unit(const Desk& desk, int unit) const {
         int from = desk.task.from, to = desk.task.to, end = std::min(unit + UNIT, to);
-        for (int at = unit; at < end; at += PAGE)
-            pack_keys<N, PACK>(page(desk, at, 0), dim, page(desk, at, 1), desk.keys + at - unit);
-        for (int at = unit; at < unit + UNIT; at += PAGE)
-            pack_values<N, PACK>(page(desk, at, 1), from - at, to - at, dim,
-                page(desk, at + UNIT, 0), desk.values + (at - unit) / PACK * columns, columns);
+        for (int at = unit; at < end; at += PAGE) {
+            const T* next = at + PAGE < end ? page(desk, at + PAGE, 0) : page(desk, unit, 1);
+            pack_keys<N, PACK>(page(desk, at, 0), dim, next, desk.keys + at - unit);
+        }
+        for (int at = unit; at < unit + UNIT; at += PAGE) {
+            const T* next = at + PAGE < end ? page(desk, at + PAGE, 1) : page(desk, unit + UNIT, 0);
+            pack_values<N, PACK>(page(desk, at, 1), from - at, to - at, dim, next,
+                desk.values + (at - unit) / PACK * columns, columns);
+        }
     }
 
     // Of the rows from m on as many as go together.
