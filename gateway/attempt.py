@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 
 from baton.core.errors import (
     BatonError,
@@ -22,7 +23,15 @@ from gateway.reading import Reading
 from gateway.refusals import Refusals
 from gateway.token_log import Section
 from gateway.worker import Worker
-from gateway.worker_client import Admitted, PromptScored, Reserved, Tokens, Transferred
+from gateway.worker_client import (
+    Admitted,
+    Call,
+    HandedOver,
+    PromptScored,
+    Reserved,
+    Tokens,
+    Transferred,
+)
 from gateway.workers import Assignment
 
 logger = logging.getLogger(__name__)
@@ -33,16 +42,34 @@ CAUSE_SECONDS = 1.0  # for the error of whoever read the prompt, behind that of 
 ADMITTED_SECONDS = 5.0  # for what was sent before the first token, if the last one overtook it
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A choice, by the request's number, that goes on at another worker; all that this one had of
+    it was told.
+    """
+
+    choice: int
+
+
 class Attempt:
     """Decode reserves before prefill is asked to compute, so that nothing waits in a circle.
 
     `prompt_scores` of a job that asks for them are whole before the first tokens: the log-
     probabilities of the prompt from its second token on. `suspects` are the workers that refused,
     broke off or fell silent.
+
+    With a `handoff` it takes over what another decode worker writes; whoever opened it asks that
+    worker to let go, once this one has reserved.
     """
 
     def __init__(
-        self, job: Job, number: int, assignment: Assignment, silence: float, log: Section
+        self,
+        job: Job,
+        number: int,
+        assignment: Assignment,
+        silence: float,
+        log: Section,
+        handoff: Handoff | None = None,
     ) -> None:
         self._job = job
         self.number = number
@@ -51,11 +78,13 @@ class Attempt:
         self._log = log
         self.decode_worker = assignment.decode
         self._prefill_worker = assignment.prefill
-        self._handoff = _handoff_from(assignment.prefill)
+        self.takes_over = handoff is not None
+        self._handoff = handoff or _handoff_from(assignment.prefill)
         self._legs: list[Leg] = []
         self._decode = self._open_decode(assignment.decode)
         self._reader: Leg | None = self._decode if self._handoff is None else None
         self.reserved = False  # the decode worker has answered: something was started
+        self.writes = False  # it has told tokens: its choices are under way
         self.gave = False  # tokens were given out
         self.suspects: set[Worker] = set()
         self._link_broke = False
@@ -65,13 +94,22 @@ class Attempt:
         )
         self.prompt_scores: tuple[TokenLogprobs, ...] = ()
 
-    async def tokens(self) -> AsyncGenerator[tuple[TokenRecord, ...], None]:
-        """New records, until every choice has ended. Leaving early cancels both calls."""
+    @property
+    def ended(self) -> bool:
+        """Each of its choices has its last token, or has left."""
+        return self._log.ended
+
+    async def tokens(self) -> AsyncGenerator[tuple[TokenRecord, ...] | Left, None]:
+        """New records, until every choice has ended or left. Leaving early cancels both calls."""
         try:
-            await self._reserve()
+            if not self.reserved:
+                await self.reserve()
             held: tuple[TokenRecord, ...] = ()
             while not self._log.ended or held:
                 leg, event = await self._heard(self._silence)
+                if isinstance(event, HandedOver):
+                    yield Left(self._log.leave(event.choice))
+                    continue
                 try:
                     held += self._digest(leg, event)
                 except TransferError as error:
@@ -82,9 +120,11 @@ class Attempt:
                     self.gave = True
                     yield held
                     held = ()
+            if self._log.abandoned:  # nobody reads on here
+                await self._settle_reading()
         except MENDABLE:
-            if self.gave:  # what it told of the prompt stands: nobody tells it again
-                await self._until_admitted(CAUSE_SECONDS)
+            if self.gave:
+                await self._settle_reading()
             raise
         finally:
             self._mailbox.shut()
@@ -98,7 +138,7 @@ class Attempt:
         await self._until_admitted(ADMITTED_SECONDS)
         return self.reading
 
-    def fail(self, error: UnavailableError) -> None:
+    def fail(self, error: UnavailableError | TransferError) -> None:
         """Ends the attempt from outside."""
         self._mailbox.fail(error)
 
@@ -108,6 +148,11 @@ class Attempt:
             refusals.note(worker)
         if self._link_broke and self._handoff is not None:
             refusals.note_link((self._handoff.instance_id, self.decode_worker.info.instance_id))
+
+    def hand_over(self, choice: int, handoff: Handoff) -> Call:
+        """Asks the decode worker to give the request's choice away."""
+        client, number = self.decode_worker.client, self._log.number_of(choice)
+        return client.hand_over(self._job.request_id, self.number, number, handoff)
 
     def cancel(self) -> None:
         self._reader = None  # it says no more
@@ -121,7 +166,8 @@ class Attempt:
         """After the last token: the hand-off is confirmed behind the answer."""
         await asyncio.gather(*(leg.finish(patience) for leg in self._legs))
 
-    async def _reserve(self) -> None:
+    async def reserve(self) -> None:
+        """Until the decode worker has room. Raises what it refuses or breaks off with."""
         leg, event = await self._heard(RESERVE_SECONDS)
         if not isinstance(event, Reserved):
             self._digest(leg, event)
@@ -178,6 +224,11 @@ class Attempt:
             logger.info("%s: a hand-off ended without a cause", self._job.request_id)
         return error
 
+    async def _settle_reading(self) -> None:
+        """What was told of the prompt stands: nobody tells it again."""
+        await self._until_admitted(CAUSE_SECONDS)
+        self._reader = None
+
     async def _until_admitted(self, patience: float) -> None:
         """Every token is there; only a number may be missing, and none fails for want of it."""
         try:
@@ -215,6 +266,7 @@ class Attempt:
         needed = not self._log.began or (reads and not self._scored)
         match event:
             case Tokens(records):
+                self.writes |= leg is self._decode
                 return self._log.add(records)
             case Transferred():
                 self.reading.transfer = event

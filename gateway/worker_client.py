@@ -72,7 +72,26 @@ class Transferred:
     segments: tuple[MovedSegment, ...]  # by their place in the prompt
 
 
-CallEvent = Reserved | Admitted | PromptScored | Tokens | Transferred
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """Of this choice no token comes here any more: another worker has it."""
+
+    choice: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """A choice that was to be handed over is stopped, and its blocks wait for the Pull."""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The blocks went back."""
+
+    confirmed: bool  # the other worker had them first
+
+
+CallEvent = Reserved | Admitted | PromptScored | Tokens | Transferred | HandedOver | Lent | Released
 
 
 class Call(Protocol):
@@ -127,6 +146,17 @@ class WorkerClient:
         )
         return _PrefillCall(self._prefill.Prefill(request))
 
+    def hand_over(self, request_id: str, attempt: int, choice: int, handoff: Handoff) -> Call:
+        """`choice` under the number that the worker's Generate, of this attempt, knows it by."""
+        request = decode_pb2.HandOverRequest(
+            request_id=request_id,
+            attempt=attempt,
+            choice=choice,
+            transfer_id=handoff.transfer_id,
+            ticket=handoff.ticket,
+        )
+        return _HandOverCall(self._decode.HandOver(request))
+
     async def watch(self) -> AsyncGenerator[WorkerLoad, None]:
         """Ends with the worker, by a BatonError if it breaks."""
         try:
@@ -171,6 +201,8 @@ class _GenerateCall:
                     yield Reserved()
                 elif message.HasField("transferred"):
                     yield _transferred(message.transferred)
+                elif message.HasField("handed_over"):
+                    yield HandedOver(message.handed_over.choice)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 
@@ -191,6 +223,24 @@ class _PrefillCall:
                     yield Admitted(message.admitted.num_cached_tokens)
                 elif message.HasField("prompt_logprobs"):
                     yield PromptScored(wire.prompt_logprobs_from_pb(message.prompt_logprobs))
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+
+    def cancel(self) -> None:
+        self._call.cancel()
+
+
+class _HandOverCall:
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    async def events(self) -> AsyncGenerator[CallEvent, None]:
+        try:
+            async for message in self._call:
+                if message.HasField("lent"):
+                    yield Lent()
+                elif message.HasField("released"):
+                    yield Released(message.released.confirmed)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 

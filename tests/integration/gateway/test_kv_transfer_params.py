@@ -39,7 +39,7 @@ MOVED_KEYS = (
 )
 KEYS = {
     *("prefill_worker", "decode_worker", "cached_tokens", *MOVED_KEYS),
-    *("failovers", "continued_on"),
+    *("failovers", "moves", "continued_on"),
 }
 WHOLE = {
     "prefill_worker": "p0",
@@ -56,9 +56,15 @@ WHOLE = {
         {"blocks": [2, 1], "ready_ms": 6.0, "start_ms": 6.124, "end_ms": 6.5},
     ],
     "failovers": 0,
+    "moves": 0,
     "continued_on": [],
 }
-NOT_TOLD: dict[str, Any] = {**dict.fromkeys(MOVED_KEYS), "failovers": 0, "continued_on": []}
+NOT_TOLD: dict[str, Any] = {
+    **dict.fromkeys(MOVED_KEYS),
+    "failovers": 0,
+    "moves": 0,
+    "continued_on": [],
+}
 
 
 def reporting(script: DecodeScript) -> DecodeScript:
