@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from baton.core.errors import InternalError
 from gateway.attempt import Attempt
 from gateway.continuation import Part
 from gateway.move import Move
@@ -52,7 +53,9 @@ class Moves:
                 self._start(attempt, choice)
 
     def left(self, choice: int) -> Arrival:
-        """Its worker has told that it is gone: `look` had it asked to."""
+        """Its worker has told that it is gone. Raises InternalError where nobody had asked for it."""
+        if choice not in self._ways:
+            raise InternalError(f"choice {choice} left, which nobody had asked for")
         return self._ways.pop(choice)
 
     def stop(self, choices: Collection[int]) -> None:
