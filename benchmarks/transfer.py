@@ -3,51 +3,51 @@
 python -m benchmarks.transfer --rounds 15
 
 The limits are what the same bytes cost without any of this project's code: a bare loop of memmove
-over the same runs, one memcpy of as many bytes, the better of two plain socket loops, and
-process_vm_readv. The lender is a process of its own. Planes and limits take turns.
+over the same runs, one memcpy of as many bytes, the best of three plain socket loops, and
+process_vm_readv. The lender is a process of its own. A plane and its limit run one right after the
+other, in changing order; what is told is the median of the rounds' ratios. CPU seconds are those of
+both processes.
 """
 
 import asyncio
-import ctypes
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import click
 
-from baton.engine.kv_pool import KvPool
 from benchmarks.measures import quantile, ratio_of
-from benchmarks.transfer_handoff import hand_offs, idle_share, idle_worker
-from benchmarks.transfer_memory import (
-    NUM_BLOCKS,
-    SMALL,
-    receive_plainly,
-    touched_pool,
-    workloads,
-)
+from benchmarks.transfer_handoff import cpu_seconds, hand_offs, idle_share, idle_worker
+from benchmarks.transfer_memory import NUM_BLOCKS, PLAIN_LOOPS, SMALL, touched_pool, workloads
+from benchmarks.transfer_works import Work, all_works
 from kv_transfer.memory import Run
-from kv_transfer.stream_copy import best_copy, copy_in_python
-from kv_transfer.transports.base import Endpoint, LinkLimits, Reader
-from kv_transfer.transports.mapping import MappedReader
-from kv_transfer.transports.negotiate import negotiate
 
-Work = Callable[[Sequence[Run]], None]
-# Row -> what it is measured against, and the ratio that is wanted.
-ROWS = {
-    "shm fallback": ("memmove loop", 0.95),
-    "shm native": ("one memcpy", 0.8),
-    "tcp": ("plain sockets", 0.85),
-    "grpc": ("plain sockets", 0.4),
-    "nixl": ("process_vm_readv", 0.6),
-}
+SOCKETS = tuple(PLAIN_LOOPS)
+# What runs side by side: limits of one kind, of which the best counts, and what is held against it,
+# with the ratio that is wanted.
+GROUPS: Sequence[tuple[Sequence[str], Mapping[str, float]]] = (
+    (("memmove loop",), {"shm fallback": 0.95}),
+    (("one memcpy",), {"shm native": 0.8}),
+    (SOCKETS, {"tcp": 0.85}),
+    (SOCKETS, {"grpc": 0.4}),
+    (("process_vm_readv",), {"nixl": 0.6}),
+)
+
+
+@dataclass
+class Turns:
+    """Of one work, round by round."""
+
+    gb_s: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)  # per GB
 
 
 @click.command()
@@ -56,12 +56,14 @@ ROWS = {
 @click.option("--idle-seconds", default=10.0, show_default=True, type=click.FloatRange(1.0))
 @click.option("--json", "as_json", is_flag=True, help="One object instead of lines.")
 def main(rounds: int, count: int, idle_seconds: float, as_json: bool) -> None:
-    """One round before the others is not measured."""
     with peer() as (about, child), ExitStack() as stack:
         pool = stack.enter_context(touched_pool(SMALL, NUM_BLOCKS, 2))
-        works = stack.enter_context(_works(pool, about))
+        works = stack.enter_context(all_works(pool, about))
+        pids = (os.getpid(), about["pid"])
         rows = [
-            row for name, runs in workloads().items() for row in table(name, runs, works, rounds)
+            row
+            for name, runs in workloads().items()
+            for row in table(name, runs, works, pids, rounds)
         ]
         milliseconds, asked = asyncio.run(hand_offs(about["control"], child, count))
         idle = {"sender after hand-offs": idle_share(about["pid"], idle_seconds)}
@@ -80,44 +82,50 @@ def main(rounds: int, count: int, idle_seconds: float, as_json: bool) -> None:
 
 
 def table(
-    workload: str, runs: Sequence[Run], works: dict[str, Work], rounds: int
-) -> list[dict[str, Any]]:
-    """The works take turns; every second round they go the other way round."""
-    size = sum(run.length for run in runs)
-    rates: dict[str, list[float]] = {name: [] for name in works}
+    workload: str, runs: Sequence[Run], works: Mapping[str, Work], pids: Sequence[int], rounds: int
+) -> Iterator[dict[str, Any]]:
+    for limits, planes in GROUPS:
+        for plane, wanted in planes.items():
+            if plane in works:
+                turns = _take_turns(runs, {n: works[n] for n in (*limits, plane)}, pids, rounds)
+                yield _row(workload, plane, turns, limits, wanted)
+
+
+def _take_turns(
+    runs: Sequence[Run], works: Mapping[str, Work], pids: Sequence[int], rounds: int
+) -> dict[str, Turns]:
+    """One round before the others is not measured."""
+    gigabytes = sum(run.length for run in runs) / 1e9
+    turns = {name: Turns() for name in works}
     for number in range(rounds + 1):
         for name in list(works)[:: 1 if number % 2 else -1]:
-            began = time.perf_counter()
+            cpu, began = cpu_seconds(*pids), time.perf_counter()
             works[name](runs)
+            took = time.perf_counter() - began
             if number:
-                rates[name].append(size / (time.perf_counter() - began) / 1e9)
-    plain = zip(rates.pop("sockets, vectors"), rates.pop("sockets, whole"), strict=True)
-    rates["plain sockets"] = [max(pair) for pair in plain]
-    return [
-        _row(workload, name, rates[name], rates[limit], limit, wanted)
-        for name, (limit, wanted) in ROWS.items()
-        if name in rates
-    ]
+                turns[name].gb_s.append(gigabytes / took)
+                turns[name].cpu_s.append((cpu_seconds(*pids) - cpu) / gigabytes)
+    return turns
 
 
 def _row(
-    workload: str,
-    name: str,
-    rates: Sequence[float],
-    limits: Sequence[float],
-    limit: str,
-    wanted: float,
+    workload: str, plane: str, turns: Mapping[str, Turns], limits: Sequence[str], wanted: float
 ) -> dict[str, Any]:
-    ratio = ratio_of(list(zip(rates, limits, strict=True)))
+    limit = max(limits, key=lambda name: median(turns[name].gb_s))
+    pairs = list(zip(turns[plane].gb_s, turns[limit].gb_s, strict=True))
+    ratio, values = ratio_of(pairs), [a / b for a, b in pairs]
     return {
-        "transport": name,
+        "transport": plane,
         "workload": workload,
-        "gb_s": round(median(rates), 2),
+        "gb_s": round(median(turns[plane].gb_s), 2),
+        "cpu_s_per_gb": round(median(turns[plane].cpu_s), 3),
         "limit": limit,
-        "limit_gb_s": round(median(limits), 2),
+        "limit_gb_s": round(median(turns[limit].gb_s), 2),
+        "limit_cpu_s_per_gb": round(median(turns[limit].cpu_s), 3),
         "ratio": round(ratio.median, 3),
         "ratio_low": round(ratio.low, 3),
         "ratio_high": round(ratio.high, 3),
+        "ratio_quartiles": [round(quantile(values, q), 3) for q in (0.25, 0.75)],
         "wanted": wanted,
     }
 
@@ -125,9 +133,10 @@ def _row(
 def lines(found: dict[str, Any]) -> Iterator[str]:
     for row in found["rows"]:
         yield (
-            f"{row['workload']:<12} {row['transport']:<13} {row['gb_s']:6.2f} GB/s   "
-            f"{row['limit']:<17} {row['limit_gb_s']:6.2f} GB/s   ratio {row['ratio']:.3f} "
-            f"({row['ratio_low']:.3f} to {row['ratio_high']:.3f}, wanted {row['wanted']})"
+            f"{row['workload']:<12} {_side(row, 'transport', '')}   {_side(row, 'limit', 'limit_')}"
+            f"   ratio {row['ratio']:.3f} ({row['ratio_low']:.3f} to {row['ratio_high']:.3f}, half "
+            f"of them {' to '.join(f'{q:.3f}' for q in row['ratio_quartiles'])}; "
+            f"wanted {row['wanted']})"
         )
     took = found["hand_off_ms"]
     yield (
@@ -136,6 +145,11 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     )
     for name, share in found["idle_core_share"].items():
         yield f"idle {name}: {share:.2%} of a core"
+
+
+def _side(row: dict[str, Any], name: str, prefix: str) -> str:
+    cpu = row[f"{prefix}cpu_s_per_gb"]
+    return f"{row[name]:<17} {row[f'{prefix}gb_s']:6.2f} GB/s, {cpu:.2f} CPU s/GB"
 
 
 @contextmanager
@@ -156,73 +170,6 @@ def peer() -> Iterator[tuple[dict[str, Any], "subprocess.Popen[str]"]]:
             child.wait(10)
         finally:
             child.kill()
-
-
-@contextmanager
-def _works(pool: KvPool, about: dict[str, Any]) -> Iterator[dict[str, Work]]:
-    """Everything that is measured, limits included: each moves the same runs."""
-    ends = {name: _endpoint(name, *rest) for name, *rest in about["endpoints"]}
-    with ExitStack() as stack:
-
-        def linked(name: str) -> Reader:
-            reader = negotiate([ends[name]], pool, name, LinkLimits())
-            stack.callback(reader.close)
-            return reader
-
-        shm = linked("shm")
-        assert isinstance(shm, MappedReader)
-        native = best_copy()
-        source = shm.address
-        lent = ctypes.c_char.from_buffer(pool.view)
-        target = ctypes.addressof(lent)
-        plain = stack.enter_context(socket.create_connection(("127.0.0.1", about["plain"])))
-        works: dict[str, Work] = {
-            "memmove loop": lambda runs: _memmove(target, source, runs),
-            "one memcpy": lambda runs: _memcpy(target, source, runs),
-            "sockets, vectors": lambda runs: receive_plainly(plain, b"v", runs, pool.view),
-            "sockets, whole": lambda runs: receive_plainly(plain, b"a", runs, pool.view),
-            "shm fallback": lambda runs: shm.read_by(copy_in_python, runs),
-        }
-        if native is not copy_in_python:
-            works["shm native"] = lambda runs: shm.read_by(native, runs)
-        for name in ("tcp", "grpc"):
-            works[name] = linked(name).read
-        if "nixl" in ends:
-            works["nixl"] = linked("nixl").read
-            pid, there = about["pid"], about["memory"]
-            works["process_vm_readv"] = lambda runs: _readv(pid, there, target, runs)
-        yield works
-        works.clear()
-        del lent
-
-
-def _endpoint(name: str, address: str, token: str, canary_offset: int, canary: str) -> Endpoint:
-    return Endpoint(name, address, bytes.fromhex(token), canary_offset, bytes.fromhex(canary))
-
-
-def _memmove(target: int, source: int, runs: Sequence[Run]) -> None:
-    for run in runs:
-        ctypes.memmove(target + run.target, source + run.source, run.length)
-
-
-def _memcpy(target: int, source: int, runs: Sequence[Run]) -> None:
-    ctypes.memmove(target, source, sum(run.length for run in runs))
-
-
-class _Vector(ctypes.Structure):
-    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
-
-
-def _readv(pid: int, there: int, here: int, runs: Sequence[Run]) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    kind = _Vector * len(runs)
-    remote = kind(*[_Vector(there + run.source, run.length) for run in runs])
-    local = kind(*[_Vector(here + run.target, run.length) for run in runs])
-    count = ctypes.c_ulong(len(runs))
-    libc.process_vm_readv.restype = ctypes.c_ssize_t
-    done = libc.process_vm_readv(pid, local, count, remote, count, ctypes.c_ulong(0))
-    if done != sum(run.length for run in runs):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 if __name__ == "__main__":

@@ -19,8 +19,14 @@ LIGHT = LayoutDescriptor(  # 64 KiB a block: 16 of them are 1 MiB
 NUM_BLOCKS = 160
 LIGHT_TOKENS = 256
 
-PLAIN_PIECES = 64  # of one sendmsg
-_ASK = struct.Struct("!cI")
+# The plain loops: bytes of a piece and pieces that the sender gives to one call, and bytes that the
+# receiver asks for at once. Which of them is the fastest differs from run to run.
+PLAIN_LOOPS = {
+    "sockets, 64 x 32 KiB": (32 << 10, 64, 256 << 10),
+    "sockets, whole blocks": (SMALL.block_bytes, 1, 1 << 20),
+    "sockets, 640 KiB": (640 << 10, 1, 256 << 10),
+}
+_ASK = struct.Struct("!BI")
 _RANGE = struct.Struct("!QQ")
 
 
@@ -52,40 +58,42 @@ def workloads() -> dict[str, list[Run]]:
 # The plain loops: what a program without any protocol would do.
 
 
-def ask_plainly(connection: socket.socket, how: bytes, runs: Sequence[Run]) -> None:
+def ask_plainly(connection: socket.socket, loop: str, runs: Sequence[Run]) -> None:
     ranges = b"".join(_RANGE.pack(run.source, run.length) for run in runs)
-    connection.sendall(_ASK.pack(how, len(runs)) + ranges)
+    connection.sendall(_ASK.pack(list(PLAIN_LOOPS).index(loop), len(runs)) + ranges)
 
 
 def receive_plainly(
-    connection: socket.socket, how: bytes, runs: Sequence[Run], target: memoryview
+    connection: socket.socket, loop: str, target: memoryview, runs: Sequence[Run]
 ) -> None:
-    piece = {b"v": 256 << 10, b"a": 1 << 20}[how]
-    ask_plainly(connection, how, runs)
+    _, _, slice_bytes = PLAIN_LOOPS[loop]
+    ask_plainly(connection, loop, runs)
     for run in runs:
         view, done = target[run.target : run.target + run.length], 0
         while done < run.length:
-            done += connection.recv_into(view[done : done + piece])
+            done += connection.recv_into(view[done : done + slice_bytes])
 
 
 def serve_plainly(connection: socket.socket, memory: memoryview) -> None:
     while head := connection.recv(_ASK.size, socket.MSG_WAITALL):
-        how, count = _ASK.unpack(head)
+        number, count = _ASK.unpack(head)
         data = connection.recv(count * _RANGE.size, socket.MSG_WAITALL)
         views = [memory[at : at + length] for at, length in _RANGE.iter_unpack(data)]
-        if how == b"a":
-            for view in views:
-                connection.sendall(view)
-        else:
-            _send_vectors(connection, views)
+        piece_bytes, at_once, _ = list(PLAIN_LOOPS.values())[number]
+        _send_plainly(connection, views, piece_bytes, at_once)
 
 
-def _send_vectors(connection: socket.socket, views: Sequence[memoryview]) -> None:
-    """32 KiB to a vector: as much as a page of one layer has."""
-    pieces = [view[at : at + (32 << 10)] for view in views for at in range(0, len(view), 32 << 10)]
+def _send_plainly(
+    connection: socket.socket, views: Sequence[memoryview], piece_bytes: int, at_once: int
+) -> None:
+    pieces = [v[at : at + piece_bytes] for v in views for at in range(0, len(v), piece_bytes)]
+    if at_once == 1:
+        for piece in pieces:
+            connection.sendall(piece)
+        return
     first = 0
     while first < len(pieces):
-        sent = connection.sendmsg(pieces[first : first + PLAIN_PIECES])
+        sent = connection.sendmsg(pieces[first : first + at_once])
         while first < len(pieces) and sent >= len(pieces[first]):
             sent -= len(pieces[first])
             first += 1

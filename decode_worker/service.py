@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from baton.core.errors import RefusedError, TransferError, UnavailableError
@@ -45,15 +46,18 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
     async def _answer(
         self, work: Work, request: pb.GenerateRequest
     ) -> AsyncGenerator[pb.GenerateResponse, None]:
+        self._refuse_while_short()
+        # Hashed now, while prefill has yet to begin; the engine would do it behind the hand-off.
+        work = replace(work, names=self._worker.bridge.engine.prefix_names(work))
         with self._room(work) as room:
             ttl_ms = round(RESERVATION_SECONDS * 1000)
             yield pb.GenerateResponse(reserved=pb.GenerateReserved(ttl_ms=ttl_ms))
-            work, told, report = await self._with_blocks(work, request.handoff, room)
+            work, told, pulled = await self._with_blocks(work, request.handoff, room)
             async with aclosing(self._run(work, told)) as batches:
                 async for batch in batches:
-                    if report is not None:  # not before the work was submitted
-                        yield pb.GenerateResponse(transferred=report)
-                        report = None
+                    if pulled is not None:  # not before the work was submitted
+                        yield pb.GenerateResponse(transferred=_report(pulled))
+                        pulled = None
                     yield _response(batch)
             yield pb.GenerateResponse(finished=pb.GenerateFinished())
 
@@ -66,9 +70,8 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
 
     async def _with_blocks(
         self, work: Work, handoff: pb.Handoff, room: Room
-    ) -> tuple[Work, tuple[TokenRecord, ...], pb.TransferReport | None]:
-        """What the engine is to do, what was drawn already, and what the hand-off took, if there
-        was one.
+    ) -> tuple[Work, tuple[TokenRecord, ...], Pulled | None]:
+        """What the engine is to do, what was drawn already, and the hand-off, if there was one.
 
         The blocks that were pulled come with it, and are ours until the engine has taken them:
         submit before anything else is awaited.
@@ -81,7 +84,7 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
         except UnavailableError as error:  # the other worker is, not this one
             raise TransferError(str(error)) from error
         try:
-            return *adopted(work, pulled), _report(pulled)
+            return *adopted(work, pulled), pulled
         except TransferError:
             self._worker.release(pulled.blocks)
             raise
@@ -98,20 +101,19 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
         finally:
             self._worker.bridge.abort(work.key)
 
+    def _refuse_while_short(self) -> None:
+        """While a request that is here lacks blocks: a steady stream of new ones would take whatever
+        comes free, and one that was preempted would never go on.
+        """
+        if self._worker.bridge.engine.load().short_of_blocks:
+            raise RefusedError("requests that are here already wait for KV blocks")
+
     @contextmanager
     def _room(self, work: Work) -> Iterator[Room]:
-        """Sets aside the blocks of what is known and one more per choice, or refuses at once.
-
-        Refuses also while a request that is here lacks blocks: a steady stream of new ones would
-        take whatever comes free, and one that was preempted would never go on.
-        """
+        """Sets aside the blocks of what is known and one more per choice, or refuses at once."""
         worker = self._worker
-        engine = worker.bridge.engine
-        if engine.load().short_of_blocks:
-            raise RefusedError("requests that are here already wait for KV blocks")
         wanted = worker.info.fingerprint.layout.blocks_for(work.num_known) + work.params.n
-        names = engine.prefix_names(work)
-        room = Room(worker.blocks, names, wanted, RESERVATION_SECONDS, worker.board.touch)
+        room = Room(worker.blocks, work.names, wanted, RESERVATION_SECONDS, worker.board.touch)
         try:
             yield room
         finally:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 
 from baton.core.errors import (
     BatonError,
@@ -13,11 +12,13 @@ from baton.core.errors import (
     TransferError,
     UnavailableError,
 )
-from baton.core.handoff import Handoff, new_id, new_ticket
+from baton.core.handoff import Handoff, PrefixSource, new_id, new_ticket
 from baton.core.token_record import PromptLogprobs, TokenLogprobs, TokenRecord
+from baton.core.worker_info import WorkerInfo
 from gateway.breaks import MENDABLE
+from gateway.conversation import Conversation
 from gateway.job import Job
-from gateway.leg import Broken, Ended, Leg, LegEvent, Letters
+from gateway.leg import Broken, Ended, Left, Leg, LegEvent, Letters
 from gateway.mailbox import Mailbox
 from gateway.reading import Reading
 from gateway.refusals import Refusals
@@ -27,6 +28,7 @@ from gateway.worker_client import (
     Admitted,
     Call,
     HandedOver,
+    PrefixPulled,
     PromptScored,
     Reserved,
     Tokens,
@@ -40,15 +42,6 @@ MAILBOX_SIZE = 256  # messages; then the workers' streams are paused
 RESERVE_SECONDS = 5.0  # a decode worker answers at once or is not well
 CAUSE_SECONDS = 1.0  # for the error of whoever read the prompt, behind that of the hand-off
 ADMITTED_SECONDS = 5.0  # for what was sent before the first token, if the last one overtook it
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """A choice, by the request's number, that goes on at another worker; all that this one had of
-    it was told.
-    """
-
-    choice: int
 
 
 class Attempt:
@@ -69,9 +62,11 @@ class Attempt:
         assignment: Assignment,
         silence: float,
         log: Section,
+        conversation: Conversation,
         handoff: Handoff | None = None,
     ) -> None:
         self._job = job
+        self._conversation = conversation
         self.number = number
         self._silence = silence  # seconds
         self._mailbox: Letters = Mailbox(MAILBOX_SIZE)
@@ -79,7 +74,9 @@ class Attempt:
         self.decode_worker = assignment.decode
         self._prefill_worker = assignment.prefill
         self.takes_over = handoff is not None
-        self._handoff = handoff or _handoff_from(assignment.prefill)
+        if handoff is None and assignment.prefill is not None:
+            handoff = _handoff_from(assignment.prefill.info)
+        self._handoff = handoff
         self._legs: list[Leg] = []
         self._decode = self._open_decode(assignment.decode)
         self._reader: Leg | None = self._decode if self._handoff is None else None
@@ -122,6 +119,10 @@ class Attempt:
                     held = ()
             if self._log.abandoned:  # nobody reads on here
                 await self._settle_reading()
+            self._conversation.written(self._log.answers)
+        except GeneratorExit:  # the text has ended it
+            self._conversation.written(self._log.answers)
+            raise
         except MENDABLE:
             if self.gave:
                 await self._settle_reading()
@@ -175,9 +176,17 @@ class Attempt:
         self.reserved = True
         if self._prefill_worker is not None and self._handoff is not None:
             worker, self._prefill_worker = self._prefill_worker, None
-            call = worker.client.prefill(self._job, self.number, self._handoff)
+            prefix = self._prefix_for(worker)
+            call = worker.client.prefill(self._job, self.number, self._handoff, prefix)
             self._reader = Leg(worker, call, self._mailbox)
             self._legs.append(self._reader)
+
+    def _prefix_for(self, prefill: Worker) -> PrefixSource | None:
+        source = self._conversation.source(prefill.info)
+        if source is None:
+            return None
+        self.reading.prefix_from = source.worker.worker_id
+        return PrefixSource(_handoff_from(source.worker), source.num_tokens)
 
     async def _heard(self, patience: float) -> tuple[Leg, LegEvent]:
         try:
@@ -244,6 +253,8 @@ class Attempt:
         match event:
             case Admitted(num_cached_tokens):
                 self.reading.cached_tokens = num_cached_tokens
+            case PrefixPulled():
+                self.reading.prefix = event
             case Broken() | Ended():
                 self._reader = None
 
@@ -283,7 +294,5 @@ class Attempt:
         return ()
 
 
-def _handoff_from(prefill: Worker | None) -> Handoff | None:
-    if prefill is None:
-        return None
-    return Handoff(new_id(), new_ticket(), prefill.info.address, prefill.info.instance_id)
+def _handoff_from(sender: WorkerInfo) -> Handoff:
+    return Handoff(new_id(), new_ticket(), sender.address, sender.instance_id)

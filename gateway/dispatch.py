@@ -8,18 +8,22 @@ from dataclasses import replace
 from typing import Any
 
 from baton.core.errors import RefusedError, UnavailableError
-from gateway.attempt import Attempt, Left
+from baton.core.worker_info import WorkerInfo
+from gateway.attempt import Attempt
 from gateway.branch import Branch, Told, joined
 from gateway.breaks import MENDABLE, Mendable, reason_of
 from gateway.continuation import whole
+from gateway.conversation import Conversation
 from gateway.errors import NoRoomError
 from gateway.items import Answered, Item, PromptRead, PromptScores, collected
 from gateway.job import Job
+from gateway.leg import Left
 from gateway.metrics import GatewayMetrics
 from gateway.mover import Mover
 from gateway.moves import Moves
 from gateway.output import Output
 from gateway.queue import AdmissionQueue, Turn
+from gateway.recent_answers import RecentAnswers
 from gateway.request_life import RequestLife
 from gateway.workers import Assignment, Workers
 
@@ -46,7 +50,8 @@ class Dispatcher:
         self._metrics = metrics
         self._silence = silence  # seconds
         self._failover_timeout = failover_timeout  # seconds
-        self._mover = Mover(workers, metrics, silence)
+        self._answers = RecentAnswers()
+        self._mover = Mover(workers, metrics, silence, self._conversation)
         self._attempts: set[Attempt] = set()
         self._settling: set[asyncio.Task[None]] = set()
         self._closed: UnavailableError | None = None
@@ -130,7 +135,11 @@ class Dispatcher:
         if branch.move is not None:
             return branch.move.target
         assignment = await self._admit(branch)
-        return branch.life.attempt(branch.part, assignment, self._silence)
+        conversation = self._conversation(branch.part.job, assignment.decode.info)
+        return branch.life.attempt(branch.part, assignment, self._silence, conversation)
+
+    def _conversation(self, job: Job, decode: WorkerInfo) -> Conversation:
+        return Conversation(job, decode, self._answers, self._workers.candidates)
 
     async def _admit(self, branch: Branch) -> Assignment:
         job, life = branch.part.job, branch.life

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.registry import Collector
 
 from gateway.breaks import REASONS as BREAK_REASONS
 from gateway.job import Job
@@ -71,6 +72,10 @@ class GatewayMetrics:
             result.value: moves.labels(model_name, ENGINE, result.value) for result in MoveResult
         }
         self.ended = {reason: ended.labels(model_name, ENGINE, reason) for reason in REASONS}
+
+    def register(self, collector: Collector) -> None:
+        """Its families are on the page too."""
+        self._registry.register(collector)
 
     def page(self) -> bytes:
         return generate_latest(self._registry)

@@ -8,6 +8,7 @@ from baton.core.token_record import TokenLogprobs
 from gateway.attempt import Attempt
 from gateway.breaks import Breaks
 from gateway.continuation import Part, continued
+from gateway.conversation import Conversation
 from gateway.job import Job
 from gateway.output import Output
 from gateway.queue import Turn
@@ -42,12 +43,13 @@ class RequestLife:
         part: Part,
         assignment: Assignment,
         silence: float,
+        conversation: Conversation,
         handoff: Handoff | None = None,
     ) -> Attempt:
         """`handoff`: from a decode worker that lets go of the part."""
         self._attempts += 1
         log = self._log.section(part.choices)
-        return Attempt(part.job, self._attempts, assignment, silence, log, handoff)
+        return Attempt(part.job, self._attempts, assignment, silence, log, conversation, handoff)
 
     def gave(self, attempt: Attempt) -> None:
         """The attempt's first tokens are given out."""

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import grpc
 
-from baton.core.handoff import Handoff
+from baton.core.handoff import Handoff, PrefixSource
 from baton.core.token_record import PromptLogprobs, TokenRecord
 from baton.core.worker_info import WorkerLoad
 from baton.rpc import wire
@@ -70,6 +70,8 @@ class Transferred:
     exposed_ms: float  # from the end of prefill's computing to the confirmation
     computed_ms: float  # from the first ready segment to the end of prefill's computing
     segments: tuple[MovedSegment, ...]  # by their place in the prompt
+    held_tokens: int = 0  # whose KV the decode worker had already
+    repaired_blocks: int = 0  # moved again because their checksum was wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,16 @@ class Released:
     confirmed: bool  # the other worker had them first
 
 
-CallEvent = Reserved | Admitted | PromptScored | Tokens | Transferred | HandedOver | Lent | Released
+@dataclass(frozen=True, slots=True)
+class PrefixPulled:
+    """The prefill worker got the prompt's beginning from another one; before it is admitted."""
+
+    tokens: int  # whose KV was moved
+    milliseconds: float  # for which the prompt waited
+
+
+ReadEvent = Admitted | PrefixPulled | PromptScored
+CallEvent = Reserved | ReadEvent | Tokens | Transferred | HandedOver | Lent | Released
 
 
 class Call(Protocol):
@@ -132,7 +143,9 @@ class WorkerClient:
         )
         return _GenerateCall(self._decode.Generate(request))
 
-    def prefill(self, job: Job, attempt: int, handoff: Handoff) -> Call:
+    def prefill(
+        self, job: Job, attempt: int, handoff: Handoff, prefix: PrefixSource | None
+    ) -> Call:
         request = prefill_pb2.PrefillRequest(
             request_id=job.request_id,
             attempt=attempt,
@@ -143,6 +156,7 @@ class WorkerClient:
             cache_salt=job.cache_salt,
             tenant=job.tenant,
             answered_token_ids=job.answered,
+            prefix=wire.prefix_source_to_pb(prefix) if prefix is not None else None,
         )
         return _PrefillCall(self._prefill.Prefill(request))
 
@@ -181,6 +195,8 @@ def _transferred(report: decode_pb2.TransferReport) -> Transferred:
             MovedSegment(s.first_block, s.num_blocks, s.ready_ms, s.start_ms, s.end_ms)
             for s in report.segments
         ),
+        held_tokens=report.cached_tokens,
+        repaired_blocks=report.repaired_blocks,
     )
 
 
@@ -223,6 +239,9 @@ class _PrefillCall:
                     yield Admitted(message.admitted.num_cached_tokens)
                 elif message.HasField("prompt_logprobs"):
                     yield PromptScored(wire.prompt_logprobs_from_pb(message.prompt_logprobs))
+                elif message.HasField("prefix_pulled"):
+                    pulled = message.prefix_pulled
+                    yield PrefixPulled(pulled.tokens, pulled.milliseconds)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 

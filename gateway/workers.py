@@ -93,8 +93,11 @@ class Workers:
     @property
     def can_answer(self) -> bool:
         """Whether some decode worker takes requests."""
-        candidates = map(_candidate, self.usable)
-        return any(c.takes_requests and c.info.role is Role.DECODE for c in candidates)
+        return any(c.takes_requests and c.info.role is Role.DECODE for c in self.candidates())
+
+    def candidates(self) -> list[Candidate]:
+        """The usable members, whatever one request has met with them."""
+        return [_candidate(worker) for worker in self.usable]
 
     @property
     def max_model_len(self) -> int | None:

@@ -23,14 +23,17 @@ from baton.v1 import kv_transfer_pb2 as pb
 from baton.v1 import kv_transfer_pb2_grpc as pb_grpc
 from kv_transfer.memory import Memory, Run
 from kv_transfer.same_host import is_this_host
+from kv_transfer.set_aside import SetAside
 from kv_transfer.transports import shm
 from kv_transfer.transports.base import Endpoint, LinkLimits, Reader
+from kv_transfer.transports.mapping import MappedReader
 from kv_transfer.transports.negotiate import negotiate
 from kv_transfer.transports.planes import allowed
 
 logger = logging.getLogger(__name__)
 
 IN_MEMORY = frozenset({shm.NAME})  # data planes that never leave the host
+SHORT_BYTES = 1 << 20  # some tenths of a millisecond, as long as to a thread and back
 
 PeerKey = tuple[str, str]  # address, instance id
 FindWrong = Callable[[], tuple[int, ...]]
@@ -46,7 +49,9 @@ class Landed:
 
 
 class Peer:
-    """One sender: its control channel and a thread of its own that reads its memory."""
+    """One sender: its control channel and a thread of its own that reads its memory, unless little
+    is to be copied.
+    """
 
     def __init__(self, key: PeerKey, channel: grpc.aio.Channel) -> None:
         self.key = key
@@ -56,8 +61,10 @@ class Peer:
         )  # its async type exists in stubs only
         self.watcher: asyncio.Task[None] | None = None  # cancelled with the peer's end
         self.leaves_host = True  # the bytes do on their way here; known once linked
+        self.avoided: frozenset[str] = frozenset()  # better planes that had been set aside
         self._reader: Reader | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kv-read")
+        self._reads = 0  # in the thread
         self._closed = False
 
     @property
@@ -70,27 +77,54 @@ class Peer:
         return self._reader.progress if self._reader else 0
 
     async def link(self, find: Callable[[], Reader]) -> None:
-        """`find` looks for a data plane, in the reading thread."""
+        """`find` looks for a data plane, in the reading thread: between two reads where there is a
+        link already, which stays if none is found.
+        """
+        if self._closed:
+            raise TransferError("the link to the peer was closed")
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, self._link, find)
 
     def _link(self, find: Callable[[], Reader]) -> None:
-        self._reader = find()
+        old, self._reader = self._reader, find()
+        if old is not None:
+            old.close()
         self.leaves_host = self.transport not in IN_MEMORY and not is_this_host(self.key[0])
 
     def read(
         self, runs: Sequence[Run], cancelled: threading.Event, find_wrong: FindWrong
     ) -> asyncio.Future[Landed]:
         """Done when every byte has landed, failed when none lands any more. Never cancel it:
-        the thread would go on unseen. Set `cancelled` instead. `find_wrong` is called in the
-        reading thread, once the bytes are here and still in its caches.
+        the thread would go on unseen. Set `cancelled` instead. `find_wrong` is called where the
+        bytes were read, once they are here and still in its caches.
         """
         loop = asyncio.get_running_loop()
         if self._closed:
             future: asyncio.Future[Landed] = loop.create_future()
             future.set_exception(TransferError("the link to the peer was closed"))
             return future
-        return loop.run_in_executor(self._thread, self._read, runs, cancelled, find_wrong)
+        if self._is_short(runs):
+            future = loop.create_future()
+            try:
+                future.set_result(self._read(runs, cancelled, find_wrong))
+            except Exception as error:  # whatever it is, as from the thread
+                future.set_exception(error)
+            return future
+        self._reads += 1
+        read = loop.run_in_executor(self._thread, self._read, runs, cancelled, find_wrong)
+        read.add_done_callback(lambda _: self._finished())
+        return read
+
+    def _is_short(self, runs: Sequence[Run]) -> bool:
+        """A copy in memory, which nothing can stall, behind no other: done before the thread would
+        have begun.
+        """
+        if self._reads or not isinstance(self._reader, MappedReader):
+            return False
+        return sum(run.length for run in runs) <= SHORT_BYTES
+
+    def _finished(self) -> None:
+        self._reads -= 1
 
     def _read(
         self, runs: Sequence[Run], cancelled: threading.Event, find_wrong: FindWrong
@@ -101,6 +135,10 @@ class Peer:
         self._reader.read(runs, wanted=lambda: not cancelled.is_set())
         wrong = find_wrong()
         return Landed(start, time.monotonic(), wrong)
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
 
     async def close(self) -> None:
         """Ends running reads, then the thread, the mapping or socket, and the channel."""
@@ -140,6 +178,7 @@ class Peers:
         self._choice = choice
         self._limits = limits
         self._tls = tls
+        self._aside = SetAside()
         self._found: dict[PeerKey, asyncio.Task[Peer]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -152,7 +191,17 @@ class Peers:
         if task is None:
             task = self._found[key] = asyncio.create_task(self._connect(key))
             task.add_done_callback(lambda done: self._found_or_not(key, done))
-        return await asyncio.shield(task)  # others may wait for the same peer
+        peer = await asyncio.shield(task)  # others may wait for the same peer
+        if peer.avoided and not peer.avoided & self._aside.of(key):
+            peer.avoided = frozenset()
+            self._spawn(self._link_again(peer))
+        return peer
+
+    def broken(self, peer: Peer) -> None:
+        """A read has failed: `drop`, and the next link is over another data plane, if one works."""
+        if not peer.closed:  # else that is why it has failed
+            self._aside.add(peer.key, peer.transport)
+        self.drop(peer)
 
     def drop(self, peer: Peer) -> None:
         """The next `get` starts afresh; whatever still uses the peer fails."""
@@ -185,22 +234,31 @@ class Peers:
         async with AsyncExitStack() as stack:
             peer = Peer(key, open_channel(address, self._secret, self._tls))
             stack.push_async_callback(peer.close)
-            about = await self._describe(peer)
-            self._check(about, instance_id)
-            endpoints = [_endpoint_from_pb(e) for e in about.endpoints if self._allows(e.transport)]
-            find = partial(
-                negotiate,
-                endpoints,
-                self._memory,
-                self._choice,
-                self._limits,
-                self._secret,
-                self._tls,
-            )
-            await peer.link(find)
+            await self._link(peer)
             stack.pop_all()
         logger.info("Pulling from %s at %s over %s", instance_id, address, peer.transport)
         return peer
+
+    async def _link(self, peer: Peer) -> None:
+        about = await self._describe(peer)
+        self._check(about, peer.key[1])
+        aside = self._aside.of(peer.key)
+        endpoints = [_endpoint_from_pb(e) for e in about.endpoints if self._allows(e.transport)]
+        endpoints.sort(key=lambda endpoint: endpoint.transport in aside)  # else in the peer's order
+        find = partial(
+            negotiate, endpoints, self._memory, self._choice, self._limits, self._secret, self._tls
+        )
+        await peer.link(find)
+        peer.avoided = aside - {peer.transport}
+
+    async def _link_again(self, peer: Peer) -> None:
+        """What was set aside is tried again; reads that come meanwhile wait for it."""
+        try:
+            await self._link(peer)
+        except BatonError as error:
+            logger.info("No better data plane to %s yet: %s", peer.key[1], error)
+        else:
+            logger.info("Pulling from %s over %s from now on", peer.key[1], peer.transport)
 
     def _allows(self, transport: str) -> bool:
         return allowed(self._choice, transport, self._tls is not None)

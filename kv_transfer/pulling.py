@@ -24,7 +24,8 @@ from kv_transfer import receiver_events as ev
 from kv_transfer.checksums import AUTO, ON, wrong_blocks
 from kv_transfer.memory import Memory, runs_of
 from kv_transfer.peers import Landed, Peer, Peers
-from kv_transfer.pull_events import event_of
+from kv_transfer.pull_call import PullCall
+from kv_transfer.pull_events import verdict_of
 from kv_transfer.receiver import ReceiverMachine
 from kv_transfer.timeline import Timeline, Timing
 
@@ -65,6 +66,7 @@ class Pulling:
         allocate: Allocate,
         release: Release,
         tell_abort: Callable[[Handoff, str], None],
+        prefix_names: tuple[bytes, ...] = (),
     ) -> None:
         self._instance_id = instance_id
         self._handoff = handoff
@@ -75,10 +77,12 @@ class Pulling:
         self._allocate = allocate
         self._release = release
         self._tell_abort = tell_abort
+        self._prefix_names = prefix_names
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[ev.ReceiverEvent] = asyncio.Queue()
         self._peer: Peer | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._call: PullCall | None = None
         self._stream: asyncio.Task[None] | None = None
         self._cancelled = threading.Event()
         self._patience: asyncio.TimerHandle | None = None
@@ -99,6 +103,11 @@ class Pulling:
         if self._pulled is None:
             raise self._error or InternalError("a pull ended without a result")
         return self._pulled
+
+    @property
+    def num_blocks(self) -> int:
+        """Target blocks, as long as they are neither delivered nor back in the pool."""
+        return self._machine.num_blocks
 
     @property
     def repaired_blocks(self) -> int:
@@ -166,22 +175,16 @@ class Pulling:
         """Turns the stream into events, its end included."""
         error: BatonError = UnavailableError("the link to the sender was closed")
         try:
-            self._peer = await self._peers.get(self._handoff.address, self._handoff.instance_id)
-            request = pb.PullRequest(
-                transfer_id=self._handoff.transfer_id,
-                ticket=self._handoff.ticket,
-                instance_id=self._instance_id,
-                checksums=self._wants_checksums(self._peer),
-            )
-            async for message in self._peer.stub.Pull(request):
-                self._hear(event_of(message, request.checksums))
-            error = UnavailableError("the sender ended the stream")
-        except grpc.aio.AioRpcError as broken:
-            error = from_rpc_error(broken)
+            peer = await self._peers.get(self._handoff.address, self._handoff.instance_id)
         except BatonError as refused:
             error = refused
-        finally:  # a channel closed under the call looks like a cancellation, and must be told too
-            self._events.put_nowait(ev.PullBroken(error))
+        else:
+            self._peer, self._call = peer, PullCall(peer, self._hear)
+            wanted = self._wants_checksums(peer)
+            await self._call.follow(self._handoff, self._instance_id, wanted, self._prefix_names)
+        finally:  # cancelled, too
+            if self._call is None:
+                self._events.put_nowait(ev.PullBroken(error))
 
     def _wants_checksums(self, peer: Peer) -> bool:
         return peer.leaves_host if self._checksums == AUTO else self._checksums == ON
@@ -227,7 +230,7 @@ class Pulling:
         if not isinstance(error, BatonError):
             logger.error("A read of KV blocks failed", exc_info=error)
         if not self._cancelled.is_set():
-            self._peers.drop(peer)  # its link may be out of step
+            self._peers.broken(peer)  # its link may be out of step
         self._events.put_nowait(ev.ReadFailed(read.read_id, str(error)))
 
     def _warn(self, peer: Peer, read: ev.StartRead) -> None:
@@ -254,17 +257,21 @@ class Pulling:
             self._be_patient(peer)
 
     async def _confirm(self, epoch: Epoch, again: bool) -> None:
+        """On the Pull; by a call of its own where that has broken."""
+        if not again and self._call is not None:
+            await self._call.ask(epoch)
+            return
         request = pb.ConfirmRequest(transfer_id=self._handoff.transfer_id, epoch=epoch_to_pb(epoch))
         left = max(0.0, (self._machine.deadline or 0.0) - self._loop.time())
         event: ev.ReceiverEvent = ev.ConfirmLost("the link to the sender was closed")
         try:
             answer = await self._linked_peer().stub.Confirm(
-                request, timeout=left, wait_for_ready=again
+                request, timeout=left, wait_for_ready=True
             )
-            event = ev.ConfirmAnswered(answer.outcome == pb.CONFIRM_OUTCOME_OK)
+            event = verdict_of(answer.outcome)
         except grpc.aio.AioRpcError as error:
             event = ev.ConfirmLost(str(from_rpc_error(error)))
-        finally:  # likewise
+        finally:  # cancelled, too
             self._events.put_nowait(event)
 
     def _linked_peer(self) -> Peer:

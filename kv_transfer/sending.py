@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from math import inf
 
-from baton.core.errors import BatonError
+from baton.core.errors import BatonError, RefusedError
 from baton.core.fingerprint import Fingerprint
 from baton.core.handoff import Epoch
 from baton.core.token_record import TokenRecord
@@ -23,7 +23,8 @@ from kv_transfer.transports.base import Endpoint, Exporter
 
 logger = logging.getLogger(__name__)
 
-Message = ev.SendLease | ev.SendSegment | ev.SendLast | ev.RefusePull | ev.ClosePull
+Told = ev.SendLease | ev.SendSegment | ev.SendLast | ev.RefusePull | ev.ClosePull
+Message = Told | ev.AnswerConfirm
 
 
 class Lease:
@@ -92,12 +93,27 @@ class PullQueue:
     def put(self, message: Message) -> None:
         self._messages.put_nowait(message)
 
-    async def get(self) -> Message:
-        return await self._messages.get()
+    async def take(self) -> list[Message]:
+        """All that there is; waits for the first one."""
+        messages = [await self._messages.get()]
+        while not self._messages.empty():
+            messages.append(self._messages.get_nowait())
+        return messages
+
+
+Lend = Callable[[Sequence[bytes]], tuple[int, ...]]
+
+
+def _lend_nothing(names: Sequence[bytes]) -> tuple[int, ...]:
+    raise RefusedError("no cached blocks are lent here")
 
 
 class Sender:
-    """`release` gives one reference on each block back to the pool; it must not block."""
+    """`release` gives one reference on each block back to the pool; it must not block.
+
+    `lend` gives as many of the first of the named blocks as are cached, one reference on each, or
+    raises RefusedError.
+    """
 
     def __init__(
         self,
@@ -108,6 +124,7 @@ class Sender:
         release: Callable[[tuple[int, ...]], None],
         exporters: Sequence[Exporter],
         limits: ev.SenderLimits | None = None,
+        lend: Lend = _lend_nothing,
     ) -> None:
         self.instance_id = instance_id
         self.fingerprint = fingerprint
@@ -116,10 +133,10 @@ class Sender:
         self.endpoints: tuple[Endpoint, ...] = ()
         self.checksums = Checksums(memory)
         self._release = release
+        self._lend = lend
+        self._block_size = fingerprint.layout.block_size
         self._exporters = exporters
-        self._table = SenderTable(
-            instance_id, fingerprint.layout.block_size, limits or ev.SenderLimits()
-        )
+        self._table = SenderTable(instance_id, self._block_size, limits or ev.SenderLimits())
         self._leases: dict[str, Lease] = {}
         self._pulls: dict[int, PullQueue] = {}
         self._pull_ids = count(1)
@@ -168,6 +185,26 @@ class Sender:
         self._do(transfer_id, instructions)
         return queue
 
+    def attach_to_cached(
+        self, transfer_id: str, ticket: bytes, names: Sequence[bytes]
+    ) -> PullQueue:
+        """A Pull of cached blocks has come: it opens the lease that it owns, on the first of the
+        `names` that are cached. Call `detach` as after `attach`.
+        """
+        try:
+            lease = self.open(transfer_id, ticket, drop=_nothing_to_drop)
+        except RefusedError:
+            return self.attach(transfer_id, ticket)  # to be refused by its ticket
+        queue = self.attach(transfer_id, ticket)
+        try:
+            blocks = self._lend(names)
+        except BatonError as error:
+            lease.failed(error)
+            return queue
+        lease.blocks_lent(blocks, len(blocks) * self._block_size)
+        lease.finished((), continuation=True)
+        return queue
+
     def detach(self, queue: PullQueue) -> None:
         self._pulls.pop(queue.pull_id, None)
         if queue.machine is not None:
@@ -177,6 +214,12 @@ class Sender:
         instructions = self._table.confirm(transfer_id, epoch, self._now())
         self._do(transfer_id, instructions)
         return next(i.outcome for i in instructions if isinstance(i, ev.AnswerConfirm))
+
+    def confirm_on(self, queue: PullQueue, transfer_id: str, epoch: Epoch) -> None:
+        """The same, asked by the Pull itself: the answer is said there, before its end."""
+        instructions = self._table.confirm(transfer_id, epoch, self._now())
+        queue.put(next(i for i in instructions if isinstance(i, ev.AnswerConfirm)))
+        self._do(transfer_id, instructions)
 
     def abort(self, transfer_id: str, ticket: bytes, reason: str) -> None:
         self._do(transfer_id, self._table.abort(transfer_id, ticket, reason, self._now()))
@@ -201,12 +244,12 @@ class Sender:
                 case ev.TicketRefused(rpc, fault):
                     logger.warning("Transfer %s: %s: a ticket is %s", transfer_id, rpc, fault.value)
                 case ev.AnswerConfirm():
-                    pass  # `confirm` returns it
+                    pass  # whoever asked has it
                 case _:
                     self._say(instruction)
         self._arm()
 
-    def _say(self, message: Message) -> None:
+    def _say(self, message: Told) -> None:
         queue = self._pulls.get(message.pull_id)
         if queue is not None:  # a stream that is gone hears nothing
             queue.put(message)
@@ -226,3 +269,7 @@ class Sender:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+def _nothing_to_drop() -> None:
+    """Cached blocks are computed already."""

@@ -6,7 +6,7 @@ it. Whoever knows a worker's fingerprint computes the same names, whatever the p
 
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 HASH_BLOCK = 16  # tokens; every pool block is a multiple of it
@@ -35,9 +35,10 @@ class Hashing:
     block_size: int  # tokens of a pool block, a multiple of `hash_block`
     hash_block: int = HASH_BLOCK  # smaller only in tests
 
-    def chain(self, cache_salt: str, tenant: str) -> "HashChain":
+    def chain(self, cache_salt: str, tenant: str, known: Iterable[bytes] = ()) -> "HashChain":
+        """`known` are the names of the first blocks, where a chain like this one gave them before."""
         root = root_hash(self.fingerprint_digest, cache_salt, tenant)
-        return HashChain(root, self.block_size, self.hash_block)
+        return HashChain(root, self.block_size, self.hash_block, known)
 
 
 class HashChain:
@@ -46,11 +47,17 @@ class HashChain:
     The name of a pool block is that of its last hash block.
     """
 
-    def __init__(self, root: bytes, block_size: int, hash_block: int = HASH_BLOCK) -> None:
+    def __init__(
+        self,
+        root: bytes,
+        block_size: int,
+        hash_block: int = HASH_BLOCK,
+        known: Iterable[bytes] = (),
+    ) -> None:
         self._root = root
         self._block_size = block_size
         self._hash_block = hash_block
-        self._names: list[bytes] = []
+        self._names = list(known)
 
     def names(self, tokens: Sequence[int], count: int) -> list[bytes]:
         """Of the first `count` blocks, all of them full.
@@ -63,9 +70,7 @@ class HashChain:
 
     def copy(self) -> "HashChain":
         """For a sequence that begins with the same tokens and grows by itself."""
-        other = HashChain(self._root, self._block_size, self._hash_block)
-        other._names = list(self._names)
-        return other
+        return HashChain(self._root, self._block_size, self._hash_block, self._names)
 
     def _name(self, tokens: Sequence[int], index: int) -> bytes:
         name = self._names[-1] if self._names else self._root

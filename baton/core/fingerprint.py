@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 
 from baton.core.layout import LayoutDescriptor
 
-PROTOCOL_VERSION = 1  # raised when the meaning of the hand-off changes
+PROTOCOL_VERSION = 2  # raised when the meaning of the hand-off changes
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """What sequences hold of the pool: found in the cache, allocated, shared, published, given back."""
 
 from baton.core.block_hashes import Hashing
-from baton.engine.block_pool import BlockPool, Published
+from baton.engine.block_books import Published
+from baton.engine.block_pool import BlockPool
 from baton.engine.decision import CopyBlock
 from baton.engine.limits import Limits
 from baton.engine.sequence import Sequence
@@ -22,7 +23,7 @@ class BlockTables:
         """Before anything else is asked for a sequence of a new work."""
         if self._hashing is not None:
             work = sequence.work
-            sequence.chain = self._hashing.chain(work.cache_salt, work.tenant)
+            sequence.chain = self._hashing.chain(work.cache_salt, work.tenant, work.names)
 
     def adopt(self, sequence: Sequence, blocks: tuple[int, ...], num_computed: int) -> None:
         """Takes over the references on blocks that were computed elsewhere."""
@@ -97,17 +98,17 @@ class BlockTables:
         if sequence.chain is None:
             return
         num_full = sequence.num_computed // self._limits.block_size
+        done = len(sequence.published)
+        if done >= num_full:
+            return
         names = sequence.chain.names(sequence.tokens, num_full)
-        while (index := len(sequence.published)) < num_full:
-            parent = Published(sequence.published[-1], names[index - 1]) if index else None
-            block = self._pool.publish(
-                sequence.blocks[index], names[index], parent, may_swap=not sequence.lends
-            )
-            if block is None:
-                return
-            sequence.published.append(block)
-            if not sequence.lends:
-                sequence.blocks[index] = block
+        parent = Published(sequence.published[-1], names[done - 1]) if done else None
+        run = self._pool.publish(
+            sequence.blocks[done:num_full], names[done:], parent, may_swap=not sequence.lends
+        )
+        sequence.published += run
+        if not sequence.lends:
+            sequence.blocks[done : done + len(run)] = run
 
     def withdraw(self, sequence: Sequence) -> None:
         """What it has read or written may be unsound: nobody shall find it any more."""

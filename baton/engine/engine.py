@@ -54,17 +54,18 @@ class Engine:
         """Prompt + answer, tokens: what the model reads, the settings allow and the pool holds."""
         return self._limits.max_model_len
 
-    def prefix_names(self, work: Work) -> list[bytes]:
+    def prefix_names(self, work: Work) -> tuple[bytes, ...]:
         """Under which the pool finds cached blocks of what `work` knows, from the first one on.
 
         None of the block with its last known token if something is drawn from that token here.
-        Callable from any thread.
+        Callable from any thread. A work that is submitted with them is not hashed again.
         """
         if self._hashing is None or not work.finds_cache:
-            return []
+            return ()
         draws = work.searches or work.mode is Mode.GENERATE
         num_full = (work.num_known - draws) // self._limits.block_size
-        return self._hashing.chain(work.cache_salt, work.tenant).names(work.known, num_full)
+        chain = self._hashing.chain(work.cache_salt, work.tenant, work.names)
+        return tuple(chain.names(work.known, num_full))
 
     @property
     def alive(self) -> bool:

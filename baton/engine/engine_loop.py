@@ -124,10 +124,15 @@ class EngineLoop:
             self._wake.notify()
 
     def wake(self) -> None:
-        """Says that blocks came free: somebody who waits for them may go on."""
+        """Says that blocks came free: somebody who waits for them may go on.
+
+        Where nobody is here it wakes nobody: the thread would look at nothing, and contend with
+        whoever has just given the blocks back, in the middle of a hand-off.
+        """
         with self._wake:
-            self._changed = True
-            self._wake.notify()
+            if self._works:
+                self._changed = True
+                self._wake.notify()
 
     def _main(self) -> None:
         try:

@@ -44,6 +44,7 @@ class Work:
     tenant: str = ""
     answered: tuple[int, ...] = ()
     reads_cache: bool = True  # False: computes every token itself, and still fills the cache
+    names: tuple[bytes, ...] = ()  # of its first full blocks, if `Engine.prefix_names` was asked
 
     @property
     def known(self) -> tuple[int, ...]:

@@ -11,9 +11,9 @@ from typing import Any
 import grpc
 
 from baton.core.address import join_address
-from baton.core.errors import BatonError, RequestError, SettingsError
+from baton.core.errors import BatonError, RequestError, SettingsError, UnavailableError
 from baton.rpc.channel import KEEP_ALIVE, SECRET_KEY
-from baton.rpc.errors import PARAM_KEY, status_of
+from baton.rpc.errors import PARAM_KEY, RAISED, status_of
 from baton.rpc.tls import server_credentials
 from baton.rpc.tls_identity import TlsIdentity
 
@@ -106,14 +106,16 @@ class _Door(grpc.aio.ServerInterceptor):
 
 
 def _refusing(handler: Any) -> Any:
-    async def refuse(request: Any, context: Any) -> Any:
+    async def refuse(asked: Any, context: Any) -> Any:
         await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the cluster secret is wrong")
 
     return _rebuild(handler, refuse, refuse)
 
 
 class _Errors(grpc.aio.ServerInterceptor):
-    """Turns a raised BatonError into its status; anything else is logged and INTERNAL."""
+    """Turns a raised BatonError into its status; anything else is logged and INTERNAL. No call ends
+    without one.
+    """
 
     async def intercept_service(
         self, continuation: Callable[..., Awaitable[Any]], handler_call_details: Any
@@ -128,14 +130,22 @@ class _Errors(grpc.aio.ServerInterceptor):
                 return await handler.unary_unary(request, context)
             except BatonError as error:
                 await _abort(context, error)
+            except asyncio.CancelledError:
+                await _abort_given_up(context)
+                raise
             except Exception as error:  # the top of a call: the peer must get an answer
                 await _abort_unexpected(context, method, error)
 
-        async def stream(request: Any, context: Any) -> None:
+        answer = handler.stream_stream if handler.request_streaming else handler.unary_stream
+
+        async def stream(asked: Any, context: Any) -> None:
             try:
-                await _write_all(handler.unary_stream(request, context), context)
+                await _write_all(answer(asked, context), context)
             except BatonError as error:
                 await _abort(context, error)
+            except asyncio.CancelledError:
+                await _abort_given_up(context)
+                raise
             except Exception as error:  # likewise
                 await _abort_unexpected(context, method, error)
 
@@ -152,12 +162,15 @@ async def _write_all(responses: Any, context: Any) -> None:
             await context.write(response)
 
 
+_MAKE = {  # by what is streamed: the request, the response
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+
+
 def _rebuild(handler: Any, unary: Any, stream: Any) -> Any:
-    make = (
-        grpc.unary_stream_rpc_method_handler
-        if handler.response_streaming
-        else grpc.unary_unary_rpc_method_handler
-    )
+    make = _MAKE[handler.request_streaming, handler.response_streaming]
     return make(
         stream if handler.response_streaming else unary,
         request_deserializer=handler.request_deserializer,
@@ -167,7 +180,7 @@ def _rebuild(handler: Any, unary: Any, stream: Any) -> Any:
 
 async def _abort(context: Any, error: BatonError) -> None:
     param = error.param if isinstance(error, RequestError) else None
-    trailing = ((PARAM_KEY, param),) if param is not None else ()
+    trailing = (RAISED, (PARAM_KEY, param)) if param is not None else (RAISED,)
     await context.abort(status_of(error), str(error), trailing)
 
 
@@ -175,4 +188,13 @@ async def _abort_unexpected(context: Any, method: str, error: Exception) -> None
     if isinstance(error, grpc.aio.AbortError):
         raise error
     logger.exception("%s failed", method)
-    await context.abort(grpc.StatusCode.INTERNAL, "internal error")
+    await context.abort(grpc.StatusCode.INTERNAL, "internal error", (RAISED,))
+
+
+async def _abort_given_up(context: Any) -> None:
+    """gRPC cancels the task of a call that is over, and says nothing for a handler that was cancelled
+    by itself, as by a wait for something that another task gave up: its caller would wait in vain.
+    """
+    task = asyncio.current_task()
+    if task is None or not task.cancelling():
+        await _abort(context, UnavailableError("the worker gave the call up"))

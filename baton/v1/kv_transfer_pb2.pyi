@@ -185,7 +185,7 @@ Global___ReadResponse: typing_extensions.TypeAlias = ReadResponse
 
 @typing.final
 class PullRequest(google.protobuf.message.Message):
-    """Attaches to a lease."""
+    """The first one attaches to a lease, or opens one on cached blocks; the second one has the question for the verdict, and only that."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -193,6 +193,8 @@ class PullRequest(google.protobuf.message.Message):
     TICKET_FIELD_NUMBER: builtins.int
     INSTANCE_ID_FIELD_NUMBER: builtins.int
     CHECKSUMS_FIELD_NUMBER: builtins.int
+    PREFIX_NAMES_FIELD_NUMBER: builtins.int
+    CONFIRM_FIELD_NUMBER: builtins.int
     transfer_id: builtins.str
     """The hand-off."""
     ticket: builtins.bytes
@@ -201,6 +203,14 @@ class PullRequest(google.protobuf.message.Message):
     """The process that pulls."""
     checksums: builtins.bool
     """Whether segments are to come with checksums."""
+    @property
+    def prefix_names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
+        """Names of the first full blocks of a prompt (sha256, each of all that comes before it). Where there are any, nothing is waited for: the Pull opens a lease on as many of them as the sender's prefix cache holds."""
+
+    @property
+    def confirm(self) -> baton.v1.types_pb2.Epoch:
+        """Asks for the verdict on the bytes that were read: the lease's epoch. Compared, answered and released in one step, as by Confirm."""
+
     def __init__(
         self,
         *,
@@ -208,23 +218,29 @@ class PullRequest(google.protobuf.message.Message):
         ticket: builtins.bytes = ...,
         instance_id: builtins.str = ...,
         checksums: builtins.bool = ...,
+        prefix_names: collections.abc.Iterable[builtins.bytes] | None = ...,
+        confirm: baton.v1.types_pb2.Epoch | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["checksums", b"checksums", "instance_id", b"instance_id", "ticket", b"ticket", "transfer_id", b"transfer_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["confirm", b"confirm"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["checksums", b"checksums", "confirm", b"confirm", "instance_id", b"instance_id", "prefix_names", b"prefix_names", "ticket", b"ticket", "transfer_id", b"transfer_id"]) -> None: ...
 
 Global___PullRequest: typing_extensions.TypeAlias = PullRequest
 
 @typing.final
 class PullResponse(google.protobuf.message.Message):
-    """Events of a lease, in this order."""
+    """What has happened since the last message, in this order; at least one of them."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     LEASE_FIELD_NUMBER: builtins.int
     SEGMENT_FIELD_NUMBER: builtins.int
     LAST_FIELD_NUMBER: builtins.int
+    VERDICT_FIELD_NUMBER: builtins.int
+    verdict: Global___ConfirmOutcome.ValueType
+    """The answer to the question; nothing comes after it."""
     @property
     def lease(self) -> Global___PullLease:
-        """The first message."""
+        """Once, before anything else."""
 
     @property
     def segment(self) -> Global___PullSegment:
@@ -232,7 +248,7 @@ class PullResponse(google.protobuf.message.Message):
 
     @property
     def last(self) -> Global___PullLast:
-        """Nothing comes after it."""
+        """Once, when every block was named."""
 
     def __init__(
         self,
@@ -240,10 +256,10 @@ class PullResponse(google.protobuf.message.Message):
         lease: Global___PullLease | None = ...,
         segment: Global___PullSegment | None = ...,
         last: Global___PullLast | None = ...,
+        verdict: Global___ConfirmOutcome.ValueType = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["event", b"event", "last", b"last", "lease", b"lease", "segment", b"segment"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["event", b"event", "last", b"last", "lease", b"lease", "segment", b"segment"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["lease", "segment", "last"] | None: ...
+    def HasField(self, field_name: typing.Literal["last", b"last", "lease", b"lease", "segment", b"segment"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["last", b"last", "lease", b"lease", "segment", b"segment", "verdict", b"verdict"]) -> None: ...
 
 Global___PullResponse: typing_extensions.TypeAlias = PullResponse
 
@@ -261,9 +277,9 @@ class PullLease(google.protobuf.message.Message):
     fingerprint_digest: builtins.str
     """Of the sender, for the last check before the first byte."""
     num_tokens: builtins.int
-    """Tokens of the prompt."""
+    """Tokens of the prompt, or of the prefix that is lent."""
     num_blocks: builtins.int
-    """Blocks of the prompt."""
+    """Their blocks."""
     ttl_ms: builtins.int
     """Remaining life once prefill is done, a backstop."""
     @property

@@ -40,7 +40,7 @@ class KvTransferServiceStub(object):
                 request_serializer=baton_dot_v1_dot_kv__transfer__pb2.KvTransferServiceDescribeRequest.SerializeToString,
                 response_deserializer=baton_dot_v1_dot_kv__transfer__pb2.KvTransferServiceDescribeResponse.FromString,
                 _registered_method=True)
-        self.Pull = channel.unary_stream(
+        self.Pull = channel.stream_stream(
                 '/baton.v1.KvTransferService/Pull',
                 request_serializer=baton_dot_v1_dot_kv__transfer__pb2.PullRequest.SerializeToString,
                 response_deserializer=baton_dot_v1_dot_kv__transfer__pb2.PullResponse.FromString,
@@ -68,15 +68,15 @@ class KvTransferServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Pull(self, request, context):
-        """Takes over a lease and follows it: lease, segments while prefill computes, last. Waits for a Prefill that has not come yet. Breaking the stream gives the blocks up.
+    def Pull(self, request_iterator, context):
+        """Takes over a lease and follows it: lease, segments while prefill computes, last; then the caller asks for the verdict, which ends the stream. Waits for a Prefill that has not come yet, or opens the lease itself, on cached blocks. Breaking the stream gives the blocks up.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Confirm(self, request, context):
-        """Compares the epoch and releases the blocks in one step; only CONFIRM_OUTCOME_OK makes the bytes usable.
+        """Compares the epoch and releases the blocks in one step; only CONFIRM_OUTCOME_OK makes the bytes usable. For a verdict that was lost with its Pull.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -97,7 +97,7 @@ def add_KvTransferServiceServicer_to_server(servicer, server):
                     request_deserializer=baton_dot_v1_dot_kv__transfer__pb2.KvTransferServiceDescribeRequest.FromString,
                     response_serializer=baton_dot_v1_dot_kv__transfer__pb2.KvTransferServiceDescribeResponse.SerializeToString,
             ),
-            'Pull': grpc.unary_stream_rpc_method_handler(
+            'Pull': grpc.stream_stream_rpc_method_handler(
                     servicer.Pull,
                     request_deserializer=baton_dot_v1_dot_kv__transfer__pb2.PullRequest.FromString,
                     response_serializer=baton_dot_v1_dot_kv__transfer__pb2.PullResponse.SerializeToString,
@@ -152,7 +152,7 @@ class KvTransferService(object):
             _registered_method=True)
 
     @staticmethod
-    def Pull(request,
+    def Pull(request_iterator,
             target,
             options=(),
             channel_credentials=None,
@@ -162,8 +162,8 @@ class KvTransferService(object):
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_stream(
-            request,
+        return grpc.experimental.stream_stream(
+            request_iterator,
             target,
             '/baton.v1.KvTransferService/Pull',
             baton_dot_v1_dot_kv__transfer__pb2.PullRequest.SerializeToString,

@@ -43,15 +43,15 @@ _KvTransferServiceDescribeType = typing_extensions.TypeVar(
 
 _KvTransferServicePullType = typing_extensions.TypeVar(
     '_KvTransferServicePullType',
-    grpc.UnaryStreamMultiCallable[
+    grpc.StreamStreamMultiCallable[
         baton.v1.kv_transfer_pb2.PullRequest,
         baton.v1.kv_transfer_pb2.PullResponse,
     ],
-    grpc.aio.UnaryStreamMultiCallable[
+    grpc.aio.StreamStreamMultiCallable[
         baton.v1.kv_transfer_pb2.PullRequest,
         baton.v1.kv_transfer_pb2.PullResponse,
     ],
-    default=grpc.UnaryStreamMultiCallable[
+    default=grpc.StreamStreamMultiCallable[
         baton.v1.kv_transfer_pb2.PullRequest,
         baton.v1.kv_transfer_pb2.PullResponse,
     ],
@@ -98,7 +98,7 @@ class KvTransferServiceStub(typing.Generic[_KvTransferServiceDescribeType, _KvTr
             baton.v1.kv_transfer_pb2.KvTransferServiceDescribeRequest,
             baton.v1.kv_transfer_pb2.KvTransferServiceDescribeResponse,
         ],
-        grpc.UnaryStreamMultiCallable[
+        grpc.StreamStreamMultiCallable[
             baton.v1.kv_transfer_pb2.PullRequest,
             baton.v1.kv_transfer_pb2.PullResponse,
         ],
@@ -118,7 +118,7 @@ class KvTransferServiceStub(typing.Generic[_KvTransferServiceDescribeType, _KvTr
             baton.v1.kv_transfer_pb2.KvTransferServiceDescribeRequest,
             baton.v1.kv_transfer_pb2.KvTransferServiceDescribeResponse,
         ],
-        grpc.aio.UnaryStreamMultiCallable[
+        grpc.aio.StreamStreamMultiCallable[
             baton.v1.kv_transfer_pb2.PullRequest,
             baton.v1.kv_transfer_pb2.PullResponse,
         ],
@@ -136,10 +136,10 @@ class KvTransferServiceStub(typing.Generic[_KvTransferServiceDescribeType, _KvTr
     """Says who this is and over which data planes its pool can be read."""
 
     Pull: _KvTransferServicePullType
-    """Takes over a lease and follows it: lease, segments while prefill computes, last. Waits for a Prefill that has not come yet. Breaking the stream gives the blocks up."""
+    """Takes over a lease and follows it: lease, segments while prefill computes, last; then the caller asks for the verdict, which ends the stream. Waits for a Prefill that has not come yet, or opens the lease itself, on cached blocks. Breaking the stream gives the blocks up."""
 
     Confirm: _KvTransferServiceConfirmType
-    """Compares the epoch and releases the blocks in one step; only CONFIRM_OUTCOME_OK makes the bytes usable."""
+    """Compares the epoch and releases the blocks in one step; only CONFIRM_OUTCOME_OK makes the bytes usable. For a verdict that was lost with its Pull."""
 
     Abort: _KvTransferServiceAbortType
     """Gives a hand-off up; remembered when it comes before its request."""
@@ -149,7 +149,7 @@ KvTransferServiceAsyncStub: typing_extensions.TypeAlias = KvTransferServiceStub[
         baton.v1.kv_transfer_pb2.KvTransferServiceDescribeRequest,
         baton.v1.kv_transfer_pb2.KvTransferServiceDescribeResponse,
     ],
-    grpc.aio.UnaryStreamMultiCallable[
+    grpc.aio.StreamStreamMultiCallable[
         baton.v1.kv_transfer_pb2.PullRequest,
         baton.v1.kv_transfer_pb2.PullResponse,
     ],
@@ -177,10 +177,10 @@ class KvTransferServiceServicer(metaclass=abc.ABCMeta):
     @abc.abstractmethod
     def Pull(
         self,
-        request: baton.v1.kv_transfer_pb2.PullRequest,
+        request_iterator: _MaybeAsyncIterator[baton.v1.kv_transfer_pb2.PullRequest],
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[baton.v1.kv_transfer_pb2.PullResponse], collections.abc.AsyncIterator[baton.v1.kv_transfer_pb2.PullResponse]]:
-        """Takes over a lease and follows it: lease, segments while prefill computes, last. Waits for a Prefill that has not come yet. Breaking the stream gives the blocks up."""
+        """Takes over a lease and follows it: lease, segments while prefill computes, last; then the caller asks for the verdict, which ends the stream. Waits for a Prefill that has not come yet, or opens the lease itself, on cached blocks. Breaking the stream gives the blocks up."""
 
     @abc.abstractmethod
     def Confirm(
@@ -188,7 +188,7 @@ class KvTransferServiceServicer(metaclass=abc.ABCMeta):
         request: baton.v1.kv_transfer_pb2.ConfirmRequest,
         context: _ServicerContext,
     ) -> typing.Union[baton.v1.kv_transfer_pb2.ConfirmResponse, collections.abc.Awaitable[baton.v1.kv_transfer_pb2.ConfirmResponse]]:
-        """Compares the epoch and releases the blocks in one step; only CONFIRM_OUTCOME_OK makes the bytes usable."""
+        """Compares the epoch and releases the blocks in one step; only CONFIRM_OUTCOME_OK makes the bytes usable. For a verdict that was lost with its Pull."""
 
     @abc.abstractmethod
     def Abort(

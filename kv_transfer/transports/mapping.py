@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from baton.core.errors import TransferError
 from kv_transfer.memory import Memory, Run, batches
 from kv_transfer.stream_copy import CopyRuns, Stop, best_copy
-from kv_transfer.transports.base import BATCH_BYTES, Wanted, always, check_runs, check_wanted
+from kv_transfer.transports.base import Wanted, always, check_runs, check_wanted
+
+BATCH_BYTES = 16 << 20  # a millisecond or two of copying between two looks at whether to go on
 
 # The mmap module cannot give the address of a read-only mapping, so the mapping is made here.
 _LIBC = ctypes.CDLL(None, use_errno=True)

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,20 @@ def hang_up(connection: socket.socket) -> None:
     """Wakes whichever thread waits on the socket; closing alone would not."""
     with contextlib.suppress(OSError):  # it has ended by itself
         connection.shutdown(socket.SHUT_RDWR)
+
+
+def window(
+    pieces: Sequence[memoryview], at: int, done: int, max_bytes: int, max_pieces: int
+) -> list[memoryview]:
+    """What one call moves: the next bytes, from byte `done` of piece `at` on."""
+    found = [pieces[at][done : done + max_bytes]]
+    room = max_bytes - len(found[0])
+    for piece in pieces[at + 1 : at + max_pieces]:
+        if room <= 0:
+            break
+        found.append(piece[:room])
+        room -= len(found[-1])
+    return found
 
 
 class Acceptor:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from kv_transfer.memory import Memory
 from kv_transfer.transports.base import TOKEN_BYTES, Endpoint, LinkLimits, endpoint_for
-from kv_transfer.transports.sockets import Acceptor, hang_up, receive_exactly
+from kv_transfer.transports.sockets import Acceptor, hang_up, receive_exactly, window
 from kv_transfer.transports.tcp_protocol import (
     COUNT,
     MAGIC,
@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 NAME = "tcp"
 PIECES = 64  # of one system call
+# Bytes of one system call, measured best over loopback: a quarter of it and twice as much are slower
+# by a fifth to a half.
+SEND_BYTES = 640 << 10
 MAX_CONNECTIONS = 256
 
 
@@ -133,11 +136,9 @@ class TcpExporter:
     def _send(self, connection: socket.socket, ranges: Sequence[Range]) -> None:
         view = self._memory.view
         pieces = [memoryview(STATUS_OK), *(view[at : at + length] for at, length in ranges)]
-        next_piece = 0
-        while next_piece < len(pieces):
-            sent = connection.sendmsg(pieces[next_piece : next_piece + PIECES])
-            while next_piece < len(pieces) and sent >= len(pieces[next_piece]):
-                sent -= len(pieces[next_piece])
-                next_piece += 1
-            if sent:
-                pieces[next_piece] = pieces[next_piece][sent:]
+        at, done = 0, 0  # the piece at hand, and how much of it has left
+        while at < len(pieces):
+            done += connection.sendmsg(window(pieces, at, done, SEND_BYTES, PIECES))
+            while at < len(pieces) and done >= len(pieces[at]):
+                done -= len(pieces[at])
+                at += 1

@@ -16,7 +16,7 @@ from kv_transfer.transports.base import (
     check_runs,
     check_wanted,
 )
-from kv_transfer.transports.sockets import hang_up, receive_exactly
+from kv_transfer.transports.sockets import hang_up, receive_exactly, window
 from kv_transfer.transports.tcp_export import NAME
 from kv_transfer.transports.tcp_protocol import (
     MAGIC,
@@ -106,7 +106,7 @@ class TcpReader:
         """Fills the targets, one after the other, several in one call where they are short."""
         at, done = 0, 0  # the target at hand, and how much of it is there
         while at < len(targets):
-            received = self._connection.recvmsg_into(_window(targets, at, done))[0]
+            received = self._connection.recvmsg_into(window(targets, at, done, SLICE, PARTS))[0]
             if not received:
                 raise ConnectionError("the connection was closed")
             done += received
@@ -138,15 +138,3 @@ def _requests(runs: Sequence[Run]) -> Iterator[Sequence[Run]]:
     for batch in batches(runs, BATCH_BYTES):
         for start in range(0, len(batch), REQUEST_RUNS):
             yield batch[start : start + REQUEST_RUNS]
-
-
-def _window(targets: Sequence[memoryview], at: int, done: int) -> list[memoryview]:
-    """The next SLICE bytes to fill, from byte `done` of target `at` on."""
-    window = [targets[at][done : done + SLICE]]
-    room = SLICE - len(window[0])
-    for target in targets[at + 1 : at + PARTS]:
-        if room <= 0:
-            break
-        window.append(target[:room])
-        room -= len(window[-1])
-    return window

@@ -243,9 +243,27 @@ async def control(side: SendingSide) -> AsyncIterator["pb_grpc.KvTransferService
         await channel.close()
 
 
-async def lease_of(
-    stream: "grpc.aio.UnaryStreamCall[pb.PullRequest, pb.PullResponse]",
-) -> pb.PullLease:
+PullStream = grpc.aio.StreamStreamCall[pb.PullRequest, pb.PullResponse]
+
+
+async def opened(
+    stub: "pb_grpc.KvTransferServiceAsyncStub", handoff: Handoff, checksums: bool = False
+) -> "PullStream":
+    """A Pull that has shown its ticket."""
+    call: PullStream = stub.Pull()
+    await call.write(
+        pb.PullRequest(transfer_id=handoff.transfer_id, ticket=handoff.ticket, checksums=checksums)
+    )
+    return call
+
+
+def kinds_of(message: object) -> list[str]:
+    """What one message of a Pull tells, in order."""
+    assert isinstance(message, pb.PullResponse)
+    return [field.name for field, _ in message.ListFields()]
+
+
+async def lease_of(stream: "PullStream") -> pb.PullLease:
     """The first message of a Pull."""
     message = await stream.read()
     assert isinstance(message, pb.PullResponse)

@@ -26,6 +26,8 @@ MOVED = decode_pb2.TransferReport(
     milliseconds=7.23456,
     exposed_ms=1.20049,
     computed_ms=6.03407,
+    cached_tokens=16,
+    repaired_blocks=1,
     segments=[
         decode_pb2.SegmentTiming(first_block=0, num_blocks=2, start_ms=0.25, end_ms=5.0004),
         decode_pb2.SegmentTiming(
@@ -34,19 +36,25 @@ MOVED = decode_pb2.TransferReport(
     ],
 )
 MOVED_KEYS = (
-    *("transferred_bytes", "transferred_tokens", "transport"),
+    *("transferred_bytes", "transferred_tokens", "decode_cached_tokens", "repaired_blocks"),
+    "transport",
     *("transfer_ms", "exposed_ms", "computed_ms", "segments"),
 )
+PREFIX_KEYS = ("prefix_from", "prefix_tokens_moved", "prefix_ms")
+NO_PREFIX = dict.fromkeys(PREFIX_KEYS)
 KEYS = {
-    *("prefill_worker", "decode_worker", "cached_tokens", *MOVED_KEYS),
+    *("prefill_worker", "decode_worker", "cached_tokens", *PREFIX_KEYS, *MOVED_KEYS),
     *("failovers", "moves", "continued_on"),
 }
 WHOLE = {
     "prefill_worker": "p0",
     "decode_worker": "d0",
     "cached_tokens": 3,
+    **NO_PREFIX,
     "transferred_bytes": 4096,
     "transferred_tokens": 40,
+    "decode_cached_tokens": 16,
+    "repaired_blocks": 1,
     "transport": "shm",
     "transfer_ms": 7.235,
     "exposed_ms": 1.2,
@@ -60,6 +68,7 @@ WHOLE = {
     "continued_on": [],
 }
 NOT_TOLD: dict[str, Any] = {
+    **NO_PREFIX,
     **dict.fromkeys(MOVED_KEYS),
     "failovers": 0,
     "moves": 0,

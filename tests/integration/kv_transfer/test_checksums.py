@@ -10,7 +10,16 @@ from baton.engine.kv_pool import KvPool
 from baton.v1 import kv_transfer_pb2 as pb
 from kv_transfer import checksums, peers
 from tests.support.kv_damage import Damage, DamagingExporter, wrap_readers
-from tests.support.kv_pair import LAYOUT, Pair, bytes_of, control, receiving_side, sending_side
+from tests.support.kv_pair import (
+    LAYOUT,
+    Pair,
+    bytes_of,
+    control,
+    kinds_of,
+    opened,
+    receiving_side,
+    sending_side,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -117,15 +126,12 @@ async def test_long_segments_are_named_in_parts_that_cover_them(
     monkeypatch.setattr(checksums, "AT_ONCE", 2 * LAYOUT.block_bytes)
     async with sending_side(pools[0]) as p, control(p) as stub:
         prefill = p.prefill(handoff := p.handoff(), 70).run()
-        request = pb.PullRequest(
-            transfer_id=handoff.transfer_id, ticket=handoff.ticket, checksums=True
-        )
-        stream = stub.Pull(request)
-        messages = [await stream.read() for _ in range(5)]
+        stream = await opened(stub, handoff, checksums=True)
+        messages = [await stream.read() for _ in range(3)]
         stream.cancel()
-        events = [m.WhichOneof("event") for m in messages if isinstance(m, pb.PullResponse)]
-        assert events == ["lease", "segment", "segment", "segment", "last"]
-        parts = [m.segment for m in messages[1:4] if isinstance(m, pb.PullResponse)]
+        told = [kinds_of(message) for message in messages]
+        assert told == [["lease", "segment"], ["segment"], ["segment", "last"]]
+        parts = [m.segment for m in messages if isinstance(m, pb.PullResponse)]
         assert [part.first_block for part in parts] == [0, 2, 4]
         named = tuple(block for part in parts for block in part.block_ids)
         assert named == prefill.blocks
@@ -138,11 +144,10 @@ async def test_long_segments_are_named_in_parts_that_cover_them(
 async def test_nobody_gets_checksums_unasked(pools: Pools) -> None:
     async with sending_side(pools[0]) as p, control(p) as stub:
         p.prefill(handoff := p.handoff(), 70).run()
-        request = pb.PullRequest(transfer_id=handoff.transfer_id, ticket=handoff.ticket)
-        stream = stub.Pull(request)
-        messages = [await stream.read() for _ in range(3)]
+        stream = await opened(stub, handoff)
+        message = await stream.read()
         stream.cancel()
-        assert isinstance(messages[1], pb.PullResponse)
-        assert len(messages[1].segment.block_ids) == 5
-        assert not messages[1].segment.checksums
+        assert isinstance(message, pb.PullResponse)
+        assert len(message.segment.block_ids) == 5
+        assert not message.segment.checksums
         await p.books.until(p.holds_nothing)

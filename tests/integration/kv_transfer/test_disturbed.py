@@ -7,17 +7,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from baton.core.errors import RefusedError, TransferError, UnavailableError
-from baton.core.handoff import Handoff
+from baton.core.handoff import Epoch, Handoff
 from baton.engine.kv_pool import KvPool
 from baton.v1 import kv_transfer_pb2 as pb
 from kv_transfer.pulling import Pulled
-from kv_transfer.sender_events import SenderLimits
+from kv_transfer.sender_events import AnswerConfirm, ClosePull, Outcome, SenderLimits
+from kv_transfer.sending import PullQueue
 from tests.support.kv_pair import (
     Pair,
     Prefill,
     bytes_of,
     control,
     lease_of,
+    opened,
     receiving_side,
     sending_side,
     until,
@@ -175,13 +177,49 @@ async def test_a_lease_that_expired_is_not_confirmed_and_delivers_nothing(pools:
         assert p.holds_nothing()
 
 
+async def test_a_verdict_that_is_lost_with_its_pull_is_asked_for_again(
+    shm_pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = shm_pair.p.sender
+
+    def lose(queue: PullQueue, transfer_id: str, epoch: Epoch) -> None:
+        queue.put(ClosePull(queue.pull_id, "lost"))
+        assert sender.confirm(transfer_id, epoch) is Outcome.OK
+
+    monkeypatch.setattr(sender, "confirm_on", lose)
+    handoff = shm_pair.p.handoff()
+    prefill = shm_pair.p.prefill(handoff, 100).run()
+    expected = prefill.bytes()
+    pulled = await shm_pair.d.pull(handoff)
+    assert bytes_of(shm_pair.d.pool, pulled.blocks) == expected
+    assert await prefill.ended() is True
+
+
+async def test_a_verdict_that_nobody_asked_for_makes_nothing_usable(
+    shm_pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handoff = shm_pair.p.handoff()
+    attach = shm_pair.p.sender.attach
+
+    def hasty(transfer_id: str, ticket: bytes) -> PullQueue:
+        queue = attach(transfer_id, ticket)
+        queue.put(AnswerConfirm(Outcome.OK))
+        return queue
+
+    monkeypatch.setattr(shm_pair.p.sender, "attach", hasty)
+    prefill = shm_pair.p.prefill(handoff, 100).run()
+    with pytest.raises(TransferError, match="nobody had asked"):
+        await shm_pair.d.pull(handoff)
+    assert await prefill.ended() is False
+    assert not shm_pair.d.books.held
+
+
 async def test_confirm_after_expiry_is_stale(pools: Pools) -> None:
     limits = SenderLimits(ttl_s=0.1)
     async with sending_side(pools[0], limits=limits) as p, control(p) as stub:
         handoff = p.handoff()
         prefill = p.prefill(handoff, 100).run()
-        request = pb.PullRequest(transfer_id=handoff.transfer_id, ticket=handoff.ticket)
-        lease = await lease_of(stub.Pull(request))
+        lease = await lease_of(await opened(stub, handoff))
         assert await prefill.ended() is False
         question = pb.ConfirmRequest(transfer_id=handoff.transfer_id, epoch=lease.epoch)
         assert (await stub.Confirm(question)).outcome == pb.CONFIRM_OUTCOME_STALE

@@ -21,7 +21,8 @@ from tests.support.kv_pair import (
     Pair,
     bytes_of,
     control,
-    lease_of,
+    kinds_of,
+    opened,
     other_model,
     receiving_side,
     sending_side,
@@ -179,9 +180,11 @@ async def test_a_repeated_confirm_gets_the_first_answer_and_a_guess_gets_stale(
     handoff = shm_pair.p.handoff()
     prefill = shm_pair.p.prefill(handoff, 50).run()
     async with control(shm_pair.p) as stub:
-        request = pb.PullRequest(transfer_id=handoff.transfer_id, ticket=handoff.ticket)
-        stream = stub.Pull(request)
-        lease = await lease_of(stream)
+        stream = await opened(stub, handoff)
+        message = await stream.read()
+        assert isinstance(message, pb.PullResponse)
+        assert kinds_of(message) == ["lease", "segment", "last"], "told at once, all of it"
+        lease = message.lease
         assert lease.ttl_ms <= SENDER_LIMITS.ttl_s * 1000
 
         async def confirmed(serial: int) -> bool:
@@ -192,10 +195,6 @@ async def test_a_repeated_confirm_gets_the_first_answer_and_a_guess_gets_stale(
         serial = lease.epoch.serial
         answers = [await confirmed(asked) for asked in (serial + 1, serial, serial, serial + 1)]
         assert answers == [False, True, True, False]
-        for event in ("segment", "last"):
-            message = await stream.read()
-            assert isinstance(message, pb.PullResponse)
-            assert message.WhichOneof("event") == event
         assert await stream.code() is grpc.StatusCode.OK
     assert await prefill.ended() is True
 

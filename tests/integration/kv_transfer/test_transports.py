@@ -364,6 +364,39 @@ def test_negotiation_takes_the_first_that_reads_the_canary(pools: Pools) -> None
             assert reader.transport == "tcp"
 
 
+class FakeUnopenable:
+    """A pool whose descriptor cannot be opened again, as where /proc is hidden."""
+
+    def __init__(self, pool: KvPool) -> None:
+        self.size, self.view, self.fd = pool.size, pool.view, -1
+        self.block_bytes, self.canary_offset = pool.block_bytes, pool.canary_offset
+
+
+@contextmanager
+def filtered_port() -> Iterator[str]:
+    """The address of a port that answers no connection: its queue is full."""
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as listener,
+        socket.create_connection(listener.getsockname()),
+    ):
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_where_only_the_grpc_port_gets_through_it_is_taken(pools: Pools) -> None:
+    source, target = pools
+    with (
+        lent("shm", FakeUnopenable(source)) as shm,
+        lent("tcp", source) as tcp,
+        lent("grpc", source) as grpc,
+        filtered_port() as address,
+    ):
+        ends = [shm, replace(tcp, address=address), grpc]
+        with closing(negotiate(ends, target, "auto", LinkLimits(connect_s=0.5))) as reader:
+            assert reader.transport == "grpc"
+        with pytest.raises(UnavailableError, match=r"shm: it refused.*; tcp: timed out"):
+            negotiate(ends[:2], target, "auto", LinkLimits(connect_s=0.1))
+
+
 def test_memory_that_is_not_the_peers_is_refused(plane: str, pools: Pools) -> None:
     source, target = pools
     with lent(plane, source) as endpoint:

@@ -17,7 +17,6 @@ from baton.core.worker_info import Role, WorkerState
 from baton.engine.config import EngineConfig
 from baton.engine.torch_runner import load_torch_runner
 from baton.rpc.errors import from_rpc_error
-from baton.v1 import kv_transfer_pb2 as pb
 from baton.v1 import kv_transfer_pb2_grpc as pb_grpc
 from baton.worker.drain import drain
 from gateway.structured.json_schema import JsonOptions, json_grammar
@@ -25,7 +24,7 @@ from tests.support.engine_hash_model import HASH_MODEL
 from tests.support.engine_works import prompt_of, sampled
 from tests.support.grammars import EOS, ROWS, write_tokenizer
 from tests.support.hash_answer import hash_answer
-from tests.support.kv_pair import until
+from tests.support.kv_pair import kinds_of, opened, until
 from tests.support.models import make
 from tests.support.moving import Stream, begun, move, reserved
 from tests.support.worker_pair import (
@@ -209,9 +208,8 @@ async def test_a_hand_over_that_fails_leaves_nothing_and_the_answer_goes_on_from
             assert not (await over.read()).released.confirmed
         else:
             stub: Any = pb_grpc.KvTransferServiceStub(source.channel)
-            pull = stub.Pull(pb.PullRequest(transfer_id=handoff.transfer_id, ticket=handoff.ticket))
-            kinds = [(await pull.read()).WhichOneof("event") for _ in range(3)]
-            assert kinds == ["lease", "segment", "last"]
+            pull = await opened(stub, handoff)
+            assert kinds_of(await pull.read()) == ["lease", "segment", "last"]
             pull.cancel()
             assert not (await over.read()).released.confirmed
         await source.until_idle()

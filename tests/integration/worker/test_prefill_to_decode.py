@@ -1,12 +1,14 @@
 """A prompt is read on one worker and answered on another, byte for byte as on one."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import grpc
 import pytest
 
+from baton.core import block_hashes
 from baton.core.errors import RefusedError, RequestError, TransferError, UnavailableError
 from baton.core.handoff import Handoff, new_id, new_ticket
 from baton.core.sampling_params import SamplingParams
@@ -80,6 +82,29 @@ async def test_many_at_once_and_several_choices_are_answered_as_if_alone() -> No
     async with serving(Role.PREFILL) as prefill, serving(Role.DECODE) as decode:
         answers = await asyncio.gather(*(relay(prefill, decode, p, s) for p, s in jobs))
         assert answers == [hash_answer(HASH_MODEL, p, s) for p, s in jobs]
+        await both_idle(prefill, decode)
+
+
+async def test_decode_hashes_a_prompt_once_and_before_it_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prompt, params = prompt_of(100), sampled(max_tokens=3)
+    hashed: list[int] = []  # tokens of each block
+    whole = block_hashes.next_hash
+
+    def counted(parent: bytes, tokens: Sequence[int]) -> bytes:
+        hashed.append(len(tokens))
+        return whole(parent, tokens)
+
+    async with serving(Role.PREFILL) as prefill, serving(Role.DECODE) as decode:
+        handoff = handoff_to(prefill)
+        answer = aiter(decode.generate(generate_request(handoff, prompt, params)))
+        monkeypatch.setattr(block_hashes, "next_hash", counted)
+        assert (await anext(answer)).HasField("reserved")
+        assert hashed == [16] * 6
+        reading = prefill.prefill(prefill_request(handoff, prompt, params))
+        await asyncio.gather(drain(answer), drain(reading))
+        assert hashed == [16] * 12, "by each of the two workers"
         await both_idle(prefill, decode)
 
 

@@ -14,9 +14,10 @@ from prometheus_client import CollectorRegistry
 from baton.core.handoff import Handoff, new_ticket
 from baton.core.worker_info import Role
 from baton.telemetry.metrics import MetricsServer, WorkerCollector
-from baton.v1 import kv_transfer_pb2, kv_transfer_pb2_grpc
+from baton.v1 import kv_transfer_pb2_grpc
 from kv_transfer.sender_events import SenderLimits
 from tests.support.engine_works import GREEDY, prompt_of
+from tests.support.kv_pair import opened
 from tests.support.worker_pair import (
     Served,
     generate_request,
@@ -54,9 +55,7 @@ async def refused(page: MetricsServer) -> float:
 async def pull(served: Served, handoff: Handoff) -> str:
     """The words of the refusal."""
     stub: Any = kv_transfer_pb2_grpc.KvTransferServiceStub(served.channel)
-    call = stub.Pull(
-        kv_transfer_pb2.PullRequest(transfer_id=handoff.transfer_id, ticket=handoff.ticket)
-    )
+    call = await opened(stub, handoff)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await asyncio.wait_for(call.read(), 20)
     return str(caught.value.details())

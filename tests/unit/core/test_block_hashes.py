@@ -49,6 +49,12 @@ def test_nothing_is_hashed_twice() -> None:
     assert chain.names([2] * 32 + [1] * 16, 3)[:2] == before, "only the new block is looked at"
 
 
+def test_names_that_are_known_already_are_not_computed_again() -> None:
+    before = names([1] * 32)
+    chain = Hashing("f", 16).chain("", "", before)
+    assert chain.names([2] * 32 + [3] * 16, 3) == names([1] * 32 + [3] * 16)
+
+
 def test_a_copy_grows_by_itself() -> None:
     chain = Hashing("f", 16).chain("", "")
     chain.names([1] * 16, 1)

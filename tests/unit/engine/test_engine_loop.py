@@ -53,9 +53,14 @@ def test_an_idle_engine_does_not_step() -> None:
     core.wait_until_idle()
     loop.wake()
     core.wait_until_idle()
+    loop.abort("a")
+    core.wait_until_idle()
+    loop.wake()  # nobody is here any more
     loop.abort("unknown")
+    loop.submit(generate("b", prompt_of(3)), EventLog())
+    core.wait_until_idle()
     loop.stop()
-    assert core.num_steps == 1 + (3 + 1) + 1
+    assert core.num_steps == 1 + (3 + 1) + 1 + 1 + (3 + 1)
 
 
 def test_a_busy_engine_sees_commands_between_two_steps() -> None:

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
-from baton.engine.block_pool import BlockPool, Published
+from baton.engine.block_books import Published
+from baton.engine.block_pool import BlockPool
 from tests.support.fake_slots import FakeSlots
+from tests.support.publishing import publish_one
 
 
 def path(*tokens: int) -> list[bytes]:
@@ -26,7 +28,7 @@ class Bench:
             index = len(blocks)
             parent = Published(blocks[-1], names[index - 1]) if index else None
             self.memory.blocks[block] = names[index]
-            assert self.pool.publish(block, names[index], parent) == block
+            assert publish_one(self.pool, block, names[index], parent) == block
             blocks.append(block)
         return blocks
 

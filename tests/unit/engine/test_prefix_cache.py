@@ -14,8 +14,10 @@ from hypothesis.stateful import (
 )
 
 from baton.core.errors import InternalError
-from baton.engine.block_pool import BlockPool, Published
+from baton.engine.block_books import Published
+from baton.engine.block_pool import BlockPool
 from tests.support.fake_slots import FakeSlots
+from tests.support.publishing import publish_one
 
 
 def name(*tokens: int) -> bytes:
@@ -34,7 +36,7 @@ def published(pool: BlockPool, *tokens: int) -> list[int]:
     assert blocks is not None
     parent = None
     for block, its_name in zip(blocks, path(*tokens), strict=True):
-        assert pool.publish(block, its_name, parent) == block
+        assert publish_one(pool, block, its_name, parent) == block
         parent = Published(block, its_name)
     return list(blocks)
 
@@ -125,7 +127,7 @@ def test_the_first_published_stays_and_the_second_gives_its_reference_to_it() ->
     pool = BlockPool(4)
     [first] = published(pool, 1)
     (second,) = pool.allocate(1) or ()
-    assert pool.publish(second, name(1), None) == first
+    assert publish_one(pool, second, name(1), None) == first
     assert pool.free == 3
     pool.release((first,))
     assert pool.free == 3
@@ -138,9 +140,9 @@ def test_one_that_may_not_be_swapped_stays_its_holders_own() -> None:
     pool = BlockPool(4)
     [first] = published(pool, 1)
     second, tail = pool.allocate(2) or ()
-    assert pool.publish(second, name(1), None, may_swap=False) == first
+    assert publish_one(pool, second, name(1), None, may_swap=False) == first
     pool.release((first,))
-    assert pool.publish(tail, name(1, 2), Published(first, name(1)), may_swap=False) == tail
+    assert publish_one(pool, tail, name(1, 2), Published(first, name(1)), may_swap=False) == tail
     assert pool.free == 1, "the first is needed to find the tail"
     assert found(pool, 1, 2) == [first, tail]
     pool.release((second, tail))
@@ -155,9 +157,11 @@ def test_keeping_a_parent_never_takes_what_is_reserved() -> None:
     pool.release((first,))
     reservation = pool.reserve(1)
     assert reservation is not None
-    assert pool.publish(tail, name(1, 2), Published(first, name(1)), may_swap=False) is None
+    assert publish_one(pool, tail, name(1, 2), Published(first, name(1)), may_swap=False) is None
     pool.retain((own,))
-    assert pool.publish(own, name(1), None) is None, "another still holds what would be swapped"
+    assert publish_one(pool, own, name(1), None) is None, (
+        "another still holds what would be swapped"
+    )
     assert pool.allocate(1, reservation) == (first,)
 
 
@@ -167,20 +171,22 @@ def test_nothing_is_published_below_a_block_that_is_gone() -> None:
     pool.release((first,))
     both = pool.allocate(2)
     assert both is not None
-    assert pool.publish(both[0], name(1, 2), Published(first, name(1))) is None
-    assert pool.publish(first, name(7), None) == first
-    assert pool.publish(both[0], name(1, 2), Published(first, name(1))) is None, "reused meanwhile"
+    assert publish_one(pool, both[0], name(1, 2), Published(first, name(1))) is None
+    assert publish_one(pool, first, name(7), None) == first
+    assert publish_one(pool, both[0], name(1, 2), Published(first, name(1))) is None, (
+        "reused meanwhile"
+    )
 
 
 def test_publishing_again_changes_nothing_and_another_name_is_a_defect() -> None:
     pool = BlockPool(2)
     [block] = published(pool, 1)
-    assert pool.publish(block, name(1), None) == block
+    assert publish_one(pool, block, name(1), None) == block
     with pytest.raises(InternalError, match="another name"):
-        pool.publish(block, name(2), None)
+        publish_one(pool, block, name(2), None)
     pool.release((block,))
     with pytest.raises(InternalError, match="not held"):
-        pool.publish(block, name(1), None)
+        publish_one(pool, block, name(1), None)
 
 
 def test_what_is_withdrawn_is_not_found_nor_what_was_computed_from_it() -> None:
@@ -188,7 +194,7 @@ def test_what_is_withdrawn_is_not_found_nor_what_was_computed_from_it() -> None:
     pool.on_free(lambda: told.append(pool.free))
     one, two, three = published(pool, 1, 2, 3)
     (sibling,) = pool.allocate(1) or ()
-    assert pool.publish(sibling, name(1, 9), Published(one, name(1))) == sibling
+    assert publish_one(pool, sibling, name(1, 9), Published(one, name(1))) == sibling
     pool.release((sibling,))
     pool.release((two,))
     pool.withdraw([two])
@@ -297,7 +303,7 @@ class PrefixCacheMachine(RuleBasedStateMachine):
             names = path(*table.tokens)
             parent = Published(table.shared[-1], names[index - 1]) if index else None
             block = table.blocks[index]
-            got = self.pool.publish(block, names[index], parent, may_swap=not table.lent)
+            got = publish_one(self.pool, block, names[index], parent, may_swap=not table.lent)
             if got is None:
                 return
             assert self.memory.blocks[got] == names[index]
@@ -324,11 +330,11 @@ class PrefixCacheMachine(RuleBasedStateMachine):
 
     def _fail(self, table: Table) -> None:
         self.tables.remove(table)
-        doubtful = [self.pool._cache.name_of(block) for block in table.blocks]
+        doubtful = [self.pool._books.cache.name_of(block) for block in table.blocks]
         self.pool.withdraw(table.blocks)
         self.pool.release(table.blocks)
-        assert not any(block in self.pool._cache for block in table.blocks)
-        for one in (*self.pool._cache._by_name, *self.pool._host.tier._by_name):
+        assert not any(block in self.pool._books.cache for block in table.blocks)
+        for one in (*self.pool._books.cache._by_name, *self.pool._host.tier._by_name):
             assert not any(top is not None and one.startswith(top) for top in doubtful)
 
     @rule(count=st.integers(1, 7))
@@ -364,14 +370,14 @@ class PrefixCacheMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_cached_block_is_without_its_parent(self) -> None:
-        names = set(self.pool._cache._by_name)
+        names = set(self.pool._books.cache._by_name)
         assert all(len(one) == 1 or one[:-1] in names for one in names)
         kept = set(self.pool._host.tier._by_name)
         assert all(len(one) == 1 or one[:-1] in names | kept for one in kept)
 
     @invariant()
     def names_lead_to_what_they_name(self) -> None:
-        for one, entry in self.pool._cache._by_name.items():
+        for one, entry in self.pool._books.cache._by_name.items():
             assert self.memory.blocks[entry.block] == one
         for one, kept in self.pool._host.tier._by_name.items():
             assert self.memory.slots[kept.slot] == one
