@@ -18,7 +18,7 @@ from baton.core.worker_info import WorkerInfo
 from gateway.breaks import MENDABLE
 from gateway.conversation import Conversation
 from gateway.job import Job
-from gateway.leg import Broken, Ended, Leg, LegEvent, Letters
+from gateway.leg import Broken, Ended, Left, Leg, LegEvent, Letters
 from gateway.mailbox import Mailbox
 from gateway.reading import Reading
 from gateway.refusals import Refusals
@@ -26,6 +26,8 @@ from gateway.token_log import Section
 from gateway.worker import Worker
 from gateway.worker_client import (
     Admitted,
+    Call,
+    HandedOver,
     PrefixPulled,
     PromptScored,
     Reserved,
@@ -48,6 +50,9 @@ class Attempt:
     `prompt_scores` of a job that asks for them are whole before the first tokens: the log-
     probabilities of the prompt from its second token on. `suspects` are the workers that refused,
     broke off or fell silent.
+
+    With a `handoff` it takes over what another decode worker writes; whoever opened it asks that
+    worker to let go, once this one has reserved.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class Attempt:
         silence: float,
         log: Section,
         conversation: Conversation,
+        handoff: Handoff | None = None,
     ) -> None:
         self._job = job
         self._conversation = conversation
@@ -67,12 +73,15 @@ class Attempt:
         self._log = log
         self.decode_worker = assignment.decode
         self._prefill_worker = assignment.prefill
-        prefill = assignment.prefill
-        self._handoff = _handoff_from(prefill.info) if prefill is not None else None
+        self.takes_over = handoff is not None
+        if handoff is None and assignment.prefill is not None:
+            handoff = _handoff_from(assignment.prefill.info)
+        self._handoff = handoff
         self._legs: list[Leg] = []
         self._decode = self._open_decode(assignment.decode)
         self._reader: Leg | None = self._decode if self._handoff is None else None
         self.reserved = False  # the decode worker has answered: something was started
+        self.writes = False  # it has told tokens: its choices are under way
         self.gave = False  # tokens were given out
         self.suspects: set[Worker] = set()
         self._link_broke = False
@@ -82,13 +91,22 @@ class Attempt:
         )
         self.prompt_scores: tuple[TokenLogprobs, ...] = ()
 
-    async def tokens(self) -> AsyncGenerator[tuple[TokenRecord, ...], None]:
-        """New records, until every choice has ended. Leaving early cancels both calls."""
+    @property
+    def ended(self) -> bool:
+        """Each of its choices has its last token, or has left."""
+        return self._log.ended
+
+    async def tokens(self) -> AsyncGenerator[tuple[TokenRecord, ...] | Left, None]:
+        """New records, until every choice has ended or left. Leaving early cancels both calls."""
         try:
-            await self._reserve()
+            if not self.reserved:
+                await self.reserve()
             held: tuple[TokenRecord, ...] = ()
             while not self._log.ended or held:
                 leg, event = await self._heard(self._silence)
+                if isinstance(event, HandedOver):
+                    yield Left(self._log.leave(event.choice))
+                    continue
                 try:
                     held += self._digest(leg, event)
                 except TransferError as error:
@@ -99,13 +117,15 @@ class Attempt:
                     self.gave = True
                     yield held
                     held = ()
+            if self._log.abandoned:  # nobody reads on here
+                await self._settle_reading()
             self._conversation.written(self._log.answers)
         except GeneratorExit:  # the text has ended it
             self._conversation.written(self._log.answers)
             raise
         except MENDABLE:
-            if self.gave:  # what it told of the prompt stands: nobody tells it again
-                await self._until_admitted(CAUSE_SECONDS)
+            if self.gave:
+                await self._settle_reading()
             raise
         finally:
             self._mailbox.shut()
@@ -119,7 +139,7 @@ class Attempt:
         await self._until_admitted(ADMITTED_SECONDS)
         return self.reading
 
-    def fail(self, error: UnavailableError) -> None:
+    def fail(self, error: UnavailableError | TransferError) -> None:
         """Ends the attempt from outside."""
         self._mailbox.fail(error)
 
@@ -129,6 +149,11 @@ class Attempt:
             refusals.note(worker)
         if self._link_broke and self._handoff is not None:
             refusals.note_link((self._handoff.instance_id, self.decode_worker.info.instance_id))
+
+    def hand_over(self, choice: int, handoff: Handoff) -> Call:
+        """Asks the decode worker to give the request's choice away."""
+        client, number = self.decode_worker.client, self._log.number_of(choice)
+        return client.hand_over(self._job.request_id, self.number, number, handoff)
 
     def cancel(self) -> None:
         self._reader = None  # it says no more
@@ -142,7 +167,8 @@ class Attempt:
         """After the last token: the hand-off is confirmed behind the answer."""
         await asyncio.gather(*(leg.finish(patience) for leg in self._legs))
 
-    async def _reserve(self) -> None:
+    async def reserve(self) -> None:
+        """Until the decode worker has room. Raises what it refuses or breaks off with."""
         leg, event = await self._heard(RESERVE_SECONDS)
         if not isinstance(event, Reserved):
             self._digest(leg, event)
@@ -207,6 +233,11 @@ class Attempt:
             logger.info("%s: a hand-off ended without a cause", self._job.request_id)
         return error
 
+    async def _settle_reading(self) -> None:
+        """What was told of the prompt stands: nobody tells it again."""
+        await self._until_admitted(CAUSE_SECONDS)
+        self._reader = None
+
     async def _until_admitted(self, patience: float) -> None:
         """Every token is there; only a number may be missing, and none fails for want of it."""
         try:
@@ -246,6 +277,7 @@ class Attempt:
         needed = not self._log.began or (reads and not self._scored)
         match event:
             case Tokens(records):
+                self.writes |= leg is self._decode
                 return self._log.add(records)
             case Transferred():
                 self.reading.transfer = event

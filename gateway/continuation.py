@@ -17,6 +17,10 @@ class Part:
     job: Job
     choices: tuple[int, ...]
 
+    def without(self, choice: int) -> "Part":
+        """One of them is not asked for any more."""
+        return replace(self, choices=tuple([c for c in self.choices if c != choice]))
+
 
 def whole(job: Job) -> Part:
     return Part(job, tuple(range(job.params.n)))

@@ -2,22 +2,25 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
-from functools import partial
+from typing import Any
 
 from baton.core.errors import RefusedError, UnavailableError
-from baton.core.token_record import TokenRecord
+from baton.core.worker_info import WorkerInfo
 from gateway.attempt import Attempt
-from gateway.breaks import MENDABLE, BarrenSpell, Mendable, reason_of
-from gateway.continuation import Part, whole
+from gateway.branch import Branch, Told, joined
+from gateway.breaks import MENDABLE, Mendable, reason_of
+from gateway.continuation import whole
 from gateway.conversation import Conversation
 from gateway.errors import NoRoomError
 from gateway.items import Answered, Item, PromptRead, PromptScores, collected
 from gateway.job import Job
-from gateway.merge import Streams
-from gateway.metrics import GatewayMetrics, JobMeter
+from gateway.leg import Left
+from gateway.metrics import GatewayMetrics
+from gateway.mover import Mover
+from gateway.moves import Moves
 from gateway.output import Output
 from gateway.queue import AdmissionQueue, Turn
 from gateway.recent_answers import RecentAnswers
@@ -28,7 +31,6 @@ logger = logging.getLogger(__name__)
 
 FINISH_SECONDS = 10.0  # for what the workers have to settle behind an answer
 
-Batch = tuple[TokenRecord, ...]
 MakeOutput = Callable[[], Output]
 
 
@@ -49,6 +51,7 @@ class Dispatcher:
         self._silence = silence  # seconds
         self._failover_timeout = failover_timeout  # seconds
         self._answers = RecentAnswers()
+        self._mover = Mover(workers, metrics, silence, self._conversation)
         self._attempts: set[Attempt] = set()
         self._settling: set[asyncio.Task[None]] = set()
         self._closed: UnavailableError | None = None
@@ -65,7 +68,8 @@ class Dispatcher:
         with self._metrics.watching(job) as meter:
             life = RequestLife(job, output(), self._queue.turn(job.priority))
             scored = job.params.prompt_logprobs is None
-            async with aclosing(self._made(_Branch(life, whole(job), meter))) as batches:
+            branch = Branch(life, Moves(self._mover, life), whole(job), meter)
+            async with self._moving(branch.moves), aclosing(joined(branch, self._told)) as batches:
                 async for batch in batches:
                     if not scored:
                         scored = True
@@ -96,53 +100,48 @@ class Dispatcher:
             task.cancel()
         await asyncio.gather(*self._settling, return_exceptions=True)
 
-    async def _made(self, branch: "_Branch") -> AsyncGenerator[Batch, None]:
-        """New tokens of the branch's choices, from one attempt after the other."""
+    async def _told(self, branch: Branch) -> AsyncGenerator[Told, None]:
+        """New tokens of the branch's choices, from one attempt after the other, and what splits
+        off from it.
+        """
         life = branch.life
         while True:
-            assignment = await self._admit(branch)
-            attempt = self._attempt(branch, assignment)
+            attempt = await self._attempt(branch)
             try:
-                async with self._held(attempt, life), aclosing(attempt.tokens()) as batches:
+                async with self._held(attempt, branch), aclosing(attempt.tokens()) as told:
                     began = False
-                    async for batch in batches:
+                    async for item in told:
+                        if isinstance(item, Left):
+                            yield branch.left(item.choice)
+                            continue
                         if not began:
                             began = True
                             life.gave(attempt)
-                        yield batch
+                        yield item
+                        branch.moves.look(attempt, branch.part.choices)
                 return
             except MENDABLE as error:
                 self._mend(branch, attempt, error)
             await asyncio.sleep(branch.barren.pause)
             parts = life.left_of(branch.part)
-            if len(parts) != 1:
-                break
+            for part in parts[1:]:
+                yield branch.split(part)
+            if not parts:
+                return
             branch.part = parts[0]
-        async with aclosing(self._side_by_side(branch, parts)) as batches:
-            async for batch in batches:
-                yield batch
 
-    def _attempt(self, branch: "_Branch", assignment: Assignment) -> Attempt:
-        part = branch.part
-        conversation = Conversation(
-            part.job, assignment.decode.info, self._answers, self._workers.candidates
-        )
-        return branch.life.attempt(part, assignment, self._silence, conversation)
+    async def _attempt(self, branch: Branch) -> Attempt:
+        """The one that a move has opened, or else a new one, as soon as there is room."""
+        if branch.move is not None:
+            return branch.move.target
+        assignment = await self._admit(branch)
+        conversation = self._conversation(branch.part.job, assignment.decode.info)
+        return branch.life.attempt(branch.part, assignment, self._silence, conversation)
 
-    async def _side_by_side(
-        self, branch: "_Branch", parts: Sequence[Part]
-    ) -> AsyncGenerator[Batch, None]:
-        """Choices that each go on where there is room. One that the reader's text has ended is
-        stopped, or not placed any more.
-        """
-        sources = [partial(self._made, branch.for_part(part)) for part in parts]
-        async with Streams(sources) as streams:
-            async for index, batch in streams:
-                yield batch
-                if all(map(branch.life.output.has_ended, parts[index].choices)):
-                    streams.stop(index)
+    def _conversation(self, job: Job, decode: WorkerInfo) -> Conversation:
+        return Conversation(job, decode, self._answers, self._workers.candidates)
 
-    async def _admit(self, branch: "_Branch") -> Assignment:
+    async def _admit(self, branch: Branch) -> Assignment:
         job, life = branch.part.job, branch.life
         tokens = len(job.prompt) + len(job.answered)
 
@@ -161,25 +160,39 @@ class Dispatcher:
             ) from error
 
     @asynccontextmanager
-    async def _held(self, attempt: Attempt, life: RequestLife) -> AsyncIterator[None]:
+    async def _held(self, attempt: Attempt, branch: Branch) -> AsyncIterator[None]:
         """Known while it runs; after it the calls settle in the background."""
         self._attempts.add(attempt)
         try:
             yield
         finally:
             self._attempts.discard(attempt)
-            attempt.doubt(life.refusals)
-            task = asyncio.create_task(attempt.finish(FINISH_SECONDS))
-            self._settling.add(task)
-            task.add_done_callback(self._settling.discard)
+            attempt.doubt(branch.life.refusals)
+            branch.moves.stop(branch.part.choices)
+            self._settle(attempt.finish(FINISH_SECONDS))
 
-    def _mend(self, branch: "_Branch", attempt: Attempt, error: Mendable) -> None:
+    @asynccontextmanager
+    async def _moving(self, moves: Moves) -> AsyncIterator[None]:
+        """As above, for all moves of a request."""
+        try:
+            yield
+        finally:
+            if moves.any:
+                self._settle(moves.settle(FINISH_SECONDS))
+
+    def _settle(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    def _mend(self, branch: Branch, attempt: Attempt, error: Mendable) -> None:
         """Raises the error when the branch has no further try. Where nothing was started that costs
         no try: the turn's deadline bounds how often it can happen.
         """
         if self._closed is not None:
             raise error
         branch.returning = True
+        branch.end_move()
         life = branch.life
         logger.info("%s: attempt %d broke: %s", life.job.request_id, attempt.number, error)
         if not attempt.gave and (not attempt.reserved or isinstance(error, RefusedError)):
@@ -196,28 +209,8 @@ class Dispatcher:
             branch.meter.failed_over(reason_of(error))
         branch.turn = self._turn_again(branch)
 
-    def _turn_again(self, branch: "_Branch") -> Turn:
+    def _turn_again(self, branch: Branch) -> Turn:
         if not branch.life.begun:
             return replace(branch.turn, deadline=self._queue.new_deadline())
         deadline = asyncio.get_running_loop().time() + self._failover_timeout
         return replace(branch.turn, deadline=deadline, begun=True)
-
-
-class _Branch:
-    """Choices of one request that are answered by the same attempts. A request begins with one
-    branch, and goes on with one per choice.
-    """
-
-    def __init__(self, life: RequestLife, part: Part, meter: JobMeter) -> None:
-        self.life = life
-        self.part = part
-        self.meter = meter
-        self.turn = life.turn
-        self.returning = False  # it was placed before
-        self.barren = BarrenSpell()
-
-    def for_part(self, part: Part) -> "_Branch":
-        """Of some of its choices: it waits from the same moment on."""
-        branch = _Branch(self.life, part, self.meter)
-        branch.turn, branch.returning = self.turn, True
-        return branch

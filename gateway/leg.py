@@ -23,6 +23,15 @@ class Broken:
     error: BatonError
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A choice, by the request's number, that goes on at another worker; all that this one had of
+    it was told.
+    """
+
+    choice: int
+
+
 LegEvent = CallEvent | Ended | Broken
 Letters = Mailbox[tuple["Leg", LegEvent]]
 

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+Source = Callable[[], AsyncGenerator[T, None]]
 
 AT_A_TIME = 32  # streams that are open together; one request must not fill the queue
 BUFFERED = 64
@@ -21,19 +22,27 @@ class _End:
 
 class Streams(Generic[T]):
     """(index of the source, item), as they come; the first error ends all. Leaving the `with` block
-    closes what is still open.
+    closes what is still open. Sources are numbered as they are added.
     """
 
-    def __init__(self, sources: Sequence[Callable[[], AsyncGenerator[T, None]]]) -> None:
+    def __init__(self, sources: Sequence[Source[T]] = ()) -> None:
         self._letters: asyncio.Queue[tuple[int, T | _End]] = asyncio.Queue(BUFFERED)
         self._gate = asyncio.Semaphore(AT_A_TIME)
         self._sources = sources
-        self._open = set(range(len(sources)))
+        self._open: set[int] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> "Streams[T]":
-        self._tasks = [asyncio.create_task(self._read(index)) for index in sorted(self._open)]
+        for source in self._sources:
+            self.add(source)
         return self
+
+    def add(self, source: Source[T], at_once: bool = False) -> None:
+        """One more. `at_once`: it has begun already, and does not wait for others to end."""
+        index = len(self._tasks)
+        self._open.add(index)
+        gate = nullcontext() if at_once else self._gate
+        self._tasks.append(asyncio.create_task(self._read(index, source, gate)))
 
     async def __aexit__(self, *_: object) -> None:
         await _end(self._tasks)
@@ -55,9 +64,11 @@ class Streams(Generic[T]):
         self._open.discard(index)
         self._tasks[index].cancel()
 
-    async def _read(self, index: int) -> None:
+    async def _read(
+        self, index: int, source: Source[T], gate: AbstractAsyncContextManager[None]
+    ) -> None:
         try:
-            async with self._gate, aclosing(self._sources[index]()) as items:
+            async with gate, aclosing(source()) as items:
                 async for item in items:
                     await self._letters.put((index, item))
         except Exception as error:  # the top of a task: the reader raises it
@@ -67,7 +78,7 @@ class Streams(Generic[T]):
 
 
 async def merged(
-    sources: Sequence[Callable[[], AsyncGenerator[T, None]]],
+    sources: Sequence[Source[T]],
 ) -> AsyncGenerator[tuple[int, T], None]:
     """(index of the source, item). The first error ends all of them."""
     async with Streams(sources) as streams:

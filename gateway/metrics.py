@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from gateway.breaks import REASONS as BREAK_REASONS
 from gateway.job import Job
+from gateway.move import MoveResult
 from gateway.output import Delta
 
 ENGINE = "0"  # vLLM's label; the gateway speaks for the one engine that a client sees
@@ -60,6 +61,15 @@ class GatewayMetrics:
         )
         self.failovers = {
             reason: failovers.labels(model_name, ENGINE, reason) for reason in BREAK_REASONS
+        }
+        moves = Counter(
+            "baton_moves",
+            "Running choices that a decode worker was asked to hand over to another one.",
+            (*LABELS, "result"),
+            registry=self._registry,
+        )
+        self.moves = {
+            result.value: moves.labels(model_name, ENGINE, result.value) for result in MoveResult
         }
         self.ended = {reason: ended.labels(model_name, ENGINE, reason) for reason in REASONS}
 

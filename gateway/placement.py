@@ -75,6 +75,17 @@ def place(
     return next(sound, pairs[0] if pairs else None)
 
 
+def refuge(
+    candidates: Sequence[Candidate], source: WorkerInfo, known_tokens: int
+) -> WorkerInfo | None:
+    """The least loaded decode worker that may go on with what `source` writes now, its KV included.
+    None: nobody has room.
+    """
+    decodes = [c for c in candidates if c.info.role is Role.DECODE and _fits(c, known_tokens)]
+    equal = [c for c in decodes if c.info.fingerprint == source.fingerprint]
+    return min(equal, key=_decode_cost).info if equal else None
+
+
 def _fits(decode: Candidate, prompt_tokens: int) -> bool:
     """Room for the prompt and one more token; prefill workers queue, decode workers refuse."""
     if not decode.takes_requests or decode.load is None:

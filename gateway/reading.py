@@ -18,6 +18,7 @@ class Reading:
     prefix_from: str | None = None  # worker whose cache the prompt's beginning came from
     prefix: PrefixPulled | None = None  # what came from there
     failovers: int = 0  # what broke under the request and was made up for elsewhere
+    moves: int = 0  # choices that a decode worker handed over, KV and all
     continued_on: tuple[str, ...] = ()  # decode workers that went on with the answer, in order
 
 
@@ -43,6 +44,7 @@ def told(reading: Reading | None) -> dict[str, object] | None:
         "computed_ms": round(moved.computed_ms, 3) if moved else None,
         "segments": [_segment(segment) for segment in moved.segments] if moved else None,
         "failovers": reading.failovers,
+        "moves": reading.moves,
         "continued_on": list(reading.continued_on),
     }
 

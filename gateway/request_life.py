@@ -1,6 +1,9 @@
 """What one request has behind it: its tokens, its text, its attempts, and what broke under it."""
 
+from collections.abc import Iterable
+
 from baton.core.errors import InternalError
+from baton.core.handoff import Handoff
 from baton.core.token_record import TokenLogprobs
 from gateway.attempt import Attempt
 from gateway.breaks import Breaks
@@ -28,6 +31,7 @@ class RequestLife:
         self._attempts = 0
         self._first: Attempt | None = None
         self._continued_on: list[str] = []
+        self._moves = 0
 
     @property
     def begun(self) -> bool:
@@ -35,11 +39,17 @@ class RequestLife:
         return self._first is not None
 
     def attempt(
-        self, part: Part, assignment: Assignment, silence: float, conversation: Conversation
+        self,
+        part: Part,
+        assignment: Assignment,
+        silence: float,
+        conversation: Conversation,
+        handoff: Handoff | None = None,
     ) -> Attempt:
+        """`handoff`: from a decode worker that lets go of the part."""
         self._attempts += 1
         log = self._log.section(part.choices)
-        return Attempt(part.job, self._attempts, assignment, silence, log, conversation)
+        return Attempt(part.job, self._attempts, assignment, silence, log, conversation, handoff)
 
     def gave(self, attempt: Attempt) -> None:
         """The attempt's first tokens are given out."""
@@ -47,6 +57,7 @@ class RequestLife:
             self._first = attempt
         else:
             self._continued_on.append(attempt.reading.decode_worker)
+            self._moves += attempt.takes_over
 
     def broke(self, attempt: Attempt) -> bool:
         """Whether it is another break than those before."""
@@ -60,7 +71,11 @@ class RequestLife:
         if not self.begun:
             self._log = TokenLog(len(self.job.prompt), self.job.params.n)
             return [part]
-        return continued(self.job, part.choices, self._log, self.output)
+        return self.going_on(part.choices)
+
+    def going_on(self, choices: Iterable[int]) -> list[Part]:
+        """One for each of them that neither its workers nor its text have ended."""
+        return continued(self.job, choices, self._log, self.output)
 
     @property
     def prompt_scores(self) -> tuple[TokenLogprobs, ...]:
@@ -71,6 +86,7 @@ class RequestLife:
         reading = await self._first_attempt.read()
         reading.failovers = self.breaks.total
         reading.continued_on = tuple(self._continued_on)
+        reading.moves = self._moves
         return reading
 
     @property

@@ -76,6 +76,7 @@ class Section:
     def __init__(self, log: TokenLog, choices: tuple[int, ...]) -> None:
         self._log = log
         self._choices = choices
+        self._here = choices  # those that have not left
         self._renamed = choices != tuple(range(len(choices)))
         self._silent = set(choices)
 
@@ -86,13 +87,32 @@ class Section:
 
     @property
     def ended(self) -> bool:
-        """Each of its choices has its last token."""
-        return all(map(self._log.has_ended, self._choices))
+        """Each of its choices has its last token, or has left."""
+        return all(map(self._log.has_ended, self._here))
+
+    @property
+    def abandoned(self) -> bool:
+        """A choice has left."""
+        return len(self._here) < len(self._choices)
+
+    def number_of(self, choice: int) -> int:
+        """What the workers call the request's choice."""
+        return self._choices.index(choice)
+
+    def leave(self, number: int) -> int:
+        """The workers tell no more of this choice, by their number of it; by the request's own.
+        Raises InternalError for one that they do not have.
+        """
+        choice = self._choices[number] if number < len(self._choices) else None
+        if choice is None or choice not in self._here:
+            raise InternalError(f"choice {number} left, which was not there")
+        self._here = tuple([c for c in self._here if c != choice])
+        return choice
 
     @property
     def answers(self) -> tuple[tuple[int, ...], ...]:
-        """All that is known of each of its choices' answers."""
-        return tuple(map(self._log.token_ids, self._choices))
+        """All that is known of each of its choices' answers; those that left are another's."""
+        return tuple(map(self._log.token_ids, self._here))
 
     def add(self, records: Iterable[TokenRecord]) -> tuple[TokenRecord, ...]:
         """Those that are new, under the request's own numbers. Raises as the log does."""

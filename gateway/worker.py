@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 
 from baton.core.errors import BatonError
-from baton.core.worker_info import WorkerInfo, WorkerLoad
+from baton.core.worker_info import WorkerInfo, WorkerLoad, WorkerState
 from gateway.worker_client import WorkerClient
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,11 @@ class Worker:
         self._lost = False  # and said so
         self._watching = asyncio.create_task(self._watch(), name=f"watch {info.worker_id}")
         self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def drains(self) -> bool:
+        """It has said so: it takes nothing new, and what it has may go elsewhere."""
+        return self.load is not None and self.load.state is WorkerState.DRAINING
 
     def take(self) -> None:
         self.in_flight += 1

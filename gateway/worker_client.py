@@ -75,6 +75,25 @@ class Transferred:
 
 
 @dataclass(frozen=True, slots=True)
+class HandedOver:
+    """Of this choice no token comes here any more: another worker has it."""
+
+    choice: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """A choice that was to be handed over is stopped, and its blocks wait for the Pull."""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The blocks went back."""
+
+    confirmed: bool  # the other worker had them first
+
+
+@dataclass(frozen=True, slots=True)
 class PrefixPulled:
     """The prefill worker got the prompt's beginning from another one; before it is admitted."""
 
@@ -82,7 +101,8 @@ class PrefixPulled:
     milliseconds: float  # for which the prompt waited
 
 
-CallEvent = Reserved | Admitted | PromptScored | Tokens | Transferred | PrefixPulled
+ReadEvent = Admitted | PrefixPulled | PromptScored
+CallEvent = Reserved | ReadEvent | Tokens | Transferred | HandedOver | Lent | Released
 
 
 class Call(Protocol):
@@ -140,6 +160,17 @@ class WorkerClient:
         )
         return _PrefillCall(self._prefill.Prefill(request))
 
+    def hand_over(self, request_id: str, attempt: int, choice: int, handoff: Handoff) -> Call:
+        """`choice` under the number that the worker's Generate, of this attempt, knows it by."""
+        request = decode_pb2.HandOverRequest(
+            request_id=request_id,
+            attempt=attempt,
+            choice=choice,
+            transfer_id=handoff.transfer_id,
+            ticket=handoff.ticket,
+        )
+        return _HandOverCall(self._decode.HandOver(request))
+
     async def watch(self) -> AsyncGenerator[WorkerLoad, None]:
         """Ends with the worker, by a BatonError if it breaks."""
         try:
@@ -186,6 +217,8 @@ class _GenerateCall:
                     yield Reserved()
                 elif message.HasField("transferred"):
                     yield _transferred(message.transferred)
+                elif message.HasField("handed_over"):
+                    yield HandedOver(message.handed_over.choice)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 
@@ -209,6 +242,24 @@ class _PrefillCall:
                 elif message.HasField("prefix_pulled"):
                     pulled = message.prefix_pulled
                     yield PrefixPulled(pulled.tokens, pulled.milliseconds)
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+
+    def cancel(self) -> None:
+        self._call.cancel()
+
+
+class _HandOverCall:
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    async def events(self) -> AsyncGenerator[CallEvent, None]:
+        try:
+            async for message in self._call:
+                if message.HasField("lent"):
+                    yield Lent()
+                elif message.HasField("released"):
+                    yield Released(message.released.confirmed)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 

@@ -11,7 +11,7 @@ from baton.core.worker_info import Role, WorkerInfo
 from baton.registry.store import Directory
 from baton.rpc.tls_identity import TlsIdentity
 from gateway.compatibility import unusable
-from gateway.placement import Candidate, Pair, place
+from gateway.placement import Candidate, Pair, place, refuge
 from gateway.refusals import Refusals
 from gateway.worker import Worker
 from gateway.worker_client import WorkerClient
@@ -132,6 +132,18 @@ class Workers:
             prefill.take()
         decode.take()
         return Assignment(decode, prefill)
+
+    def assign_refuge(
+        self, source: Worker, known_tokens: int, refusals: Refusals
+    ) -> Assignment | None:
+        """For a running answer that `source` is to hand over. None: nobody can take it now."""
+        candidates = [_candidate(worker, refusals) for worker in self.usable]
+        info = refuge(candidates, source.info, known_tokens)
+        if info is None:
+            return None
+        decode = self._workers[info.instance_id]
+        decode.take()
+        return Assignment(decode, None)
 
     def _set_members(self, members: Iterable[WorkerInfo]) -> None:
         self._listed = {info.instance_id: info for info in members}

@@ -22,6 +22,7 @@ COMMANDS = {  # name: module in baton.cluster.commands, where it has the module'
     "decode": "decode",
     "chat": "chat",
     "status": "status",
+    "drain": "drain",
     "make-model": "make_model",
     "build-kernels": "build_kernels",
     "completion": "completion",

@@ -50,7 +50,8 @@ class Voices:
 
 
 class Keeper:
-    """`run()` starts the process and starts it again whenever it dies, until cancelled.
+    """`run()` starts the process and starts it again whenever it dies, until cancelled. One that
+    `may_leave` and ends in good order, exit code 0, was told to by somebody: it is left alone.
 
     `command` is asked before every start. `on_ready` hears of every life that became ready;
     `ready` is set from the first one on. `hurry`, once set, turns every stop into a kill.
@@ -64,6 +65,7 @@ class Keeper:
         voices: Voices,
         hurry: asyncio.Event,
         patience: Patience | None = None,
+        may_leave: bool = False,
     ) -> None:
         self._name = name
         self._command = command
@@ -71,17 +73,21 @@ class Keeper:
         self._voices = voices
         self._hurry = hurry
         self._patience = patience or Patience()
+        self._may_leave = may_leave
         self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
-        """Returns never. Raises GaveUpError when the process cannot start."""
+        """Returns when the process has left. Raises GaveUpError when it cannot start."""
         history = History()
         while True:
             ready_for, ended = await self._one_life()
             if ready_for is None and ended.code == os.EX_CONFIG:
                 # It has said which setting is wrong, as all of its role do, and would say so again.
                 raise GaveUpError(f"{self._name} cannot start with these settings", ())
+            if self._may_leave and ready_for is not None and ended.code == 0:
+                self._voices.say(f"{self._name} has left ({ended}); it is not started again")
+                return
             history = history.after_death(ready_for)
             decision = history.decide()
             if isinstance(decision, GiveUp):

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from baton.cluster.commands.chat import chat
+from baton.cluster.commands.drain import drain
 from baton.cluster.commands.status import status
 from baton.cluster.up_settings import UpSettings
 from baton.settings import Setting, settings_of
@@ -52,7 +53,7 @@ api-key: ["key-of-team-a", "key-of-team-b"]
 
 With `--api-key` every path but `/health`, `/ping`, `/version`, `/metrics`, `/docs` and
 `/openapi.json` wants `Authorization: Bearer KEY` and answers 401 without. Each key is a tenant:
-requests of different keys never share a cached prefix. `baton status` and `baton chat` take the key
+requests of different keys never share a cached prefix. `baton status`, `drain` and `chat` take the key
 from `--api-key` or `BATON_API_KEY`.
 """
 
@@ -75,6 +76,8 @@ def page() -> str:
         _client_table(chat),
         "## baton status\n",
         _client_table(status),
+        "## baton drain\n",
+        _client_table(drain),
     ]
     return "\n".join(parts)
 

@@ -35,7 +35,8 @@ class Plan(Protocol):
 
 
 class Supervisor:
-    """`run()` starts the cluster and keeps it alive until cancelled; then all of it is gone.
+    """`run()` starts the cluster and keeps it alive until cancelled; then all of it is gone. A
+    worker that was drained leaves for good; the gateway does not, for nobody would be reached.
 
     Gateway and workers start at the same time: where workers register is known before anybody
     listens there. They stop one after the other: workers serve until the gateway has seen its
@@ -96,12 +97,18 @@ class Supervisor:
                 f"{name} ready: pid {ready.pid}, {address}, {metrics} ({ready.seconds:.1f} s)"
             )
 
-        return self._keeper(name, command, on_ready)
+        return self._keeper(name, command, on_ready, may_leave=True)
 
     def _keeper(
-        self, name: str, command: Callable[[], Command], on_ready: Callable[[Ready], None]
+        self,
+        name: str,
+        command: Callable[[], Command],
+        on_ready: Callable[[Ready], None],
+        may_leave: bool = False,
     ) -> Keeper:
-        return Keeper(name, command, on_ready, self._voices, self._hurry, self._patience)
+        return Keeper(
+            *(name, command, on_ready, self._voices, self._hurry, self._patience), may_leave
+        )
 
 
 def port_of(url: str) -> int:

@@ -18,13 +18,17 @@ CONFIG_VARIABLE = "BATON_CONFIG"
 _WITHOUT_FLAG = "_without_flag"  # behind a field's name: its positional argument
 
 
-def options(settings: type[T]) -> Callable[[Callable[[T], Any]], Callable[..., Any]]:
-    """Decorates `command(settings)` with one click option per field of the dataclass."""
+def options(settings: type[T]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorates `command(settings)` with one click option per field of the dataclass. What other
+    decorators of click add is passed on by name.
+    """
     found = settings_of(settings)
+    names = {name for one in found for name in (one.name, one.name + _WITHOUT_FLAG)}
 
-    def decorate(command: Callable[[T], Any]) -> Callable[..., Any]:
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         def build(**values: Any) -> Any:
-            return command(_filled(settings, _with_positional(found, values)))
+            others = {name: values.pop(name) for name in values.keys() - names}
+            return command(_filled(settings, _with_positional(found, values)), **others)
 
         build.__name__, build.__doc__ = command.__name__, command.__doc__
         wrapped: Callable[..., Any] = _config_option(build)

@@ -139,7 +139,7 @@ class WorkerServiceStub(typing.Generic[_WorkerServiceHealthType, _WorkerServiceD
     """Says who this is."""
 
     Drain: _WorkerServiceDrainType
-    """Stops taking requests; those it has go on."""
+    """Stops taking requests; those it has go on or are handed over, and the process ends when none is left."""
 
     Watch: _WorkerServiceWatchType
     """Follows the load: at once, then on change, at most ten times a second."""
@@ -188,7 +188,7 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         request: baton.v1.worker_pb2.DrainRequest,
         context: _ServicerContext,
     ) -> typing.Union[baton.v1.worker_pb2.DrainResponse, collections.abc.Awaitable[baton.v1.worker_pb2.DrainResponse]]:
-        """Stops taking requests; those it has go on."""
+        """Stops taking requests; those it has go on or are handed over, and the process ends when none is left."""
 
     @abc.abstractmethod
     def Watch(

@@ -29,7 +29,9 @@ class LoadBoard:
         self.touch()
 
     async def watch(self) -> AsyncGenerator[WorkerLoad, None]:
-        """A reading at once, then one whenever it differs from the last."""
+        """A reading at once, then one whenever it differs from the last; a last one when the board
+        is closed.
+        """
         last = None
         async with aclosing(self.touches()) as touches:
             async for _ in touches:
@@ -38,6 +40,9 @@ class LoadBoard:
                     last = load
                     yield load
                     await asyncio.sleep(MIN_INTERVAL)
+        load = self._read()
+        if load != last:
+            yield load
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Returns once `holds()`, or when the board is closed."""

@@ -227,12 +227,14 @@ def _tell_ready(ready_fd: int | None, info: WorkerInfo) -> None:
 async def _until_over(
     stopping: asyncio.Event, worker: Worker, membership: "asyncio.Task[None] | None"
 ) -> int:
-    """0 when told to stop, 1 when the engine has died and the process is of no use any more.
+    """0 when told to stop or drained, 1 when the engine has died and the process is of no use any
+    more.
 
     Raises SettingsError when the registry will never have this worker.
     """
     waits: list[asyncio.Task[Any]] = [
-        asyncio.create_task(e.wait()) for e in (stopping, worker.bridge.failed)
+        asyncio.create_task(work)
+        for work in (stopping.wait(), worker.bridge.failed.wait(), worker.until_drained())
     ]
     await asyncio.wait(
         [*waits, *([membership] if membership else [])], return_when=asyncio.FIRST_COMPLETED

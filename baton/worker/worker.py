@@ -98,6 +98,10 @@ class Worker:
         load = self.bridge.engine.load()
         return not (self.requests or load.running or load.waiting)
 
+    async def until_drained(self) -> None:
+        """It was told to drain, and has nothing left."""
+        await self.board.until(lambda: self.desk.state is WorkerState.DRAINING and self.idle)
+
     def start(self) -> None:
         """From now on peers can read the pool."""
         if self._exposed is not None:

@@ -34,7 +34,7 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
 
     async def Drain(self, request: pb.DrainRequest, context: Any) -> pb.DrainResponse:
         if self._desk.state is not WorkerState.DRAINING:
-            logger.warning("told to drain: from now on this worker takes no requests")
+            logger.warning("told to drain: it takes no requests and ends with those it has")
         self._desk.drain()
         return pb.DrainResponse()
 

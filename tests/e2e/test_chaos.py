@@ -33,8 +33,8 @@ async def test_many_random_kills_do_the_same(slow_hash_model: Path) -> None:
 
 
 async def kill_at_random(model: Path, rounds: int, requests: int) -> None:
-    """Two kills a round and now and then a SIGTERM, over two prefill and two decode workers and
-    the gateway; at least so many requests meanwhile.
+    """Two kills a round, over two prefill and two decode workers and the gateway, and a SIGTERM to
+    another worker in the last one; at least so many requests meanwhile.
     """
     rng = drawn_rng()
     async with running_cluster(model, 2, 2, kv_cache_memory_bytes=POOL) as cluster:
@@ -50,7 +50,13 @@ async def kill_at_random(model: Path, rounds: int, requests: int) -> None:
             await asyncio.wait(loads[-1:], timeout=rng.uniform(0.1, 1.0))
             if loads[-1].done():
                 loads.append(start(AT_ONCE))
-            await disturb(cluster, victims_of(number, members, rng), members)
+            victims = rng.sample(members, 3)
+            if number == rounds - 1:
+                leaver = victims.pop()
+                await cluster.terminate(leaver)
+                members.remove(leaver)
+            await kill(cluster, [victims[0], GATEWAY if number % 2 else victims[1]], members)
+        await cluster.until_said(f"{leaver} has left", 60)
         await asyncio.gather(*loads)
         print(dict(crowd.ends), f"longest {crowd.longest:.1f} s")  # noqa: T201
         print(crowd.moved, "prefixes moved")  # noqa: T201
@@ -63,28 +69,16 @@ async def kill_at_random(model: Path, rounds: int, requests: int) -> None:
         await no_task_is_left(cluster, idle)
 
 
-def victims_of(number: int, members: list[str], rng: random.Random) -> dict[str, signal.Signals]:
-    """Two are killed at once, every other time the gateway is one of them; every third time
-    another worker is told to stop.
-    """
-    first, second, third = rng.sample(members, 3)
-    killed = [first, GATEWAY if number % 2 else second]
-    told = [third] if number % 3 == 2 else []
-    return dict.fromkeys(killed, signal.SIGKILL) | dict.fromkeys(told, signal.SIGTERM)
-
-
-async def disturb(
-    cluster: RunningCluster, victims: dict[str, signal.Signals], members: list[str]
-) -> None:
-    """Signals all of them at the same moment; until they are back."""
+async def kill(cluster: RunningCluster, victims: list[str], members: list[str]) -> None:
+    """All of them at the same moment; until they are back."""
     beginnings = {name: f"{name} ready" for name in victims}
     lives = {
         name: 1 + sum(line.startswith(start) for line in cluster.output)
         for name, start in beginnings.items()
     }
     pids = {**await cluster.pids(), GATEWAY: await cluster.gateway_pid()}
-    for name, number in victims.items():
-        os.kill(pids[name], number)
+    for name in victims:
+        os.kill(pids[name], signal.SIGKILL)
     for name, start in beginnings.items():
         await cluster.until_said(start, 60, lives[name])
     await cluster.until_members(*members)

@@ -1,21 +1,17 @@
 """The `baton` command, run as a program or against a gateway's stand-in."""
 
-import contextlib
 import json
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from baton import __version__
-from baton.cluster.cli import COMMANDS, main
+from baton.cluster.cli import COMMANDS
+from tests.support.baton_command import baton
+from tests.support.fake_status import answering
 
 PAGE = {
     "model": "tiny",
@@ -39,33 +35,6 @@ PAGE = {
         }
     ],
 }
-
-
-@contextlib.contextmanager
-def answering(body: bytes, status: int = 200) -> Iterator[str]:
-    """A server that says the same to every GET /status."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status if self.path == "/status" else 404)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None: ...
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def baton(*words: str, env: dict[str, str] | None = None) -> Result:
-    return CliRunner().invoke(main, words, env=env)
 
 
 def test_the_version_is_the_projects() -> None:

@@ -24,14 +24,17 @@ from tests.support.fake_processes import (
 class Scene:
     """A keeper with everything it says and does written down."""
 
-    def __init__(self, command: Command, patience: Patience | None = None) -> None:
+    def __init__(
+        self, command: Command, patience: Patience | None = None, may_leave: bool = False
+    ) -> None:
         self.said: list[str] = []
         self.heard: list[str] = []
         self.lives: asyncio.Queue[Ready] = asyncio.Queue()
         self.hurry = asyncio.Event()
         voices = Voices(self.said.append, self.heard.append)
         self.keeper = Keeper(
-            "prefill-0", lambda: command, self.lives.put_nowait, voices, self.hurry, patience
+            *("prefill-0", lambda: command, self.lives.put_nowait, voices, self.hurry, patience),
+            may_leave,
         )
 
     async def next_life(self) -> Ready:
@@ -75,6 +78,22 @@ async def test_a_process_that_leaves_by_itself_is_started_again() -> None:
         await scene.next_life()
         await scene.next_life()
         assert scene.said[0] == "prefill-0 ended (exit code 0), starting it again in 0.2 s"
+
+
+async def test_one_that_may_leave_and_does_so_in_good_order_is_left_alone() -> None:
+    scene = Scene(fake("announce()"), may_leave=True)
+    async with scene.running() as task:
+        await asyncio.wait_for(asyncio.shield(task), 20)
+    assert scene.said == ["prefill-0 has left (exit code 0); it is not started again"]
+    assert scene.lives.qsize() == 1
+
+
+async def test_one_that_may_leave_and_dies_is_started_again() -> None:
+    scene = Scene(fake("announce(); sys.exit(1)"), may_leave=True)
+    async with scene.running():
+        await scene.next_life()
+        await scene.next_life()
+        assert scene.said[0] == "prefill-0 died (exit code 1), starting it again in 0.2 s"
 
 
 async def test_a_crash_loop_is_given_up_with_its_last_words() -> None:

@@ -177,11 +177,13 @@ async def test_when_the_only_prefill_dies_decode_goes_on_alone(served: GatewayUn
 
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_request_that_breaks_every_hand_off_is_given_up(
-    model_folder: Path, stream: bool
+    model_folder: Path, stream: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def breaking(request: decode_pb2.GenerateRequest) -> Generated:
         yield RESERVED
         raise TransferError("stale")
+
+    monkeypatch.setattr("gateway.attempt.CAUSE_SECONDS", 0.02)  # prefill says nothing of it
 
     async with running_gateway(model_folder, failover_timeout=0.5) as served:
         await served.pair()
@@ -241,7 +243,8 @@ async def test_prefill_that_ends_without_a_token_is_tried_again(served: GatewayU
 
 
 async def test_a_silent_worker_is_given_up(model_folder: Path) -> None:
-    async with running_gateway(model_folder, worker_silence_seconds=0.05) as gateway:
+    patience: dict[str, Any] = {"failover_timeout": 0.2, "max_queue_seconds": 0.2}
+    async with running_gateway(model_folder, worker_silence_seconds=0.05, **patience) as gateway:
         _, decode = await gateway.pair()
         gateway.workers[0].prefill_script = prefilling_for_ever
         decode.decode_script = reserving_for_ever

@@ -44,7 +44,7 @@ PREFIX_KEYS = ("prefix_from", "prefix_tokens_moved", "prefix_ms")
 NO_PREFIX = dict.fromkeys(PREFIX_KEYS)
 KEYS = {
     *("prefill_worker", "decode_worker", "cached_tokens", *PREFIX_KEYS, *MOVED_KEYS),
-    *("failovers", "continued_on"),
+    *("failovers", "moves", "continued_on"),
 }
 WHOLE = {
     "prefill_worker": "p0",
@@ -64,12 +64,14 @@ WHOLE = {
         {"blocks": [2, 1], "ready_ms": 6.0, "start_ms": 6.124, "end_ms": 6.5},
     ],
     "failovers": 0,
+    "moves": 0,
     "continued_on": [],
 }
 NOT_TOLD: dict[str, Any] = {
     **NO_PREFIX,
     **dict.fromkeys(MOVED_KEYS),
     "failovers": 0,
+    "moves": 0,
     "continued_on": [],
 }
 

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from baton.core.errors import UnavailableError
-from gateway.merge import AT_A_TIME, all_of, merged
+from gateway.merge import AT_A_TIME, Streams, all_of, merged
 
 
 async def numbers(count: int) -> AsyncGenerator[int, None]:
@@ -51,6 +51,24 @@ async def test_leaving_early_ends_sources_that_wait_to_be_read() -> None:
     async with aclosing(merged([partial(numbers, 10_000)] * 3)) as letters:
         async for _ in letters:
             break
+
+
+async def test_a_source_that_is_added_while_all_places_are_taken_may_begin_at_once() -> None:
+    go = asyncio.Event()
+
+    async def waits() -> AsyncGenerator[int, None]:
+        await go.wait()
+        yield 1
+
+    async with Streams([waits] * AT_A_TIME) as streams, asyncio.timeout(20):
+        streams.add(partial(numbers, 1))
+        streams.add(partial(numbers, 2), at_once=True)
+        letters = aiter(streams)
+        assert [await anext(letters) for _ in range(2)] == [(AT_A_TIME + 1, n) for n in (0, 1)]
+        go.set()
+        rest = [letter async for letter in letters]
+    assert rest.count((AT_A_TIME, 0)) == 1
+    assert len(rest) == AT_A_TIME + 1
 
 
 async def test_results_come_in_order_and_an_error_cancels_the_rest() -> None:

@@ -1,7 +1,7 @@
 """Where a request goes, decided from readings alone."""
 
 from baton.core.worker_info import Role, WorkerState
-from gateway.placement import Alone, Candidate, Pair, place
+from gateway.placement import Alone, Candidate, Pair, place, refuge
 from tests.support.gateway_members import make_fingerprint, make_info, make_load
 
 P, D = Role.PREFILL, Role.DECODE
@@ -111,3 +111,16 @@ def test_a_doubted_link_is_taken_only_where_there_is_no_other() -> None:
     assert taken(("p0", "d0"), ("p1", "d0")) == pair("p0", "d1")
     everywhere = [(p, d) for p in ("p0", "p1") for d in ("d0", "d1")]
     assert taken(*everywhere) == pair("p0", "d0")
+
+
+def test_a_running_answer_goes_to_the_least_loaded_decode_worker_that_can_have_its_kv() -> None:
+    source = make_info("d0", D, A)
+    draining = Candidate(source, make_load(state=WorkerState.DRAINING))
+    other = Candidate(make_info("d1", D, B), make_load())
+    full, busy, doubted = decode("d2", free=2), decode("d3", 5), decode("d4", 1)
+    crowd = [prefill(), draining, other, full]
+    assert refuge(crowd, source, 32) is None
+    assert refuge([*crowd, busy], source, 32) == busy.info
+    assert refuge([*crowd, busy, doubted], source, 32) == doubted.info
+    doubted = Candidate(doubted.info, doubted.load, doubted=True)
+    assert refuge([*crowd, busy, doubted], source, 32) == busy.info

@@ -98,3 +98,23 @@ def test_a_section_has_the_choices_under_its_workers_numbers() -> None:
     assert log.token_ids(0) == ()
     with pytest.raises(InternalError):
         section.add([record(10, choice=1)])
+
+
+def test_a_section_ends_with_the_choices_that_have_not_left() -> None:
+    log = TokenLog(PROMPT, 5)
+    section = log.section((4, 2))
+    assert (section.number_of(2), section.abandoned) == (1, False)
+    section.add([record(10, choice=0), record(10, choice=1)])
+    assert section.leave(1) == 2
+    assert (section.ended, section.abandoned) == (False, True)
+    section.add([record(11, choice=0, last=True)])
+    assert section.ended
+    assert log.section((2,)).add([record(10), record(11)]) == (record(11, choice=2),)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_choice_that_was_not_there_cannot_leave(number: int) -> None:
+    section = TokenLog(PROMPT, 2).section((0, 1))
+    section.leave(1)
+    with pytest.raises(InternalError, match="left, which was not there"):
+        section.leave(number)

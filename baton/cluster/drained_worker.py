@@ -1,0 +1,65 @@
+"""A worker that is told to drain, and followed until it has left."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from baton.cluster.cluster_access import ClusterAccess
+from baton.core.errors import BatonError, UnavailableError
+from baton.core.worker_info import WorkerLoad
+from baton.rpc import wire
+from baton.rpc.channel import open_channel
+from baton.rpc.errors import from_rpc_error
+from baton.v1 import worker_pb2 as pb
+from baton.v1 import worker_pb2_grpc
+
+PATIENCE = 5.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class DrainedWorker:
+    """`address` and `pid` are the gateway's word."""
+
+    worker_id: str
+    address: str
+    pid: int
+
+    @classmethod
+    def named(cls, worker_id: str, status: dict[str, Any]) -> "DrainedWorker":
+        """Out of the gateway's status. Raises UnavailableError that lists those there are."""
+        workers = status["workers"]
+        for worker in workers:
+            if worker.get("id") == worker_id:
+                return cls(worker_id, str(worker["address"]), int(worker["pid"]))
+        known = ", ".join(str(worker.get("id")) for worker in workers) or "none"
+        raise UnavailableError(f"there is no worker {worker_id}; the gateway knows {known}")
+
+    async def drain(self, access: ClusterAccess) -> AsyncGenerator[WorkerLoad, None]:
+        """What it has when it is told, and whatever changes of that until it has left. Raises
+        UnavailableError when it cannot be told, or breaks off.
+        """
+        tls = access.cluster_tls.identity()
+        async with open_channel(self.address, access.cluster_secret, tls) as channel:
+            stub: Any = worker_pb2_grpc.WorkerServiceStub(channel)
+            try:
+                watch = stub.Watch(pb.WatchRequest())
+                told = False  # not before it is watched: it may have nothing left, and go at once
+                async for message in watch:
+                    if not told:
+                        told = True
+                        await stub.Drain(pb.DrainRequest(), timeout=PATIENCE)
+                    yield wire.worker_load_from_pb(message.load)
+            except grpc.aio.AioRpcError as error:
+                raise self._reason(error) from error
+
+    def _reason(self, error: grpc.aio.AioRpcError) -> BatonError:
+        if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+            return UnavailableError(
+                f"{self.worker_id} takes no orders without the cluster's secret: give it with "
+                "--cluster-secret or BATON_CLUSTER_SECRET. Where `baton up` made one by itself, "
+                f"`kill -TERM {self.pid}` on the worker's own host drains it, for "
+                "--shutdown-seconds at most."
+            )
+        return UnavailableError(f"{self.worker_id} at {self.address}: {from_rpc_error(error)}")
