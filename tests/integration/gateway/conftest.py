@@ -19,3 +19,11 @@ async def served(model_folder: Path) -> AsyncIterator[GatewayUnderTest]:
     async with running_gateway(model_folder) as gateway:
         await answering_pair(gateway)
         yield gateway
+
+
+@pytest.fixture
+async def impatient(model_folder: Path) -> AsyncIterator[GatewayUnderTest]:
+    """The same, but an answer that broke waits only a moment for a worker to go on."""
+    async with running_gateway(model_folder, failover_timeout=0.2) as gateway:
+        await answering_pair(gateway)
+        yield gateway

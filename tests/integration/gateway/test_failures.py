@@ -241,7 +241,9 @@ async def test_prefill_that_ends_without_a_token_is_tried_again(served: GatewayU
 
 
 async def test_a_silent_worker_is_given_up(model_folder: Path) -> None:
-    async with running_gateway(model_folder, worker_silence_seconds=0.05) as gateway:
+    async with running_gateway(
+        model_folder, worker_silence_seconds=0.05, failover_timeout=0.3
+    ) as gateway:
         _, decode = await gateway.pair()
         gateway.workers[0].prefill_script = prefilling_for_ever
         decode.decode_script = reserving_for_ever
