@@ -47,3 +47,11 @@ def soon_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 async def two_pairs(thinking_folder: Path, soon_forgotten: None) -> AsyncIterator[GatewayUnderTest]:
     async with two_pairs_of(thinking_folder) as gateway:
         yield gateway
+
+
+@pytest.fixture
+async def impatient(model_folder: Path) -> AsyncIterator[GatewayUnderTest]:
+    """The same, but an answer that broke waits only a moment for a worker to go on."""
+    async with running_gateway(model_folder, failover_timeout=0.2) as gateway:
+        await answering_pair(gateway)
+        yield gateway

@@ -56,14 +56,14 @@ async def test_tokens_are_counted_as_the_prompt_has_them(served: GatewayUnderTes
     assert counted.json() == {"input_tokens": len(request.prompt_token_ids)}
 
 
-async def test_a_broken_stream_ends_with_an_error_event(served: GatewayUnderTest) -> None:
+async def test_a_broken_stream_ends_with_an_error_event(impatient: GatewayUnderTest) -> None:
     async def breaks(request: decode_pb2.GenerateRequest) -> AsyncIterator[Any]:
         yield RESERVED
         yield decoded(records(len(request.prompt_token_ids), [40, 41], finish=None))
         raise UnavailableError("gone")
 
-    served.workers[1].decode_script = breaks
-    answer = await served.client.post(PATH, json=BODY | {"stream": True})
+    impatient.workers[1].decode_script = breaks
+    answer = await impatient.client.post(PATH, json=BODY | {"stream": True})
     last = named_events(answer.text)[-1]
     assert last["type"] == "error"
     assert last["error"]["type"] == "overloaded_error"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from baton.core.worker_info import Role
+from baton.registry import membership
 from baton.registry.membership import Membership
 from tests.support.certificates import Authority, make_authority
 from tests.support.gateway_cluster import SECRET, running_gateway
@@ -30,15 +31,19 @@ async def test_an_answer_comes_over_mutual_tls(model_folder: Path, ours: Authori
 
 
 async def test_a_worker_without_a_certificate_does_not_join(
-    model_folder: Path, ours: Authority, caplog: pytest.LogCaptureFixture
+    model_folder: Path,
+    ours: Authority,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(membership, "JOIN_TIMEOUT", 0.5)  # seconds
     settings = ours.settings(ours.issue("lonely"))
     async with running_gateway(model_folder, cluster_tls=settings) as gateway:
         bare = Membership(make_info("bare", Role.DECODE), gateway.registry, SECRET)
         trying = asyncio.create_task(bare.run())
         await gateway.until(lambda: "not in the registry at" in caplog.text)
         assert not bare.joined.is_set()
-        assert "no answer within 5 s: failed to connect" in caplog.text
+        assert "no answer within 0.5 s: failed to connect" in caplog.text
         assert gateway.gateway.workers.all() == []
         trying.cancel()
         await asyncio.gather(trying, return_exceptions=True)

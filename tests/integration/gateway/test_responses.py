@@ -194,19 +194,19 @@ async def test_the_work_ends_when_the_client_goes_away(served: GatewayUnderTest)
     await served.until_idle()
 
 
-async def test_a_broken_stream_ends_with_a_failed_response(served: GatewayUnderTest) -> None:
+async def test_a_broken_stream_ends_with_a_failed_response(impatient: GatewayUnderTest) -> None:
     async def breaks(request: decode_pb2.GenerateRequest) -> AsyncIterator[Any]:
         yield RESERVED
         yield decoded(records(len(request.prompt_token_ids), [40, 41], finish=None))
         raise UnavailableError("gone")
 
-    served.workers[1].decode_script = breaks
-    last = (await streamed(served))[-1]
+    impatient.workers[1].decode_script = breaks
+    last = (await streamed(impatient))[-1]
     assert last["type"] == "response.failed"
     assert last["response"]["status"] == "failed"
     assert last["response"]["error"]["code"] == "server_error"
     assert last["response"]["output"][0]["status"] == "incomplete"
-    stored = await served.client.get(f"{PATH}/{last['response']['id']}")
+    stored = await impatient.client.get(f"{PATH}/{last['response']['id']}")
     assert stored.json() == last["response"]
 
 
