@@ -12,6 +12,8 @@ from baton.registry.store import Directory
 from baton.rpc.tls_identity import TlsIdentity
 from gateway.compatibility import unusable
 from gateway.placement import Candidate, Pair, place
+from gateway.prefix_index import PrefixIndex
+from gateway.prompt_chain import Naming, PromptChain
 from gateway.refusals import Refusals
 from gateway.worker import Worker
 from gateway.worker_client import WorkerClient
@@ -58,6 +60,8 @@ class Workers:
         self._tls = tls
         self._workers: dict[str, Worker] = {}  # by instance id
         self._listed: dict[str, WorkerInfo] = {}  # by instance id: the registry's own view
+        self._index = PrefixIndex()
+        self._namings: dict[str, Naming] = {}  # of usable workers, by digest
         self._leaving: list[Worker] = []
         self._lives: Counter[str] = Counter()  # instances seen, by worker id
         self._on_change: Callable[[], None] = lambda: None
@@ -130,6 +134,18 @@ class Workers:
         decode.take()
         return Assignment(decode, prefill)
 
+    def holders(self, prompt: PromptChain) -> list[tuple[Worker, int]]:
+        """Usable workers whose cache has the beginning of the prompt, with so many tokens of it, the
+        longest first; of either role. Tokens are whole strides: there may be up to one more.
+        """
+        found = []
+        for naming in self._namings.values():
+            for instance_id, count in self._index.held(prompt.keys(naming)).items():
+                worker = self._workers.get(instance_id)
+                if worker is not None and worker.unusable is None:
+                    found.append((worker, count * naming.stride))
+        return sorted(found, key=lambda one: (-one[1], one[0].info.worker_id))
+
     def _set_members(self, members: Iterable[WorkerInfo]) -> None:
         self._listed = {info.instance_id: info for info in members}
         self._drop_gone()
@@ -149,6 +165,7 @@ class Workers:
         gone = [w for w in missing if w.load is None or w.info.worker_id in replaced]
         for worker in gone:
             del self._workers[worker.info.instance_id]
+            self._index.drop(worker.info.instance_id)
             worker.leave()
             self._leaving.append(worker)
         return bool(gone)
@@ -165,6 +182,8 @@ class Workers:
             if reason is not None and reason != worker.unusable:
                 logger.error("worker %s cannot be used: %s", worker.info.worker_id, reason)
             worker.unusable = reason
+        namings = [Naming(worker.info.fingerprint) for worker in self.usable]
+        self._namings = {naming.digest: naming for naming in namings}
         if self.usable:
             self._max_model_len = min(worker.info.max_model_len for worker in self.usable)
             self._met.set()
