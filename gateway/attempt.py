@@ -51,6 +51,8 @@ class Attempt:
         self._log = log
         self.decode_worker = assignment.decode
         self._prefill_worker = assignment.prefill
+        self._unread = assignment.unread
+        self._admitted = assignment.admitted
         self._handoff = _handoff_from(assignment.prefill)
         self._legs: list[Leg] = []
         self._decode = self._open_decode(assignment.decode)
@@ -114,7 +116,7 @@ class Attempt:
         for leg in self._legs:
             leg.cancel()
         if self._prefill_worker is not None:
-            self._prefill_worker.give_back(freed=False)
+            self._prefill_worker.give_back(freed=False, unread=self._unread)
             self._prefill_worker = None
 
     async def finish(self, patience: float) -> None:
@@ -130,7 +132,7 @@ class Attempt:
         if self._prefill_worker is not None and self._handoff is not None:
             worker, self._prefill_worker = self._prefill_worker, None
             call = worker.client.prefill(self._job, self.number, self._handoff)
-            self._reader = Leg(worker, call, self._mailbox)
+            self._reader = Leg(worker, call, self._mailbox, self._unread)
             self._legs.append(self._reader)
 
     async def _heard(self, patience: float) -> tuple[Leg, LegEvent]:
@@ -191,8 +193,9 @@ class Attempt:
     def _note_reading(self, event: LegEvent) -> None:
         """What the leg that reads the prompt tells of its cache."""
         match event:
-            case Admitted(num_cached_tokens):
+            case Admitted(num_cached_tokens, kv_number):
                 self.reading.cached_tokens = num_cached_tokens
+                self._admitted(num_cached_tokens, kv_number)
             case Broken() | Ended():
                 self._reader = None
 

@@ -18,6 +18,7 @@ from gateway.job import Job
 from gateway.merge import Streams
 from gateway.metrics import GatewayMetrics, JobMeter
 from gateway.output import Output
+from gateway.prompt_chain import PromptChain
 from gateway.queue import AdmissionQueue, Turn
 from gateway.request_life import RequestLife
 from gateway.workers import Assignment, Workers
@@ -134,10 +135,15 @@ class Dispatcher:
 
     async def _admit(self, branch: "_Branch") -> Assignment:
         job, life = branch.part.job, branch.life
-        tokens = len(job.prompt) + len(job.answered)
+        prompt = PromptChain(
+            job.prompt + job.answered,
+            job.cache_salt,
+            job.tenant,
+            reads_cache=job.params.prompt_logprobs is None,
+        )
 
         def place() -> Assignment | None:
-            return self._workers.assign(tokens, life.refusals)
+            return self._workers.assign(prompt, life.refusals)
 
         try:
             return await self._queue.admit(branch.turn, place, returning=branch.returning)

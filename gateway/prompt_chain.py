@@ -18,13 +18,20 @@ class Naming:
 
 
 class PromptChain:
-    """Hashed when it is first asked for, and once per naming. Where nobody could begin behind a
-    cached prefix anyway, let it be made of no tokens.
-    """
+    """Hashed when it is first asked for, and once per naming."""
 
-    def __init__(self, tokens: Sequence[int], cache_salt: str = "", tenant: str = "") -> None:
-        """`tokens`: all that is to be read."""
+    def __init__(
+        self,
+        tokens: Sequence[int],
+        cache_salt: str = "",
+        tenant: str = "",
+        reads_cache: bool = True,
+    ) -> None:
+        """`tokens`: all that is to be read. `reads_cache` False: every one of them is computed,
+        whatever is cached.
+        """
         self._tokens = tokens
+        self._reads_cache = reads_cache
         self._cache_salt = cache_salt
         self._tenant = tenant
         self._keys: dict[str, list[int]] = {}  # by the naming's digest
@@ -36,6 +43,8 @@ class PromptChain:
     def keys(self, naming: Naming) -> list[int]:
         """Of the prefixes of 1, 2, ... strides. Not of the whole: the last token is always computed."""
         keys = self._keys.get(naming.digest)
+        if keys is None and not self._reads_cache:
+            return []
         if keys is None:
             root = root_hash(naming.digest, self._cache_salt, self._tenant)
             keys = stride_keys(root, self._tokens[:-1], naming.stride)

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-from baton.engine.work import Mode, Work
+from baton.engine.work import EngineEvent, Mode, Work
 from baton.rpc import wire
 from baton.v1 import prefill_pb2 as pb
 from baton.v1 import prefill_pb2_grpc
@@ -35,11 +35,17 @@ class PrefillServicer(prefill_pb2_grpc.PrefillServiceServicer):
                 answered=tuple(request.answered_token_ids),
             )
             relay = Relay(lease, work.num_known)
-            try:
-                bridge.submit(work, relay.take)
-                async with aclosing(relay.responses()) as responses:
-                    async for response in responses:
-                        yield response
-            finally:
-                bridge.abort(key)
-                lease.stream_closed()
+            with self._worker.backlog.reading(key, work.num_known) as note:
+
+                def take(event: EngineEvent) -> None:
+                    note(event)
+                    relay.take(event)
+
+                try:
+                    bridge.submit(work, take)
+                    async with aclosing(relay.responses()) as responses:
+                        async for response in responses:
+                            yield response
+                finally:
+                    bridge.abort(key)
+                    lease.stream_closed()

@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from baton.core.errors import InternalError
+from baton.core.kv_events import KvChange
 from baton.engine.host_cache import HostCache, Slots
 from baton.engine.host_tier import HostCounts, Kept
+from baton.engine.kv_log import KvLog, coalesced
 from baton.engine.prefix_cache import PrefixCache
 
 
@@ -51,12 +53,16 @@ class BlockPool:
     brings it back. Both happen in the caller's thread, but not under the lock.
     """
 
-    def __init__(self, num_blocks: int, slots: Slots | None = None) -> None:
+    def __init__(
+        self, num_blocks: int, slots: Slots | None = None, log: KvLog | None = None
+    ) -> None:
+        """`log` None: one of every block."""
         self._lock = threading.Lock()
-        self._host = HostCache(self._lock, slots)
+        self._log = KvLog() if log is None else log
+        self._host = HostCache(self._lock, slots, self._log)
         self._queue = deque(range(num_blocks))
         self._references = [0] * num_blocks
-        self._cache = PrefixCache()
+        self._cache = PrefixCache(self._log)
         self._reserved = 0
         self._on_free: list[Callable[[], None]] = []
 
@@ -79,6 +85,21 @@ class BlockPool:
         """Of `slots`."""
         with self._lock:
             return self._host.tier.counts
+
+    @property
+    def kv_number(self) -> int:
+        """Of the latest event of the prefix cache."""
+        return self._log.number
+
+    def kv_change(self, after: int | None) -> KvChange:
+        """What the prefix cache has gained and lost behind this event; all that it has, where that
+        is not known any more, or for None.
+        """
+        with self._lock:
+            events = None if after is None else self._log.since(after)
+            if after is None or events is None:
+                return self._log.snapshot()
+        return coalesced(after, events)
 
     def on_free(self, callback: Callable[[], None]) -> None:
         """`callback` runs whenever blocks become free, in the thread that freed them, unlocked.
@@ -248,7 +269,7 @@ class BlockPool:
 
     def _evict(self, given_up: list[tuple[int, Kept]]) -> int:
         gone = self._cache.evict()
-        kept = self._host.tier.take_in(gone.name, gone.parent, self._is_published)
+        kept = self._host.tier.take_in(gone.name, gone.parent, self._is_published, gone.depth)
         if kept is not None:
             given_up.append((gone.block, kept))
         return gone.block

@@ -250,7 +250,7 @@ class Scheduler:
         if not sequence.admitted:
             sequence.admitted = True
             self._tables.count_admission(sequence)
-            self._say(sequence.key, Admitted(sequence.num_computed))
+            self._say(sequence.key, Admitted(sequence.num_computed, self._tables.kv_number))
         if sequence.lends:
             self._lend(sequence)
 

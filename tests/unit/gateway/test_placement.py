@@ -1,7 +1,8 @@
 """Where a request goes, decided from readings alone."""
 
 from baton.core.worker_info import Role, WorkerState
-from gateway.placement import Alone, Candidate, Pair, place
+from gateway.candidate import Candidate
+from gateway.placement import Alone, Pair, place
 from tests.support.gateway_members import make_fingerprint, make_info, make_load
 
 P, D = Role.PREFILL, Role.DECODE

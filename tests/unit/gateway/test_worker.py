@@ -38,7 +38,7 @@ async def test_an_outage_of_a_worker_is_one_line_and_its_end_another(
 ) -> None:
     changed = asyncio.Event()
     client = FlickeringClient()
-    worker = Worker(make_info("d0", Role.DECODE), client, changed.set, 0)
+    worker = Worker(make_info("d0", Role.DECODE), client, changed.set, 0, lambda change: True)
 
     async def until(is_heard: bool) -> None:
         async with asyncio.timeout(20):
