@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from baton.core.worker_info import WorkerInfo
-from gateway.candidate import Candidate, Cost
+from gateway.candidate import Candidate, Rank
 
 NOTHING_HELD: Mapping[str, int] = {}
 
@@ -69,7 +69,7 @@ def _by_cost(
 ) -> Iterator[Candidate]:
     """The cheapest first. Rarely is a second asked for, so only then are they sorted."""
 
-    def cost(candidate: Candidate) -> Cost:
+    def cost(candidate: Candidate) -> Rank:
         return candidate.cost(prompt_tokens - held.get(candidate.instance_id, 0))
 
     if not candidates:
@@ -86,6 +86,7 @@ def _shortlist(candidates: Sequence[Candidate], held: Mapping[str, int]) -> list
     best: dict[int, Candidate] = {}
     for candidate in candidates:
         tokens = held.get(candidate.instance_id, 0)
-        if tokens not in best or candidate.rank < best[tokens].rank:
+        rival = best.get(tokens)
+        if rival is None or candidate.rank < rival.rank:
             best[tokens] = candidate
     return list(best.values())

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, compress
 
 from baton.core.errors import InternalError
 from baton.core.kv_events import KvChange
@@ -13,7 +13,10 @@ class _Holding:
     """What one worker has told. Keys are in `pool`, in `host`, or in both."""
 
     bit: int  # one object, shared by the masks of all keys that nobody else holds
-    number: int | None = None  # of the last event heard of; None: a snapshot is wanted
+    number: int | None = (
+        None  # of the last event heard of; None: a snapshot, or its rest, is wanted
+    )
+    to_come: int = 0  # keys of a snapshot that has begun
     pool: set[int] = field(default_factory=set)
     host: set[int] = field(default_factory=set)
 
@@ -32,7 +35,7 @@ class PrefixIndex:
     def __init__(self) -> None:
         self._masks: dict[int, int] = {}
         self._holdings: dict[str, _Holding] = {}
-        self._names: dict[int, str] = {}  # by the number of the bit
+        self._names: list[str] = []  # by the number of the bit
         self._free: list[int] = []  # numbers of bits
 
     def __len__(self) -> int:
@@ -52,15 +55,19 @@ class PrefixIndex:
         holding = self._holdings.get(worker) or self._enter(worker)
         if change.snapshot:
             self._forget(holding)
-        elif holding.number is None:
-            return False
-        elif change.after != holding.number:
-            if change.upto <= holding.number:
-                return True
+            holding.to_come = change.to_come
+        elif holding.to_come:
+            whole = holding.to_come == change.to_come + len(change)
+            holding.to_come = change.to_come if whole else 0
+            if not whole:
+                return False
+        elif holding.number is None or change.after > holding.number:
             holding.number = None
             return False
+        elif change.after < holding.number:
+            return change.upto <= holding.number
         self._apply(holding, change)
-        holding.number = change.upto
+        holding.number = None if holding.to_come else change.upto
         return True
 
     def drop(self, worker: str) -> None:
@@ -68,9 +75,7 @@ class PrefixIndex:
         holding = self._holdings.pop(worker, None)
         if holding is not None:
             self._forget(holding)
-            number = holding.bit.bit_length() - 1
-            del self._names[number]
-            self._free.append(number)
+            self._free.append(holding.bit.bit_length() - 1)
 
     def held(self, keys: Sequence[int]) -> dict[str, int]:
         """How many of a chain's first keys each worker holds, where that is more than none."""
@@ -98,12 +103,10 @@ class PrefixIndex:
             return 0
         return next((at for at, key in enumerate(keys) if not holding.holds(key)), len(keys))
 
-    def keys_of(self, worker: str) -> tuple[frozenset[int], frozenset[int]]:
+    def keys_of(self, worker: str) -> tuple[set[int], set[int]]:
         """All that it holds, in its pool and in host memory."""
         holding = self._holdings.get(worker)
-        if holding is None:
-            return frozenset(), frozenset()
-        return frozenset(holding.pool), frozenset(holding.host)
+        return (set(), set()) if holding is None else (set(holding.pool), set(holding.host))
 
     def check_integrity(self) -> None:
         """Raises InternalError when masks and holdings do not say the same."""
@@ -116,7 +119,7 @@ class PrefixIndex:
 
     def _enter(self, worker: str) -> _Holding:
         number = self._free.pop() if self._free else len(self._names)
-        self._names[number] = worker
+        self._names[number : number + 1] = [worker]
         holding = self._holdings[worker] = _Holding(1 << number)
         return holding
 
@@ -147,6 +150,10 @@ class PrefixIndex:
             self._masks.pop(key, None)
 
     def _name(self, mask: int, count: int, found: dict[str, int]) -> None:
+        if mask.bit_count() > 16:  # all at once, which is faster from there on
+            bits = map(int, bin(mask)[:1:-1])
+            found.update(dict.fromkeys(compress(self._names, bits), count))
+            return
         while mask:
             lowest = mask & -mask
             found[self._names[lowest.bit_length() - 1]] = count

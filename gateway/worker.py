@@ -41,22 +41,26 @@ class Worker:
         self.load: WorkerLoad | None = None
         self.unusable: str | None = None  # a sentence saying why
         self.in_flight = 0
-        self.unread = 0  # tokens of requests in flight that are still to be computed there
+        self.unread = 0  # tokens of our requests that are still to be computed there
+        self._others_unread = 0  # of other gateways', by the latest load
         self.revision = 0
         self._candidate: Candidate | None = None
         self._changed = changed
         self._hear = hear
         self._left = False
         self._lost = False  # and said so
-        self._anew = False  # a snapshot is wanted
-        self._watching = asyncio.create_task(self._watch(), name=f"watch {info.worker_id}")
+        self._watching = self._follow()
         self._closing: asyncio.Task[None] | None = None
 
     @property
     def candidate(self) -> Candidate:
         if self._candidate is None:
             self._candidate = Candidate(
-                self.info, self.load, self.in_flight, self.unread, kind=self.naming.digest
+                self.info,
+                self.load,
+                self.in_flight,
+                self.unread + self._others_unread,
+                kind=self.naming.digest,
             )
         return self._candidate
 
@@ -88,8 +92,10 @@ class Worker:
             self._start_closing()
 
     def hear_anew(self) -> None:
-        """What its cache holds is asked for again, from the beginning, with the next word of it."""
-        self._anew = True
+        """What its cache holds is asked for again, from the beginning. The load stands meanwhile."""
+        if not self._left:
+            self._watching.cancel()
+            self._watching = self._follow()
 
     async def close(self) -> None:
         self._watching.cancel()
@@ -103,6 +109,9 @@ class Worker:
     def _start_closing(self) -> None:
         if self._closing is None:
             self._closing = asyncio.create_task(self.close(), name=f"close {self.info.worker_id}")
+
+    def _follow(self) -> "asyncio.Task[None]":
+        return asyncio.create_task(self._watch(), name=f"watch {self.info.worker_id}")
 
     async def _watch(self) -> None:
         pause = FIRST_PAUSE
@@ -124,16 +133,13 @@ class Worker:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _watch_once(self) -> bool:
-        """Until the stream ends. False: a new one is wanted, which begins with a snapshot."""
-        self._anew = False
+        """Until the stream ends. False: events were lost; a new one begins with a snapshot."""
         async with aclosing(self.client.watch()) as news:
             async for one in news:
                 if isinstance(one, WorkerLoad):
                     self._set_load(one)
                 elif not self._hear(one):
                     logger.info("%s: events of its cache were lost", self.info.worker_id)
-                    return False
-                if self._anew:
                     return False
         return True
 
@@ -144,6 +150,8 @@ class Worker:
             self._lost = False
             logger.warning("in touch with %s again", self.info.worker_id)
         self.load = load
+        # The load is of all gateways, and older than what we know of our own requests.
+        self._others_unread = max(0, load.unread_tokens - self.unread) if load else 0
         self._touch()
 
     def _touch(self) -> None:

@@ -54,7 +54,9 @@ class Workers:
         tokenizer_digest: str,
         secret: str,
         tls: TlsIdentity | None = None,
+        connect: Callable[[str, str, TlsIdentity | None], WorkerClient] = WorkerClient,
     ) -> None:
+        self._connect = connect
         self._registry = registry
         self._digest = tokenizer_digest
         self._model_digest: str | None = None  # settled for ever: clients must not get two models
@@ -165,7 +167,7 @@ class Workers:
         self._drop_gone()
         for instance_id in self._listed.keys() - self._workers.keys():
             info = self._listed[instance_id]
-            client = WorkerClient(info.address, self._secret, self._tls)
+            client = self._connect(info.address, self._secret, self._tls)
             worker = Worker(
                 info,
                 client,

@@ -29,7 +29,10 @@ class KvChange:
 
     after: int  # number of the last event before these
     upto: int  # number of the last of these
-    snapshot: bool = False  # what was told before is void: this is all that there is
+    snapshot: bool = (
+        False  # what was told before is void: this, with `to_come`, is all that there is
+    )
+    to_come: int = 0  # keys of the same snapshot in the pieces behind this one
     stored: tuple[int, ...] = ()  # now in the pool
     removed: tuple[int, ...] = ()
     stored_on_host: tuple[int, ...] = ()  # now in host memory, which a lookup brings back
@@ -45,13 +48,17 @@ class KvChange:
         )
 
     def parts(self, most: int) -> Iterator["KvChange"]:
-        """A snapshot in pieces of at most `most` keys; what comes behind the first adds to it."""
+        """A snapshot in pieces of at most `most` keys."""
         if not self.snapshot or len(self) <= most:
             yield self
             return
-        yield KvChange(self.after, self.upto, snapshot=True)
+        to_come, upto = len(self), self.upto
+        yield KvChange(self.after, upto, snapshot=True, to_come=to_come)
         for at in range(0, len(self.stored), most):
-            yield KvChange(self.upto, self.upto, stored=self.stored[at : at + most])
+            part = self.stored[at : at + most]
+            to_come -= len(part)
+            yield KvChange(upto, upto, to_come=to_come, stored=part)
         for at in range(0, len(self.stored_on_host), most):
             part = self.stored_on_host[at : at + most]
-            yield KvChange(self.upto, self.upto, stored_on_host=part)
+            to_come -= len(part)
+            yield KvChange(upto, upto, to_come=to_come, stored_on_host=part)

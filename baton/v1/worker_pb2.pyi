@@ -162,12 +162,15 @@ class KvEvents(google.protobuf.message.Message):
     REMOVED_FIELD_NUMBER: builtins.int
     STORED_ON_HOST_FIELD_NUMBER: builtins.int
     REMOVED_FROM_HOST_FIELD_NUMBER: builtins.int
+    TO_COME_FIELD_NUMBER: builtins.int
     after: builtins.int
     """Number of the last event before these."""
     upto: builtins.int
-    """Number of the last of these; equal to `after` in what completes a snapshot."""
+    """Number of the last of these; equal to `after` in the pieces behind a snapshot's first."""
     snapshot: builtins.bool
-    """What was told before is void: this, and what completes it, is all that there is."""
+    """What was told before is void: this, with `to_come`, is all that there is."""
+    to_come: builtins.int
+    """Keys of the same snapshot in the messages behind this one."""
     @property
     def stored(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """Now in the pool."""
@@ -194,7 +197,8 @@ class KvEvents(google.protobuf.message.Message):
         removed: collections.abc.Iterable[builtins.int] | None = ...,
         stored_on_host: collections.abc.Iterable[builtins.int] | None = ...,
         removed_from_host: collections.abc.Iterable[builtins.int] | None = ...,
+        to_come: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["after", b"after", "removed", b"removed", "removed_from_host", b"removed_from_host", "snapshot", b"snapshot", "stored", b"stored", "stored_on_host", b"stored_on_host", "upto", b"upto"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["after", b"after", "removed", b"removed", "removed_from_host", b"removed_from_host", "snapshot", b"snapshot", "stored", b"stored", "stored_on_host", b"stored_on_host", "to_come", b"to_come", "upto", b"upto"]) -> None: ...
 
 Global___KvEvents: typing_extensions.TypeAlias = KvEvents
