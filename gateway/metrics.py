@@ -10,9 +10,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from gateway.breaks import REASONS as BREAK_REASONS
 from gateway.job import Job
 from gateway.output import Delta
+from gateway.prefix_book import PrefixBook
+from gateway.prefix_metrics import LABELS, PrefixCollector
 
 ENGINE = "0"  # vLLM's label; the gateway speaks for the one engine that a client sees
-LABELS = ("model_name", "engine")
 REASONS = ("stop", "length", "abort", "error")
 OTHER_REASONS = {"tool_calls": "stop"}  # finish reasons that the engine does not know
 
@@ -61,6 +62,10 @@ class GatewayMetrics:
             reason: failovers.labels(model_name, ENGINE, reason) for reason in BREAK_REASONS
         }
         self.ended = {reason: ended.labels(model_name, ENGINE, reason) for reason in REASONS}
+
+    def follow(self, book: PrefixBook) -> None:
+        """What it counts is on the page too."""
+        self._registry.register(PrefixCollector(book, self._model, ENGINE))
 
     def page(self) -> bytes:
         return generate_latest(self._registry)
