@@ -100,7 +100,7 @@ def gateway_and(
     env: Mapping[str, str] | None = None,
 ) -> Iterator[str]:
     """The address, once it is healthy with every worker. `workers` are modules, started with `flags`."""
-    port, registry = _free_port(), _free_port()
+    port, registry = free_port(), free_port()
     environ = {**os.environ, "OMP_NUM_THREADS": str(threads), **(env or {})}
     place = [f"--port={port}", f"--registry-port={registry}", f"--shutdown-seconds={_STOP}"]
     commands = [["gateway", f"--model={model}", *place]]
@@ -152,7 +152,7 @@ def _until_members(url: str, count: int, running: Sequence["subprocess.Popen[byt
     raise ServerError(f"the cluster was not ready after {_START:g} s")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -12,9 +12,11 @@ from baton.core.errors import (
     TransferError,
     UnavailableError,
 )
-from baton.core.handoff import Handoff, new_id, new_ticket
+from baton.core.handoff import Handoff, PrefixSource, new_id, new_ticket
 from baton.core.token_record import PromptLogprobs, TokenLogprobs, TokenRecord
+from baton.core.worker_info import WorkerInfo
 from gateway.breaks import MENDABLE
+from gateway.conversation import Conversation
 from gateway.job import Job
 from gateway.leg import Broken, Ended, Leg, LegEvent, Letters
 from gateway.mailbox import Mailbox
@@ -22,7 +24,14 @@ from gateway.reading import Reading
 from gateway.refusals import Refusals
 from gateway.token_log import Section
 from gateway.worker import Worker
-from gateway.worker_client import Admitted, PromptScored, Reserved, Tokens, Transferred
+from gateway.worker_client import (
+    Admitted,
+    PrefixPulled,
+    PromptScored,
+    Reserved,
+    Tokens,
+    Transferred,
+)
 from gateway.workers import Assignment
 
 logger = logging.getLogger(__name__)
@@ -42,9 +51,16 @@ class Attempt:
     """
 
     def __init__(
-        self, job: Job, number: int, assignment: Assignment, silence: float, log: Section
+        self,
+        job: Job,
+        number: int,
+        assignment: Assignment,
+        silence: float,
+        log: Section,
+        conversation: Conversation,
     ) -> None:
         self._job = job
+        self._conversation = conversation
         self.number = number
         self._silence = silence  # seconds
         self._mailbox: Letters = Mailbox(MAILBOX_SIZE)
@@ -53,7 +69,8 @@ class Attempt:
         self._prefill_worker = assignment.prefill
         self._unread = assignment.unread
         self._admitted = assignment.admitted
-        self._handoff = _handoff_from(assignment.prefill)
+        prefill = assignment.prefill
+        self._handoff = _handoff_from(prefill.info) if prefill is not None else None
         self._legs: list[Leg] = []
         self._decode = self._open_decode(assignment.decode)
         self._reader: Leg | None = self._decode if self._handoff is None else None
@@ -84,6 +101,10 @@ class Attempt:
                     self.gave = True
                     yield held
                     held = ()
+            self._conversation.written(self._log.answers)
+        except GeneratorExit:  # the text has ended it
+            self._conversation.written(self._log.answers)
+            raise
         except MENDABLE:
             if self.gave:  # what it told of the prompt stands: nobody tells it again
                 await self._until_admitted(CAUSE_SECONDS)
@@ -131,9 +152,17 @@ class Attempt:
         self.reserved = True
         if self._prefill_worker is not None and self._handoff is not None:
             worker, self._prefill_worker = self._prefill_worker, None
-            call = worker.client.prefill(self._job, self.number, self._handoff)
+            prefix = self._prefix_for(worker)
+            call = worker.client.prefill(self._job, self.number, self._handoff, prefix)
             self._reader = Leg(worker, call, self._mailbox, self._unread)
             self._legs.append(self._reader)
+
+    def _prefix_for(self, prefill: Worker) -> PrefixSource | None:
+        source = self._conversation.source(prefill.info)
+        if source is None:
+            return None
+        self.reading.prefix_from = source.worker.worker_id
+        return PrefixSource(_handoff_from(source.worker), source.num_tokens)
 
     async def _heard(self, patience: float) -> tuple[Leg, LegEvent]:
         try:
@@ -196,6 +225,8 @@ class Attempt:
             case Admitted(num_cached_tokens, kv_number):
                 self.reading.cached_tokens = num_cached_tokens
                 self._admitted(num_cached_tokens, kv_number)
+            case PrefixPulled():
+                self.reading.prefix = event
             case Broken() | Ended():
                 self._reader = None
 
@@ -234,7 +265,5 @@ class Attempt:
         return ()
 
 
-def _handoff_from(prefill: Worker | None) -> Handoff | None:
-    if prefill is None:
-        return None
-    return Handoff(new_id(), new_ticket(), prefill.info.address, prefill.info.instance_id)
+def _handoff_from(sender: WorkerInfo) -> Handoff:
+    return Handoff(new_id(), new_ticket(), sender.address, sender.instance_id)

@@ -1,5 +1,6 @@
 """Puts a gateway together. Nothing here starts anything."""
 
+import asyncio
 import random
 import secrets
 import time
@@ -16,6 +17,7 @@ from baton.registry.memory import InMemoryRegistry
 from baton.registry.service import RegistryServicer
 from baton.registry.store import Directory
 from baton.rpc.server import make_server
+from baton.telemetry.metrics import TaskCollector
 from baton.v1 import registry_pb2_grpc
 from gateway.app import guarded, make_app
 from gateway.chat_prompt import ChatPrompts
@@ -78,6 +80,7 @@ def build(settings: GatewaySettings) -> Gateway:
     )
     metrics = GatewayMetrics(settings.served_names[0])
     metrics.follow(workers.prefixes)
+    metrics.register(TaskCollector(asyncio.get_running_loop()))
     dispatcher = Dispatcher(
         workers, queue, metrics, settings.worker_silence_seconds, settings.failover_timeout
     )

@@ -12,6 +12,7 @@ from baton.core.token_record import TokenRecord
 from gateway.attempt import Attempt
 from gateway.breaks import MENDABLE, BarrenSpell, Mendable, reason_of
 from gateway.continuation import Part, whole
+from gateway.conversation import Conversation
 from gateway.errors import NoRoomError
 from gateway.items import Answered, Item, PromptRead, PromptScores, collected
 from gateway.job import Job
@@ -20,6 +21,7 @@ from gateway.metrics import GatewayMetrics, JobMeter
 from gateway.output import Output
 from gateway.prompt_chain import PromptChain
 from gateway.queue import AdmissionQueue, Turn
+from gateway.recent_answers import RecentAnswers
 from gateway.request_life import RequestLife
 from gateway.workers import Assignment, Workers
 
@@ -47,6 +49,7 @@ class Dispatcher:
         self._metrics = metrics
         self._silence = silence  # seconds
         self._failover_timeout = failover_timeout  # seconds
+        self._answers = RecentAnswers()
         self._attempts: set[Attempt] = set()
         self._settling: set[asyncio.Task[None]] = set()
         self._closed: UnavailableError | None = None
@@ -99,7 +102,7 @@ class Dispatcher:
         life = branch.life
         while True:
             assignment = await self._admit(branch)
-            attempt = life.attempt(branch.part, assignment, self._silence)
+            attempt = self._attempt(branch, assignment)
             try:
                 async with self._held(attempt, life), aclosing(attempt.tokens()) as batches:
                     began = False
@@ -119,6 +122,13 @@ class Dispatcher:
         async with aclosing(self._side_by_side(branch, parts)) as batches:
             async for batch in batches:
                 yield batch
+
+    def _attempt(self, branch: "_Branch", assignment: Assignment) -> Attempt:
+        part = branch.part
+        conversation = Conversation(
+            part.job, assignment.decode.info, self._answers, self._workers.candidates
+        )
+        return branch.life.attempt(part, assignment, self._silence, conversation)
 
     async def _side_by_side(
         self, branch: "_Branch", parts: Sequence[Part]

@@ -16,6 +16,7 @@ from baton.core.errors import (
     NotFoundError,
     RefusedError,
     RequestError,
+    TransferError,
     UnavailableError,
 )
 
@@ -90,7 +91,7 @@ def reply_to(error: BatonError) -> ErrorReply:
             return ErrorReply(429, "RateLimitError", str(error), None, error.retry_after)
         case NoRoomError():
             return ErrorReply(503, "ServiceUnavailableError", str(error), None, error.retry_after)
-        case RefusedError() | UnavailableError():
+        case RefusedError() | UnavailableError() | TransferError():  # whoever tried again gave up
             message = "The workers of this request went away; it can be sent again."
             return ErrorReply(503, "ServiceUnavailableError", message, None, RETRY_SOON)
         case _:

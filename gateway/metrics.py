@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.registry import Collector
 
 from gateway.breaks import REASONS as BREAK_REASONS
 from gateway.job import Job
@@ -65,7 +66,11 @@ class GatewayMetrics:
 
     def follow(self, book: PrefixBook) -> None:
         """What it counts is on the page too."""
-        self._registry.register(PrefixCollector(book, self._model, ENGINE))
+        self.register(PrefixCollector(book, self._model, ENGINE))
+
+    def register(self, collector: Collector) -> None:
+        """Its families are on the page too."""
+        self._registry.register(collector)
 
     def page(self) -> bytes:
         return generate_latest(self._registry)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gateway.worker_client import MovedSegment, Transferred
+from gateway.worker_client import MovedSegment, PrefixPulled, Transferred
 
 
 @dataclass(slots=True)
@@ -15,6 +15,8 @@ class Reading:
     prefill_worker: str | None  # None: the decode worker read the prompt itself
     cached_tokens: int | None = None  # of the prompt
     transfer: Transferred | None = None
+    prefix_from: str | None = None  # worker whose cache the prompt's beginning came from
+    prefix: PrefixPulled | None = None  # what came from there
     failovers: int = 0  # what broke under the request and was made up for elsewhere
     continued_on: tuple[str, ...] = ()  # decode workers that went on with the answer, in order
 
@@ -23,11 +25,14 @@ def told(reading: Reading | None) -> dict[str, object] | None:
     """Every key is always there."""
     if reading is None:
         return None
-    moved = reading.transfer
+    moved, prefix = reading.transfer, reading.prefix
     return {
         "prefill_worker": reading.prefill_worker,
         "decode_worker": reading.decode_worker,
         "cached_tokens": reading.cached_tokens,
+        "prefix_from": reading.prefix_from if prefix else None,
+        "prefix_tokens_moved": prefix.tokens if prefix else None,
+        "prefix_ms": round(prefix.milliseconds, 3) if prefix else None,
         "transferred_bytes": moved.bytes if moved else None,
         "transferred_tokens": moved.tokens if moved else None,
         "transport": moved.transport if moved else None,

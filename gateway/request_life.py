@@ -5,6 +5,7 @@ from baton.core.token_record import TokenLogprobs
 from gateway.attempt import Attempt
 from gateway.breaks import Breaks
 from gateway.continuation import Part, continued
+from gateway.conversation import Conversation
 from gateway.job import Job
 from gateway.output import Output
 from gateway.queue import Turn
@@ -33,10 +34,12 @@ class RequestLife:
         """Tokens were given out: nothing of them may be taken back."""
         return self._first is not None
 
-    def attempt(self, part: Part, assignment: Assignment, silence: float) -> Attempt:
+    def attempt(
+        self, part: Part, assignment: Assignment, silence: float, conversation: Conversation
+    ) -> Attempt:
         self._attempts += 1
         log = self._log.section(part.choices)
-        return Attempt(part.job, self._attempts, assignment, silence, log)
+        return Attempt(part.job, self._attempts, assignment, silence, log, conversation)
 
     def gave(self, attempt: Attempt) -> None:
         """The attempt's first tokens are given out."""

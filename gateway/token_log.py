@@ -89,6 +89,11 @@ class Section:
         """Each of its choices has its last token."""
         return all(map(self._log.has_ended, self._choices))
 
+    @property
+    def answers(self) -> tuple[tuple[int, ...], ...]:
+        """All that is known of each of its choices' answers."""
+        return tuple(map(self._log.token_ids, self._choices))
+
     def add(self, records: Iterable[TokenRecord]) -> tuple[TokenRecord, ...]:
         """Those that are new, under the request's own numbers. Raises as the log does."""
         if self._renamed or self._silent:

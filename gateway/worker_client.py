@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import grpc
 
-from baton.core.handoff import Handoff
+from baton.core.handoff import Handoff, PrefixSource
 from baton.core.kv_events import KvChange
 from baton.core.token_record import PromptLogprobs, TokenRecord
 from baton.core.worker_info import WorkerLoad
@@ -74,7 +74,15 @@ class Transferred:
     segments: tuple[MovedSegment, ...]  # by their place in the prompt
 
 
-CallEvent = Reserved | Admitted | PromptScored | Tokens | Transferred
+@dataclass(frozen=True, slots=True)
+class PrefixPulled:
+    """The prefill worker got the prompt's beginning from another one; before it is admitted."""
+
+    tokens: int  # whose KV was moved
+    milliseconds: float  # for which the prompt waited
+
+
+CallEvent = Reserved | Admitted | PromptScored | Tokens | Transferred | PrefixPulled
 
 
 class Call(Protocol):
@@ -115,7 +123,9 @@ class WorkerClient:
         )
         return _GenerateCall(self._decode.Generate(request))
 
-    def prefill(self, job: Job, attempt: int, handoff: Handoff) -> Call:
+    def prefill(
+        self, job: Job, attempt: int, handoff: Handoff, prefix: PrefixSource | None
+    ) -> Call:
         request = prefill_pb2.PrefillRequest(
             request_id=job.request_id,
             attempt=attempt,
@@ -126,6 +136,7 @@ class WorkerClient:
             cache_salt=job.cache_salt,
             tenant=job.tenant,
             answered_token_ids=job.answered,
+            prefix=wire.prefix_source_to_pb(prefix) if prefix is not None else None,
         )
         return _PrefillCall(self._prefill.Prefill(request))
 
@@ -200,6 +211,9 @@ class _PrefillCall:
                     yield _admitted(message.admitted)
                 elif message.HasField("prompt_logprobs"):
                     yield PromptScored(wire.prompt_logprobs_from_pb(message.prompt_logprobs))
+                elif message.HasField("prefix_pulled"):
+                    pulled = message.prefix_pulled
+                    yield PrefixPulled(pulled.tokens, pulled.milliseconds)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 

@@ -102,8 +102,11 @@ class Workers:
     @property
     def can_answer(self) -> bool:
         """Whether some decode worker takes requests."""
-        candidates = [worker.candidate for worker in self._usable]
-        return any(c.takes_requests and not c.prefills for c in candidates)
+        return any(c.takes_requests and not c.prefills for c in self.candidates())
+
+    def candidates(self) -> list[Candidate]:
+        """The usable members, whatever one request has met with them."""
+        return [worker.candidate for worker in self._usable]
 
     @property
     def max_model_len(self) -> int | None:
@@ -123,7 +126,7 @@ class Workers:
 
     def assign(self, prompt: PromptChain, refusals: Refusals) -> Assignment | None:
         """None: nothing fits now."""
-        candidates = [worker.candidate for worker in self._usable]
+        candidates = self.candidates()
         if refusals.any:
             candidates = [_judged(worker, refusals) for worker in self._usable]
         held = self.prefixes.held(prompt, self._namings.values())

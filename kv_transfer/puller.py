@@ -35,6 +35,22 @@ class PullLimits:
     link: LinkLimits = field(default_factory=LinkLimits)
 
 
+@dataclass(frozen=True, slots=True)
+class PullCounts:
+    """What is under way now."""
+
+    pulls: int
+    blocks: int  # of this worker's pool, which they fill
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """Cached blocks of a sender, by their names, and how patiently they are waited for."""
+
+    names: tuple[bytes, ...]
+    limits: ReceiverLimits
+
+
 class Puller:
     """Call everything on one asyncio loop's thread; `close` once no pull is wanted any more."""
 
@@ -69,8 +85,11 @@ class Puller:
         allocate: Allocate,
         release: Release,
         held: tuple[int, ...] = (),
+        prefix: Prefix | None = None,
     ) -> Pulled:
         """Raises TransferError or UnavailableError.
+
+        `prefix`: cached blocks are asked for, and nobody has opened a lease on them.
 
         `held` are full blocks that hold the first tokens already, with one reference each that is
         this call's from now on: only what comes behind them is read.
@@ -78,7 +97,7 @@ class Puller:
         first ready segment, none where nothing is lacking. However this ends, cancellation included, it ends only when no byte
         can land in them any more; unless they are returned, they have been released.
         """
-        pulling = self._start(handoff, allocate, release, held)
+        pulling = self._start(handoff, allocate, release, held, prefix)
         task = asyncio.create_task(pulling.run())
         self._pulls[task] = pulling
         try:
@@ -93,6 +112,11 @@ class Puller:
             del self._pulls[task]
             self._repaired += pulling.repaired_blocks
             self._spawn(pulling.stopped())  # decode need not wait for that
+
+    def counts(self) -> PullCounts:
+        """A reading, taken from any thread."""
+        pulls = list(self._pulls.values())  # in one step: the dict may change meanwhile
+        return PullCounts(len(pulls), sum(pulling.num_blocks for pulling in pulls))
 
     @property
     def repaired_blocks(self) -> int:
@@ -111,13 +135,18 @@ class Puller:
         await self._peers.close()
 
     def _start(
-        self, handoff: Handoff, allocate: Allocate, release: Release, held: tuple[int, ...]
+        self,
+        handoff: Handoff,
+        allocate: Allocate,
+        release: Release,
+        held: tuple[int, ...],
+        prefix: Prefix | None,
     ) -> Pulling:
         machine = ReceiverMachine(
             handoff.instance_id,
             self._digest,
             self._block_size,
-            self._limits.machine,
+            prefix.limits if prefix else self._limits.machine,
             asyncio.get_running_loop().time(),
             held,
         )
@@ -131,6 +160,7 @@ class Puller:
             allocate,
             release,
             self._tell_abort,
+            prefix.names if prefix else (),
         )
 
     def _tell_abort(self, handoff: Handoff, reason: str) -> None:

@@ -65,6 +65,7 @@ class Pulling:
         allocate: Allocate,
         release: Release,
         tell_abort: Callable[[Handoff, str], None],
+        prefix_names: tuple[bytes, ...] = (),
     ) -> None:
         self._instance_id = instance_id
         self._handoff = handoff
@@ -75,6 +76,7 @@ class Pulling:
         self._allocate = allocate
         self._release = release
         self._tell_abort = tell_abort
+        self._prefix_names = prefix_names
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[ev.ReceiverEvent] = asyncio.Queue()
         self._peer: Peer | None = None
@@ -99,6 +101,11 @@ class Pulling:
         if self._pulled is None:
             raise self._error or InternalError("a pull ended without a result")
         return self._pulled
+
+    @property
+    def num_blocks(self) -> int:
+        """Target blocks, as long as they are neither delivered nor back in the pool."""
+        return self._machine.num_blocks
 
     @property
     def repaired_blocks(self) -> int:
@@ -172,6 +179,7 @@ class Pulling:
                 ticket=self._handoff.ticket,
                 instance_id=self._instance_id,
                 checksums=self._wants_checksums(self._peer),
+                prefix_names=self._prefix_names,
             )
             async for message in self._peer.stub.Pull(request):
                 self._hear(event_of(message, request.checksums))

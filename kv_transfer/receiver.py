@@ -4,14 +4,12 @@ Pure: events in, instructions out, time as a number. It knows no socket, clock, 
 docs/hand-off.md says what each state means.
 """
 
-from dataclasses import replace
-from itertools import count
-
 from baton.core.errors import BatonError, TransferError, UnavailableError
 from baton.core.handoff import Epoch
 from kv_transfer import receiver_events as ev
 from kv_transfer.coverage import Coverage
 from kv_transfer.moves import Story
+from kv_transfer.reads import Reads
 from kv_transfer.receiver_events import ReceiverEvent, ReceiverInstruction, ReceiverLimits
 from kv_transfer.receiver_states import MOVES, TERMINAL, ReceiverState
 
@@ -39,7 +37,6 @@ class ReceiverMachine:
         self.state = R.RESERVED
         self.num_tokens = 0
         self.num_held = len(held)  # of the target blocks, the first ones
-        self.repaired_blocks = 0  # read again because their checksum was wrong
         self._instance_id = instance_id
         self._digest = fingerprint_digest
         self.block_size = block_size
@@ -52,8 +49,7 @@ class ReceiverMachine:
         self._placed = False  # there is a target block for every position
         self._allocating = False
         self._unread: list[ev.SegmentReady] = []  # named before there were target blocks
-        self._read_ids = count(1)
-        self._reads: dict[int, ev.StartRead] = {}  # whose bytes may still land
+        self._reads = Reads(limits.block_reads)
         self._last: ev.LastReceived | None = None
         self._confirms = 0
         self._error: BatonError | None = None
@@ -62,6 +58,16 @@ class ReceiverMachine:
     @property
     def over(self) -> bool:
         return self.state in TERMINAL
+
+    @property
+    def num_blocks(self) -> int:
+        """That are this hand-off's now: those of the pool that it keeps from others."""
+        return len(self._targets)
+
+    @property
+    def repaired_blocks(self) -> int:
+        """Read again because their checksum was wrong."""
+        return self._reads.repaired_blocks
 
     @property
     def deadline(self) -> float | None:
@@ -230,15 +236,10 @@ class ReceiverMachine:
         checksums = segment.checksums[skipped:] if self._checksums else ()
         sources, targets = segment.block_ids[skipped:], self._targets[first:end]
         read = ev.StartRead(0, sources, targets, segment.first_block, checksums)
-        return [self._start_read(read)]
-
-    def _start_read(self, read: ev.StartRead) -> ReceiverInstruction:
-        read = replace(read, read_id=next(self._read_ids))
-        self._reads[read.read_id] = read
-        return read
+        return [self._reads.start(read)]
 
     def _read_ended(self, event: ev.ReadDone | ev.ReadFailed, now: float) -> Instructions:
-        read = self._reads.pop(event.read_id, None)
+        read = self._reads.end(event.read_id)
         if read is None:
             raise self._story.illegal(f"read {event.read_id} ended but is not under way")
         if self.state is R.ABORTING:
@@ -251,20 +252,11 @@ class ReceiverMachine:
         return self._confirm_if_complete(now)
 
     def _read_again(self, read: ev.StartRead, wrong: tuple[int, ...]) -> Instructions:
-        """The bytes changed on their way: once, or the way is not to be trusted."""
-        if read.attempt >= self._limits.block_reads:
+        again = self._reads.again(read, wrong)
+        if again is None:
             fault = f"{len(wrong)} blocks had a wrong checksum {read.attempt} times"
             return self._abort(TransferError(fault))
-        if read.attempt == 1:
-            self.repaired_blocks += len(wrong)
-        again = replace(
-            read,
-            source_blocks=tuple(read.source_blocks[i] for i in wrong),
-            target_blocks=tuple(read.target_blocks[i] for i in wrong),
-            checksums=tuple(read.checksums[i] for i in wrong),
-            attempt=read.attempt + 1,
-        )
-        return [self._start_read(again)]
+        return [again]
 
     def _confirm_if_complete(self, now: float) -> Instructions:
         if self._last is None or self._reads or self._unread:

@@ -5,7 +5,6 @@ docs/hand-off.md says what each state means.
 """
 
 import hmac
-from dataclasses import dataclass
 
 from baton.core.handoff import Epoch
 from kv_transfer import sender_events as ev
@@ -19,20 +18,13 @@ from kv_transfer.sender_events import (
     TicketFault,
 )
 from kv_transfer.sender_states import MOVES, TERMINAL, SenderState
+from kv_transfer.waiting_pulls import WaitingPulls
 
 S = SenderState
 
 _FAULTS = {S.CONFIRMED: TicketFault.USED, S.EXPIRED: TicketFault.EXPIRED}  # of the right ticket
 
 Instructions = list[SenderInstruction]
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiter:
-    """A Pull whose Prefill has not come."""
-
-    ticket: bytes
-    deadline: float
 
 
 class SenderMachine:
@@ -48,7 +40,7 @@ class SenderMachine:
         self._block_size = block_size
         self._limits = limits
         self._ticket = b""
-        self._waiters: dict[int, _Waiter] = {}
+        self._waiting = WaitingPulls(limits)
         self._pull_id: int | None = None
         self._num_tokens = 0
         self._computed = 0  # tokens
@@ -63,13 +55,13 @@ class SenderMachine:
 
     @property
     def waiting_pulls(self) -> int:
-        return len(self._waiters)
+        return len(self._waiting)
 
     @property
     def deadline(self) -> float | None:
         """When the next ev.Tick matters."""
         if self.state is S.AWAITED:
-            return min(w.deadline for w in self._waiters.values())
+            return self._waiting.deadline
         return self._expires
 
     def handle(self, event: SenderEvent, now: float) -> Instructions:
@@ -133,10 +125,9 @@ class SenderMachine:
     def _prefill_opened(self, ticket: bytes, now: float) -> Instructions:
         self._move(S.COMPUTING)
         self._ticket = ticket
-        waiters, self._waiters = self._waiters, {}
         out: Instructions = []
-        for pull_id, waiter in waiters.items():
-            out += self._attach_or_refuse(pull_id, waiter.ticket, now)
+        for pull_id, shown in self._waiting.take():
+            out += self._attach_or_refuse(pull_id, shown, now)
         return out
 
     def _blocks_lent(self, event: ev.BlocksLent, now: float) -> Instructions:
@@ -186,9 +177,8 @@ class SenderMachine:
     def _pull_opened(self, event: ev.PullOpened, now: float) -> Instructions:
         if self.state not in (S.NEW, S.AWAITED):
             return self._attach_or_refuse(event.pull_id, event.ticket, now)
-        if len(self._waiters) >= self._limits.waiting_pulls:
+        if not self._waiting.add(event.pull_id, event.ticket, now):
             return [ev.RefusePull(event.pull_id, Refusal.TOO_MANY)]
-        self._waiters[event.pull_id] = _Waiter(event.ticket, now + self._limits.pull_wait_s)
         if self.state is S.NEW:
             self._move(S.AWAITED)
         return []
@@ -208,16 +198,17 @@ class SenderMachine:
 
     def _pull_closed(self, pull_id: int) -> Instructions:
         if self.state is S.AWAITED:
-            self._leave(pull_id)
+            self._turn_away([pull_id])
             return []
         if pull_id != self._pull_id:
             return []
         self._pull_id = None
         return self._end(S.ABORTED, "the Pull was closed before it was confirmed")
 
-    def _leave(self, pull_id: int) -> None:
-        self._waiters.pop(pull_id, None)
-        if not self._waiters:
+    def _turn_away(self, pull_ids: list[int]) -> None:
+        for pull_id in pull_ids:
+            self._waiting.remove(pull_id)
+        if not self._waiting:
             self._move(S.NEW)
 
     def _confirm_asked(self, epoch: Epoch) -> Instructions:
@@ -230,25 +221,20 @@ class SenderMachine:
         return [ev.AnswerConfirm(Outcome.STALE), *ended]
 
     def _abort_asked(self, event: ev.AbortAsked) -> Instructions:
-        if self.state in (S.NEW, S.AWAITED):
-            return self._abort_waiters(event.ticket)
+        if self.state is S.NEW:
+            return []
+        if self.state is S.AWAITED:
+            aborted = self._waiting.with_ticket(event.ticket)
+            self._turn_away(aborted)
+            return [ev.RefusePull(pull_id, Refusal.ABORTED) for pull_id in aborted]
         if not hmac.compare_digest(event.ticket, self._ticket):
             return [ev.TicketRefused("Abort", TicketFault.FORGED)]
         return self._end(S.ABORTED, event.reason)
 
-    def _abort_waiters(self, ticket: bytes) -> Instructions:
-        out: Instructions = []
-        for pull_id, waiter in list(self._waiters.items()):
-            if hmac.compare_digest(waiter.ticket, ticket):
-                self._leave(pull_id)
-                out.append(ev.RefusePull(pull_id, Refusal.ABORTED))
-        return out
-
     def _tick(self, now: float) -> Instructions:
         if self.state is S.AWAITED:
-            due = [pull_id for pull_id, w in self._waiters.items() if w.deadline <= now]
-            for pull_id in due:
-                self._leave(pull_id)
+            due = self._waiting.due(now)
+            self._turn_away(due)
             return [ev.RefusePull(pull_id, Refusal.NO_PREFILL) for pull_id in due]
         if self._expires is not None and self._expires <= now:
             return self._end(S.EXPIRED, "the lease expired")

@@ -52,7 +52,7 @@ class SenderTable:
         Raises RefusedError when the transfer is open already, over, or was aborted before it came.
         """
         self._forget(now)
-        if self._aborts.pop((transfer_id, ticket), None) is not None:
+        if (transfer_id, ticket) in self._aborts:
             raise RefusedError(f"transfer {transfer_id} was aborted before its Prefill came")
         if transfer_id in self._ended:
             raise RefusedError(f"transfer {transfer_id} is over")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from math import inf
 
-from baton.core.errors import BatonError
+from baton.core.errors import BatonError, RefusedError
 from baton.core.fingerprint import Fingerprint
 from baton.core.handoff import Epoch
 from baton.core.token_record import TokenRecord
@@ -96,8 +96,19 @@ class PullQueue:
         return await self._messages.get()
 
 
+Lend = Callable[[Sequence[bytes]], tuple[int, ...]]
+
+
+def _lend_nothing(names: Sequence[bytes]) -> tuple[int, ...]:
+    raise RefusedError("no cached blocks are lent here")
+
+
 class Sender:
-    """`release` gives one reference on each block back to the pool; it must not block."""
+    """`release` gives one reference on each block back to the pool; it must not block.
+
+    `lend` gives as many of the first of the named blocks as are cached, one reference on each, or
+    raises RefusedError.
+    """
 
     def __init__(
         self,
@@ -108,6 +119,7 @@ class Sender:
         release: Callable[[tuple[int, ...]], None],
         exporters: Sequence[Exporter],
         limits: ev.SenderLimits | None = None,
+        lend: Lend = _lend_nothing,
     ) -> None:
         self.instance_id = instance_id
         self.fingerprint = fingerprint
@@ -116,10 +128,10 @@ class Sender:
         self.endpoints: tuple[Endpoint, ...] = ()
         self.checksums = Checksums(memory)
         self._release = release
+        self._lend = lend
+        self._block_size = fingerprint.layout.block_size
         self._exporters = exporters
-        self._table = SenderTable(
-            instance_id, fingerprint.layout.block_size, limits or ev.SenderLimits()
-        )
+        self._table = SenderTable(instance_id, self._block_size, limits or ev.SenderLimits())
         self._leases: dict[str, Lease] = {}
         self._pulls: dict[int, PullQueue] = {}
         self._pull_ids = count(1)
@@ -166,6 +178,26 @@ class Sender:
             transfer_id, ticket, queue.pull_id, self._now()
         )
         self._do(transfer_id, instructions)
+        return queue
+
+    def attach_to_cached(
+        self, transfer_id: str, ticket: bytes, names: Sequence[bytes]
+    ) -> PullQueue:
+        """A Pull of cached blocks has come: it opens the lease that it owns, on the first of the
+        `names` that are cached. Call `detach` as after `attach`.
+        """
+        try:
+            lease = self.open(transfer_id, ticket, drop=_nothing_to_drop)
+        except RefusedError:
+            return self.attach(transfer_id, ticket)  # to be refused by its ticket
+        queue = self.attach(transfer_id, ticket)
+        try:
+            blocks = self._lend(names)
+        except BatonError as error:
+            lease.failed(error)
+            return queue
+        lease.blocks_lent(blocks, len(blocks) * self._block_size)
+        lease.finished((), continuation=True)
         return queue
 
     def detach(self, queue: PullQueue) -> None:
@@ -226,3 +258,7 @@ class Sender:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+def _nothing_to_drop() -> None:
+    """Cached blocks are computed already."""

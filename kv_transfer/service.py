@@ -9,7 +9,7 @@ from baton.rpc.wire import epoch_from_pb, epoch_to_pb, fingerprint_to_pb, record
 from baton.v1 import kv_transfer_pb2 as pb
 from baton.v1 import kv_transfer_pb2_grpc as pb_grpc
 from kv_transfer import sender_events as ev
-from kv_transfer.sending import Sender
+from kv_transfer.sending import PullQueue, Sender
 from kv_transfer.transports.base import Endpoint
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class KvTransferServicer(pb_grpc.KvTransferServiceServicer):
         )
 
     async def Pull(self, request: pb.PullRequest, context: Any) -> AsyncIterator[pb.PullResponse]:
-        queue = self._sender.attach(request.transfer_id, request.ticket)
+        queue = self._attached(request)
         try:
             while True:
                 message = await queue.get()
@@ -67,6 +67,13 @@ class KvTransferServicer(pb_grpc.KvTransferServiceServicer):
     async def Abort(self, request: pb.AbortRequest, context: Any) -> pb.AbortResponse:
         self._sender.abort(request.transfer_id, request.ticket, request.reason)
         return pb.AbortResponse()
+
+    def _attached(self, request: pb.PullRequest) -> PullQueue:
+        if request.prefix_names:
+            return self._sender.attach_to_cached(
+                request.transfer_id, request.ticket, request.prefix_names
+            )
+        return self._sender.attach(request.transfer_id, request.ticket)
 
     def _segments(self, message: ev.SendSegment, checksums: bool) -> Iterator[pb.PullSegment]:
         """In parts where there are checksums to compute: the first one is read meanwhile."""

@@ -1,14 +1,19 @@
 """Reads prompts and lends their KV blocks to the one Pull that comes for them."""
 
+import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
+from baton.core.handoff import PrefixSource
 from baton.engine.work import EngineEvent, Mode, Work
 from baton.rpc import wire
 from baton.v1 import prefill_pb2 as pb
 from baton.v1 import prefill_pb2_grpc
 from baton.worker.worker import Worker
+from kv_transfer.pulling import Pulled
+from kv_transfer.sending import Lease
 from prefill_worker.relay import Relay
 
 
@@ -35,17 +40,47 @@ class PrefillServicer(prefill_pb2_grpc.PrefillServiceServicer):
                 answered=tuple(request.answered_token_ids),
             )
             relay = Relay(lease, work.num_known)
-            with self._worker.backlog.reading(key, work.num_known) as note:
+            try:
+                if request.HasField("prefix"):
+                    source = wire.prefix_source_from_pb(request.prefix)
+                    began = time.monotonic()
+                    pulled = await self._pulled(work, source, lease)
+                    if pulled is not None:
+                        report = _prefix_pulled(pulled, time.monotonic() - began)
+                        yield pb.PrefillResponse(prefix_pulled=report)
+                with self._worker.backlog.reading(key, work.num_known) as note:
 
-                def take(event: EngineEvent) -> None:
-                    note(event)
-                    relay.take(event)
+                    def take(event: EngineEvent) -> None:
+                        note(event)
+                        relay.take(event)
 
-                try:
                     bridge.submit(work, take)
                     async with aclosing(relay.responses()) as responses:
                         async for response in responses:
                             yield response
-                finally:
-                    bridge.abort(key)
-                    lease.stream_closed()
+            finally:
+                bridge.abort(key)
+                lease.stream_closed()
+
+    async def _pulled(self, work: Work, source: PrefixSource, lease: Lease) -> Pulled | None:
+        """Cached blocks of another worker; None: none came. Cut short when nobody wants the prompt
+        any more.
+        """
+        pull = asyncio.ensure_future(self._worker.pull_prefix(work, source))
+        over = asyncio.ensure_future(lease.ended())
+        try:
+            await asyncio.wait((pull, over), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            over.cancel()
+            pull.cancel()  # does nothing once it is done
+            await asyncio.wait((pull,))
+        return None if pull.cancelled() else pull.result()
+
+
+def _prefix_pulled(pulled: Pulled, seconds: float) -> pb.PrefixPulled:
+    return pb.PrefixPulled(
+        tokens=pulled.num_tokens - pulled.held_tokens,
+        bytes=pulled.bytes,
+        transport=pulled.transport,
+        milliseconds=seconds * 1000,
+    )

@@ -24,6 +24,7 @@ class LaunchPlan:
     environ: Mapping[str, str]  # of `baton up` itself
     cores: int  # that this machine lends us
     log_format: str  # decided for the terminal that the lines end up on
+    core_board: str = ""  # path of a page for workers that lend each other their cores
 
     def gateway(self, port: int, registry_port: int) -> Command:
         told = replace(
@@ -65,11 +66,16 @@ class LaunchPlan:
             cluster_secret=self.secret,
             shutdown_seconds=self.settings.shutdown_seconds,
             threads=self.threads,
+            core_board=self.core_board,
+            core_slot=self._slot_of(worker_id) if self.core_board else 0,
             log_level=self.settings.log_level,
             log_format=self.log_format,
         )
         env = {**self._environment(told), "OMP_NUM_THREADS": str(self.threads)}
         return Command((*_PYTHON, f"{role.value}_worker", *as_flags(told)), env)
+
+    def _slot_of(self, worker_id: str) -> int:
+        return [name for name, _ in self.workers()].index(worker_id)
 
     @property
     def threads(self) -> int:

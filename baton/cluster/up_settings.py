@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from baton.core.errors import SettingsError
+from baton.engine.core_board import MAX_WORKERS
 from baton.model_source import HubSettings, Part, resolve
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
@@ -18,6 +19,7 @@ _GATEWAY_DECIDED = _DECIDED | {"registry_host", "registry_port"}
 _WORKER_DECIDED = _DECIDED | {
     *("worker_id", "host", "advertise_host", "port", "advertise_port", "kv_port"),
     *("advertise_kv_port", "metrics_port", "registry", "threads"),
+    *("core_board", "core_slot"),
 }
 
 
@@ -32,6 +34,10 @@ class UpSettings:
     decode_workers: int = setting(1, "Workers that write answers.")
     threads: int | None = setting(
         None, "Compute threads of each worker (default: the cores shared out)."
+    )
+    lend_cores: bool = setting(
+        False,
+        "Let workers that compute use the cores of those that have nothing to do.",
     )
     cluster_secret: str = setting(
         "",
@@ -52,6 +58,8 @@ class UpSettings:
         _at_least(0, self.prefill_workers, "--prefill-workers")
         _at_least(1, self.decode_workers, "--decode-workers")
         _at_least(1, self.threads, "--threads")
+        if self.lend_cores and self.num_workers > MAX_WORKERS:
+            raise SettingsError(f"--lend-cores is for {MAX_WORKERS} workers at most")
         if not 0 < self.start_seconds < float("inf"):
             raise SettingsError("--start-seconds must be a positive number")
         if not 0 <= self.shutdown_seconds < float("inf"):

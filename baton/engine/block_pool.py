@@ -1,48 +1,20 @@
-"""Who holds which block, as counts, and what stays in those that nobody holds.
-
-It knows no bytes and no requests; what must be copied before a block is used again, it has copied.
-"""
+"""The blocks that several threads share: reserved, allocated, found again and given back."""
 
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
-from baton.core.errors import InternalError
 from baton.core.kv_events import KvChange
+from baton.engine.block_books import BlockBooks, Published
 from baton.engine.host_cache import HostCache, Slots
 from baton.engine.host_tier import HostCounts, Kept
 from baton.engine.kv_log import KvLog, coalesced
-from baton.engine.prefix_cache import PrefixCache
-
-
-class Reservation:
-    """Blocks set aside as a count, not yet as ids. Spent by one `allocate` or by `cancel`."""
-
-    def __init__(self, pool: "BlockPool", count: int) -> None:
-        self._pool = pool
-        self._count = count
-
-    @property
-    def count(self) -> int:
-        """Blocks still set aside; 0 once spent."""
-        return self._count
-
-    def cancel(self) -> None:
-        """Gives the blocks back; does nothing once spent."""
-        self._pool._cancel(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A block as `publish` returned it, with its name: it may be gone by now, or reused."""
-
-    block: int
-    name: bytes
+from baton.engine.reservation import Reservation
 
 
 class BlockPool:
-    """A free list, a reference count per block, and an index of what full blocks hold.
+    """The books behind one lock, and who is told when blocks become free.
 
     Every method may be called from any thread. `free + reserved + used == total`. The free list is
     a queue: a block rests as long as possible before its next use. A block that is published when
@@ -60,25 +32,22 @@ class BlockPool:
         self._lock = threading.Lock()
         self._log = KvLog() if log is None else log
         self._host = HostCache(self._lock, slots, self._log)
-        self._queue = deque(range(num_blocks))
-        self._references = [0] * num_blocks
-        self._cache = PrefixCache(self._log)
-        self._reserved = 0
+        self._books = BlockBooks(num_blocks, self._host.tier, self._log)
         self._on_free: list[Callable[[], None]] = []
 
     @property
     def total(self) -> int:
-        return len(self._references)
+        return self._books.total
 
     @property
     def free(self) -> int:
         """Blocks neither used nor reserved."""
         with self._lock:
-            return self._available()
+            return self._books.available
 
     @property
     def reserved(self) -> int:
-        return self._reserved
+        return self._books.reserved
 
     @property
     def host_counts(self) -> HostCounts:
@@ -111,10 +80,10 @@ class BlockPool:
     def reserve(self, count: int) -> Reservation | None:
         """Sets `count` blocks aside, or refuses at once."""
         with self._lock:
-            if count > self._available():
+            if count > self._books.available:
                 return None
-            self._reserved += count
-            return Reservation(self, count)
+            self._books.reserved += count
+            return Reservation(count, self._cancel)
 
     def allocate(
         self, count: int, reservation: Reservation | None = None
@@ -125,23 +94,23 @@ class BlockPool:
         spent already counts for nothing, and the call competes like any other.
         """
         with self._lock:
-            held = reservation._count if reservation else 0
-            if count > self._available() + held:
+            held = reservation.count if reservation else 0
+            if count > self._books.available + held:
                 return None
             if reservation:
-                self._spend(reservation)
-            blocks, given_up = self._take(count)
-        self._host.keep(given_up)
+                self._books.reserved -= reservation.spend()
+            taken = self._books.take(count)
+        self._host.keep(taken.given_up)
         if held > count:
             self._tell_free()
-        return blocks
+        return taken.blocks
 
     def retain(self, blocks: Sequence[int]) -> None:
         """One more reference on each; InternalError, and nothing changed, if one is free."""
         with self._lock:
-            self._check_held(Counter(dict.fromkeys(blocks, 1)))
+            self._books.check_held(Counter(dict.fromkeys(blocks, 1)))
             for block in blocks:
-                self._hold(block)
+                self._books.hold(block)
 
     def take_cached(self, names: Sequence[bytes], room: int) -> tuple[int, ...] | None:
         """The blocks of the longest run of `names` that are published, one reference more on each.
@@ -151,20 +120,21 @@ class BlockPool:
         None, and nothing changed, unless with them there is room for `room` blocks in all; which
         promises nothing, for other threads allocate too.
         """
+        books = self._books
         with self._lock:
-            run = self._cache.find(names)
-            idle = self._cache.num_idle_up_from(run[-1]) if run else 0
-            if max(0, room - len(run)) + idle > self._available():
+            run = books.cache.find(names)
+            idle = books.cache.num_idle_up_from(run[-1]) if run else 0
+            if max(0, room - len(run)) + idle > books.available:
                 return None
             for block in run:
-                self._hold(block)
-            found = self._host.tier.lend(names[len(run) :], self._available())
-            blocks, given_up = self._take(len(found))
+                books.hold(block)
+            found = self._host.tier.lend(names[len(run) :], books.available)
+            taken = books.take(len(found))
         if not found:
             return tuple(run)
-        self._host.keep(given_up)
+        self._host.keep(taken.given_up)
         parent = Published(run[-1], names[len(run) - 1]) if run else None
-        return (*run, *self._bring(found, blocks, parent))
+        return (*run, *self._bring(found, taken.blocks, parent))
 
     def publish(
         self, block: int, name: bytes, parent: Published | None, may_swap: bool = True
@@ -180,99 +150,29 @@ class BlockPool:
         else's chain is not swapped in behind withdrawn parents either: it would pin that chain
         beside our own, and a pool that holds either may not hold both.
         """
-        with self._lock:
-            before = self._unused()
-            self._check_held(Counter((block,)))
-            first = self._publish(block, name, parent, may_swap)
-            freed = self._unused() > before
-        if freed:
-            self._tell_free()
-        return first
+        with self._telling():
+            self._books.check_held(Counter((block,)))
+            return self._books.publish(block, name, parent, may_swap)
 
     def withdraw(self, blocks: Sequence[int]) -> None:
         """No name finds these blocks any more, nor what was computed from them."""
-        with self._lock:
-            before = self._unused()
-            for block in blocks:
-                free, names = self._cache.withdraw(block)
-                self._queue += free
-                self._host.tier.withdraw(names)
-            freed = self._unused() > before
-        if freed:
-            self._tell_free()
+        with self._telling():
+            self._books.withdraw(blocks)
 
     def release(self, blocks: Sequence[int]) -> None:
         """One reference less on each; InternalError, and nothing changed, where there is none."""
         freed = False
         with self._lock:
-            self._check_held(Counter(blocks))
+            self._books.check_held(Counter(blocks))
             for block in reversed(blocks):
-                freed |= self._drop(block)
+                freed |= self._books.drop(block)
         if freed:
             self._tell_free()
 
     def check_integrity(self) -> None:
         """Raises InternalError when the books do not balance."""
         with self._lock:
-            blocks = enumerate(self._references)
-            unused = {block for block, count in blocks if not count and block not in self._cache}
-            if len(self._queue) != len(unused) or set(self._queue) != unused:
-                raise InternalError(f"free list {list(self._queue)} is not {sorted(unused)}")
-            self._cache.check_integrity([b for b, count in enumerate(self._references) if count])
-            if not 0 <= self._reserved <= self._unused():
-                raise InternalError(f"{self._reserved} reserved of {self._unused()} unused blocks")
-            self._host.tier.check_integrity(self._is_published)
-
-    def _is_published(self, name: bytes) -> bool:
-        return self._cache.get(name) is not None
-
-    def _publish(
-        self, block: int, name: bytes, parent: Published | None, may_swap: bool
-    ) -> int | None:
-        if parent is not None and self._cache.name_of(parent.block) != parent.name:
-            return None
-        first = self._cache.get(name)
-        if first == block or (first is not None and not may_swap):
-            return first
-        if block in self._cache:
-            raise InternalError(f"block {block} is published under another name")
-        if first is None:
-            return block if self._add(block, name, parent) else None
-        gained = self._references[block] == 1
-        if self._cache.num_idle_up_from(first) - gained > self._available():
-            return None
-        self._hold(first)
-        self._drop(block)
-        return first
-
-    def _add(self, block: int, name: bytes, parent: Published | None) -> bool:
-        above = None if parent is None else parent.block
-        if above is not None and self._cache.num_idle_up_from(above) > self._available():
-            return False
-        self._cache.add(block, name, above)
-        return True
-
-    def _unused(self) -> int:
-        return len(self._queue) + self._cache.num_idle
-
-    def _available(self) -> int:
-        return self._unused() - self._reserved
-
-    def _take(self, count: int) -> tuple[tuple[int, ...], list[tuple[int, Kept]]]:
-        """Blocks with a reference each, and which of them to copy where before anybody has them."""
-        blocks: list[int] = []
-        given_up: list[tuple[int, Kept]] = []
-        for _ in range(count):
-            blocks.append(self._queue.popleft() if self._queue else self._evict(given_up))
-            self._references[blocks[-1]] = 1
-        return tuple(blocks), given_up
-
-    def _evict(self, given_up: list[tuple[int, Kept]]) -> int:
-        gone = self._cache.evict()
-        kept = self._host.tier.take_in(gone.name, gone.parent, self._is_published, gone.depth)
-        if kept is not None:
-            given_up.append((gone.block, kept))
-        return gone.block
+            self._books.check_integrity()
 
     def _bring(
         self, found: list[Kept], blocks: tuple[int, ...], parent: Published | None
@@ -282,50 +182,33 @@ class BlockPool:
         """
         self._host.bring(found, blocks)
         run: list[int] = []
-        with self._lock:
-            before = self._unused()
+        with self._telling():
             for kept, block in zip(found, blocks, strict=True):
-                first = None if kept.gone else self._publish(block, kept.name, parent, True)
+                first = None if kept.gone else self._books.publish(block, kept.name, parent, True)
                 if first is None:
                     break
                 run.append(first)
                 parent = Published(first, kept.name)
             for block in blocks[len(run) :]:
-                self._drop(block)
+                self._books.drop(block)
             self._host.tier.done(reversed(found))
-            freed = self._unused() > before
-        if freed:
-            self._tell_free()
         return run
-
-    def _hold(self, block: int) -> None:
-        if not self._references[block]:
-            self._cache.hold(block)
-        self._references[block] += 1
-
-    def _drop(self, block: int) -> bool:
-        """One reference less; True if it was the last."""
-        self._references[block] -= 1
-        if self._references[block]:
-            return False
-        if not self._cache.drop(block):
-            self._queue.append(block)
-        return True
-
-    def _check_held(self, wanted: Counter[int]) -> None:
-        for block, count in wanted.items():
-            if not 0 <= block < self.total or self._references[block] < count:
-                raise InternalError(f"block {block} is not held by whoever uses it")
-
-    def _spend(self, reservation: Reservation) -> None:
-        self._reserved -= reservation._count
-        reservation._count = 0
 
     def _cancel(self, reservation: Reservation) -> None:
         with self._lock:
-            held = reservation._count
-            self._spend(reservation)
+            held = reservation.spend()
+            self._books.reserved -= held
         if held:
+            self._tell_free()
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Under the lock; whoever waits for blocks hears of it when there are more than before."""
+        with self._lock:
+            before = self._books.unused
+            yield
+            freed = self._books.unused > before
+        if freed:
             self._tell_free()
 
     def _tell_free(self) -> None:

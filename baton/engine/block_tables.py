@@ -1,7 +1,8 @@
 """What sequences hold of the pool: found in the cache, allocated, shared, published, given back."""
 
 from baton.core.block_hashes import Hashing
-from baton.engine.block_pool import BlockPool, Published
+from baton.engine.block_books import Published
+from baton.engine.block_pool import BlockPool
 from baton.engine.decision import CopyBlock
 from baton.engine.limits import Limits
 from baton.engine.sequence import Sequence

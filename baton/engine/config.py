@@ -14,7 +14,9 @@ class EngineConfig:
     max_model_len: int | None = None
     dtype: str = "auto"  # auto (the checkpoint's), float32, bfloat16
     threads: int = 1
-    attention_backend: str = "auto"  # auto, cpu (the C++ kernel), torch
+    core_board: str = ""  # file of the `CoreBoard` where cores are lent; empty: none are
+    core_slot: int = 0  # ours on it
+    attention_backend: str = "auto"  # auto, cpu (the C++ kernel), torch, triton
     enable_prefix_caching: bool = True
     kv_offloading_bytes: int = 0  # host memory for cached blocks that the pool gives up; 0: none
     logits_processor_pattern: str = ""  # of those that a request may name; empty: none

@@ -39,6 +39,7 @@ class EngineCore:
         decision = self._scheduler.schedule()
         self._perform(decision)
         if not decision.plan.slices:
+            self._runner.rest()
             return False
         results = self._runner.run(decision.plan)
         self._perform(self._scheduler.postprocess(decision.plan, results))

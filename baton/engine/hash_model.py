@@ -171,6 +171,9 @@ class HashRunner:
         if params.extra_args:
             raise RequestError("a hash model has no logits to process", "vllm_xargs")
 
+    def rest(self) -> None:
+        """It has no cores to lend."""
+
     def run(self, plan: StepPlan) -> list[SliceResult | BatonError]:
         if self._pool is None:
             raise InternalError("the runner has no pool yet")

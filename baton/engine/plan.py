@@ -114,3 +114,7 @@ class Runner(Protocol):
         An error in place of a result ends that work alone, such as logits that are not numbers.
         """
         ...
+
+    def rest(self) -> None:
+        """There is nothing to run now."""
+        ...

@@ -1,12 +1,8 @@
-"""Who computes what in the next step. Pure: no clock, no thread, no byte of KV.
+"""What becomes of each work from its submission to its end. Pure: no clock, no thread, no byte of KV.
 
-There are no phases: a step moves each sequence's tokens computed towards its tokens known, under a
-budget. Running decodes come first, then the next chunks of running prompts, then new ones in order
-of arrival. When blocks run out, whoever came last gives its blocks up and computes again later; so
-whoever came first always goes on.
-
-The beams of a search are in a step together or not at all, and give their blocks up together: the
-search then begins again, which nobody can see, for it tells nothing before its end.
+Who is in the next step is the drafter's decision; here is what comes before and after it: works are
+taken in, what a step drew lets each choice go on by itself or end, and what is to be told and done
+is gathered in one decision.
 """
 
 import itertools
@@ -17,21 +13,19 @@ from baton.core.errors import BatonError, RequestError
 from baton.core.token_record import PromptLogprobs, TokenRecord
 from baton.engine.block_pool import BlockPool
 from baton.engine.block_tables import BlockTables
-from baton.engine.decision import Decision, MemoryOp, ZeroBlock, ZeroTail
-from baton.engine.draft import Draft
+from baton.engine.decision import Decision, ZeroTail
+from baton.engine.drafter import Drafter
 from baton.engine.leaving import choice_lent, leaving
 from baton.engine.limits import Limits
+from baton.engine.outbox import Outbox
 from baton.engine.plan import Slice, SliceResult, StepPlan
-from baton.engine.roster import Roster, are_one_search, places_of
+from baton.engine.roster import Roster
 from baton.engine.searches import Searches
 from baton.engine.sequence import Sequence, SequenceState
 from baton.engine.work import (
-    Admitted,
-    BlocksLent,
     ChoiceLeft,
     ChoiceLent,
     ChunkComputed,
-    EngineEvent,
     Mode,
     PromptScored,
     TokensDrawn,
@@ -60,8 +54,8 @@ class Scheduler:
         self._searches = Searches(self._roster, self._tables, limits)
         self._picks: dict[Sequence, int] = {}  # of the step being computed
         self._short = False
-        self._memory: list[MemoryOp] = []
-        self._events: list[tuple[str, EngineEvent]] = []
+        self._outbox = Outbox()
+        self._drafter = Drafter(self._roster, self._tables, self._searches, limits, self._outbox)
 
     @property
     def tables(self) -> BlockTables:
@@ -100,7 +94,7 @@ class Scheduler:
         if work.mode is Mode.DECODE and not work.searches:
             self._continue_from(sequence, work.first)
             self._end_if_over(work.key)
-        return self._decided(_NOTHING)
+        return self._outbox.decided(_NOTHING)
 
     def abort(self, key: str) -> None:
         """Drops the work, without a word, and whatever it holds; an unknown key is fine."""
@@ -117,11 +111,11 @@ class Scheduler:
         sequence = leaving(key, self._works.get(key, ()), choice)
         lent = choice_lent(sequence, self._tables.lend(sequence))
         if tail := sequence.num_computed % self._limits.block_size:
-            self._memory.append(ZeroTail(lent.blocks[-1], tail))  # partial: nobody else's
+            self._outbox.change(ZeroTail(lent.blocks[-1], tail))  # partial: nobody else's
         self._roster.finish(sequence)
-        self._say(key, ChoiceLeft(choice))
+        self._outbox.say(key, ChoiceLeft(choice))
         self._end_if_over(key)
-        return self._decided(_NOTHING), lent
+        return self._outbox.decided(_NOTHING), lent
 
     def schedule(self) -> Decision:
         """The next step. An empty plan stays empty until a submit, an abort or freed blocks.
@@ -129,9 +123,10 @@ class Scheduler:
         For the oldest holder of blocks is always in the batch: it goes on, or all the others have
         given way already and only what was lent or promised outside is in its way.
         """
-        draft = self._draft()
+        draft = self._drafter.draft()
         self._picks, self._short = draft.picks, draft.short
-        return self._decided(StepPlan(tuple(s.slice_of(count) for s, count in draft.picks.items())))
+        slices = tuple(s.slice_of(count) for s, count in draft.picks.items())
+        return self._outbox.decided(StepPlan(slices))
 
     def postprocess(self, plan: StepPlan, results: Iterable[SliceResult | BatonError]) -> Decision:
         """Takes in what the runner computed for each slice of `plan`.
@@ -146,7 +141,7 @@ class Scheduler:
         ):
             sequence.num_computed += count
             if sequence.lends:
-                self._say(sequence.key, ChunkComputed(sequence.num_computed))
+                self._outbox.say(sequence.key, ChunkComputed(sequence.num_computed))
             if isinstance(result, BatonError):
                 broken.setdefault(sequence.key, result)
                 continue
@@ -171,95 +166,16 @@ class Scheduler:
                 for sequence in self._works[key]:
                     self._tables.withdraw(sequence)
             self.abort(key)
-            self._say(key, WorkFailed(error))
+            self._outbox.say(key, WorkFailed(error))
         for key, new in records.items():
             if new:
-                self._say(key, TokensDrawn(tuple(new)))
+                self._outbox.say(key, TokensDrawn(tuple(new)))
             self._end_if_over(key)
         for key in self._searches.take_found():
             self._advance_search(key)
-        return self._decided(_NOTHING)
+        return self._outbox.decided(_NOTHING)
 
-    # -- deciding a step
-
-    def _draft(self) -> Draft:
-        draft = Draft(self._limits.max_num_batched_tokens)
-        self._seat_ready()
-        running = tuple(self._queues[SequenceState.RUNNING])
-        for sequence in (s for s in running if s.remaining == 1):
-            self._advance(draft, sequence)
-        for sequence in (s for s in running if s.remaining > 1):
-            self._advance(draft, sequence)
-        self._searches.drop_partial(draft)
-        self._admit(draft)
-        return draft
-
-    def _seat_ready(self) -> None:
-        """Blocks are paid for already: these need no more than a place."""
-        ready = self._queues[SequenceState.READY]
-        while ready and self._has_place(ready[0]):
-            self._roster.move(ready[0], SequenceState.RUNNING)
-
-    def _has_place(self, sequence: Sequence) -> bool:
-        return self._roster.places_taken() + places_of(sequence) <= self._limits.max_num_seqs
-
-    def _advance(self, draft: Draft, sequence: Sequence) -> None:
-        count = sequence.chunk(draft.budget, self._limits.block_size)
-        running = sequence.state is SequenceState.RUNNING  # unless just preempted for another
-        if running and count and self._grow(draft, sequence, count):
-            draft.pick(sequence, count)
-
-    def _grow(self, draft: Draft, sequence: Sequence, count: int) -> bool:
-        """Blocks for `count` more tokens, if need be from those who came later."""
-        while not self._tables.extend(sequence, count):
-            draft.short = True
-            holders = self._roster.preemptible()
-            if holders == [sequence] or are_one_search(holders):
-                return False
-            self._preempt(draft, holders[-1])
-            if sequence.state is not SequenceState.RUNNING:
-                return False
-        return True
-
-    def _preempt(self, draft: Draft, sequence: Sequence) -> None:
-        if sequence.work.searches:
-            for beam in self._works[sequence.key]:
-                draft.drop(beam)
-            self._searches.again(sequence.key)
-            return
-        draft.drop(sequence)
-        self._tables.release(sequence)
-        self._roster.move(sequence, SequenceState.WAITING)
-
-    def _admit(self, draft: Draft) -> None:
-        waiting = self._queues[SequenceState.WAITING]
-        block_size = self._limits.block_size
-        while draft.admits and waiting and self._has_place(waiting[0]):
-            sequence = waiting[0]
-            if not sequence.chunk(draft.budget, block_size):
-                return
-            draft.short = not self._tables.seat(sequence, draft.budget)
-            if draft.short:
-                return
-            count = sequence.chunk(draft.budget, block_size)
-            self._welcome(sequence)
-            self._roster.move(sequence, SequenceState.RUNNING)
-            draft.pick(sequence, count)
-
-    def _welcome(self, sequence: Sequence) -> None:
-        if not sequence.admitted:
-            sequence.admitted = True
-            self._tables.count_admission(sequence)
-            self._say(sequence.key, Admitted(sequence.num_computed, self._tables.kv_number))
-        if sequence.lends:
-            self._lend(sequence)
-
-    def _lend(self, sequence: Sequence) -> None:
-        if len(sequence.tokens) % self._limits.block_size:
-            self._memory.append(ZeroBlock(sequence.blocks[-1]))
-        self._say(sequence.key, BlocksLent(self._tables.lend(sequence)))
-        if sequence.num_computed:
-            self._say(sequence.key, ChunkComputed(sequence.num_computed))
+    # -- after a step
 
     def _tell_scores(self, sequence: Sequence, piece: Slice, result: SliceResult) -> None:
         """Each once: one that was preempted computes what it has told already again."""
@@ -268,9 +184,7 @@ class Scheduler:
         if first < end:
             sequence.num_scored = end
             scores = PromptLogprobs(first, result.scores[first - end :])
-            self._say(sequence.key, PromptScored(scores))
-
-    # -- after a draw
+            self._outbox.say(sequence.key, PromptScored(scores))
 
     def _continue_from(self, sequence: Sequence, records: Iterable[TokenRecord]) -> None:
         """Each record that ends nothing goes on as a sequence of its own."""
@@ -291,13 +205,13 @@ class Scheduler:
         copies = self._tables.share(parent, child)
         if copies is not None:
             child.state = SequenceState.READY
-            self._memory += copies
+            self._outbox.change(*copies)
         self._roster.enter(child)
 
     def _advance_search(self, key: str) -> None:
         copies, records = self._searches.advance(key)
-        self._memory += copies
-        self._say(key, TokensDrawn(records or ()))
+        self._outbox.change(*copies)
+        self._outbox.say(key, TokensDrawn(records or ()))
         if records is not None:
             self._searches.end(key)
             self._end_if_over(key)
@@ -305,12 +219,4 @@ class Scheduler:
     def _end_if_over(self, key: str) -> None:
         if not self._works[key]:
             del self._works[key]
-            self._say(key, WorkDone())
-
-    def _say(self, key: str, event: EngineEvent) -> None:
-        self._events.append((key, event))
-
-    def _decided(self, plan: StepPlan) -> Decision:
-        decision = Decision(tuple(self._memory), tuple(self._events), plan)
-        self._memory, self._events = [], []
-        return decision
+            self._outbox.say(key, WorkDone())

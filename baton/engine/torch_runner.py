@@ -20,6 +20,7 @@ from baton.engine.attention.choice import MakeAttention, choose_attention
 from baton.engine.attention.paged_tensor import paged_tensor
 from baton.engine.checkpoint import Checkpoint, load_checkpoint
 from baton.engine.config import EngineConfig
+from baton.engine.core_board import cores_for
 from baton.engine.drawing import Drawing, Outcome, slice_result, unsound
 from baton.engine.grammar_masks import GrammarMasks
 from baton.engine.kv_shape import call_model, kv_shape
@@ -59,7 +60,7 @@ class TorchRunner:
     ) -> None:
         self._checkpoint = checkpoint
         self._masks = masks
-        self._threads = config.threads
+        self._cores = cores_for(config.threads, config.core_board, config.core_slot)
         self._layout = checkpoint.layout(config.block_size)
         self._fingerprint = checkpoint.fingerprint(config.block_size)
         self._make_attention = make_attention
@@ -96,14 +97,18 @@ class TorchRunner:
     def run(self, plan: StepPlan) -> list[SliceResult | BatonError]:
         if self._attention is None:
             raise InternalError("the runner has no pool yet: attach comes before run")
-        if torch.get_num_threads() != self._threads:  # OpenMP keeps the number per thread
-            torch.set_num_threads(self._threads)
+        threads = self._cores.begin(len(plan.slices))
+        if torch.get_num_threads() != threads:  # OpenMP keeps the number per thread
+            torch.set_num_threads(threads)
         draws = [draw for piece in plan.slices for draw in piece.draws]
         self._masks.begin(draws)  # their tokens are known; the forward pass hides it
         with torch.inference_mode():
             if any(piece.targets for piece in plan.slices):
                 return self._run_with_scores(plan, draws, self._attention)
             return _results(plan, self._drawn(self._logits(plan, self._attention), plan, draws))
+
+    def rest(self) -> None:
+        self._cores.rest()
 
     def _logits(self, plan: StepPlan, attention: AttentionBackend) -> Tensor:
         """float32 [rows, vocabulary], of the last row of each slice with draws."""

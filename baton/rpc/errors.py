@@ -13,6 +13,7 @@ from baton.core.errors import (
 )
 
 PARAM_KEY = "baton-param"  # trailing metadata: the field at fault
+RAISED = ("baton-raised", "1")  # trailing metadata of every error that a handler of ours raised
 
 _STATUS: list[tuple[type[BatonError], grpc.StatusCode]] = [  # the first match counts
     (NotFoundError, grpc.StatusCode.NOT_FOUND),
@@ -22,6 +23,8 @@ _STATUS: list[tuple[type[BatonError], grpc.StatusCode]] = [  # the first match c
     (TransferError, grpc.StatusCode.ABORTED),
 ]
 _ERRORS = {status: kind for kind, status in reversed(_STATUS)}
+# What gRPC itself, or a proxy, makes of a stream that was reset or ended without a status.
+_OF_STREAMS = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
 _ERRORS[grpc.StatusCode.DEADLINE_EXCEEDED] = UnavailableError
 _ERRORS[grpc.StatusCode.CANCELLED] = UnavailableError
 
@@ -37,7 +40,10 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> BatonError:
     """The error that the other side raised, or what the broken call amounts to."""
     message = error.details() or error.code().name.lower()
     kind = _ERRORS.get(error.code(), InternalError)
+    trailing = dict(error.trailing_metadata() or ())
+    if error.code() in _OF_STREAMS and RAISED[0] not in trailing:
+        return UnavailableError(message)
     if issubclass(kind, RequestError):
-        param = dict(error.trailing_metadata() or ()).get(PARAM_KEY)
+        param = trailing.get(PARAM_KEY)
         return kind(message, str(param) if param is not None else None)
     return kind(message)

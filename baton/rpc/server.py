@@ -11,9 +11,9 @@ from typing import Any
 import grpc
 
 from baton.core.address import join_address
-from baton.core.errors import BatonError, RequestError, SettingsError
+from baton.core.errors import BatonError, RequestError, SettingsError, UnavailableError
 from baton.rpc.channel import KEEP_ALIVE, SECRET_KEY
-from baton.rpc.errors import PARAM_KEY, status_of
+from baton.rpc.errors import PARAM_KEY, RAISED, status_of
 from baton.rpc.tls import server_credentials
 from baton.rpc.tls_identity import TlsIdentity
 
@@ -113,7 +113,9 @@ def _refusing(handler: Any) -> Any:
 
 
 class _Errors(grpc.aio.ServerInterceptor):
-    """Turns a raised BatonError into its status; anything else is logged and INTERNAL."""
+    """Turns a raised BatonError into its status; anything else is logged and INTERNAL. No call ends
+    without one.
+    """
 
     async def intercept_service(
         self, continuation: Callable[..., Awaitable[Any]], handler_call_details: Any
@@ -128,6 +130,9 @@ class _Errors(grpc.aio.ServerInterceptor):
                 return await handler.unary_unary(request, context)
             except BatonError as error:
                 await _abort(context, error)
+            except asyncio.CancelledError:
+                await _abort_given_up(context)
+                raise
             except Exception as error:  # the top of a call: the peer must get an answer
                 await _abort_unexpected(context, method, error)
 
@@ -136,6 +141,9 @@ class _Errors(grpc.aio.ServerInterceptor):
                 await _write_all(handler.unary_stream(request, context), context)
             except BatonError as error:
                 await _abort(context, error)
+            except asyncio.CancelledError:
+                await _abort_given_up(context)
+                raise
             except Exception as error:  # likewise
                 await _abort_unexpected(context, method, error)
 
@@ -167,7 +175,7 @@ def _rebuild(handler: Any, unary: Any, stream: Any) -> Any:
 
 async def _abort(context: Any, error: BatonError) -> None:
     param = error.param if isinstance(error, RequestError) else None
-    trailing = ((PARAM_KEY, param),) if param is not None else ()
+    trailing = (RAISED, (PARAM_KEY, param)) if param is not None else (RAISED,)
     await context.abort(status_of(error), str(error), trailing)
 
 
@@ -175,4 +183,13 @@ async def _abort_unexpected(context: Any, method: str, error: Exception) -> None
     if isinstance(error, grpc.aio.AbortError):
         raise error
     logger.exception("%s failed", method)
-    await context.abort(grpc.StatusCode.INTERNAL, "internal error")
+    await context.abort(grpc.StatusCode.INTERNAL, "internal error", (RAISED,))
+
+
+async def _abort_given_up(context: Any) -> None:
+    """gRPC cancels the task of a call that is over, and says nothing for a handler that was cancelled
+    by itself, as by a wait for something that another task gave up: its caller would wait in vain.
+    """
+    task = asyncio.current_task()
+    if task is None or not task.cancelling():
+        await _abort(context, UnavailableError("the worker gave the call up"))

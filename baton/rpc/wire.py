@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from baton.core.fingerprint import Fingerprint
-from baton.core.handoff import Epoch, Handoff
+from baton.core.handoff import Epoch, Handoff, PrefixSource
 from baton.core.kv_events import KvChange
 from baton.core.layout import LayoutDescriptor
 from baton.core.sampling_params import (
@@ -16,7 +16,7 @@ from baton.core.sampling_params import (
 )
 from baton.core.token_record import FinishReason, PromptLogprobs, TokenLogprobs, TokenRecord
 from baton.core.worker_info import Role, WorkerInfo, WorkerLoad, WorkerState
-from baton.v1 import decode_pb2, types_pb2, worker_pb2
+from baton.v1 import decode_pb2, prefill_pb2, types_pb2, worker_pb2
 
 _FINISH = {
     None: types_pb2.FINISH_REASON_UNSPECIFIED,
@@ -238,6 +238,21 @@ def handoff_to_pb(handoff: Handoff) -> decode_pb2.Handoff:
 
 def handoff_from_pb(message: decode_pb2.Handoff) -> Handoff:
     return Handoff(message.transfer_id, message.ticket, message.address, message.instance_id)
+
+
+def prefix_source_to_pb(source: PrefixSource) -> prefill_pb2.PrefixSource:
+    return prefill_pb2.PrefixSource(
+        transfer_id=source.handoff.transfer_id,
+        ticket=source.handoff.ticket,
+        address=source.handoff.address,
+        instance_id=source.handoff.instance_id,
+        num_tokens=source.num_tokens,
+    )
+
+
+def prefix_source_from_pb(message: prefill_pb2.PrefixSource) -> PrefixSource:
+    handoff = Handoff(message.transfer_id, message.ticket, message.address, message.instance_id)
+    return PrefixSource(handoff, message.num_tokens)
 
 
 def worker_info_to_pb(info: WorkerInfo) -> types_pb2.WorkerInfo:

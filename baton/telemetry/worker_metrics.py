@@ -33,11 +33,15 @@ class WorkerReading:
     leases_open: int  # hand-offs that this worker still lends blocks to
     leased_blocks: int  # lent to them
     reserved_blocks: int  # promised to hand-offs on their way here
+    pulls_open: int  # hand-offs on their way here
+    pulling_blocks: int  # that they fill
     transfer_bytes: int  # payload pulled, only grows
     repaired_blocks: int  # read again because their checksum was wrong, only grows
     transfer_seconds: Distribution  # of pulls, from the first ready segment to the confirmation
     exposed_seconds: Distribution  # of pulls, from the end of prefill's computing on
     handoffs: Mapping[str, int]  # ended hand-offs by result, such as "confirmed", only grow
+    prefix_pulls: Mapping[str, int]  # cached prefixes of other workers, by result, only grow
+    prefix_tokens: int  # whose KV came that way, only grows
 
 
 class WorkerCollector(Collector):
@@ -111,6 +115,12 @@ class WorkerCollector(Collector):
         yield GaugeMetricFamily(
             "baton_reserved_blocks", "Blocks promised to hand-offs.", reading.reserved_blocks
         )
+        yield GaugeMetricFamily(
+            "baton_pulls_open", "Hand-offs on their way here.", reading.pulls_open
+        )
+        yield GaugeMetricFamily(
+            "baton_pulling_blocks", "Blocks that they fill.", reading.pulling_blocks
+        )
         yield CounterMetricFamily(
             "baton_kv_transfer_bytes", "KV cache bytes pulled.", reading.transfer_bytes
         )
@@ -135,6 +145,19 @@ class WorkerCollector(Collector):
         for result, count in sorted(reading.handoffs.items()):
             ended.add_metric([result], count)
         yield ended
+        prefixes = CounterMetricFamily(
+            "baton_prefix_pulls",
+            "Prompts whose beginning another worker may have had cached, by what came of it.",
+            labels=["result"],
+        )
+        for result, count in sorted(reading.prefix_pulls.items()):
+            prefixes.add_metric([result], count)
+        yield prefixes
+        yield CounterMetricFamily(
+            "baton_prefix_pulled_tokens",
+            "Prompt tokens whose KV came from another worker's prefix cache.",
+            reading.prefix_tokens,
+        )
 
     def _counted(self, name: str, help: str, count: int) -> Metric:
         family = CounterMetricFamily(name, help, labels=list(self._labels))

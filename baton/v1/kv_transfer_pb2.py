@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from baton.v1 import types_pb2 as baton_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x62\x61ton/v1/kv_transfer.proto\x12\x08\x62\x61ton.v1\x1a\x14\x62\x61ton/v1/types.proto\"7\n KvTransferServiceDescribeRequest\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\"\x9f\x01\n!KvTransferServiceDescribeResponse\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12*\n\x0b\x66ingerprint\x18\x02 \x01(\x0b\x32\x15.baton.v1.Fingerprint\x12\x12\n\nnum_blocks\x18\x03 \x01(\r\x12%\n\tendpoints\x18\x04 \x03(\x0b\x32\x12.baton.v1.Endpoint\"d\n\x08\x45ndpoint\x12\x11\n\ttransport\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\r\n\x05token\x18\x03 \x01(\x0c\x12\x15\n\rcanary_offset\x18\x04 \x01(\x04\x12\x0e\n\x06\x63\x61nary\x18\x05 \x01(\x0c\">\n\x0bReadRequest\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x0f\n\x07offsets\x18\x02 \x03(\x04\x12\x0f\n\x07lengths\x18\x03 \x03(\x04\"0\n\x0cReadResponse\x12\x12\n\npool_bytes\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"Z\n\x0bPullRequest\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x0e\n\x06ticket\x18\x02 \x01(\x0c\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\x11\n\tchecksums\x18\x04 \x01(\x08\"\x8b\x01\n\x0cPullResponse\x12$\n\x05lease\x18\x01 \x01(\x0b\x32\x13.baton.v1.PullLeaseH\x00\x12(\n\x07segment\x18\x02 \x01(\x0b\x32\x15.baton.v1.PullSegmentH\x00\x12\"\n\x04last\x18\x03 \x01(\x0b\x32\x12.baton.v1.PullLastH\x00\x42\x07\n\x05\x65vent\"\x7f\n\tPullLease\x12\x1e\n\x05\x65poch\x18\x01 \x01(\x0b\x32\x0f.baton.v1.Epoch\x12\x1a\n\x12\x66ingerprint_digest\x18\x02 \x01(\t\x12\x12\n\nnum_tokens\x18\x03 \x01(\r\x12\x12\n\nnum_blocks\x18\x04 \x01(\r\x12\x0e\n\x06ttl_ms\x18\x05 \x01(\r\"H\n\x0bPullSegment\x12\x13\n\x0b\x66irst_block\x18\x01 \x01(\r\x12\x11\n\tblock_ids\x18\x02 \x03(\r\x12\x11\n\tchecksums\x18\x03 \x03(\x06\"H\n\x08PullLast\x12&\n\x07records\x18\x01 \x03(\x0b\x32\x15.baton.v1.TokenRecord\x12\x14\n\x0c\x63ontinuation\x18\x02 \x01(\x08\"E\n\x0e\x43onfirmRequest\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x1e\n\x05\x65poch\x18\x02 \x01(\x0b\x32\x0f.baton.v1.Epoch\"<\n\x0f\x43onfirmResponse\x12)\n\x07outcome\x18\x01 \x01(\x0e\x32\x18.baton.v1.ConfirmOutcome\"C\n\x0c\x41\x62ortRequest\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x0e\n\x06ticket\x18\x02 \x01(\x0c\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x0f\n\rAbortResponse*d\n\x0e\x43onfirmOutcome\x12\x1f\n\x1b\x43ONFIRM_OUTCOME_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43ONFIRM_OUTCOME_OK\x10\x01\x12\x19\n\x15\x43ONFIRM_OUTCOME_STALE\x10\x02\x32\xab\x02\n\x11KvTransferService\x12\x63\n\x08\x44\x65scribe\x12*.baton.v1.KvTransferServiceDescribeRequest\x1a+.baton.v1.KvTransferServiceDescribeResponse\x12\x37\n\x04Pull\x12\x15.baton.v1.PullRequest\x1a\x16.baton.v1.PullResponse0\x01\x12>\n\x07\x43onfirm\x12\x18.baton.v1.ConfirmRequest\x1a\x19.baton.v1.ConfirmResponse\x12\x38\n\x05\x41\x62ort\x12\x16.baton.v1.AbortRequest\x1a\x17.baton.v1.AbortResponse2H\n\rKvDataService\x12\x37\n\x04Read\x12\x15.baton.v1.ReadRequest\x1a\x16.baton.v1.ReadResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x62\x61ton/v1/kv_transfer.proto\x12\x08\x62\x61ton.v1\x1a\x14\x62\x61ton/v1/types.proto\"7\n KvTransferServiceDescribeRequest\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\"\x9f\x01\n!KvTransferServiceDescribeResponse\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12*\n\x0b\x66ingerprint\x18\x02 \x01(\x0b\x32\x15.baton.v1.Fingerprint\x12\x12\n\nnum_blocks\x18\x03 \x01(\r\x12%\n\tendpoints\x18\x04 \x03(\x0b\x32\x12.baton.v1.Endpoint\"d\n\x08\x45ndpoint\x12\x11\n\ttransport\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\r\n\x05token\x18\x03 \x01(\x0c\x12\x15\n\rcanary_offset\x18\x04 \x01(\x04\x12\x0e\n\x06\x63\x61nary\x18\x05 \x01(\x0c\">\n\x0bReadRequest\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x0f\n\x07offsets\x18\x02 \x03(\x04\x12\x0f\n\x07lengths\x18\x03 \x03(\x04\"0\n\x0cReadResponse\x12\x12\n\npool_bytes\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"p\n\x0bPullRequest\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x0e\n\x06ticket\x18\x02 \x01(\x0c\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\x11\n\tchecksums\x18\x04 \x01(\x08\x12\x14\n\x0cprefix_names\x18\x05 \x03(\x0c\"\x8b\x01\n\x0cPullResponse\x12$\n\x05lease\x18\x01 \x01(\x0b\x32\x13.baton.v1.PullLeaseH\x00\x12(\n\x07segment\x18\x02 \x01(\x0b\x32\x15.baton.v1.PullSegmentH\x00\x12\"\n\x04last\x18\x03 \x01(\x0b\x32\x12.baton.v1.PullLastH\x00\x42\x07\n\x05\x65vent\"\x7f\n\tPullLease\x12\x1e\n\x05\x65poch\x18\x01 \x01(\x0b\x32\x0f.baton.v1.Epoch\x12\x1a\n\x12\x66ingerprint_digest\x18\x02 \x01(\t\x12\x12\n\nnum_tokens\x18\x03 \x01(\r\x12\x12\n\nnum_blocks\x18\x04 \x01(\r\x12\x0e\n\x06ttl_ms\x18\x05 \x01(\r\"H\n\x0bPullSegment\x12\x13\n\x0b\x66irst_block\x18\x01 \x01(\r\x12\x11\n\tblock_ids\x18\x02 \x03(\r\x12\x11\n\tchecksums\x18\x03 \x03(\x06\"H\n\x08PullLast\x12&\n\x07records\x18\x01 \x03(\x0b\x32\x15.baton.v1.TokenRecord\x12\x14\n\x0c\x63ontinuation\x18\x02 \x01(\x08\"E\n\x0e\x43onfirmRequest\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x1e\n\x05\x65poch\x18\x02 \x01(\x0b\x32\x0f.baton.v1.Epoch\"<\n\x0f\x43onfirmResponse\x12)\n\x07outcome\x18\x01 \x01(\x0e\x32\x18.baton.v1.ConfirmOutcome\"C\n\x0c\x41\x62ortRequest\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x0e\n\x06ticket\x18\x02 \x01(\x0c\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x0f\n\rAbortResponse*d\n\x0e\x43onfirmOutcome\x12\x1f\n\x1b\x43ONFIRM_OUTCOME_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43ONFIRM_OUTCOME_OK\x10\x01\x12\x19\n\x15\x43ONFIRM_OUTCOME_STALE\x10\x02\x32\xab\x02\n\x11KvTransferService\x12\x63\n\x08\x44\x65scribe\x12*.baton.v1.KvTransferServiceDescribeRequest\x1a+.baton.v1.KvTransferServiceDescribeResponse\x12\x37\n\x04Pull\x12\x15.baton.v1.PullRequest\x1a\x16.baton.v1.PullResponse0\x01\x12>\n\x07\x43onfirm\x12\x18.baton.v1.ConfirmRequest\x1a\x19.baton.v1.ConfirmResponse\x12\x38\n\x05\x41\x62ort\x12\x16.baton.v1.AbortRequest\x1a\x17.baton.v1.AbortResponse2H\n\rKvDataService\x12\x37\n\x04Read\x12\x15.baton.v1.ReadRequest\x1a\x16.baton.v1.ReadResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'baton.v1.kv_transfer_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONFIRMOUTCOME']._serialized_start=1227
-  _globals['_CONFIRMOUTCOME']._serialized_end=1327
+  _globals['_CONFIRMOUTCOME']._serialized_start=1249
+  _globals['_CONFIRMOUTCOME']._serialized_end=1349
   _globals['_KVTRANSFERSERVICEDESCRIBEREQUEST']._serialized_start=62
   _globals['_KVTRANSFERSERVICEDESCRIBEREQUEST']._serialized_end=117
   _globals['_KVTRANSFERSERVICEDESCRIBERESPONSE']._serialized_start=120
@@ -45,25 +45,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_READRESPONSE']._serialized_start=447
   _globals['_READRESPONSE']._serialized_end=495
   _globals['_PULLREQUEST']._serialized_start=497
-  _globals['_PULLREQUEST']._serialized_end=587
-  _globals['_PULLRESPONSE']._serialized_start=590
-  _globals['_PULLRESPONSE']._serialized_end=729
-  _globals['_PULLLEASE']._serialized_start=731
-  _globals['_PULLLEASE']._serialized_end=858
-  _globals['_PULLSEGMENT']._serialized_start=860
-  _globals['_PULLSEGMENT']._serialized_end=932
-  _globals['_PULLLAST']._serialized_start=934
-  _globals['_PULLLAST']._serialized_end=1006
-  _globals['_CONFIRMREQUEST']._serialized_start=1008
-  _globals['_CONFIRMREQUEST']._serialized_end=1077
-  _globals['_CONFIRMRESPONSE']._serialized_start=1079
-  _globals['_CONFIRMRESPONSE']._serialized_end=1139
-  _globals['_ABORTREQUEST']._serialized_start=1141
-  _globals['_ABORTREQUEST']._serialized_end=1208
-  _globals['_ABORTRESPONSE']._serialized_start=1210
-  _globals['_ABORTRESPONSE']._serialized_end=1225
-  _globals['_KVTRANSFERSERVICE']._serialized_start=1330
-  _globals['_KVTRANSFERSERVICE']._serialized_end=1629
-  _globals['_KVDATASERVICE']._serialized_start=1631
-  _globals['_KVDATASERVICE']._serialized_end=1703
+  _globals['_PULLREQUEST']._serialized_end=609
+  _globals['_PULLRESPONSE']._serialized_start=612
+  _globals['_PULLRESPONSE']._serialized_end=751
+  _globals['_PULLLEASE']._serialized_start=753
+  _globals['_PULLLEASE']._serialized_end=880
+  _globals['_PULLSEGMENT']._serialized_start=882
+  _globals['_PULLSEGMENT']._serialized_end=954
+  _globals['_PULLLAST']._serialized_start=956
+  _globals['_PULLLAST']._serialized_end=1028
+  _globals['_CONFIRMREQUEST']._serialized_start=1030
+  _globals['_CONFIRMREQUEST']._serialized_end=1099
+  _globals['_CONFIRMRESPONSE']._serialized_start=1101
+  _globals['_CONFIRMRESPONSE']._serialized_end=1161
+  _globals['_ABORTREQUEST']._serialized_start=1163
+  _globals['_ABORTREQUEST']._serialized_end=1230
+  _globals['_ABORTRESPONSE']._serialized_start=1232
+  _globals['_ABORTRESPONSE']._serialized_end=1247
+  _globals['_KVTRANSFERSERVICE']._serialized_start=1352
+  _globals['_KVTRANSFERSERVICE']._serialized_end=1651
+  _globals['_KVDATASERVICE']._serialized_start=1653
+  _globals['_KVDATASERVICE']._serialized_end=1725
 # @@protoc_insertion_point(module_scope)

@@ -185,7 +185,7 @@ Global___ReadResponse: typing_extensions.TypeAlias = ReadResponse
 
 @typing.final
 class PullRequest(google.protobuf.message.Message):
-    """Attaches to a lease."""
+    """Attaches to a lease, or opens one on cached blocks."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -193,6 +193,7 @@ class PullRequest(google.protobuf.message.Message):
     TICKET_FIELD_NUMBER: builtins.int
     INSTANCE_ID_FIELD_NUMBER: builtins.int
     CHECKSUMS_FIELD_NUMBER: builtins.int
+    PREFIX_NAMES_FIELD_NUMBER: builtins.int
     transfer_id: builtins.str
     """The hand-off."""
     ticket: builtins.bytes
@@ -201,6 +202,10 @@ class PullRequest(google.protobuf.message.Message):
     """The process that pulls."""
     checksums: builtins.bool
     """Whether segments are to come with checksums."""
+    @property
+    def prefix_names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
+        """Names of the first full blocks of a prompt (sha256, each of all that comes before it). Where there are any, nothing is waited for: the Pull opens a lease on as many of them as the sender's prefix cache holds."""
+
     def __init__(
         self,
         *,
@@ -208,8 +213,9 @@ class PullRequest(google.protobuf.message.Message):
         ticket: builtins.bytes = ...,
         instance_id: builtins.str = ...,
         checksums: builtins.bool = ...,
+        prefix_names: collections.abc.Iterable[builtins.bytes] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["checksums", b"checksums", "instance_id", b"instance_id", "ticket", b"ticket", "transfer_id", b"transfer_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["checksums", b"checksums", "instance_id", b"instance_id", "prefix_names", b"prefix_names", "ticket", b"ticket", "transfer_id", b"transfer_id"]) -> None: ...
 
 Global___PullRequest: typing_extensions.TypeAlias = PullRequest
 
@@ -261,9 +267,9 @@ class PullLease(google.protobuf.message.Message):
     fingerprint_digest: builtins.str
     """Of the sender, for the last check before the first byte."""
     num_tokens: builtins.int
-    """Tokens of the prompt."""
+    """Tokens of the prompt, or of the prefix that is lent."""
     num_blocks: builtins.int
-    """Blocks of the prompt."""
+    """Their blocks."""
     ttl_ms: builtins.int
     """Remaining life once prefill is done, a backstop."""
     @property

@@ -69,7 +69,7 @@ class KvTransferServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Pull(self, request, context):
-        """Takes over a lease and follows it: lease, segments while prefill computes, last. Waits for a Prefill that has not come yet. Breaking the stream gives the blocks up.
+        """Takes over a lease and follows it: lease, segments while prefill computes, last. Waits for a Prefill that has not come yet, or opens the lease itself, on cached blocks. Breaking the stream gives the blocks up.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -136,7 +136,7 @@ class KvTransferServiceStub(typing.Generic[_KvTransferServiceDescribeType, _KvTr
     """Says who this is and over which data planes its pool can be read."""
 
     Pull: _KvTransferServicePullType
-    """Takes over a lease and follows it: lease, segments while prefill computes, last. Waits for a Prefill that has not come yet. Breaking the stream gives the blocks up."""
+    """Takes over a lease and follows it: lease, segments while prefill computes, last. Waits for a Prefill that has not come yet, or opens the lease itself, on cached blocks. Breaking the stream gives the blocks up."""
 
     Confirm: _KvTransferServiceConfirmType
     """Compares the epoch and releases the blocks in one step; only CONFIRM_OUTCOME_OK makes the bytes usable."""
@@ -180,7 +180,7 @@ class KvTransferServiceServicer(metaclass=abc.ABCMeta):
         request: baton.v1.kv_transfer_pb2.PullRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[baton.v1.kv_transfer_pb2.PullResponse], collections.abc.AsyncIterator[baton.v1.kv_transfer_pb2.PullResponse]]:
-        """Takes over a lease and follows it: lease, segments while prefill computes, last. Waits for a Prefill that has not come yet. Breaking the stream gives the blocks up."""
+        """Takes over a lease and follows it: lease, segments while prefill computes, last. Waits for a Prefill that has not come yet, or opens the lease itself, on cached blocks. Breaking the stream gives the blocks up."""
 
     @abc.abstractmethod
     def Confirm(

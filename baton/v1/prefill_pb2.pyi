@@ -34,6 +34,7 @@ class PrefillRequest(google.protobuf.message.Message):
     CACHE_SALT_FIELD_NUMBER: builtins.int
     TENANT_FIELD_NUMBER: builtins.int
     ANSWERED_TOKEN_IDS_FIELD_NUMBER: builtins.int
+    PREFIX_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """The gateway's name of the request."""
     attempt: builtins.int
@@ -58,6 +59,10 @@ class PrefillRequest(google.protobuf.message.Message):
     def answered_token_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """Tokens of the answer that the client has already, read behind the prompt; the next one is drawn. Only of a request with one choice: each choice of an answer is continued by itself, with its own seed."""
 
+    @property
+    def prefix(self) -> Global___PrefixSource:
+        """Another worker that may have the KV of the prompt's beginning. What is lacking here is pulled from there first; whatever goes wrong with that, the prompt is computed here."""
+
     def __init__(
         self,
         *,
@@ -70,11 +75,46 @@ class PrefillRequest(google.protobuf.message.Message):
         cache_salt: builtins.str = ...,
         tenant: builtins.str = ...,
         answered_token_ids: collections.abc.Iterable[builtins.int] | None = ...,
+        prefix: Global___PrefixSource | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["sampling", b"sampling"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "ticket", b"ticket", "transfer_id", b"transfer_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["prefix", b"prefix", "sampling", b"sampling"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "prefix", b"prefix", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "ticket", b"ticket", "transfer_id", b"transfer_id"]) -> None: ...
 
 Global___PrefillRequest: typing_extensions.TypeAlias = PrefillRequest
+
+@typing.final
+class PrefixSource(google.protobuf.message.Message):
+    """A worker whose prefix cache is worth asking, and the hand-off to do it by."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TRANSFER_ID_FIELD_NUMBER: builtins.int
+    TICKET_FIELD_NUMBER: builtins.int
+    ADDRESS_FIELD_NUMBER: builtins.int
+    INSTANCE_ID_FIELD_NUMBER: builtins.int
+    NUM_TOKENS_FIELD_NUMBER: builtins.int
+    transfer_id: builtins.str
+    """Names the hand-off."""
+    ticket: builtins.bytes
+    """128 random bits of that hand-off alone."""
+    address: builtins.str
+    """host:port of the worker, from the registry."""
+    instance_id: builtins.str
+    """The process expected at that address."""
+    num_tokens: builtins.int
+    """Tokens of the prompt, from the first one on, whose KV it may have."""
+    def __init__(
+        self,
+        *,
+        transfer_id: builtins.str = ...,
+        ticket: builtins.bytes = ...,
+        address: builtins.str = ...,
+        instance_id: builtins.str = ...,
+        num_tokens: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["address", b"address", "instance_id", b"instance_id", "num_tokens", b"num_tokens", "ticket", b"ticket", "transfer_id", b"transfer_id"]) -> None: ...
+
+Global___PrefixSource: typing_extensions.TypeAlias = PrefixSource
 
 @typing.final
 class PrefillResponse(google.protobuf.message.Message):
@@ -86,6 +126,7 @@ class PrefillResponse(google.protobuf.message.Message):
     TOKENS_FIELD_NUMBER: builtins.int
     RELEASED_FIELD_NUMBER: builtins.int
     PROMPT_LOGPROBS_FIELD_NUMBER: builtins.int
+    PREFIX_PULLED_FIELD_NUMBER: builtins.int
     @property
     def admitted(self) -> Global___PrefillAdmitted:
         """The prompt's blocks are allocated."""
@@ -102,6 +143,10 @@ class PrefillResponse(google.protobuf.message.Message):
     def prompt_logprobs(self) -> baton.v1.types_pb2.PromptLogprobs:
         """Some of the prompt's log-probabilities, if they were asked for; in order, before the first token."""
 
+    @property
+    def prefix_pulled(self) -> Global___PrefixPulled:
+        """Cached blocks came from another worker; before the prompt is admitted."""
+
     def __init__(
         self,
         *,
@@ -109,12 +154,43 @@ class PrefillResponse(google.protobuf.message.Message):
         tokens: Global___PrefillTokens | None = ...,
         released: Global___PrefillReleased | None = ...,
         prompt_logprobs: baton.v1.types_pb2.PromptLogprobs | None = ...,
+        prefix_pulled: Global___PrefixPulled | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "prompt_logprobs", b"prompt_logprobs", "released", b"released", "tokens", b"tokens"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "prompt_logprobs", b"prompt_logprobs", "released", b"released", "tokens", b"tokens"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["admitted", "tokens", "released", "prompt_logprobs"] | None: ...
+    def HasField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "prefix_pulled", b"prefix_pulled", "prompt_logprobs", b"prompt_logprobs", "released", b"released", "tokens", b"tokens"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "prefix_pulled", b"prefix_pulled", "prompt_logprobs", b"prompt_logprobs", "released", b"released", "tokens", b"tokens"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["admitted", "tokens", "released", "prompt_logprobs", "prefix_pulled"] | None: ...
 
 Global___PrefillResponse: typing_extensions.TypeAlias = PrefillResponse
+
+@typing.final
+class PrefixPulled(google.protobuf.message.Message):
+    """What came from another worker's prefix cache. It counts as cached here."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOKENS_FIELD_NUMBER: builtins.int
+    BYTES_FIELD_NUMBER: builtins.int
+    TRANSPORT_FIELD_NUMBER: builtins.int
+    MILLISECONDS_FIELD_NUMBER: builtins.int
+    tokens: builtins.int
+    """Tokens whose KV was moved."""
+    bytes: builtins.int
+    """Payload moved."""
+    transport: builtins.str
+    """Which data plane moved it, such as "shm"."""
+    milliseconds: builtins.float
+    """For which the request waited."""
+    def __init__(
+        self,
+        *,
+        tokens: builtins.int = ...,
+        bytes: builtins.int = ...,
+        transport: builtins.str = ...,
+        milliseconds: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "milliseconds", b"milliseconds", "tokens", b"tokens", "transport", b"transport"]) -> None: ...
+
+Global___PrefixPulled: typing_extensions.TypeAlias = PrefixPulled
 
 @typing.final
 class PrefillAdmitted(google.protobuf.message.Message):

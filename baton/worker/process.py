@@ -28,7 +28,7 @@ from baton.registry.membership import Membership
 from baton.rpc.server import bind, make_server
 from baton.settings import options
 from baton.telemetry.logs import setup_logging
-from baton.telemetry.metrics import MetricsServer, WorkerCollector
+from baton.telemetry.metrics import MetricsServer, TaskCollector, WorkerCollector
 from baton.v1 import kv_transfer_pb2_grpc, worker_pb2_grpc
 from baton.worker.drain import drain, say_goodbye
 from baton.worker.health_service import HealthServicer
@@ -113,6 +113,7 @@ async def _serve(
         stack.push_async_callback(worker.close)
         worker.start()
         metrics.registry.register(WorkerCollector(settings.model, worker.reading))
+        metrics.registry.register(TaskCollector(asyncio.get_running_loop()))
         add_shared_services(worker, server)
         add_service(worker, server)
         await server.start()

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from baton.core.errors import RefusedError
-from baton.engine.block_pool import BlockPool, Reservation
+from baton.engine.block_pool import BlockPool
+from baton.engine.reservation import Reservation
 
 
 class Room:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from baton.core.errors import SettingsError
 from baton.core.pattern import check_pattern
 from baton.engine.config import EngineConfig
+from baton.engine.core_board import MAX_WORKERS
 from baton.engine.host_cores import available_cores
 from baton.model_source import HubSettings
 from baton.registry.redis_settings import RedisSettings
@@ -68,11 +69,17 @@ class WorkerSettings:
     threads: int | None = setting(
         None, "Compute threads (default: the cores that this process may use)."
     )
+    core_board: str = setting(
+        "",
+        "File of one page in which the workers of a machine say when they rest, so that others use "
+        "their cores meanwhile (`baton up --lend-cores` makes one).",
+    )
+    core_slot: int = setting(0, "This worker's place in --core-board, a number of its own.")
     attention_backend: str = setting(
         "auto",
-        "cpu: a C++ kernel, built once; torch: slower, needs no compiler; auto: cpu if it can be "
-        "built.",
-        choices=("auto", "cpu", "torch"),
+        "cpu: a C++ kernel, built once; torch: slower, needs no compiler; triton: for CUDA devices; "
+        "auto: cpu if it can be built.",
+        choices=("auto", "cpu", "torch", "triton"),
     )
     logits_processor_pattern: str = setting(
         "",
@@ -132,6 +139,8 @@ class WorkerSettings:
                 "--kv-offloading-size keeps what the prefix cache gives up, and there is none with "
                 "--no-enable-prefix-caching"
             )
+        if not 0 <= self.core_slot < MAX_WORKERS:
+            raise SettingsError(f"--core-slot must be between 0 and {MAX_WORKERS - 1}")
         if self.block_size < 16 or self.block_size % 16:
             raise SettingsError(f"--block-size must be a multiple of 16, not {self.block_size}")
         if self.kv_transport == nixl_agent.NAME and not nixl_agent.importable():
@@ -185,6 +194,8 @@ class WorkerSettings:
             max_model_len=self.max_model_len,
             dtype=self.dtype,
             threads=self.threads or available_cores(),
+            core_board=self.core_board,
+            core_slot=self.core_slot,
             attention_backend=self.attention_backend,
             logits_processor_pattern=self.logits_processor_pattern,
             logits_processors=self.logits_processors,

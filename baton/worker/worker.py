@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
-from baton.core.errors import BatonError
-from baton.core.handoff import Handoff
+from baton.core.errors import BatonError, RefusedError
+from baton.core.handoff import Handoff, PrefixSource
 from baton.core.worker_info import WorkerInfo, WorkerLoad, WorkerState
 from baton.engine.block_pool import BlockPool
 from baton.engine.engine import Engine
@@ -14,6 +15,7 @@ from baton.worker.backlog import Backlog
 from baton.worker.bridge import EngineBridge
 from baton.worker.desk import Desk
 from baton.worker.load import LoadBoard
+from baton.worker.prefix_pulls import PrefixPulls
 from baton.worker.room import Room
 from baton.worker.settings import WorkerSettings
 from baton.worker.traffic import Traffic
@@ -57,6 +59,7 @@ class Worker:
             release=self.release,
             exporters=exporters,
             limits=lease_limits,
+            lend=self.lend,
         )
         self._puller = Puller(
             info.instance_id,
@@ -66,6 +69,9 @@ class Worker:
             transports=settings.kv_transport,
             tls=settings.cluster_tls.identity(),
             checksums=settings.kv_checksums,
+        )
+        self._prefix_pulls = PrefixPulls(
+            self._puller, engine.blocks, info.fingerprint.layout.block_size, self.board.touch
         )
         self._exposed = exposed(settings.kv_transport, settings.cluster_tls.is_on)
         self._traffic = Traffic()
@@ -118,6 +124,33 @@ class Worker:
             self.release(work.blocks)
             raise
 
+    def lend(self, names: Sequence[bytes]) -> tuple[int, ...]:
+        """As many of the first of the named blocks as are cached here, one reference on each.
+
+        Raises RefusedError: none is, this worker drains, or a request that is here lacks blocks.
+        """
+        if self.desk.state is not WorkerState.READY:
+            raise RefusedError("this worker is draining")
+        if self.bridge.engine.load().short_of_blocks:
+            raise RefusedError("requests that are here already wait for KV blocks")
+        blocks = self.blocks.take_cached(names, room=0)
+        if not blocks:
+            raise RefusedError("nothing of this prefix is cached here")
+        self.board.touch()
+        return blocks
+
+    async def pull_prefix(self, work: Work, source: PrefixSource) -> Pulled | None:
+        """Fills the prefix cache for a work that is about to be submitted; None: nothing came.
+
+        The block with the last token stays out of it: that token is computed here, to draw from.
+        """
+        most = (work.num_known - 1) // self.info.fingerprint.layout.block_size
+        names = self.bridge.engine.prefix_names(work)[:most]
+        pulled = await self._prefix_pulls.fetch(names, source)
+        if pulled is not None:
+            self._traffic.bytes += pulled.bytes
+        return pulled
+
     async def pull(self, handoff: Handoff, room: Room) -> Pulled:
         """The blocks of what is known, now ours, and its first tokens. Cancelling leaves nothing
         behind. What the room holds of them already does not travel.
@@ -152,7 +185,7 @@ class Worker:
     def reading(self) -> WorkerReading:
         """For the metrics page, on whichever thread serves it. Readings of the same moment, nearly."""
         load, counts, traffic = self.load(), self.sender.counts(), self._traffic
-        engine = self.bridge.engine.load()
+        engine, pulling = self.bridge.engine.load(), self._puller.counts()
         block_size = self.info.fingerprint.layout.block_size
         ended = {
             "confirmed": counts.confirmed,
@@ -174,11 +207,15 @@ class Worker:
             leases_open=counts.open_leases,
             leased_blocks=counts.leased_blocks,
             reserved_blocks=load.reserved_blocks,
+            pulls_open=pulling.pulls,
+            pulling_blocks=pulling.blocks,
             transfer_bytes=traffic.bytes,
             repaired_blocks=self._puller.repaired_blocks,
             transfer_seconds=traffic.seconds.reading(),
             exposed_seconds=traffic.exposed.reading(),
             handoffs={**ended, **traffic.results},
+            prefix_pulls=self._prefix_pulls.results,
+            prefix_tokens=self._prefix_pulls.tokens,
         )
 
 

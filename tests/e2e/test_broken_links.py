@@ -14,6 +14,7 @@ from tests.support.chaos_checks import AT_ONCE, crowd_of, drawn_rng, nothing_gro
 from tests.support.cluster_state import nothing_is_held
 from tests.support.faults import Saboteur, draw_faults
 from tests.support.relayed_cluster import RelayedCluster, relayed_cluster
+from tests.support.task_counts import no_task_is_left, tasks_of
 
 POOL = 64 << 20  # bytes
 
@@ -32,6 +33,7 @@ async def test_many_faults_of_processes_and_links_spoil_none(slow_hash_model: Pa
 async def disturb(model: Path, requests: int, faults: int, at_once: int) -> None:
     rng = drawn_rng()
     async with relayed_cluster(model, 2, 2, kv_cache_memory_bytes=POOL) as relayed:
+        idle = await tasks_of(relayed.cluster)
         await use_links(relayed, model, rng)
         saboteur = Saboteur(relayed, rng)
         drawn_faults = draw_faults(relayed, faults, rng)
@@ -42,11 +44,13 @@ async def disturb(model: Path, requests: int, faults: int, at_once: int) -> None
             await crowd.ask([streamed(rng) for _ in range(AT_ONCE)], AT_ONCE)
         await harm
         print(dict(crowd.ends), dict(crowd.errors), f"longest {crowd.longest:.1f} s")  # noqa: T201
+        print(crowd.moved, "prefixes moved")  # noqa: T201
         print(*map(str, saboteur.inflicted), sep="\n")  # noqa: T201
         check_ends(crowd, saboteur)
         await nothing_is_held(relayed.cluster)
         await relayed.cluster.until_members(*relayed.workers)
         await nothing_grows(relayed.cluster, model, rng)
+        await no_task_is_left(relayed.cluster, idle)
 
 
 def streamed(rng: random.Random) -> Asked:

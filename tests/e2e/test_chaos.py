@@ -15,6 +15,7 @@ from tests.support.chaos import Asked, End, drawn
 from tests.support.chaos_checks import AT_ONCE, crowd_of, drawn_rng, nothing_grows
 from tests.support.cluster import RunningCluster, running_cluster
 from tests.support.cluster_state import nothing_is_held
+from tests.support.task_counts import no_task_is_left, tasks_of
 
 POOL = 64 << 20  # bytes
 GATEWAY = "gateway"
@@ -37,6 +38,7 @@ async def kill_at_random(model: Path, rounds: int, requests: int) -> None:
     """
     rng = drawn_rng()
     async with running_cluster(model, 2, 2, kv_cache_memory_bytes=POOL) as cluster:
+        idle = await tasks_of(cluster)
         members = list(await cluster.pids())
         crowd = crowd_of(cluster, model)
 
@@ -51,12 +53,14 @@ async def kill_at_random(model: Path, rounds: int, requests: int) -> None:
             await disturb(cluster, victims_of(number, members, rng), members)
         await asyncio.gather(*loads)
         print(dict(crowd.ends), f"longest {crowd.longest:.1f} s")  # noqa: T201
+        print(crowd.moved, "prefixes moved")  # noqa: T201
         assert crowd.wrong == []
         assert crowd.ends[End.ANSWER] > 0
         await nothing_is_held(cluster)
         assert await cluster.until_members(*members)
         assert len(cluster.processes()) == len(members) + 2
         await nothing_grows(cluster, model, rng)
+        await no_task_is_left(cluster, idle)
 
 
 def victims_of(number: int, members: list[str], rng: random.Random) -> dict[str, signal.Signals]:

@@ -72,6 +72,25 @@ async def test_a_stream_tells_the_same_number_as_a_whole_answer(client: Client) 
     assert whole["prompt_tokens_details"] == {"cached_tokens": 96}
 
 
+async def test_a_conversation_goes_on_behind_its_last_answer(
+    client: Client, hash_model: Path
+) -> None:
+    """Whoever reads the prompt: prefill gets back what decode wrote."""
+    long = {**FIELDS, "max_tokens": 100, "ignore_eos": True}
+    first = drawn(100)
+    told = (await client.post("/v1/completions", {"prompt": first, **long})).json()
+    prompt = [*first, *told["choices"][0]["token_ids"], *drawn(30)]
+    second = (await client.post("/v1/completions", {"prompt": prompt, **FIELDS})).json()
+    assert second["choices"][0]["token_ids"] == answer_of(hash_model, prompt)
+    assert second["usage"]["prompt_tokens_details"] == {"cached_tokens": 192}  # of 199
+    way = second["kv_transfer_params"]
+    if way["prefill_worker"] is None:
+        assert way["prefix_from"] is None
+    else:
+        assert (way["prefix_from"], way["prefix_tokens_moved"]) == (way["decode_worker"], 96)
+        assert way["prefix_ms"] > 0
+
+
 async def test_another_salt_never_hits(client: Client, hash_model: Path) -> None:
     prompt = drawn(200)
     answer = answer_of(hash_model, prompt)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from baton.core.block_hashes import next_hash, stride_keys
 from baton.core.kv_events import KvChange, key_of
-from baton.engine.block_pool import BlockPool, Published
+from baton.engine.block_books import Published
+from baton.engine.block_pool import BlockPool
 from baton.engine.kv_log import KvLog
 from gateway.prefix_index import PrefixIndex
 from tests.support.fake_slots import FakeSlots
@@ -77,7 +78,7 @@ class CachingWorker:
     def strides_held(self, prompt: Prompt) -> int:
         """Of the prompt's first, as the pool and its host tier have them."""
         found = [
-            self.pool._is_published(name) or name in self.pool._host.tier._by_name
+            self.pool._books.cache.get(name) is not None or name in self.pool._host.tier._by_name
             for name in names_of(prompt)
         ]
         blocks = found.index(False) if False in found else len(found)
@@ -85,7 +86,9 @@ class CachingWorker:
 
     def keys_held(self) -> tuple[set[int], set[int]]:
         """At strides, in the pool and in host memory; told from the books of both."""
-        pool = {key_of(e.name) for e in self.pool._cache._by_name.values() if e.depth % EVERY == 0}
+        pool = {
+            key_of(e.name) for e in self.pool._books.cache._by_name.values() if e.depth % EVERY == 0
+        }
         kept = self.pool._host.tier._by_name.values()
         return pool, {key_of(one.name) for one in kept if one.depth % EVERY == 0}
 

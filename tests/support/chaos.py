@@ -5,7 +5,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -14,6 +14,9 @@ import httpx
 from baton.core.sampling_params import SamplingParams
 from baton.engine.hash_model import HashModelConfig
 from tests.support.hash_answer import hash_answer
+
+LONGEST = 1990  # tokens of a prompt
+TURNS = 4  # of a conversation
 
 Shown = list[tuple[list[int], str]]  # per choice: ids and finish reason
 
@@ -50,11 +53,16 @@ class Asked:
             "return_token_ids": True,
         }
 
+    def after(self, said: tuple[int, ...]) -> "Asked":
+        """The same with a prompt that goes on with what was said, unless that grows too long."""
+        prompt = said + self.prompt[:20]
+        return replace(self, prompt=prompt) if len(prompt) <= LONGEST else self
+
 
 def drawn(rng: random.Random, longest_answer: int = 60) -> Asked:
     stream = rng.random() < 0.6
     return Asked(
-        prompt=tuple(rng.randrange(4096) for _ in range(int(2 ** rng.uniform(0, 10.96)))),
+        prompt=tuple(rng.randrange(4096) for _ in range(int(LONGEST ** rng.random()))),
         params=SamplingParams(
             rng.randint(1, longest_answer),
             seed=rng.randrange(2**31),
@@ -67,7 +75,11 @@ def drawn(rng: random.Random, longest_answer: int = 60) -> Asked:
 
 
 class Crowd:
-    """Clients that ask at the same time; `ends` says how it went, `wrong` what must not be."""
+    """Clients that ask at the same time; `ends` says how it went, `wrong` what must not be.
+
+    Behind an answer a client goes on with the conversation, for a few turns; `moved` counts the
+    answers whose prompt began with cached blocks of another worker.
+    """
 
     def __init__(
         self, url: str, config: HashModelConfig, back: Callable[[], Awaitable[None]], bound: float
@@ -77,6 +89,8 @@ class Crowd:
         self.errors: Counter[str] = Counter()
         self.wrong: list[str] = []
         self.longest = 0.0  # seconds
+        self.moved = 0
+        self._said: dict[Asked, tuple[int, ...]] = {}  # prompt and answer, for its client
         self._url = url
         self._config = config
         self._back = back
@@ -87,10 +101,15 @@ class Crowd:
         left = iter(requests)
 
         async def one_client() -> None:
+            said: tuple[int, ...] = ()
+            turns = 0
             async with httpx.AsyncClient(base_url=self._url, timeout=None, trust_env=False) as http:
-                for asked in left:
+                for fresh in left:
+                    asked = fresh.after(said) if said else fresh
                     end = await self._ends(http, asked)
                     self.ends[end] += 1
+                    turns = turns + 1 if said else 1
+                    said = self._said.pop(asked, ()) if turns < TURNS else ()
                     if end in (End.CUT, End.REFUSED):
                         await self._back()
 
@@ -116,7 +135,9 @@ class Crowd:
         response = await http.post("/v1/completions", json=asked.body)
         if response.status_code != 200:
             return self._error(response.json(), f"{response.status_code}")
-        seen = [(c["token_ids"], c["finish_reason"]) for c in response.json()["choices"]]
+        answer = response.json()
+        self._note_way(answer)
+        seen = [(c["token_ids"], c["finish_reason"]) for c in answer["choices"]]
         return await self._answer(asked, seen)
 
     async def _streamed(self, http: httpx.AsyncClient, asked: Asked) -> End:
@@ -137,6 +158,7 @@ class Crowd:
                 if "error" in event:
                     await self._check_start(asked, ids)
                     return self._error(event, "event")
+                self._note_way(event)
                 for choice in event["choices"]:
                     ids[choice["index"]] += choice["token_ids"] or []
                     reasons[choice["index"]] = choice["finish_reason"] or reasons[choice["index"]]
@@ -150,7 +172,11 @@ class Crowd:
     async def _answer(self, asked: Asked, seen: Shown) -> End:
         if seen != (right := await self._right(asked)):
             self.wrong.append(f"{_brief(asked)}: {seen} instead of {right}")
+        self._said[asked] = (*asked.prompt, *right[0][0])
         return End.ANSWER
+
+    def _note_way(self, body: dict[str, Any]) -> None:
+        self.moved += bool((body.get("kv_transfer_params") or {}).get("prefix_tokens_moved"))
 
     async def _check_start(self, asked: Asked, ids: list[list[int]]) -> None:
         for seen, (right, _) in zip(ids, await self._right(asked), strict=True):

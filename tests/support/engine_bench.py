@@ -47,6 +47,9 @@ class RecordingRunner:
     def check(self, params: SamplingParams) -> None:
         self._inner.check(params)
 
+    def rest(self) -> None:
+        return
+
     def run(self, plan: StepPlan) -> list[SliceResult | BatonError]:
         self.before(plan)
         self.plans.append(plan)

@@ -37,7 +37,7 @@ class BlockBooks:
 
     def check_names(self) -> None:
         """Each name that is in use leads to the tokens, salt and tenant that it stands for."""
-        for name, entry in self._bench.blocks._cache._by_name.items():
+        for name, entry in self._bench.blocks._books.cache._by_name.items():
             assert self._held[entry.block] == self._named(name)
         for name, kept in self._bench.blocks._host.tier._by_name.items():
             assert self._slots[kept.slot] == self._named(name)
@@ -79,8 +79,8 @@ class BlockBooks:
     def _check_writable(self, sequence: Run, block: int) -> None:
         """Nobody else reads it, but the one whom it was lent to: up to what he was told of."""
         pool = self._bench.blocks
-        assert block not in pool._cache, "a published block would be written"
-        assert pool._references[block] <= (2 if sequence.lends else 1)
+        assert block not in pool._books.cache, "a published block would be written"
+        assert pool._books.references[block] <= (2 if sequence.lends else 1)
 
     def _copied(self, source: int, target: int) -> None:
         self._held[target] = dict(self._held[source])

@@ -34,8 +34,8 @@ class World(Ground):
         self._lives = 1
         self.neighbours = [Neighbour("prefill"), Neighbour("decode")]
 
-    def add(self, num_tokens: int, cached: int = 0) -> "Relay":
-        relay = Relay(self, f"t{len(self.relays)}", num_tokens, cached)
+    def add(self, num_tokens: int, cached: int = 0, cached_there: bool = False) -> "Relay":
+        relay = Relay(self, f"t{len(self.relays)}", num_tokens, cached, cached_there)
         self.relays.append(relay)
         return relay
 

@@ -28,9 +28,16 @@ PULL = 1  # its id
 class HandOffModel(PrefillModel):
     """Each action checks what must always hold."""
 
-    def __init__(self, world: Ground, transfer_id: str, num_tokens: int, cached: int = 0) -> None:
+    def __init__(
+        self,
+        world: Ground,
+        transfer_id: str,
+        num_tokens: int,
+        cached: int = 0,
+        cached_there: bool = False,
+    ) -> None:
         """Decode has the first `cached` blocks already, if its pool had that many left."""
-        super().__init__(world, transfer_id, num_tokens)
+        super().__init__(world, transfer_id, num_tokens, cached_there)
         self.pulled: tuple[PrefillLife, SenderMachine | None] | None = None  # where the Pull went
         self.to_sender: list[Message] = []
         self.questions: list[Question] = []
@@ -170,9 +177,13 @@ class HandOffModel(PrefillModel):
 
         def arrive() -> None:
             life, now = self.world.prefill, self.world.now
+            if self.cached_there:
+                self.open_prefill()
             machine, out = life.table.pull(self.transfer_id, self.ticket, PULL, now)
             self.pulled = life, machine
             self.do_sender(out)
+            if self.cached_there and self.home is life:
+                self.lend_cached()
 
         self.tell(Message("pull", Link.CONTROL, arrive))
 

@@ -66,7 +66,7 @@ def played(seed: int, fault_in: int, tally: Tally | None = None) -> World:
     world = World(checksums=bool(seed % 2))
     for _ in range(3):
         for _ in range(numbers.randint(1, 2)):
-            world.add(numbers.randint(1, 17), numbers.randint(0, 2))
+            world.add(numbers.randint(1, 17), numbers.randint(0, 2), numbers.random() < 0.3)
         play(world, [numbers.randrange(10**6) for _ in range(100)], fault_in, tally)
     world.drain()
     check_nothing_is_held(world)
@@ -79,7 +79,7 @@ def twice_disturbed(seed: int, names: Sequence[str], tally: Tally | None = None)
     """
     numbers = random.Random(seed)
     world = World(checksums=bool(seed % 2))
-    world.add(numbers.randint(4, 17), numbers.randint(0, 1))
+    world.add(numbers.randint(4, 17), numbers.randint(0, 1), numbers.random() < 0.3)
     for name in numbers.choices(names, k=2):
         for _ in range(numbers.randrange(16)):
             if actions := world.progress():

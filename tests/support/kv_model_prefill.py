@@ -22,13 +22,19 @@ from tests.support.kv_model_books import (
 class PrefillModel:
     """`stream` is the Pull stream: what is under way to the receiver."""
 
-    def __init__(self, world: Ground, transfer_id: str, num_tokens: int) -> None:
+    def __init__(
+        self, world: Ground, transfer_id: str, num_tokens: int, cached_there: bool = False
+    ) -> None:
+        """`cached_there`: full blocks are lent that the sender has cached, and the Pull itself opens
+        the lease.
+        """
         self.world = world
         self.transfer_id = transfer_id
         self.ticket = transfer_id.encode()
-        self.num_tokens = num_tokens
         self.num_blocks = -(-num_tokens // BLOCK_SIZE)
-        self.engine = Engine()
+        self.num_tokens = self.num_blocks * BLOCK_SIZE if cached_there else num_tokens
+        self.cached_there = cached_there
+        self.engine = Engine(ended=cached_there)
         self.home: PrefillLife | None = None  # the process that the Prefill came to
         self.lease: SenderMachine | None = None
         self.prefill_refused = False
@@ -53,6 +59,17 @@ class PrefillModel:
             return
         self.home = home
         self.do_sender(out)
+
+    def lend_cached(self) -> None:
+        """What lies in the cache has no reference but the lease's, and may be gone."""
+        blocks = self.source.take(self.num_blocks, refs=1)
+        if blocks is None:
+            self.feed(sev.PrefillFailed("nothing of it is cached"))
+            return
+        for position, block in enumerate(blocks):
+            self.source.content[block] = self.tag(position)
+        self.feed(sev.BlocksLent(blocks, self.num_tokens))
+        self.feed(sev.PrefillFinished((), True))
 
     @property
     def lives(self) -> bool:
@@ -89,7 +106,7 @@ class PrefillModel:
         self.engine.events.append(sev.PrefillFailed("the engine broke"))
 
     def close_prefill(self) -> None:
-        if self.lives:
+        if self.lives and not self.cached_there:
             self.feed(sev.PrefillStreamClosed())
 
     def hear_engine(self) -> None:

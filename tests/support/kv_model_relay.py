@@ -28,7 +28,7 @@ class Relay(HandOffModel):
         actions = self.settle()
         engine = self.engine
         reached = self.world.prefill.alive and Link.GATEWAY_PREFILL not in self.world.silent
-        if self.lease is None and not self.prefill_refused and reached:
+        if self.lease is None and not (self.prefill_refused or self.cached_there) and reached:
             actions.append(("prefill opens", self.open_prefill))
         if self.lease and not engine.dropped and not engine.ended and self.lives:
             if not engine.blocks:

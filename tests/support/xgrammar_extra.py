@@ -1,5 +1,5 @@
-"""xgrammar, where it is installed. Its tests are skipped elsewhere, in CI too: it is an optional
-extra that brings a gigabyte.
+"""xgrammar, where it is installed. Its tests are skipped elsewhere: it is an optional extra that brings
+a gigabyte.
 """
 
 from importlib.util import find_spec
@@ -13,8 +13,7 @@ from baton.grammars.xgrammar_compiler import XgrammarCompiler
 
 needs_xgrammar = pytest.mark.skipif(
     find_spec("xgrammar") is None,
-    reason="xgrammar, an optional extra too heavy for CI, is not installed: "
-    "pip install 'baton-serving[xgrammar]'",
+    reason="xgrammar, an optional extra, is not installed: pip install 'baton-serving[xgrammar]'",
 )
 # What it brings along warns while it is imported.
 quiet = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")

@@ -5,6 +5,7 @@ import os
 import secrets
 import socket
 import sys
+from contextlib import nullcontext
 
 import click
 
@@ -16,6 +17,7 @@ from baton.cluster.up_settings import UpSettings
 from baton.core.address import join_address
 from baton.core.errors import SettingsError
 from baton.core.interrupts import Interrupts
+from baton.engine.core_board import shared_page
 from baton.engine.host_cores import available_cores
 from baton.engine.model_check import check_model
 from baton.settings import SettingsCommand, options
@@ -66,15 +68,17 @@ async def _run(settings: UpSettings, hurry: asyncio.Event) -> None:
         _voices.say(f"no --model given: serving {NAME}, the toy that comes with Baton")
         settings = settings.serving(str(FOLDER), NAME)
     check_model(settings.model, settings.worker.engine, settings.num_workers)
-    plan = LaunchPlan(
-        settings=settings,
-        secret=settings.cluster_secret or secrets.token_hex(16),
-        environ=os.environ,
-        cores=available_cores(),
-        log_format=_log_format(settings.log_format),
-    )
     patience = Patience(settings.start_seconds, settings.shutdown_seconds + _TO_END)
-    await Supervisor(plan, _voices, hurry, patience).run()
+    with shared_page() if settings.lend_cores else nullcontext("") as core_board:
+        plan = LaunchPlan(
+            settings=settings,
+            secret=settings.cluster_secret or secrets.token_hex(16),
+            environ=os.environ,
+            cores=available_cores(),
+            log_format=_log_format(settings.log_format),
+            core_board=core_board,
+        )
+        await Supervisor(plan, _voices, hurry, patience).run()
 
 
 def check_free(host: str, port: int) -> None:

@@ -17,15 +17,17 @@ MakeAttention = Callable[[Tensor], AttentionBackend]  # from the pool's tensor
 
 
 def choose_attention(name: str, environ: Mapping[str, str]) -> MakeAttention:
-    """`name` is auto, cpu or torch; auto takes torch where the kernels cannot be had.
+    """`name` is auto, cpu, torch or triton; auto takes torch where the kernels cannot be had.
 
-    Builds the kernels when they are needed for the first time, which takes some seconds. Raises
-    SettingsError where `cpu` is impossible.
+    Builds the C++ kernels when they are needed for the first time, which takes some seconds. Raises
+    SettingsError where `cpu` or `triton` is impossible.
     """
     if name == "torch":
         return TorchReference
+    if name == "triton":
+        return _triton(environ)
     if name not in ("auto", "cpu"):
-        raise SettingsError(f"--attention-backend {name!r} is none of: auto, cpu, torch")
+        raise SettingsError(f"--attention-backend {name!r} is none of: auto, cpu, torch, triton")
     recipe = default_recipe(environ)
     try:
         # A warning, though nothing is wrong: a start that takes longer than others says why.
@@ -37,3 +39,18 @@ def choose_attention(name: str, environ: Mapping[str, str]) -> MakeAttention:
         return TorchReference
     logger.info("attention runs in the C++ kernel for %s", recipe.level)
     return lambda pool: CpuKernel(pool, kernels)
+
+
+def _triton(environ: Mapping[str, str]) -> MakeAttention:
+    if environ.get("TRITON_INTERPRET") != "1":
+        raise SettingsError(
+            "--attention-backend triton is not possible: its kernels run on a CUDA device, and this "
+            "worker computes on the CPU (in Triton's interpreter, very slowly, with TRITON_INTERPRET=1)"
+        )
+    try:  # here, because a worker on a CPU needs no Triton
+        from baton.engine.attention.triton_kernel import TritonKernel
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"--attention-backend triton is not possible ({error}): pip install 'triton>=3.6'"
+        ) from error
+    return TritonKernel

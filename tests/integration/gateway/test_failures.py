@@ -188,7 +188,7 @@ async def test_a_request_that_breaks_every_hand_off_is_given_up(
         served.workers[0].prefill_script = prefilling_for_ever
         served.workers[1].decode_script = breaking
         response = await ask(served, stream=stream)
-        assert response.status_code == 500
+        assert response.status_code == 503
         tried = [call.request.attempt for call in served.workers[1].calls.all]
         assert tried == list(range(1, len(tried) + 1))
         assert 2 <= len(tried) < 20  # each waits longer than the one before

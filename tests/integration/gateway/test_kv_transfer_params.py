@@ -37,14 +37,17 @@ MOVED_KEYS = (
     *("transferred_bytes", "transferred_tokens", "transport"),
     *("transfer_ms", "exposed_ms", "computed_ms", "segments"),
 )
+PREFIX_KEYS = ("prefix_from", "prefix_tokens_moved", "prefix_ms")
+NO_PREFIX = dict.fromkeys(PREFIX_KEYS)
 KEYS = {
-    *("prefill_worker", "decode_worker", "cached_tokens", *MOVED_KEYS),
+    *("prefill_worker", "decode_worker", "cached_tokens", *PREFIX_KEYS, *MOVED_KEYS),
     *("failovers", "continued_on"),
 }
 WHOLE = {
     "prefill_worker": "p0",
     "decode_worker": "d0",
     "cached_tokens": 3,
+    **NO_PREFIX,
     "transferred_bytes": 4096,
     "transferred_tokens": 40,
     "transport": "shm",
@@ -58,7 +61,12 @@ WHOLE = {
     "failovers": 0,
     "continued_on": [],
 }
-NOT_TOLD: dict[str, Any] = {**dict.fromkeys(MOVED_KEYS), "failovers": 0, "continued_on": []}
+NOT_TOLD: dict[str, Any] = {
+    **NO_PREFIX,
+    **dict.fromkeys(MOVED_KEYS),
+    "failovers": 0,
+    "continued_on": [],
+}
 
 
 def reporting(script: DecodeScript) -> DecodeScript:

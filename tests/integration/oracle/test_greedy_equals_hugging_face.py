@@ -7,6 +7,7 @@ excused are printed.
 """
 
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +28,7 @@ from tests.support.oracle import (
     submit_together,
     tokens_of,
 )
+from tests.support.triton_extra import needs_interpreter, needs_triton, quiet
 
 BUDGETS = [48, 272, 2048]
 # Four norms a layer round more often: Hugging Face's own eager attention is up to 5.9 steps away
@@ -72,6 +74,18 @@ def test_in_mixed_batches_with_chunked_prompts_and_again_from_the_cache(
 
 def test_with_attention_in_plain_torch(request: pytest.FixtureRequest, case: Case) -> None:
     with engine_for(case, budget=272, attention="torch") as engine:
+        compare(request, case, generate_together(engine, case))
+
+
+@needs_triton
+@needs_interpreter
+@quiet
+@pytest.mark.parametrize("family", ["Qwen3", "Gemma2"])
+def test_with_the_kernels_for_cuda_in_tritons_interpreter(
+    request: pytest.FixtureRequest, tmp_path: Path, family: str
+) -> None:
+    case = draw_case(make(family, tmp_path / family), request, count=3, longest=90, num_tokens=4)
+    with engine_for(case, budget=48, attention="triton") as engine:
         compare(request, case, generate_together(engine, case))
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from baton.core.address import join_address
 from baton.core.errors import (
+    InternalError,
     NotFoundError,
     RefusedError,
     RequestError,
@@ -27,7 +28,7 @@ from tests.support.silent_relay import SilentRelay
 class ScriptedWorker(worker_pb2_grpc.WorkerServiceServicer):
     """Raises what it is told to; its Watch never ends by itself."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
         self.watch_ended = asyncio.Event()
 
@@ -70,6 +71,7 @@ async def serving(
         RequestError("too long", "messages"),
         NotFoundError("no such", "model"),
         RefusedError("full"),
+        InternalError("two different tokens"),
     ],
 )
 async def test_a_named_error_arrives_as_itself(error: Exception) -> None:
@@ -88,6 +90,46 @@ async def test_an_unexpected_error_tells_nothing_of_the_inside() -> None:
             await stub.Health(worker_pb2.HealthRequest())
     assert caught.value.code() is grpc.StatusCode.INTERNAL
     assert caught.value.details() == "internal error"
+    assert isinstance(from_rpc_error(caught.value), InternalError)
+
+
+class GivenUp(ScriptedWorker):
+    """Its handlers wait for what another task gave up."""
+
+    def __init__(self) -> None:
+        super().__init__(asyncio.CancelledError())
+
+    async def Watch(self, request: Any, context: Any) -> AsyncIterator[worker_pb2.WatchResponse]:
+        yield worker_pb2.WatchResponse()
+        raise asyncio.CancelledError
+
+
+async def test_a_handler_that_was_cancelled_by_itself_does_not_leave_its_caller_waiting() -> None:
+    async with serving(GivenUp()) as stub, asyncio.timeout(20):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Health(worker_pb2.HealthRequest())
+        assert isinstance(from_rpc_error(caught.value), UnavailableError)
+        watch = stub.Watch(worker_pb2.WatchRequest())
+        await watch.read()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await watch.read()
+        assert isinstance(from_rpc_error(caught.value), UnavailableError)
+
+
+@pytest.mark.parametrize("status", [grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN])
+async def test_what_no_handler_of_ours_raised_is_a_broken_call(status: grpc.StatusCode) -> None:
+    """gRPC and proxies make such a status of a stream that was reset, or ended without one."""
+
+    class Resetting(ScriptedWorker):
+        async def Health(self, request: Any, context: Any) -> Any:
+            context.set_code(status)
+            context.set_details("Received RST_STREAM with error code 2")
+            return worker_pb2.HealthResponse()
+
+    async with serving(Resetting()) as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Health(worker_pb2.HealthRequest())
+    assert isinstance(from_rpc_error(caught.value), UnavailableError)
 
 
 async def test_without_the_clusters_secret_no_call_is_served() -> None:

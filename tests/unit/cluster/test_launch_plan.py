@@ -8,6 +8,7 @@ import pytest
 from baton.cluster.child_process import Command
 from baton.cluster.launch_plan import LaunchPlan
 from baton.cluster.up_settings import UpSettings
+from baton.core.errors import SettingsError
 from baton.core.worker_info import Role
 from baton.registry.redis_settings import RedisSettings
 from baton.worker.settings import WorkerSettings
@@ -159,3 +160,18 @@ def test_gateway_and_workers_get_the_files_of_mutual_tls(model: str, tmp_path: P
         assert flag(command, "--tls-cert") == tls.tls_cert
         assert flag(command, "--tls-key") == tls.tls_key
         assert flag(command, "--tls-ca") == tls.tls_ca
+
+
+def test_workers_that_lend_their_cores_have_places_of_their_own(model: str) -> None:
+    settings = UpSettings(model=model, prefill_workers=2, lend_cores=True)
+    lending = LaunchPlan(settings, SECRET, {}, 8, "text", core_board="/board")
+    commands = [lending.worker(name, role, "") for name, role in lending.workers()]
+    assert [flag(command, "--core-slot") for command in commands[1:]] == ["1", "2"]
+    assert {flag(command, "--core-board") for command in commands} == {"/board"}
+    alone = plan(settings).worker("prefill-1", Role.PREFILL, "")
+    assert not {"--core-board", "--core-slot"} & set(alone.argv)
+
+
+def test_a_page_has_places_for_so_many_workers(model: str) -> None:
+    with pytest.raises(SettingsError, match="--lend-cores is for 64 workers at most"):
+        UpSettings(model=model, prefill_workers=64, lend_cores=True)

@@ -17,6 +17,7 @@ from baton.core.errors import (
 )
 from baton.core.sampling_params import SamplingParams
 from baton.engine.engine import Engine
+from baton.engine.hash_model import HashRunner
 from baton.engine.plan import SliceResult, StepPlan
 from baton.engine.work import Admitted, EngineEvent, Mode, TokensDrawn, Work, WorkDone, WorkFailed
 from tests.support.engine_events import PATIENCE, EventLog
@@ -342,3 +343,32 @@ def test_token_ids_that_no_row_has_are_refused_at_the_door(field: dict[str, Any]
     with running_engine(engine_config()) as engine, pytest.raises(RequestError) as caught:
         engine.submit(generate("a", (1, 2), replace(GREEDY, **field)), EventLog())
     assert caught.value.param == next(iter(field))
+
+
+class RestingRunner(HashRunner):
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(HASH_MODEL, hash_runner(HASH_MODEL).fingerprint)
+        self.told: list[str] = []
+        self.rested = threading.Event()
+
+    def run(self, plan: StepPlan) -> list[SliceResult | BatonError]:
+        self.told.append("run")
+        self.rested.clear()
+        return super().run(plan)
+
+    def rest(self) -> None:
+        self.told.append("rest")
+        self.rested.set()
+
+
+def test_the_runner_rests_when_there_is_nothing_to_compute_and_not_between_steps() -> None:
+    runner = RestingRunner()
+    with running_engine(engine_config(), runner) as engine:
+        log = submitted(engine, generate("w", prompt_of(40), GREEDY))
+        assert log.wait_for_end() == WorkDone()
+        assert runner.rested.wait(PATIENCE)
+        told = "".join(what[1] for what in runner.told).strip("e")
+    assert len(told) > 1
+    assert set(told) == {"u"}

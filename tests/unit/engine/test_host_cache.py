@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from baton.engine.block_pool import BlockPool, Published
+from baton.engine.block_books import Published
+from baton.engine.block_pool import BlockPool
 from tests.support.fake_slots import FakeSlots
 
 

@@ -15,7 +15,8 @@ from hypothesis.stateful import (
 
 from baton.core.errors import InternalError
 from baton.core.kv_events import key_of
-from baton.engine.block_pool import BlockPool, Published
+from baton.engine.block_books import Published
+from baton.engine.block_pool import BlockPool
 from tests.support.fake_slots import FakeSlots
 
 
@@ -325,11 +326,11 @@ class PrefixCacheMachine(RuleBasedStateMachine):
 
     def _fail(self, table: Table) -> None:
         self.tables.remove(table)
-        doubtful = [self.pool._cache.name_of(block) for block in table.blocks]
+        doubtful = [self.pool._books.cache.name_of(block) for block in table.blocks]
         self.pool.withdraw(table.blocks)
         self.pool.release(table.blocks)
-        assert not any(block in self.pool._cache for block in table.blocks)
-        for one in (*self.pool._cache._by_name, *self.pool._host.tier._by_name):
+        assert not any(block in self.pool._books.cache for block in table.blocks)
+        for one in (*self.pool._books.cache._by_name, *self.pool._host.tier._by_name):
             assert not any(top is not None and one.startswith(top) for top in doubtful)
 
     @rule(count=st.integers(1, 7))
@@ -365,7 +366,7 @@ class PrefixCacheMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_cached_block_is_without_its_parent(self) -> None:
-        names = set(self.pool._cache._by_name)
+        names = set(self.pool._books.cache._by_name)
         assert all(len(one) == 1 or one[:-1] in names for one in names)
         kept = set(self.pool._host.tier._by_name)
         assert all(len(one) == 1 or one[:-1] in names | kept for one in kept)
@@ -373,12 +374,12 @@ class PrefixCacheMachine(RuleBasedStateMachine):
     @invariant()
     def the_log_says_what_is_here(self) -> None:
         told = self.pool.kv_change(None)
-        assert sorted(told.stored) == sorted(map(key_of, self.pool._cache._by_name))
+        assert sorted(told.stored) == sorted(map(key_of, self.pool._books.cache._by_name))
         assert sorted(told.stored_on_host) == sorted(map(key_of, self.pool._host.tier._by_name))
 
     @invariant()
     def names_lead_to_what_they_name(self) -> None:
-        for one, entry in self.pool._cache._by_name.items():
+        for one, entry in self.pool._books.cache._by_name.items():
             assert self.memory.blocks[entry.block] == one
         for one, kept in self.pool._host.tier._by_name.items():
             assert self.memory.slots[kept.slot] == one

@@ -21,8 +21,8 @@ from hypothesis.stateful import (
 from baton.core.errors import RefusedError
 from baton.core.sampling_params import BeamSearch, SamplingParams
 from baton.core.token_record import TokenRecord
-from baton.engine.block_pool import Reservation
 from baton.engine.plan import Slice
+from baton.engine.reservation import Reservation
 from baton.engine.sequence import Sequence, SequenceState
 from baton.engine.work import (
     Admitted,
@@ -218,7 +218,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.bench.runner.fails = False
         failed = [piece for piece in self.bench.last_plan.slices if piece.draws] if stepped else []
         for block in failed[0].blocks if failed else ():
-            assert block not in self.bench.blocks._cache
+            assert block not in self.bench.blocks._books.cache
         self._take_events()
         self._check_plan(stepped)
 
@@ -249,7 +249,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         blocks.check_integrity()
         held = Counter(b for s in self.bench.scheduler.sequences for b in s.blocks)
         held.update(b for loan in self.loans.values() for b in loan)
-        assert held == Counter({b: n for b, n in enumerate(blocks._references) if n})
+        assert held == Counter({b: n for b, n in enumerate(blocks._books.references) if n})
 
     @invariant()
     def every_sequence_holds_what_its_state_says(self) -> None:

@@ -148,7 +148,7 @@ def test_only_the_prompt_is_cached() -> None:
             made.run()
             assert_beams(made, key, prompt, params)
         assert made.events["t"][0] == Admitted(8)
-        assert sum(block in made.blocks._cache for block in range(32)) == 2
+        assert sum(block in made.blocks._books.cache for block in range(32)) == 2
 
 
 def test_an_abort_and_a_failure_free_every_beam() -> None:

@@ -1,32 +1,33 @@
 """The C++ kernel equals attention written out in float64, whatever the plan, on every CPU."""
 
-import ctypes
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 from baton.core.errors import InternalError
 from baton.engine.attention import cpu_kernel
 from baton.engine.attention.backend import AttentionRule
 from baton.engine.attention.cpu_kernel import CpuKernel
-from baton.engine.attention.torch_reference import TorchReference
 from baton.engine.kernel_build import LEVELS
 from baton.engine.plan import Slice, StepPlan
+from tests.support.attention_steps import (
+    NUM_BLOCKS,
+    NUM_LAYERS,
+    TOLERANCE,
+    Backend,
+    Step,
+    random_step,
+)
 from tests.support.kernels import kernels
-
-# Of an output near 1: rounding to the dtype once, and of sums in float32.
-TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}
-NUM_LAYERS, NUM_BLOCKS = 2, 60
 
 
 @pytest.fixture(scope="module", params=LEVELS)
-def built(request: pytest.FixtureRequest) -> ctypes.CDLL:
-    return kernels(request.param)
+def built(request: pytest.FixtureRequest) -> Backend:
+    library = kernels(request.param)
+    return lambda pool: CpuKernel(pool, library)
 
 
 @pytest.fixture(autouse=True)
@@ -44,78 +45,11 @@ def all_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu_kernel, "LONGEST", 10_000)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A pool that holds a past, and the rows of one step."""
-
-    pool: Tensor
-    plan: StepPlan
-    query: Tensor
-    key: Tensor
-    value: Tensor
-
-    def run(self, pool: Tensor, built: ctypes.CDLL, rule: AttentionRule) -> Tensor:
-        step = CpuKernel(pool, built).prepare(self.plan)
-        return step.forward(1, self.query, self.key, self.value, rule)
-
-    def expected(self, rule: AttentionRule) -> Tensor:
-        """float64, a sequence at a time, all scores at once."""
-        pool, first, parts = self.written(), 0, []
-        for piece in self.plan.slices:
-            past = pool[torch.tensor(piece.blocks), 1].double()
-            end = piece.start + len(piece.tokens)
-            keys, values = past.permute(1, 2, 0, 3, 4).flatten(2, 3)[:, :, :end]
-            rows = self.query[first : first + len(piece.tokens)].double().transpose(0, 1)
-            group = len(rows) // len(keys)
-            scores = rows @ keys.repeat_interleave(group, 0).transpose(1, 2) * rule.scaling
-            if rule.softcap is not None:
-                scores = rule.softcap * (scores / rule.softcap).tanh()
-            seen = torch.ones(end, end, dtype=torch.bool).tril()
-            if rule.window is not None:
-                seen = seen.triu(1 - rule.window)
-            weights = scores.masked_fill(~seen[piece.start :], -torch.inf).softmax(-1)
-            parts.append((weights @ values.repeat_interleave(group, 0)).transpose(0, 1))
-            first += len(piece.tokens)
-        return torch.cat(parts)
-
-    def written(self) -> Tensor:
-        """The pool as the reference leaves it."""
-        pool = self.pool.clone()
-        reference = TorchReference(pool).prepare(self.plan)
-        reference.forward(1, self.query, self.key, self.value, AttentionRule(1.0))
-        return pool
-
-
-def random_step(
-    rng: random.Random, dtype: torch.dtype, dim: int, group: int, block_size: int, kv_heads: int = 2
-) -> Step:
-    torch.manual_seed(rng.getrandbits(32))
-    free = rng.sample(range(NUM_BLOCKS), NUM_BLOCKS)
-    slices = []
-    for longest in (1, 1, 1, 9, 40):
-        count, start = rng.randint(1, longest), rng.choice([0, 1, 15, 63, rng.randint(0, 200)])
-        if longest == 1:
-            start += rng.choice([0, 500])
-        needed = -(-(start + count) // block_size)
-        if needed <= len(free):
-            blocks, free = free[:needed], free[needed:]
-            slices.append(Slice((0,) * count, start, tuple(blocks), ()))
-    plan = StepPlan(tuple(slices))
-    return Step(
-        torch.randn(NUM_BLOCKS, NUM_LAYERS, 2, kv_heads, block_size, dim).to(dtype),
-        plan,
-        # As models hand them over: heads outside, rows inside.
-        torch.randn(kv_heads * group, plan.num_tokens, dim).to(dtype).transpose(0, 1),
-        torch.randn(kv_heads, plan.num_tokens, dim).to(dtype).transpose(0, 1),
-        torch.randn(plan.num_tokens, kv_heads, dim).to(dtype),
-    )
-
-
 @pytest.mark.usefixtures("all_lengths")
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("dim", [8, 16, 36, 64, 80, 96, 128, 256])
 def test_any_plan_equals_attention_written_out(
-    built: ctypes.CDLL, dtype: torch.dtype, dim: int
+    built: Backend, dtype: torch.dtype, dim: int
 ) -> None:
     rng = random.Random(dim)
     for group in (1, 3, 4, 8):
@@ -136,7 +70,7 @@ def test_any_plan_equals_attention_written_out(
     "rule", [AttentionRule(0.1), AttentionRule(0.1, 30), AttentionRule(0.1, None, 2.0)]
 )
 def test_long_slices_beside_short_ones_equal_attention_written_out(
-    built: ctypes.CDLL, rule: AttentionRule
+    built: Backend, rule: AttentionRule
 ) -> None:
     step = random_step(random.Random(3), torch.float32, 64, 2, 16)
     assert {len(piece.tokens) > cpu_kernel.LONGEST for piece in step.plan.slices} == {True, False}
@@ -151,7 +85,7 @@ def test_long_slices_beside_short_ones_equal_attention_written_out(
 @pytest.mark.usefixtures("all_lengths")
 @pytest.mark.parametrize("rule", [AttentionRule(0.1), AttentionRule(0.1, window=70)])
 def test_a_row_has_the_same_bits_alone_in_company_and_on_any_number_of_threads(
-    built: ctypes.CDLL, rule: AttentionRule
+    built: Backend, rule: AttentionRule
 ) -> None:
     step = random_step(random.Random(4), torch.float32, 40, 3, 16)
     together = step.run(step.pool.clone(), built, rule)
@@ -172,7 +106,7 @@ def test_a_row_has_the_same_bits_alone_in_company_and_on_any_number_of_threads(
 @pytest.mark.parametrize("where", ["query", "key", "value", "pool"])
 @pytest.mark.parametrize("softcap", [None, 5.0])
 def test_what_is_no_number_stays_none_and_only_in_its_sequence(
-    built: ctypes.CDLL, poison: float, where: str, softcap: float | None
+    built: Backend, poison: float, where: str, softcap: float | None
 ) -> None:
     torch.manual_seed(0)
     slices = (Slice((0,), 20, (1, 2), ()), Slice((0,), 20, (3, 4), ()))
@@ -191,7 +125,7 @@ def test_what_is_no_number_stays_none_and_only_in_its_sequence(
     assert capped or not output[0].isfinite().any()
 
 
-def test_garbage_behind_the_context_is_never_read(built: ctypes.CDLL) -> None:
+def test_garbage_behind_the_context_is_never_read(built: Backend) -> None:
     for count, start in [(1, 0), (1, 18), (5, 16), (3, 61), (16, 30)]:
         pool = torch.full((NUM_BLOCKS, NUM_LAYERS, 2, 1, 16, 24), torch.nan)
         blocks = (5, 2, 7, 9, 1)
@@ -206,15 +140,15 @@ def test_garbage_behind_the_context_is_never_read(built: ctypes.CDLL) -> None:
 
 
 @pytest.mark.parametrize("blocks", [(0,), (0, NUM_BLOCKS), (0, -1)])
-def test_a_table_that_cannot_be_is_refused(built: ctypes.CDLL, blocks: tuple[int, ...]) -> None:
+def test_a_table_that_cannot_be_is_refused(built: Backend, blocks: tuple[int, ...]) -> None:
     pool = torch.zeros(NUM_BLOCKS, NUM_LAYERS, 2, 1, 16, 8)
 
     with pytest.raises(InternalError, match="block table"):
-        CpuKernel(pool, built).prepare(StepPlan((Slice((0,), 16, blocks, ()),)))
+        built(pool).prepare(StepPlan((Slice((0,), 16, blocks, ()),)))
 
 
-def test_there_is_one_openmp_in_the_process(built: ctypes.CDLL) -> None:
-    assert built.baton_attend
+def test_there_is_one_openmp_in_the_process(built: Backend) -> None:
+    built(torch.zeros(NUM_BLOCKS, NUM_LAYERS, 2, 1, 16, 8))
     mapped = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
 
     assert len([name for name in mapped if "omp" in Path(name).name and ".so" in name]) == 1

@@ -219,3 +219,5 @@ def test_without_a_compiler_auto_goes_on_in_torch_and_cpu_is_refused(
         choose_attention("cpu", bare)
     with pytest.raises(SettingsError, match="--attention-backend 'fast'"):
         choose_attention("fast", bare)
+    with pytest.raises(SettingsError, match=r"triton is not possible: .* CUDA device"):
+        choose_attention("triton", bare)

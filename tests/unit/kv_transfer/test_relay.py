@@ -18,8 +18,11 @@ from tests.support.kv_model_play import (
 pytestmark = pytest.mark.unit
 
 DECISIONS = st.lists(st.integers(0, 10**6), min_size=40, max_size=160)
-# Tokens of each, and how many blocks decode has already: more than can be right, sometimes.
-PROMPTS = st.lists(st.tuples(st.integers(1, 17), st.integers(0, 5)), min_size=1, max_size=3)
+# Tokens of each, how many blocks the receiver has already (more than can be right, sometimes), and
+# whether the Pull asks for cached blocks.
+PROMPTS = st.lists(
+    st.tuples(st.integers(1, 17), st.integers(0, 5), st.booleans()), min_size=1, max_size=3
+)
 
 
 ANYWHERE = [
@@ -54,11 +57,11 @@ POSSIBLE = {  # where not in every state
 @settings(max_examples=400, deadline=None)
 @given(PROMPTS, DECISIONS, st.sampled_from([4, 12, 40]))
 def test_whatever_happens_no_block_leaks_and_only_right_bytes_are_usable(
-    prompts: list[tuple[int, int]], decisions: list[int], fault_in: int
+    prompts: list[tuple[int, int, bool]], decisions: list[int], fault_in: int
 ) -> None:
     world = World()
-    for num_tokens, cached in prompts:
-        world.add(num_tokens, cached)
+    for prompt in prompts:
+        world.add(*prompt)
     play(world, decisions, fault_in)
     world.drain()
     check_nothing_is_held(world)
@@ -90,11 +93,11 @@ def never_met(tally: Tally) -> dict[str, set[ReceiverState]]:
 @settings(max_examples=150, deadline=None)
 @given(PROMPTS, DECISIONS)
 def test_without_faults_every_hand_off_delivers_in_whatever_order_things_happen(
-    prompts: list[tuple[int, int]], decisions: list[int]
+    prompts: list[tuple[int, int, bool]], decisions: list[int]
 ) -> None:
     world = World(sender_blocks=20, receiver_blocks=20)
-    for num_tokens, cached in prompts:
-        world.add(num_tokens, cached)
+    for prompt in prompts:
+        world.add(*prompt)
     for number in [*decisions, *[0] * 400]:
         actions: list[Action] = world.progress()
         if not actions:
@@ -107,7 +110,7 @@ def test_without_faults_every_hand_off_delivers_in_whatever_order_things_happen(
 
 
 def undisturbed() -> list[str]:
-    """The names of the actions of one hand-off that nothing disturbs."""
+    """The names of the actions of one hand-off that nothing disturbs: the longest there is."""
     world, names = World(), []
     world.add(10)
     while actions := world.progress():
@@ -122,9 +125,12 @@ LENGTH = len(undisturbed())
 @pytest.mark.parametrize("step", range(LENGTH + 1))
 @pytest.mark.parametrize("fault", ANYWHERE)
 @pytest.mark.parametrize("cached", [0, 1, 3])
-def test_one_fault_at_any_point_frees_both_sides(step: int, fault: str, cached: int) -> None:
+@pytest.mark.parametrize("cached_there", [False, True])
+def test_one_fault_at_any_point_frees_both_sides(
+    step: int, fault: str, cached: int, cached_there: bool
+) -> None:
     world = World()
-    world.add(10, cached)
+    world.add(10, cached, cached_there)
     for _ in range(step):
         if actions := world.progress():  # with cached blocks there are fewer
             actions[0][1]()

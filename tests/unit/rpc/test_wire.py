@@ -5,7 +5,7 @@ import math
 import pytest
 
 from baton.core.fingerprint import Fingerprint
-from baton.core.handoff import Epoch, Handoff, new_id, new_ticket
+from baton.core.handoff import Epoch, Handoff, PrefixSource, new_id, new_ticket
 from baton.core.layout import LayoutDescriptor
 from baton.core.sampling_params import (
     BeamSearch,
@@ -83,4 +83,6 @@ def test_a_load_survives(state: WorkerState) -> None:
 def test_a_handoff_and_its_epoch_survive() -> None:
     handoff = Handoff(new_id(), new_ticket(), "h:1", "ff")
     assert wire.handoff_from_pb(wire.handoff_to_pb(handoff)) == handoff
+    source = PrefixSource(handoff, 4096)
+    assert wire.prefix_source_from_pb(wire.prefix_source_to_pb(source)) == source
     assert wire.epoch_from_pb(wire.epoch_to_pb(Epoch("ff", 2**40))) == Epoch("ff", 2**40)

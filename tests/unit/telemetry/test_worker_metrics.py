@@ -24,11 +24,15 @@ def reading(running: int = 2, handoffs: Mapping[str, int] | None = None) -> Work
         leases_open=3,
         leased_blocks=12,
         reserved_blocks=5,
+        pulls_open=2,
+        pulling_blocks=24,
         transfer_bytes=4096,
         repaired_blocks=2,
         transfer_seconds=Distribution((0.1, 0.2), (1, 2, 1), 0.5),
         exposed_seconds=Distribution((0.1,), (3, 1), 0.25),
         handoffs=handoffs or {},
+        prefix_pulls={"pulled": 4, "failed": 1},
+        prefix_tokens=640,
     )
 
 
@@ -59,6 +63,8 @@ def test_engine_numbers_have_vllm_names_and_labels(name: str, value: float) -> N
         ("baton_leases_open", 3),
         ("baton_leased_blocks", 12),
         ("baton_reserved_blocks", 5),
+        ("baton_pulls_open", 2),
+        ("baton_pulling_blocks", 24),
         ("baton_kv_transfer_bytes_total", 4096),
         ("baton_kv_transfer_seconds_count", 4),
         ("baton_kv_transfer_seconds_sum", 0.5),
@@ -89,6 +95,13 @@ def test_handoffs_are_counted_by_result() -> None:
     registry = scraped(reading(handoffs={"confirmed": 7, "aborted": 1}))
     for result, count in (("confirmed", 7), ("aborted", 1)):
         assert registry.get_sample_value("baton_handoffs_total", {"result": result}) == count
+
+
+def test_prefixes_of_other_workers_are_counted_by_result() -> None:
+    registry = scraped(reading())
+    for result, count in (("pulled", 4), ("failed", 1)):
+        assert registry.get_sample_value("baton_prefix_pulls_total", {"result": result}) == count
+    assert registry.get_sample_value("baton_prefix_pulled_tokens_total") == 640
 
 
 def test_registering_does_not_read_the_worker() -> None:

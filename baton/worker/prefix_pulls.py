@@ -1,0 +1,110 @@
+"""Cached blocks from another worker: what a prompt begins with need not be computed twice."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from baton.core.errors import BatonError, RefusedError
+from baton.core.handoff import PrefixSource
+from baton.engine.block_books import Published
+from baton.engine.block_pool import BlockPool
+from baton.worker.room import Room
+from kv_transfer.puller import Prefix, Puller
+from kv_transfer.pulling import Pulled
+from kv_transfer.receiver_events import ReceiverLimits
+
+logger = logging.getLogger(__name__)
+
+MIN_TOKENS = 64  # lacking; few are computed as fast as they are asked for, by a small model
+ROOM_SECONDS = 30.0  # that blocks are set aside for one pull at most
+# A request waits meanwhile that could be computed: what is cached is lent at once, or not at all.
+LIMITS = ReceiverLimits(opening_s=3.0, receiving_s=10.0, confirming_s=5.0)
+
+PULLED, NOT_NEEDED, NO_ROOM, FAILED = RESULTS = ("pulled", "not_needed", "no_room", "failed")
+
+
+class PrefixPulls:
+    """Call everything on the loop of the `puller`. The counts only grow."""
+
+    def __init__(
+        self,
+        puller: Puller,
+        blocks: BlockPool,
+        block_size: int,
+        changed: Callable[[], None],
+    ) -> None:
+        """`changed` is called when blocks were taken or given back."""
+        self._puller = puller
+        self._blocks = blocks
+        self._block_size = block_size
+        self._changed = changed
+        self.results = Counter(dict.fromkeys(RESULTS, 0))
+        self.tokens = 0  # moved
+
+    async def fetch(self, names: Sequence[bytes], source: PrefixSource) -> Pulled | None:
+        """Pulls what is lacking of the named blocks, as far as the source may have them, and lets
+        the engine find it. Its blocks are the pool's again: whoever reads the prompt next takes
+        them, as long as nobody needs the room.
+
+        None: nothing came, for whatever reason, and the prompt is computed as ever. Raises nothing
+        but CancelledError, behind which nothing is left.
+        """
+        wanted = tuple(names[: source.num_tokens // self._block_size])
+        try:
+            room = Room(self._blocks, wanted, len(wanted), ROOM_SECONDS, self._changed)
+        except RefusedError:
+            self.results[NO_ROOM] += 1
+            return None
+        try:
+            if room.reservation.count * self._block_size < MIN_TOKENS:
+                self.results[NOT_NEEDED] += 1
+                return None
+            pulled = await self._pull(wanted, source, room)
+        finally:
+            room.close()
+        if pulled is not None:
+            self._publish(pulled.blocks, wanted)
+        return pulled
+
+    async def _pull(
+        self, names: tuple[bytes, ...], source: PrefixSource, room: Room
+    ) -> Pulled | None:
+        reservation = room.reservation
+        try:
+            pulled = await self._puller.pull(
+                source.handoff,
+                lambda count: self._blocks.allocate(count, reservation),
+                self._release,
+                room.take_cached(),
+                Prefix(names, LIMITS),
+            )
+        except BatonError as error:
+            self.results[FAILED] += 1
+            logger.warning(
+                "Transfer %s: no prefix came from %s, it is computed here: %s",
+                source.handoff.transfer_id,
+                source.handoff.address,
+                error,
+            )
+            return None
+        self.results[PULLED] += 1
+        self.tokens += pulled.num_tokens - pulled.held_tokens
+        return pulled
+
+    def _publish(self, blocks: tuple[int, ...], names: Sequence[bytes]) -> None:
+        """And gives our references back: a prompt that waits for its turn pins nothing, or two of
+        them could keep each other waiting.
+        """
+        kept = list(blocks)
+        parent: Published | None = None
+        for index, name in enumerate(names[: len(blocks)]):
+            first = self._blocks.publish(kept[index], name, parent, may_swap=True)
+            if first is None:  # withdrawn meanwhile, or there is no room to keep it
+                break
+            kept[index] = first
+            parent = Published(first, name)
+        self._release(tuple(kept))
+
+    def _release(self, blocks: tuple[int, ...]) -> None:
+        self._blocks.release(blocks)
+        self._changed()
