@@ -42,6 +42,7 @@ class Worker:
         self.unusable: str | None = None  # a sentence saying why
         self.in_flight = 0
         self.unread = 0  # tokens of our requests that are still to be computed there
+        self._most_unread = 0  # of ours at once, since the last load was heard
         self._others_unread = 0  # of other gateways', by the latest load
         self.revision = 0
         self._candidate: Candidate | None = None
@@ -68,6 +69,7 @@ class Worker:
         """`unread`: tokens that it is to compute before it gives the first one."""
         self.in_flight += 1
         self.unread += unread
+        self._most_unread = max(self._most_unread, self.unread)
         self._candidate = None
 
     def has_read(self, tokens: int) -> None:
@@ -150,8 +152,9 @@ class Worker:
             self._lost = False
             logger.warning("in touch with %s again", self.info.worker_id)
         self.load = load
-        # The load is of all gateways, and older than what we know of our own requests.
-        self._others_unread = max(0, load.unread_tokens - self.unread) if load else 0
+        # The load is of all gateways, and may tell of requests of ours that have been read since.
+        self._others_unread = max(0, load.unread_tokens - self._most_unread) if load else 0
+        self._most_unread = self.unread
         self._touch()
 
     def _touch(self) -> None:
