@@ -122,8 +122,8 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
 
 def _response(told: Told) -> pb.GenerateResponse:
     match told:
-        case Admitted(num_cached_tokens):
-            admitted = pb.GenerateAdmitted(num_cached_tokens=num_cached_tokens)
+        case Admitted(num_cached_tokens, kv_number):
+            admitted = pb.GenerateAdmitted(num_cached_tokens=num_cached_tokens, kv_number=kv_number)
             return pb.GenerateResponse(admitted=admitted)
         case PromptScored(scores):
             return pb.GenerateResponse(prompt_logprobs=wire.prompt_logprobs_to_pb(scores))

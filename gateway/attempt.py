@@ -73,6 +73,8 @@ class Attempt:
         self._log = log
         self.decode_worker = assignment.decode
         self._prefill_worker = assignment.prefill
+        self._unread = assignment.unread
+        self._admitted = assignment.admitted
         self.takes_over = handoff is not None
         if handoff is None and assignment.prefill is not None:
             handoff = _handoff_from(assignment.prefill.info)
@@ -160,7 +162,7 @@ class Attempt:
         for leg in self._legs:
             leg.cancel()
         if self._prefill_worker is not None:
-            self._prefill_worker.give_back(freed=False)
+            self._prefill_worker.give_back(freed=False, unread=self._unread)
             self._prefill_worker = None
 
     async def finish(self, patience: float) -> None:
@@ -178,7 +180,7 @@ class Attempt:
             worker, self._prefill_worker = self._prefill_worker, None
             prefix = self._prefix_for(worker)
             call = worker.client.prefill(self._job, self.number, self._handoff, prefix)
-            self._reader = Leg(worker, call, self._mailbox)
+            self._reader = Leg(worker, call, self._mailbox, self._unread)
             self._legs.append(self._reader)
 
     def _prefix_for(self, prefill: Worker) -> PrefixSource | None:
@@ -251,8 +253,9 @@ class Attempt:
     def _note_reading(self, event: LegEvent) -> None:
         """What the leg that reads the prompt tells of its cache."""
         match event:
-            case Admitted(num_cached_tokens):
+            case Admitted(num_cached_tokens, kv_number):
                 self.reading.cached_tokens = num_cached_tokens
+                self._admitted(num_cached_tokens, kv_number)
             case PrefixPulled():
                 self.reading.prefix = event
             case Broken() | Ended():

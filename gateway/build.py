@@ -79,6 +79,7 @@ def build(settings: GatewaySettings) -> Gateway:
         settings.max_queued_requests, settings.max_queue_seconds, Assignment.give_back
     )
     metrics = GatewayMetrics(settings.served_names[0])
+    metrics.follow(workers.prefixes)
     metrics.register(TaskCollector(asyncio.get_running_loop()))
     dispatcher = Dispatcher(
         workers, queue, metrics, settings.worker_silence_seconds, settings.failover_timeout

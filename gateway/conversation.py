@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from baton.core.block_hashes import Hashing
 from baton.core.worker_info import WorkerInfo
+from gateway.candidate import Candidate
 from gateway.job import Job
-from gateway.placement import Candidate
 from gateway.prefix_source import Holder, Source, prefix_source
 from gateway.recent_answers import RecentAnswers
 

@@ -22,6 +22,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.mover import Mover
 from gateway.moves import Moves
 from gateway.output import Output
+from gateway.prompt_chain import PromptChain
 from gateway.queue import AdmissionQueue, Turn
 from gateway.recent_answers import RecentAnswers
 from gateway.request_life import RequestLife
@@ -143,10 +144,15 @@ class Dispatcher:
 
     async def _admit(self, branch: Branch) -> Assignment:
         job, life = branch.part.job, branch.life
-        tokens = len(job.prompt) + len(job.answered)
+        prompt = PromptChain(
+            job.prompt + job.answered,
+            job.cache_salt,
+            job.tenant,
+            reads_cache=job.params.prompt_logprobs is None,
+        )
 
         def place() -> Assignment | None:
-            return self._workers.assign(tokens, life.refusals)
+            return self._workers.assign(prompt, life.refusals)
 
         try:
             return await self._queue.admit(branch.turn, place, returning=branch.returning)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from baton.core.errors import BatonError, InternalError, RefusedError, UnavailableError
 from gateway.mailbox import Mailbox
 from gateway.worker import Worker
-from gateway.worker_client import Call, CallEvent
+from gateway.worker_client import Call, CallEvent, Tokens
 
 logger = logging.getLogger(__name__)
 
@@ -39,16 +39,18 @@ Letters = Mailbox[tuple["Leg", LegEvent]]
 class Leg:
     """Its events go to the attempt's mailbox, the last one being Ended or Broken.
 
-    The worker is given back when the call is over, however it ends.
+    The worker is given back when the call is over, however it ends. `unread` tokens are computed
+    there before the first one is drawn.
     """
 
-    def __init__(self, worker: Worker, call: Call, mailbox: Letters) -> None:
+    def __init__(self, worker: Worker, call: Call, mailbox: Letters, unread: int = 0) -> None:
         self.worker = worker
         self._call = call
         self._mailbox = mailbox
+        self._unread = unread
         self._freed = True  # a call that was refused or lost frees nothing
         self._task = asyncio.create_task(self._read(), name=f"call to {worker.info.worker_id}")
-        self._task.add_done_callback(lambda _: worker.give_back(self._freed))
+        self._task.add_done_callback(lambda _: worker.give_back(self._freed, self._unread))
 
     def cancel(self) -> None:
         self._call.cancel()
@@ -66,6 +68,9 @@ class Leg:
         try:
             async with aclosing(self._call.events()) as events:
                 async for event in events:
+                    if self._unread and isinstance(event, Tokens):
+                        self.worker.has_read(self._unread)
+                        self._unread = 0
                     await self._mailbox.put((self, event))
         except BatonError as error:
             last = Broken(self._named(error))

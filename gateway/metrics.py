@@ -12,9 +12,10 @@ from gateway.breaks import REASONS as BREAK_REASONS
 from gateway.job import Job
 from gateway.move import MoveResult
 from gateway.output import Delta
+from gateway.prefix_book import PrefixBook
+from gateway.prefix_metrics import LABELS, PrefixCollector
 
 ENGINE = "0"  # vLLM's label; the gateway speaks for the one engine that a client sees
-LABELS = ("model_name", "engine")
 REASONS = ("stop", "length", "abort", "error")
 OTHER_REASONS = {"tool_calls": "stop"}  # finish reasons that the engine does not know
 
@@ -72,6 +73,10 @@ class GatewayMetrics:
             result.value: moves.labels(model_name, ENGINE, result.value) for result in MoveResult
         }
         self.ended = {reason: ended.labels(model_name, ENGINE, reason) for reason in REASONS}
+
+    def follow(self, book: PrefixBook) -> None:
+        """What it counts is on the page too."""
+        self.register(PrefixCollector(book, self._model, ENGINE))
 
     def register(self, collector: Collector) -> None:
         """Its families are on the page too."""

@@ -1,35 +1,15 @@
 """Where a request runs: a prefill and a decode worker, or a decode worker alone. Pure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
-from baton.core.worker_info import Role, WorkerInfo, WorkerLoad, WorkerState
+from baton.core.worker_info import WorkerInfo
+from gateway.candidate import Candidate, Rank
 
+NOTHING_HELD: Mapping[str, int] = {}
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A usable member of the cluster, as far as this gateway knows it."""
-
-    info: WorkerInfo
-    load: WorkerLoad | None  # None: a member, but not in touch with it right now
-    in_flight: int = 0  # requests of this gateway on it
-    refused: bool = False  # refused this request, and nothing has changed since
-    doubted: bool = False  # broke under this request, and was not heard of since
-
-    @property
-    def alive(self) -> bool:
-        """Worth waiting for. One that drains is not."""
-        return self.load is None or self.load.state is WorkerState.READY
-
-    @property
-    def takes_requests(self) -> bool:
-        return self.load is not None and self.alive and not self.refused
-
-    @property
-    def requests(self) -> int:
-        """On it now. The reading is late, but counts other gateways' requests too."""
-        reported = self.load.running + self.load.waiting if self.load else 0
-        return max(self.in_flight, reported)
+_rank = attrgetter("rank")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,52 +36,70 @@ def place(
     candidates: Sequence[Candidate],
     prompt_tokens: int,
     doubted: Callable[[WorkerInfo, WorkerInfo], bool] = _no_doubt,
+    held: Mapping[str, int] = NOTHING_HELD,
 ) -> Placement | None:
     """None: nothing fits now, and a change in the cluster may help.
 
-    The least loaded decode worker that has a partner, with its least loaded partner; one whose link
-    is not `doubted` if there is any. Workers of unequal fingerprint are never paired. Decode works
-    alone only when no prefill worker lives.
+    The cheapest decode worker that has a partner, with its cheapest partner; one whose link is not
+    `doubted` if there is any. `held`: how many of the prompt's tokens are cached, by instance id.
+    Workers of unequal fingerprint are never paired. Decode works alone only when no prefill worker
+    lives.
     """
-    prefills = [c for c in candidates if c.info.role is Role.PREFILL and c.alive]
-    decodes = [c for c in candidates if c.info.role is Role.DECODE and _fits(c, prompt_tokens)]
-    pairs: list[Pair] = []
-    for decode in sorted(decodes, key=_decode_cost):
+    prefills = [c for c in candidates if c.prefills and c.alive]
+    decodes = _roomy(candidates, prompt_tokens)
+    last_resort: Pair | None = None
+    for decode in _by_cost(decodes, prompt_tokens, held):
         if not prefills:
             return Alone(decode.info)
-        partners = [c for c in prefills if c.takes_requests and _equal(c, decode)]
-        pairs += [Pair(c.info, decode.info) for c in sorted(partners, key=_prefill_cost)]
-    sound = (pair for pair in pairs if not doubted(pair.prefill, pair.decode))
-    return next(sound, pairs[0] if pairs else None)
+        partners = [c for c in prefills if c.takes_requests and c.kind == decode.kind]
+        for prefill in _by_cost(partners, prompt_tokens, held):
+            pair = Pair(prefill.info, decode.info)
+            if not doubted(pair.prefill, pair.decode):
+                return pair
+            last_resort = last_resort or pair
+    return last_resort
 
 
 def refuge(
-    candidates: Sequence[Candidate], source: WorkerInfo, known_tokens: int
+    candidates: Sequence[Candidate], source: Candidate, known_tokens: int
 ) -> WorkerInfo | None:
-    """The least loaded decode worker that may go on with what `source` writes now, its KV included.
+    """The cheapest decode worker that may go on with what `source` writes now, its KV included.
     None: nobody has room.
     """
-    decodes = [c for c in candidates if c.info.role is Role.DECODE and _fits(c, known_tokens)]
-    equal = [c for c in decodes if c.info.fingerprint == source.fingerprint]
-    return min(equal, key=_decode_cost).info if equal else None
+    equal = [c for c in _roomy(candidates, known_tokens) if c.kind == source.kind]
+    return min(equal, key=_rank).info if equal else None
 
 
-def _fits(decode: Candidate, prompt_tokens: int) -> bool:
-    """Room for the prompt and one more token; prefill workers queue, decode workers refuse."""
-    if not decode.takes_requests or decode.load is None:
-        return False
-    needed = decode.info.fingerprint.layout.blocks_for(prompt_tokens + 1)
-    return decode.load.free_blocks >= needed
+def _roomy(candidates: Sequence[Candidate], num_tokens: int) -> list[Candidate]:
+    """Decode workers with room for so many and one more; prefill workers queue, these refuse."""
+    return [
+        c for c in candidates if not c.prefills and c.takes_requests and c.free_tokens > num_tokens
+    ]
 
 
-def _equal(one: Candidate, other: Candidate) -> bool:
-    return one.info.fingerprint == other.info.fingerprint
+def _by_cost(
+    candidates: Sequence[Candidate], prompt_tokens: int, held: Mapping[str, int]
+) -> Iterator[Candidate]:
+    """The cheapest first. Rarely is a second asked for, so only then are they sorted."""
+
+    def cost(candidate: Candidate) -> Rank:
+        return candidate.cost(prompt_tokens - held.get(candidate.instance_id, 0))
+
+    if not candidates:
+        return
+    first = min(_shortlist(candidates, held), key=cost)
+    yield first
+    yield from sorted((c for c in candidates if c is not first), key=cost)
 
 
-def _decode_cost(decode: Candidate) -> tuple[bool, int, float, str]:
-    used = decode.load.kv_usage if decode.load else 1.0
-    return decode.doubted, decode.requests, used, decode.info.worker_id
-
-
-def _prefill_cost(prefill: Candidate) -> tuple[bool, int, str]:
-    return prefill.doubted, prefill.requests, prefill.info.worker_id
+def _shortlist(candidates: Sequence[Candidate], held: Mapping[str, int]) -> list[Candidate]:
+    """Of those that hold equally much, the first by rank; the cheapest of all is among them."""
+    if not held:
+        return [min(candidates, key=_rank)]
+    best: dict[int, Candidate] = {}
+    for candidate in candidates:
+        tokens = held.get(candidate.instance_id, 0)
+        rival = best.get(tokens)
+        if rival is None or candidate.rank < rival.rank:
+            best[tokens] = candidate
+    return list(best.values())

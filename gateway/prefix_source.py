@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from baton.core.worker_info import WorkerInfo
-from gateway.placement import Candidate
+from gateway.candidate import Candidate
 
 
 @dataclass(frozen=True, slots=True)

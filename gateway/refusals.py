@@ -22,6 +22,11 @@ class Refusals:
         self._notes: dict[Refuser, tuple[int, float]] = {}
         self._links: dict[Link, float] = {}
 
+    @property
+    def any(self) -> bool:
+        """Whether some worker was noted."""
+        return bool(self._notes)
+
     def note(self, worker: Refuser) -> None:
         self._notes[worker] = (worker.revision, time.monotonic())
 

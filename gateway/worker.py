@@ -6,7 +6,10 @@ from collections.abc import Callable
 from contextlib import aclosing
 
 from baton.core.errors import BatonError
+from baton.core.kv_events import KvChange
 from baton.core.worker_info import WorkerInfo, WorkerLoad, WorkerState
+from gateway.candidate import Candidate
+from gateway.prompt_chain import Naming
 from gateway.worker_client import WorkerClient
 
 logger = logging.getLogger(__name__)
@@ -21,19 +24,33 @@ class Worker:
     """
 
     def __init__(
-        self, info: WorkerInfo, client: WorkerClient, changed: Callable[[], None], restarts: int
+        self,
+        info: WorkerInfo,
+        client: WorkerClient,
+        changed: Callable[[], None],
+        restarts: int,
+        hear: Callable[[KvChange], bool],
     ) -> None:
+        """`hear` is told what its cache gains and loses, and returns False to be told everything
+        anew.
+        """
         self.info = info
+        self.naming = Naming(info.fingerprint)
         self.client = client
         self.restarts = restarts  # of this worker id, as far as this gateway has lived to see
         self.load: WorkerLoad | None = None
         self.unusable: str | None = None  # a sentence saying why
         self.in_flight = 0
+        self.unread = 0  # tokens of our requests that are still to be computed there
+        self._most_unread = 0  # of ours at once, since the last load was heard
+        self._others_unread = 0  # of other gateways', by the latest load
         self.revision = 0
+        self._candidate: Candidate | None = None
         self._changed = changed
+        self._hear = hear
         self._left = False
         self._lost = False  # and said so
-        self._watching = asyncio.create_task(self._watch(), name=f"watch {info.worker_id}")
+        self._watching = self._follow()
         self._closing: asyncio.Task[None] | None = None
 
     @property
@@ -41,12 +58,34 @@ class Worker:
         """It has said so: it takes nothing new, and what it has may go elsewhere."""
         return self.load is not None and self.load.state is WorkerState.DRAINING
 
-    def take(self) -> None:
-        self.in_flight += 1
+    @property
+    def candidate(self) -> Candidate:
+        if self._candidate is None:
+            self._candidate = Candidate(
+                self.info,
+                self.load,
+                self.in_flight,
+                self.unread + self._others_unread,
+                kind=self.naming.digest,
+            )
+        return self._candidate
 
-    def give_back(self, freed: bool = True) -> None:
+    def take(self, unread: int = 0) -> None:
+        """`unread`: tokens that it is to compute before it gives the first one."""
+        self.in_flight += 1
+        self.unread += unread
+        self._most_unread = max(self._most_unread, self.unread)
+        self._candidate = None
+
+    def has_read(self, tokens: int) -> None:
+        """As many of what was `unread`."""
+        self.unread -= tokens
+        self._candidate = None
+
+    def give_back(self, freed: bool = True, unread: int = 0) -> None:
         """`freed`: the worker has more room than before, so that others may try it."""
         self.in_flight -= 1
+        self.has_read(unread)
         if freed:
             self._touch()
         if self._left and self.in_flight == 0:
@@ -58,6 +97,12 @@ class Worker:
         self._watching.cancel()
         if self.in_flight == 0:
             self._start_closing()
+
+    def hear_anew(self) -> None:
+        """What its cache holds is asked for again, from the beginning. The load stands meanwhile."""
+        if not self._left:
+            self._watching.cancel()
+            self._watching = self._follow()
 
     async def close(self) -> None:
         self._watching.cancel()
@@ -72,23 +117,38 @@ class Worker:
         if self._closing is None:
             self._closing = asyncio.create_task(self.close(), name=f"close {self.info.worker_id}")
 
+    def _follow(self) -> "asyncio.Task[None]":
+        return asyncio.create_task(self._watch(), name=f"watch {self.info.worker_id}")
+
     async def _watch(self) -> None:
         pause = FIRST_PAUSE
         while True:
             try:
-                async with aclosing(self.client.watch()) as loads:
-                    async for load in loads:
-                        pause = FIRST_PAUSE
-                        self._set_load(load)
+                if not await self._watch_once():  # the load stands
+                    await asyncio.sleep(FIRST_PAUSE)
+                    continue
             except BatonError as error:
                 if self.load is not None:
                     self._lost = True
                     logger.warning("lost touch with %s: %s", self.info.worker_id, error)
             except Exception:  # the top of a task: without it the last load would stand for ever
                 logger.exception("following %s failed", self.info.worker_id)
+            if self.load is not None:
+                pause = FIRST_PAUSE
             self._set_load(None)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _watch_once(self) -> bool:
+        """Until the stream ends. False: events were lost; a new one begins with a snapshot."""
+        async with aclosing(self.client.watch()) as news:
+            async for one in news:
+                if isinstance(one, WorkerLoad):
+                    self._set_load(one)
+                elif not self._hear(one):
+                    logger.info("%s: events of its cache were lost", self.info.worker_id)
+                    return False
+        return True
 
     def _set_load(self, load: WorkerLoad | None) -> None:
         if load is None and self.load is None:
@@ -97,8 +157,12 @@ class Worker:
             self._lost = False
             logger.warning("in touch with %s again", self.info.worker_id)
         self.load = load
+        # The load is of all gateways, and may tell of requests of ours that have been read since.
+        self._others_unread = max(0, load.unread_tokens - self._most_unread) if load else 0
+        self._most_unread = self.unread
         self._touch()
 
     def _touch(self) -> None:
         self.revision += 1
+        self._candidate = None
         self._changed()

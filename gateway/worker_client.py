@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import grpc
 
 from baton.core.handoff import Handoff, PrefixSource
+from baton.core.kv_events import KvChange
 from baton.core.token_record import PromptLogprobs, TokenRecord
 from baton.core.worker_info import WorkerLoad
 from baton.rpc import wire
@@ -34,6 +35,7 @@ class Admitted:
     """Whoever reads the prompt has begun; KV of so many of its tokens was cached there."""
 
     num_cached_tokens: int
+    kv_number: int = 0  # of the latest event of its cache by then
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,16 +173,23 @@ class WorkerClient:
         )
         return _HandOverCall(self._decode.HandOver(request))
 
-    async def watch(self) -> AsyncGenerator[WorkerLoad, None]:
-        """Ends with the worker, by a BatonError if it breaks."""
+    async def watch(self) -> AsyncGenerator[WorkerLoad | KvChange, None]:
+        """Ends with the worker, by a BatonError if it breaks. Begins with a load and a snapshot."""
         try:
             async for message in self._worker.Watch(worker_pb2.WatchRequest()):
-                yield wire.worker_load_from_pb(message.load)
+                if message.HasField("load"):
+                    yield wire.worker_load_from_pb(message.load)
+                if message.HasField("kv"):
+                    yield wire.kv_change_from_pb(message.kv)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 
     async def close(self) -> None:
         await self._channel.close()
+
+
+def _admitted(message: prefill_pb2.PrefillAdmitted | decode_pb2.GenerateAdmitted) -> Admitted:
+    return Admitted(message.num_cached_tokens, message.kv_number)
 
 
 def _transferred(report: decode_pb2.TransferReport) -> Transferred:
@@ -210,7 +219,7 @@ class _GenerateCall:
                 if message.HasField("tokens"):
                     yield Tokens(wire.records_from_pb(message.tokens.records))
                 elif message.HasField("admitted"):
-                    yield Admitted(message.admitted.num_cached_tokens)
+                    yield _admitted(message.admitted)
                 elif message.HasField("prompt_logprobs"):
                     yield PromptScored(wire.prompt_logprobs_from_pb(message.prompt_logprobs))
                 elif message.HasField("reserved"):
@@ -236,7 +245,7 @@ class _PrefillCall:
                 if message.HasField("tokens"):
                     yield Tokens(wire.records_from_pb(message.tokens.records))
                 elif message.HasField("admitted"):
-                    yield Admitted(message.admitted.num_cached_tokens)
+                    yield _admitted(message.admitted)
                 elif message.HasField("prompt_logprobs"):
                     yield PromptScored(wire.prompt_logprobs_from_pb(message.prompt_logprobs))
                 elif message.HasField("prefix_pulled"):

@@ -3,22 +3,24 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 
 from baton.core.errors import BatonError
-from baton.core.worker_info import Role, WorkerInfo
+from baton.core.worker_info import WorkerInfo
 from baton.registry.store import Directory
 from baton.rpc.tls_identity import TlsIdentity
+from gateway.candidate import Candidate
 from gateway.compatibility import unusable
-from gateway.placement import Candidate, Pair, place, refuge
+from gateway.placement import Pair, Placement, place, refuge
+from gateway.prefix_book import Admitted, PrefixBook, nothing_expected
+from gateway.prompt_chain import Naming, PromptChain
 from gateway.refusals import Refusals
 from gateway.worker import Worker
 from gateway.worker_client import WorkerClient
 
 logger = logging.getLogger(__name__)
-
-NOTHING_REFUSED = Refusals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +29,14 @@ class Assignment:
 
     decode: Worker
     prefill: Worker | None  # None: decode reads the prompt itself
+    admitted: Admitted  # is told what whoever reads the prompt had of it
+    unread: int = 0  # tokens that prefill is expected to compute
 
     def give_back(self) -> None:
         """For an attempt that never began."""
         self.decode.give_back()
         if self.prefill is not None:
-            self.prefill.give_back()
+            self.prefill.give_back(unread=self.unread)
 
 
 class Workers:
@@ -50,7 +54,9 @@ class Workers:
         tokenizer_digest: str,
         secret: str,
         tls: TlsIdentity | None = None,
+        connect: Callable[[str, str, TlsIdentity | None], WorkerClient] = WorkerClient,
     ) -> None:
+        self._connect = connect
         self._registry = registry
         self._digest = tokenizer_digest
         self._model_digest: str | None = None  # settled for ever: clients must not get two models
@@ -58,6 +64,9 @@ class Workers:
         self._tls = tls
         self._workers: dict[str, Worker] = {}  # by instance id
         self._listed: dict[str, WorkerInfo] = {}  # by instance id: the registry's own view
+        self._usable: list[Worker] = []
+        self.prefixes = PrefixBook(self._hear_anew)
+        self._namings: dict[str, Naming] = {}  # of usable workers, by digest
         self._leaving: list[Worker] = []
         self._lives: Counter[str] = Counter()  # instances seen, by worker id
         self._on_change: Callable[[], None] = lambda: None
@@ -83,7 +92,7 @@ class Workers:
 
     @property
     def usable(self) -> list[Worker]:
-        return [worker for worker in self._workers.values() if worker.unusable is None]
+        return self._usable
 
     @property
     def trouble(self) -> str | None:
@@ -93,11 +102,11 @@ class Workers:
     @property
     def can_answer(self) -> bool:
         """Whether some decode worker takes requests."""
-        return any(c.takes_requests and c.info.role is Role.DECODE for c in self.candidates())
+        return any(c.takes_requests and not c.prefills for c in self.candidates())
 
     def candidates(self) -> list[Candidate]:
         """The usable members, whatever one request has met with them."""
-        return [_candidate(worker) for worker in self.usable]
+        return [worker.candidate for worker in self._usable]
 
     @property
     def max_model_len(self) -> int | None:
@@ -115,43 +124,72 @@ class Workers:
         self._given_up = error
         self._met.set()
 
-    def assign(self, prompt_tokens: int, refusals: Refusals) -> Assignment | None:
+    def assign(self, prompt: PromptChain, refusals: Refusals) -> Assignment | None:
         """None: nothing fits now."""
-        candidates = [_candidate(worker, refusals) for worker in self.usable]
+        candidates = self.candidates()
+        if refusals.any:
+            candidates = [_judged(worker, refusals) for worker in self._usable]
+        held = self.prefixes.held(prompt, self._namings.values())
         placement = place(
             candidates,
-            prompt_tokens,
+            len(prompt),
             lambda prefill, decode: refusals.doubts_link((prefill.instance_id, decode.instance_id)),
+            held,
         )
-        if placement is None:
-            return None
+        return None if placement is None else self._taken(placement, prompt, held)
+
+    def holders(self, prompt: PromptChain) -> list[tuple[Worker, int]]:
+        """Usable workers whose cache has the beginning of the prompt, with so many tokens of it, the
+        longest first; of either role. Tokens are whole strides: there may be up to one more.
+        """
+        held = self.prefixes.held(prompt, self._namings.values())
+        found = [(self._workers[i], tokens) for i, tokens in held.items() if i in self._workers]
+        usable = [(worker, tokens) for worker, tokens in found if worker.unusable is None]
+        return sorted(usable, key=lambda one: (-one[1], one[0].info.worker_id))
+
+    def _taken(
+        self, placement: Placement, prompt: PromptChain, held: Mapping[str, int]
+    ) -> Assignment:
         decode = self._workers[placement.decode.instance_id]
-        prefill = None
+        decode.take()
+        prefill, unread = None, 0
         if isinstance(placement, Pair):
             prefill = self._workers[placement.prefill.instance_id]
-            prefill.take()
-        decode.take()
-        return Assignment(decode, prefill)
+            unread = len(prompt) - held.get(prefill.info.instance_id, 0)
+            prefill.take(unread)
+        reader = prefill or decode
+        admitted = self.prefixes.expecting(prompt, reader.info.instance_id, reader.naming, held)
+        return Assignment(decode, prefill, admitted, unread)
+
+    def _hear_anew(self, instance_id: str) -> None:
+        if (worker := self._workers.get(instance_id)) is not None:
+            worker.hear_anew()
 
     def assign_refuge(
         self, source: Worker, known_tokens: int, refusals: Refusals
     ) -> Assignment | None:
         """For a running answer that `source` is to hand over. None: nobody can take it now."""
-        candidates = [_candidate(worker, refusals) for worker in self.usable]
-        info = refuge(candidates, source.info, known_tokens)
+        candidates = [_judged(worker, refusals) for worker in self._usable]
+        info = refuge(candidates, source.candidate, known_tokens)
         if info is None:
             return None
         decode = self._workers[info.instance_id]
         decode.take()
-        return Assignment(decode, None)
+        return Assignment(decode, None, nothing_expected)
 
     def _set_members(self, members: Iterable[WorkerInfo]) -> None:
         self._listed = {info.instance_id: info for info in members}
         self._drop_gone()
         for instance_id in self._listed.keys() - self._workers.keys():
             info = self._listed[instance_id]
-            client = WorkerClient(info.address, self._secret, self._tls)
-            worker = Worker(info, client, self._worker_changed, self._lives[info.worker_id])
+            client = self._connect(info.address, self._secret, self._tls)
+            worker = Worker(
+                info,
+                client,
+                self._worker_changed,
+                self._lives[info.worker_id],
+                partial(self.prefixes.hear, instance_id),
+            )
             self._lives[info.worker_id] += 1
             self._workers[instance_id] = worker
         self._judge()
@@ -164,6 +202,7 @@ class Workers:
         gone = [w for w in missing if w.load is None or w.info.worker_id in replaced]
         for worker in gone:
             del self._workers[worker.info.instance_id]
+            self.prefixes.drop(worker.info.instance_id)
             worker.leave()
             self._leaving.append(worker)
         return bool(gone)
@@ -180,6 +219,8 @@ class Workers:
             if reason is not None and reason != worker.unusable:
                 logger.error("worker %s cannot be used: %s", worker.info.worker_id, reason)
             worker.unusable = reason
+        self._usable = [w for w in self._workers.values() if w.unusable is None]
+        self._namings = {worker.naming.digest: worker.naming for worker in self._usable}
         if self.usable:
             self._max_model_len = min(worker.info.max_model_len for worker in self.usable)
             self._met.set()
@@ -190,11 +231,8 @@ class Workers:
         self._on_change()
 
 
-def _candidate(worker: Worker, refusals: Refusals = NOTHING_REFUSED) -> Candidate:
-    return Candidate(
-        worker.info,
-        worker.load,
-        worker.in_flight,
-        refusals.holds(worker),
-        refusals.doubts(worker),
-    )
+def _judged(worker: Worker, refusals: Refusals) -> Candidate:
+    refused, doubted = refusals.holds(worker), refusals.doubts(worker)
+    if not (refused or doubted):
+        return worker.candidate
+    return replace(worker.candidate, refused=refused, doubted=doubted)

@@ -35,8 +35,8 @@ class Relay:
 
     def take(self, event: EngineEvent) -> None:
         match event:
-            case Admitted(num_cached_tokens):
-                self._responses.put_nowait(_admitted(num_cached_tokens))
+            case Admitted():
+                self._responses.put_nowait(_admitted(event))
             case BlocksLent(blocks):
                 self._lease.blocks_lent(blocks, self._num_tokens)
             case ChunkComputed(num_tokens):
@@ -74,8 +74,10 @@ class Relay:
         self._lease.finished(records, continuation)
 
 
-def _admitted(num_cached_tokens: int) -> pb.PrefillResponse:
-    admitted = pb.PrefillAdmitted(num_cached_tokens=num_cached_tokens)
+def _admitted(event: Admitted) -> pb.PrefillResponse:
+    admitted = pb.PrefillAdmitted(
+        num_cached_tokens=event.num_cached_tokens, kv_number=event.kv_number
+    )
     return pb.PrefillResponse(admitted=admitted)
 
 

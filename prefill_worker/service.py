@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 from baton.core.handoff import PrefixSource
-from baton.engine.work import Mode, Work
+from baton.engine.work import EngineEvent, Mode, Work
 from baton.rpc import wire
 from baton.v1 import prefill_pb2 as pb
 from baton.v1 import prefill_pb2_grpc
@@ -48,10 +48,16 @@ class PrefillServicer(prefill_pb2_grpc.PrefillServiceServicer):
                     if pulled is not None:
                         report = _prefix_pulled(pulled, time.monotonic() - began)
                         yield pb.PrefillResponse(prefix_pulled=report)
-                bridge.submit(work, relay.take)
-                async with aclosing(relay.responses()) as responses:
-                    async for response in responses:
-                        yield response
+                with self._worker.backlog.reading(key, work.num_known) as note:
+
+                    def take(event: EngineEvent) -> None:
+                        note(event)
+                        relay.take(event)
+
+                    bridge.submit(work, take)
+                    async with aclosing(relay.responses()) as responses:
+                        async for response in responses:
+                            yield response
             finally:
                 bridge.abort(key)
                 lease.stream_closed()

@@ -43,6 +43,7 @@ class WorkerLoad:
     reserved_blocks: int
     leased_blocks: int  # lent to hand-offs that are not over
     total_blocks: int
+    unread_tokens: int = 0  # of prompts to be read and handed over, not computed yet
 
     @property
     def kv_usage(self) -> float:

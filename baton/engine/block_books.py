@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from baton.core.errors import InternalError
 from baton.engine.host_tier import HostTier, Kept
+from baton.engine.kv_log import KvLog
 from baton.engine.prefix_cache import PrefixCache
 
 
@@ -36,9 +37,10 @@ class BlockBooks:
     contents.
     """
 
-    def __init__(self, num_blocks: int, tier: HostTier) -> None:
+    def __init__(self, num_blocks: int, tier: HostTier, log: KvLog) -> None:
+        """`log` is told what gets and loses its name; the tier tells it by itself."""
         self.references = [0] * num_blocks
-        self.cache = PrefixCache()
+        self.cache = PrefixCache(log)
         self.reserved = 0
         self._queue = deque(range(num_blocks))
         self._tier = tier
@@ -132,7 +134,7 @@ class BlockBooks:
 
     def _evict(self, given_up: list[tuple[int, Kept]]) -> int:
         gone = self.cache.evict()
-        kept = self._tier.take_in(gone.name, gone.parent, self._is_published)
+        kept = self._tier.take_in(gone.name, gone.parent, self._is_published, gone.depth)
         if kept is not None:
             given_up.append((gone.block, kept))
         return gone.block

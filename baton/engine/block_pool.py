@@ -5,9 +5,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from baton.core.kv_events import KvChange
 from baton.engine.block_books import BlockBooks, Published
 from baton.engine.host_cache import HostCache, Slots
 from baton.engine.host_tier import HostCounts, Kept
+from baton.engine.kv_log import KvLog, coalesced
 from baton.engine.reservation import Reservation
 
 
@@ -23,10 +25,14 @@ class BlockPool:
     brings it back. Both happen in the caller's thread, but not under the lock.
     """
 
-    def __init__(self, num_blocks: int, slots: Slots | None = None) -> None:
+    def __init__(
+        self, num_blocks: int, slots: Slots | None = None, log: KvLog | None = None
+    ) -> None:
+        """`log` None: one of every block."""
         self._lock = threading.Lock()
-        self._host = HostCache(self._lock, slots)
-        self._books = BlockBooks(num_blocks, self._host.tier)
+        self._log = KvLog() if log is None else log
+        self._host = HostCache(self._lock, slots, self._log)
+        self._books = BlockBooks(num_blocks, self._host.tier, self._log)
         self._on_free: list[Callable[[], None]] = []
 
     @property
@@ -48,6 +54,21 @@ class BlockPool:
         """Of `slots`."""
         with self._lock:
             return self._host.tier.counts
+
+    @property
+    def kv_number(self) -> int:
+        """Of the latest event of the prefix cache."""
+        return self._log.number
+
+    def kv_change(self, after: int | None) -> KvChange:
+        """What the prefix cache has gained and lost behind this event; all that it has, where that
+        is not known any more, or for None.
+        """
+        with self._lock:
+            events = None if after is None else self._log.since(after)
+            if after is None or events is None:
+                return self._log.snapshot()
+        return coalesced(after, events)
 
     def on_free(self, callback: Callable[[], None]) -> None:
         """`callback` runs whenever blocks become free, in the thread that freed them, unlocked.

@@ -19,6 +19,11 @@ class BlockTables:
         self.cache_queries = 0  # prompt tokens looked up, only grows
         self.cache_hits = 0  # of those found, only grows
 
+    @property
+    def kv_number(self) -> int:
+        """Of the latest event of the prefix cache."""
+        return self._pool.kv_number
+
     def begin(self, sequence: Sequence) -> None:
         """Before anything else is asked for a sequence of a new work."""
         if self._hashing is not None:

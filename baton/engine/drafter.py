@@ -105,7 +105,7 @@ class Drafter:
         if not sequence.admitted:
             sequence.admitted = True
             self._tables.count_admission(sequence)
-            self._outbox.say(sequence.key, Admitted(sequence.num_computed))
+            self._outbox.say(sequence.key, Admitted(sequence.num_computed, self._tables.kv_number))
         if sequence.lends:
             self._lend(sequence)
 

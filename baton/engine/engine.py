@@ -4,11 +4,13 @@ from collections.abc import Callable
 
 from baton.core.block_hashes import Hashing
 from baton.core.errors import InternalError, SettingsError
+from baton.core.kv_events import stride_of
 from baton.engine.block_pool import BlockPool
 from baton.engine.config import EngineConfig
 from baton.engine.core import Deliver, EngineCore
 from baton.engine.engine_loop import EngineLoop
 from baton.engine.host_blocks import HostBlocks
+from baton.engine.kv_log import KvLog
 from baton.engine.kv_pool import KvPool
 from baton.engine.limits import check_work, limits_for, num_blocks_for, num_slots_for
 from baton.engine.plan import Runner
@@ -29,7 +31,8 @@ class Engine:
         self._runner = runner
         self._pool = KvPool(runner.layout, num_blocks)
         self._slots = self._make_slots(num_slots)
-        self._blocks = BlockPool(num_blocks, self._slots)
+        log = KvLog(stride_of(config.block_size) // config.block_size)
+        self._blocks = BlockPool(num_blocks, self._slots, log)
         hashing = Hashing(runner.fingerprint.digest(), config.block_size)
         self._hashing = hashing if config.enable_prefix_caching else None
         self._scheduler = Scheduler(self._blocks, self._limits, self._hashing)

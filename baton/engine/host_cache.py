@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from baton.engine.host_tier import HostTier, Kept
+from baton.engine.kv_log import KvLog
 
 
 class Slots(Protocol):
@@ -30,11 +31,11 @@ class HostCache:
     yet; and a slot is given to nobody else while it is being copied.
     """
 
-    def __init__(self, lock: threading.Lock, slots: Slots | None) -> None:
+    def __init__(self, lock: threading.Lock, slots: Slots | None, log: KvLog) -> None:
         """`lock` is the pool's. `slots` None: nothing is kept."""
         self._lock = lock
         self._slots = slots
-        self.tier = HostTier(0 if slots is None else slots.num_slots)
+        self.tier = HostTier(0 if slots is None else slots.num_slots, log)
 
     def keep(self, given_up: Sequence[tuple[int, Kept]]) -> None:
         """Blocks with what they are to be copied into, children first."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from baton.core.errors import InternalError
+from baton.engine.kv_log import KvLog, Tier
 
 
 @dataclass(slots=True, eq=False)
@@ -13,6 +14,7 @@ class Kept:
     slot: int
     name: bytes
     parent: bytes | None  # name of the block before; None: it holds a sequence's first tokens
+    depth: int  # blocks from the sequence's first to this one
     users: int = 1  # copies under way, into it or out of it
     filled: bool = False  # the copy into it has ended
     gone: bool = False  # taken out meanwhile: whoever copies must not use it
@@ -48,6 +50,7 @@ class HostTier:
     """
 
     num_slots: int
+    log: KvLog = field(default_factory=KvLog)
     queries: int = 0
     hits: int = 0
     stored: int = 0
@@ -66,7 +69,7 @@ class HostTier:
         return HostCounts(self.queries, self.hits, self.stored, self.evicted, used, self.num_slots)
 
     def take_in(
-        self, name: bytes, parent: bytes | None, on_device: Callable[[bytes], bool]
+        self, name: bytes, parent: bytes | None, on_device: Callable[[bytes], bool], depth: int = 1
     ) -> Kept | None:
         """The device has just given `name` up. Returns what to copy it into; then call `done`.
 
@@ -78,7 +81,8 @@ class HostTier:
         if (slot := self._slot(on_device)) is None:
             self._withdraw_below([name])
             return None
-        kept = self._by_name[name] = Kept(slot, name, parent)
+        kept = self._by_name[name] = Kept(slot, name, parent, depth)
+        self.log.stored(Tier.HOST, name, depth)
         if parent is not None:
             self._below.setdefault(parent, set()).add(name)
         self.stored += 1
@@ -158,6 +162,7 @@ class HostTier:
 
     def _remove(self, kept: Kept) -> None:
         del self._by_name[kept.name]
+        self.log.removed(Tier.HOST, kept.name, kept.depth)
         if kept.parent is not None:
             siblings = self._below[kept.parent]
             siblings.remove(kept.name)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from baton.core.errors import InternalError
+from baton.engine.kv_log import KvLog, Tier
 
 
 @dataclass(slots=True, eq=False)
@@ -13,6 +14,7 @@ class _Entry:
     block: int
     name: bytes
     parent: "_Entry | None"
+    depth: int  # blocks from the sequence's first to this one
     children: "set[_Entry]" = field(default_factory=set)
     pins: int = 0
 
@@ -24,6 +26,7 @@ class Evicted:
     block: int
     name: bytes
     parent: bytes | None  # name of the block before
+    depth: int  # blocks from the sequence's first to this one
 
 
 class PrefixCache:
@@ -38,7 +41,8 @@ class PrefixCache:
     (`drop`).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, log: KvLog) -> None:
+        self._log = log
         self._by_name: dict[bytes, _Entry] = {}
         self._by_block: dict[int, _Entry] = {}
         self._idle: dict[int, _Entry] = {}  # by block, the oldest first
@@ -82,11 +86,13 @@ class PrefixCache:
         `parent` None: the block holds a sequence's first tokens.
         """
         above = None if parent is None else self._by_block[parent]
-        entry = _Entry(block, name, above, pins=1)
+        depth = 1 if above is None else above.depth + 1
+        entry = _Entry(block, name, above, depth, pins=1)
         self._by_name[name] = self._by_block[block] = entry
         if above is not None:
             above.children.add(entry)
             self._pin(above)
+        self._log.stored(Tier.POOL, name, depth)
 
     def hold(self, block: int) -> None:
         """The block, published or not, has got its first reference."""
@@ -107,7 +113,7 @@ class PrefixCache:
             raise InternalError(f"block {entry.block} is to go before what was computed from it")
         self._remove(entry)
         parent = None if entry.parent is None else entry.parent.name
-        return Evicted(entry.block, entry.name, parent)
+        return Evicted(entry.block, entry.name, parent, entry.depth)
 
     def withdraw(self, block: int) -> tuple[list[int], list[bytes]]:
         """Takes out the block and all that was computed from it, if it is published.
@@ -167,3 +173,4 @@ class PrefixCache:
         if entry.parent is not None:
             entry.parent.children.remove(entry)
         del self._by_name[entry.name], self._by_block[entry.block]
+        self._log.removed(Tier.POOL, entry.name, entry.depth)

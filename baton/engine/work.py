@@ -1,7 +1,7 @@
 """What an engine is asked to do, and what it says while doing it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from baton.core.errors import BatonError
@@ -85,6 +85,7 @@ class Admitted:
     """
 
     num_cached_tokens: int
+    kv_number: int = field(default=0, compare=False)  # of the cache's latest event by then
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from baton.core.fingerprint import Fingerprint
 from baton.core.handoff import Epoch, Handoff, PrefixSource
+from baton.core.kv_events import KvChange
 from baton.core.layout import LayoutDescriptor
 from baton.core.sampling_params import (
     BeamSearch,
@@ -15,7 +16,7 @@ from baton.core.sampling_params import (
 )
 from baton.core.token_record import FinishReason, PromptLogprobs, TokenLogprobs, TokenRecord
 from baton.core.worker_info import Role, WorkerInfo, WorkerLoad, WorkerState
-from baton.v1 import decode_pb2, prefill_pb2, types_pb2
+from baton.v1 import decode_pb2, prefill_pb2, types_pb2, worker_pb2
 
 _FINISH = {
     None: types_pb2.FINISH_REASON_UNSPECIFIED,
@@ -297,6 +298,7 @@ def worker_load_to_pb(load: WorkerLoad) -> types_pb2.WorkerLoad:
         reserved_blocks=load.reserved_blocks,
         leased_blocks=load.leased_blocks,
         total_blocks=load.total_blocks,
+        unread_tokens=load.unread_tokens,
     )
 
 
@@ -309,4 +311,31 @@ def worker_load_from_pb(message: types_pb2.WorkerLoad) -> WorkerLoad:
         reserved_blocks=message.reserved_blocks,
         leased_blocks=message.leased_blocks,
         total_blocks=message.total_blocks,
+        unread_tokens=message.unread_tokens,
+    )
+
+
+def kv_change_to_pb(change: KvChange) -> worker_pb2.KvEvents:
+    return worker_pb2.KvEvents(
+        after=change.after,
+        upto=change.upto,
+        snapshot=change.snapshot,
+        to_come=change.to_come,
+        stored=change.stored,
+        removed=change.removed,
+        stored_on_host=change.stored_on_host,
+        removed_from_host=change.removed_from_host,
+    )
+
+
+def kv_change_from_pb(message: worker_pb2.KvEvents) -> KvChange:
+    return KvChange(
+        after=message.after,
+        upto=message.upto,
+        snapshot=message.snapshot,
+        to_come=message.to_come,
+        stored=tuple(message.stored),
+        removed=tuple(message.removed),
+        stored_on_host=tuple(message.stored_on_host),
+        removed_from_host=tuple(message.removed_from_host),
     )

@@ -199,14 +199,18 @@ class PrefillAdmitted(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     NUM_CACHED_TOKENS_FIELD_NUMBER: builtins.int
+    KV_NUMBER_FIELD_NUMBER: builtins.int
     num_cached_tokens: builtins.int
     """Tokens of the prompt whose KV was in the prefix cache."""
+    kv_number: builtins.int
+    """Number of that cache's latest event by then."""
     def __init__(
         self,
         *,
         num_cached_tokens: builtins.int = ...,
+        kv_number: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["num_cached_tokens", b"num_cached_tokens"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["kv_number", b"kv_number", "num_cached_tokens", b"num_cached_tokens"]) -> None: ...
 
 Global___PrefillAdmitted: typing_extensions.TypeAlias = PrefillAdmitted
 

@@ -632,6 +632,7 @@ class WorkerLoad(google.protobuf.message.Message):
     RESERVED_BLOCKS_FIELD_NUMBER: builtins.int
     LEASED_BLOCKS_FIELD_NUMBER: builtins.int
     TOTAL_BLOCKS_FIELD_NUMBER: builtins.int
+    UNREAD_TOKENS_FIELD_NUMBER: builtins.int
     state: Global___WorkerState.ValueType
     """Whether it takes requests."""
     running: builtins.int
@@ -646,6 +647,8 @@ class WorkerLoad(google.protobuf.message.Message):
     """Lent to hand-offs that are not over."""
     total_blocks: builtins.int
     """All blocks of the pool."""
+    unread_tokens: builtins.int
+    """Of prompts that are here to be read and handed over: tokens whose KV is not computed yet."""
     def __init__(
         self,
         *,
@@ -656,7 +659,8 @@ class WorkerLoad(google.protobuf.message.Message):
         reserved_blocks: builtins.int = ...,
         leased_blocks: builtins.int = ...,
         total_blocks: builtins.int = ...,
+        unread_tokens: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["free_blocks", b"free_blocks", "leased_blocks", b"leased_blocks", "reserved_blocks", b"reserved_blocks", "running", b"running", "state", b"state", "total_blocks", b"total_blocks", "waiting", b"waiting"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["free_blocks", b"free_blocks", "leased_blocks", b"leased_blocks", "reserved_blocks", b"reserved_blocks", "running", b"running", "state", b"state", "total_blocks", b"total_blocks", "unread_tokens", b"unread_tokens", "waiting", b"waiting"]) -> None: ...
 
 Global___WorkerLoad: typing_extensions.TypeAlias = WorkerLoad

@@ -5,7 +5,9 @@ isort:skip_file
 
 import baton.v1.types_pb2
 import builtins
+import collections.abc
 import google.protobuf.descriptor
+import google.protobuf.internal.containers
 import google.protobuf.message
 import sys
 import typing
@@ -122,21 +124,81 @@ Global___WatchRequest: typing_extensions.TypeAlias = WatchRequest
 
 @typing.final
 class WatchResponse(google.protobuf.message.Message):
-    """One reading."""
+    """What is new; the first messages have all of it."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     LOAD_FIELD_NUMBER: builtins.int
+    KV_FIELD_NUMBER: builtins.int
     @property
     def load(self) -> baton.v1.types_pb2.WorkerLoad:
-        """The load now."""
+        """The load now; absent: as before."""
+
+    @property
+    def kv(self) -> Global___KvEvents:
+        """What the prefix cache gained and lost; absent: nothing."""
 
     def __init__(
         self,
         *,
         load: baton.v1.types_pb2.WorkerLoad | None = ...,
+        kv: Global___KvEvents | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["load", b"load"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["load", b"load"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["kv", b"kv", "load", b"load"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["kv", b"kv", "load", b"load"]) -> None: ...
 
 Global___WatchResponse: typing_extensions.TypeAlias = WatchResponse
+
+@typing.final
+class KvEvents(google.protobuf.message.Message):
+    """Consecutive events of the prefix cache, each key where it is in the end. Keys are the first 64 bits, little endian, of the names of prefixes of a whole number of strides (128 tokens, or their least common multiple with the block size). Events are numbered from 1 on, for the life of the process."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    AFTER_FIELD_NUMBER: builtins.int
+    UPTO_FIELD_NUMBER: builtins.int
+    SNAPSHOT_FIELD_NUMBER: builtins.int
+    STORED_FIELD_NUMBER: builtins.int
+    REMOVED_FIELD_NUMBER: builtins.int
+    STORED_ON_HOST_FIELD_NUMBER: builtins.int
+    REMOVED_FROM_HOST_FIELD_NUMBER: builtins.int
+    TO_COME_FIELD_NUMBER: builtins.int
+    after: builtins.int
+    """Number of the last event before these."""
+    upto: builtins.int
+    """Number of the last of these; equal to `after` in the pieces behind a snapshot's first."""
+    snapshot: builtins.bool
+    """What was told before is void: this, with `to_come`, is all that there is."""
+    to_come: builtins.int
+    """Keys of the same snapshot in the messages behind this one."""
+    @property
+    def stored(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Now in the pool."""
+
+    @property
+    def removed(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """No longer in the pool."""
+
+    @property
+    def stored_on_host(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Now in host memory, from where a lookup brings it back."""
+
+    @property
+    def removed_from_host(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """No longer in host memory."""
+
+    def __init__(
+        self,
+        *,
+        after: builtins.int = ...,
+        upto: builtins.int = ...,
+        snapshot: builtins.bool = ...,
+        stored: collections.abc.Iterable[builtins.int] | None = ...,
+        removed: collections.abc.Iterable[builtins.int] | None = ...,
+        stored_on_host: collections.abc.Iterable[builtins.int] | None = ...,
+        removed_from_host: collections.abc.Iterable[builtins.int] | None = ...,
+        to_come: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["after", b"after", "removed", b"removed", "removed_from_host", b"removed_from_host", "snapshot", b"snapshot", "stored", b"stored", "stored_on_host", b"stored_on_host", "to_come", b"to_come", "upto", b"upto"]) -> None: ...
+
+Global___KvEvents: typing_extensions.TypeAlias = KvEvents

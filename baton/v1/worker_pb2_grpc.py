@@ -83,7 +83,7 @@ class WorkerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """Follows the load: at once, then on change, at most ten times a second.
+        """Follows the load and the prefix cache: all of both at once, then on change, at most ten times a second. Open it again for what the cache holds, after a gap.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -142,7 +142,7 @@ class WorkerServiceStub(typing.Generic[_WorkerServiceHealthType, _WorkerServiceD
     """Stops taking requests; those it has go on or are handed over, and the process ends when none is left."""
 
     Watch: _WorkerServiceWatchType
-    """Follows the load: at once, then on change, at most ten times a second."""
+    """Follows the load and the prefix cache: all of both at once, then on change, at most ten times a second. Open it again for what the cache holds, after a gap."""
 
 WorkerServiceAsyncStub: typing_extensions.TypeAlias = WorkerServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -196,6 +196,6 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         request: baton.v1.worker_pb2.WatchRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[baton.v1.worker_pb2.WatchResponse], collections.abc.AsyncIterator[baton.v1.worker_pb2.WatchResponse]]:
-        """Follows the load: at once, then on change, at most ten times a second."""
+        """Follows the load and the prefix cache: all of both at once, then on change, at most ten times a second. Open it again for what the cache holds, after a gap."""
 
 def add_WorkerServiceServicer_to_server(servicer: WorkerServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

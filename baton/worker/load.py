@@ -19,6 +19,9 @@ class LoadBoard:
         self._watchers: set[asyncio.Event] = set()
         self._closed = False
 
+    def read(self) -> WorkerLoad:
+        return self._read()
+
     def touch(self) -> None:
         for changed in self._watchers:
             changed.set()

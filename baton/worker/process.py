@@ -147,7 +147,11 @@ def _metrics_server(settings: WorkerSettings, stack: AsyncExitStack) -> MetricsS
 def add_shared_services(worker: Worker, server: grpc.aio.Server) -> None:
     """What every worker serves, whatever its role. Its health speaks for its role's service too."""
     servicer = WorkerServicer(
-        worker.info, worker.desk, worker.board, lambda: worker.bridge.engine.alive
+        worker.info,
+        worker.desk,
+        worker.board,
+        lambda: worker.bridge.engine.alive,
+        worker.blocks.kv_change,
     )
     worker_pb2_grpc.add_WorkerServiceServicer_to_server(servicer, server)
     kv_transfer_pb2_grpc.add_KvTransferServiceServicer_to_server(

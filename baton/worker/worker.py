@@ -11,6 +11,7 @@ from baton.engine.block_pool import BlockPool
 from baton.engine.engine import Engine
 from baton.engine.work import EventSink, Work
 from baton.telemetry.metrics import WorkerReading
+from baton.worker.backlog import Backlog
 from baton.worker.bridge import EngineBridge
 from baton.worker.desk import Desk
 from baton.worker.load import LoadBoard
@@ -78,6 +79,7 @@ class Worker:
         )
         self._exposed = exposed(settings.kv_transport, settings.cluster_tls.is_on)
         self._traffic = Traffic()
+        self.backlog = Backlog()
 
     @property
     def blocks(self) -> BlockPool:
@@ -185,6 +187,7 @@ class Worker:
             reserved_blocks=engine.reserved_blocks,
             leased_blocks=self.sender.counts().leased_blocks,
             total_blocks=engine.total_blocks,
+            unread_tokens=self.backlog.tokens,
         )
 
     def reading(self) -> WorkerReading:

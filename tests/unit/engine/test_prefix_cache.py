@@ -14,6 +14,7 @@ from hypothesis.stateful import (
 )
 
 from baton.core.errors import InternalError
+from baton.core.kv_events import key_of
 from baton.engine.block_books import Published
 from baton.engine.block_pool import BlockPool
 from tests.support.fake_slots import FakeSlots
@@ -249,7 +250,7 @@ class PrefixCacheMachine(RuleBasedStateMachine):
     @rule(
         act=st.sampled_from(["publish", "end", "fail", "need", "begin"]),
         index=st.integers(0, 6),
-        tokens=st.lists(st.integers(0, 1), min_size=1, max_size=5),
+        tokens=st.lists(st.integers(1, 2), min_size=1, max_size=5),
     )
     def something_happens_during_the_next_copy(
         self, act: str, index: int, tokens: list[int]
@@ -268,7 +269,7 @@ class PrefixCacheMachine(RuleBasedStateMachine):
         self.memory.meanwhile(happen)
 
     @rule(
-        tokens=st.lists(st.integers(0, 1), min_size=1, max_size=5),
+        tokens=st.lists(st.integers(1, 2), min_size=1, max_size=5),
         lent=st.booleans(),
         room=st.integers(0, 7),
     )
@@ -374,6 +375,12 @@ class PrefixCacheMachine(RuleBasedStateMachine):
         assert all(len(one) == 1 or one[:-1] in names for one in names)
         kept = set(self.pool._host.tier._by_name)
         assert all(len(one) == 1 or one[:-1] in names | kept for one in kept)
+
+    @invariant()
+    def the_log_says_what_is_here(self) -> None:
+        told = self.pool.kv_change(None)
+        assert sorted(told.stored) == sorted(map(key_of, self.pool._books.cache._by_name))
+        assert sorted(told.stored_on_host) == sorted(map(key_of, self.pool._host.tier._by_name))
 
     @invariant()
     def names_lead_to_what_they_name(self) -> None:

@@ -6,9 +6,9 @@ import pytest
 
 from baton.core.sampling_params import BeamSearch, SamplingParams
 from baton.core.worker_info import Role
+from gateway.candidate import Candidate
 from gateway.conversation import Conversation
 from gateway.job import Job
-from gateway.placement import Candidate
 from gateway.prefix_source import Source
 from gateway.recent_answers import RecentAnswers
 from tests.support.gateway_members import make_info, make_load

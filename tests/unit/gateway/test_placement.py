@@ -1,7 +1,10 @@
 """Where a request goes, decided from readings alone."""
 
+import random
+
 from baton.core.worker_info import Role, WorkerState
-from gateway.placement import Alone, Candidate, Pair, place, refuge
+from gateway.candidate import Candidate
+from gateway.placement import Alone, Pair, place, refuge
 from tests.support.gateway_members import make_fingerprint, make_info, make_load
 
 P, D = Role.PREFILL, Role.DECODE
@@ -119,8 +122,64 @@ def test_a_running_answer_goes_to_the_least_loaded_decode_worker_that_can_have_i
     other = Candidate(make_info("d1", D, B), make_load())
     full, busy, doubted = decode("d2", free=2), decode("d3", 5), decode("d4", 1)
     crowd = [prefill(), draining, other, full]
-    assert refuge(crowd, source, 32) is None
-    assert refuge([*crowd, busy], source, 32) == busy.info
-    assert refuge([*crowd, busy, doubted], source, 32) == doubted.info
+    assert refuge(crowd, draining, 32) is None
+    assert refuge([*crowd, busy], draining, 32) == busy.info
+    assert refuge([*crowd, busy, doubted], draining, 32) == doubted.info
     doubted = Candidate(doubted.info, doubted.load, doubted=True)
-    assert refuge([*crowd, busy, doubted], source, 32) == busy.info
+    assert refuge([*crowd, busy, doubted], draining, 32) == busy.info
+
+
+def waits(name: str, unread: int) -> Candidate:
+    return Candidate(make_info(name, P, A), make_load(), unread=unread)
+
+
+def chosen(crowd: list[Candidate], prompt_tokens: int, **held: int) -> tuple[str, str]:
+    by_instance = {f"instance-of-{name}": tokens for name, tokens in held.items()}
+    placed = place(crowd, prompt_tokens, held=by_instance)
+    assert isinstance(placed, Pair)
+    return placed.prefill.worker_id, placed.decode.worker_id
+
+
+def test_prefill_goes_where_the_fewest_tokens_are_to_be_computed_first() -> None:
+    crowd = [waits("p0", 0), waits("p1", 0), waits("p2", 0), decode()]
+    assert chosen(crowd, 1000) == ("p0", "d")
+    assert chosen(crowd, 1000, p1=128) == ("p1", "d")
+    assert chosen(crowd, 1000, p1=128, p2=896) == ("p2", "d")
+
+
+def test_a_hot_prefix_draws_only_while_its_line_is_shorter_than_computing_it() -> None:
+    for line, expected in ((700, "p1"), (767, "p1"), (769, "p0"), (5000, "p0")):
+        crowd = [waits("p0", 0), waits("p1", line), decode()]
+        assert chosen(crowd, 1000, p1=768) == (expected, "d")
+    crowd = [waits("p0", 0), waits("p1", 768), decode()]
+    assert chosen(crowd, 1000, p1=768) == ("p0", "d"), "and of equals the first"
+
+
+def test_requests_decide_among_equal_lines() -> None:
+    assert chosen([prefill("p0", 2), prefill("p1", 1), decode()], 1000) == ("p1", "d")
+
+
+def test_decode_goes_by_load_and_a_cached_prefix_decides_among_equals() -> None:
+    crowd = [prefill(), decode("d0", 1), decode("d1", 1, free=50), decode("d2", 2)]
+    assert chosen(crowd, 100, d2=96) == ("p", "d0")
+    assert chosen(crowd, 100, d1=64, d2=96) == ("p", "d1")
+
+
+def test_what_a_doubted_worker_has_cached_does_not_draw() -> None:
+    doubted = Candidate(make_info("p0", P, A), make_load(), doubted=True)
+    assert chosen([doubted, prefill("p1", 5), decode()], 1000, p0=896) == ("p1", "d")
+
+
+def test_the_shortlist_finds_what_sorting_would() -> None:
+    """Every worker costs something else, and some hold equally much."""
+    draw = random.Random(1)
+    for _ in range(200):
+        crowd = [waits(f"p{i}", draw.randrange(5) * 128) for i in range(8)]
+        crowd += [decode(f"d{i}", draw.randrange(3), free=90 + draw.randrange(3)) for i in range(8)]
+        held = {c.instance_id: draw.randrange(4) * 128 for c in crowd if draw.random() < 0.6}
+        placed = place(crowd, 600, held=held)
+        assert isinstance(placed, Pair)
+        for role, taken in ((P, placed.prefill), (D, placed.decode)):
+            rivals = [c for c in crowd if c.info.role is role]
+            best = min(rivals, key=lambda c: c.cost(600 - held.get(c.instance_id, 0)))
+            assert taken is best.info

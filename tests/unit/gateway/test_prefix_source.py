@@ -1,7 +1,7 @@
 """Where a prefill worker may get the beginning of a prompt from, decided from readings alone."""
 
 from baton.core.worker_info import Role, WorkerState
-from gateway.placement import Candidate
+from gateway.candidate import Candidate
 from gateway.prefix_source import Holder, Source, prefix_source
 from tests.support.gateway_members import make_fingerprint, make_info, make_load
 
