@@ -132,6 +132,8 @@ struct Attention {
             room.take(Unit::TOGETHER * UNIT), room.take(rounded(dim, 32) * UNIT),
             room.take(UNIT * columns), room.take(UNIT), Sums(room.take(sums), padded, columns)};
         Sums total(room.take(sums), padded, columns);
+        if (Unit::STEPS > VL)  // keys are laid out in whole vectors of cells, and read in whole steps
+            std::fill(desk.keys, desk.keys + rounded(dim, 32) * UNIT, 0.f);
         take_queries(desk);
         bool first = true;
         for (int at = task.from / PART * PART; at < task.to; at += PART, first = false) {
