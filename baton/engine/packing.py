@@ -1,8 +1,12 @@
-"""Which models get packed linear layers, and what that takes in memory. Without torch."""
+"""Which models get linear layers packed by torch, where there are no C++ kernels, and what that takes
+in memory. Without torch.
+"""
 
+import os
 from pathlib import Path
 
 from baton.engine.host_cores import cpu_flags
+from baton.engine.kernel_build import default_recipe
 from baton.engine.weight_files import dtype_name, read_json, tensor_shapes
 
 
@@ -16,8 +20,8 @@ def packs_linears(dtype: str) -> bool:
 
 def copied_bytes(folder: Path, dtype: str) -> int:
     """Of an embedding that is the output layer as well: read as it is by the one, packed by the other."""
-    if not packs_linears(dtype_name(folder, dtype)):
-        return 0
+    if default_recipe(os.environ).compiler or not packs_linears(dtype_name(folder, dtype)):
+        return 0  # the C++ kernels' packed weights are read by both
     vocab_size = read_json(folder / "config.json").get("vocab_size")
     tables = [
         shape for shape in tensor_shapes(folder) if len(shape) == 2 and shape[0] == vocab_size

@@ -28,6 +28,7 @@ from baton.engine.kv_shape import call_model, kv_shape
 from baton.engine.logits_parts import logits_in_parts, parts_of
 from baton.engine.logits_plugins import LogitsPlugins
 from baton.engine.modules.kernels import Kernels
+from baton.engine.modules.release import release_files, weight_bytes
 from baton.engine.modules.swap import swap_modules
 from baton.engine.packed_linear import pack_linears
 from baton.engine.packing import packs_linears
@@ -52,14 +53,16 @@ def load_torch_runner(model: str, config: EngineConfig) -> "TorchRunner":
 
 def replace_modules(checkpoint: Checkpoint) -> None:
     """By C++, or where that cannot be had by what torch has packed."""
+    loaded = weight_bytes(checkpoint.model)
     try:
         kernels = Kernels(load_kernels(default_recipe(os.environ), logger.warning))
     except KernelError as error:
         logger.warning("the model's modules stay in plain torch, which is slower: %s", error)
         if packs_linears(checkpoint.dtype):
             logger.info("%d linear layers are packed", pack_linears(checkpoint.model))
-        return
-    swap_modules(checkpoint.model, checkpoint.kv_shape, kernels)
+    else:
+        swap_modules(checkpoint.model, checkpoint.kv_shape, kernels)
+    release_files(checkpoint.model, loaded)
 
 
 class TorchRunner:

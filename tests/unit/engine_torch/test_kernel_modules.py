@@ -22,6 +22,7 @@ from baton.engine.modules.layer_check import ProbeStep
 from baton.engine.modules.linear import KernelLinear, PackedEmbedding
 from baton.engine.modules.norm import KernelNorm, kernel_norm
 from baton.engine.modules.packed_weight import PackedWeight
+from baton.engine.modules.release import release_files, weight_bytes
 from baton.engine.modules.swap import swap_modules
 from tests.support.kernels import kernels as library
 from tests.support.models import FAMILIES, make
@@ -240,3 +241,17 @@ def test_a_norms_epsilon_counts(kernels: Kernels) -> None:
         small = torch.full((1, 40), 1e-3)
         assert math.isclose(float(ours(small)[0, 0]), float(norm(small)[0, 0]), rel_tol=1e-5)
         assert ctypes.sizeof(ours.norm) == 24
+
+
+def test_nothing_keeps_the_checkpoints_file_in_memory(tmp_path: Path, kernels: Kernels) -> None:
+    checkpoint = load_checkpoint(str(make("Llama", tmp_path / "model")), "float32")
+    loaded = weight_bytes(checkpoint.model)
+    before = {p.data_ptr() for p in checkpoint.model.parameters()}
+    swap(checkpoint, kernels)
+    kept = [p for p in checkpoint.model.parameters() if not p.is_meta]
+    values = [p.detach().clone() for p in kept]
+    release_files(checkpoint.model, loaded)
+
+    left = [p for p in checkpoint.model.parameters() if not p.is_meta]
+    assert not before.intersection(p.data_ptr() for p in left)
+    assert all(map(torch.equal, left, values))

@@ -89,6 +89,7 @@ def test_only_bfloat16_on_a_cpu_that_computes_in_it_is_packed_and_counted(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: set[str], bfloat16: bool
 ) -> None:
     monkeypatch.setattr(packing, "cpu_flags", lambda: frozenset(flags))
+    monkeypatch.setenv("CXX", "no-such-compiler")
     tied, untied = make("Qwen3", tmp_path / "tied"), make("Llama", tmp_path / "untied")
 
     assert packs_linears("bfloat16") == bfloat16

@@ -1,8 +1,10 @@
-"""How long one step of the engine takes: the C++ kernel and packed layers against plain torch.
+"""How long one step of the engine takes: the C++ kernels against plain torch, and beside the limits of
+memory and of matrix products, measured in the same run.
 
-python -m benchmarks.engine_step --preset tiny --rounds 7
+python -m benchmarks.engine --preset tiny --rounds 7
 """
 
+import json
 import os
 import tempfile
 import time
@@ -19,6 +21,7 @@ from baton.cluster.model_presets import PRESETS
 from baton.cluster.model_weights import SHAPES, save_random_weights
 from baton.core.sampling_params import SamplingParams
 from baton.engine.attention.choice import choose_attention
+from baton.engine.attention.paged_tensor import TORCH_DTYPES
 from baton.engine.checkpoint import load_checkpoint
 from baton.engine.config import EngineConfig
 from baton.engine.grammar_masks import GrammarMasks
@@ -31,6 +34,7 @@ from benchmarks.measures import ratio_of
 BLOCK = 16  # tokens
 GREEDY = SamplingParams(max_tokens=1, seed=0, temperature=0.0)
 READ = 256 << 20  # bytes that are read to find how fast memory is: no cache holds them
+SQUARE = 2048  # rows and columns of the matrices that are multiplied to find how fast that is
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,12 @@ CASES = (
 @click.option("--threads", default=available_cores(), show_default=True, type=click.IntRange(1))
 @click.option("--rounds", default=7, show_default=True, type=click.IntRange(1))
 @click.option("--seconds", default=0.3, show_default=True, help="Of each measurement, at least.")
-def main(preset: str, dtype: str, threads: int, rounds: int, seconds: float) -> None:
+@click.option(
+    "--json", "out", type=click.Path(path_type=Path), help="Writes the figures there, too."
+)
+def main(
+    preset: str, dtype: str, threads: int, rounds: int, seconds: float, out: Path | None
+) -> None:
     """The two take turns round by round; one more round before them is not measured."""
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as scratch:
@@ -90,20 +99,34 @@ def main(preset: str, dtype: str, threads: int, rounds: int, seconds: float) -> 
         pool.view[: pool.canary_offset : 64] = bytes(-(-pool.canary_offset // 64))  # its pages
         click.echo(
             f"{preset} in {dtype}, {threads} threads, {rounds} rounds; median ms a step; "
-            "ratio: fast / plain, with its range; floor: to read the weights and the KV once"
+            "ratio: fast / plain, with its range; limit: to read the weights and the KV once, or to "
+            "multiply by the layers' weights as fast as torch multiplies large matrices"
         )
-        for case in CASES:
-            click.echo(measured(case, plain, fast, weights, rounds, seconds))
+        found = [measured(case, plain, fast, weights, rounds, seconds) for case in CASES]
+    if out is not None:
+        about = {"preset": preset, "dtype": dtype, "threads": threads, "torch": torch.__version__}
+        out.write_text(json.dumps({**about, "cases": found}, indent=2) + "\n", encoding="utf-8")
 
 
-def load(folder: Path, dtype: str, threads: int, *, fast: bool) -> tuple[TorchRunner, int]:
-    """The runner, and the bytes of weights that a decode step reads."""
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Bytes that a decode step reads, and numbers that each row of a prompt is multiplied by."""
+
+    bytes: int
+    layers: int
+
+
+def load(folder: Path, dtype: str, threads: int, *, fast: bool) -> tuple[TorchRunner, Weights]:
     config = EngineConfig(block_size=BLOCK, dtype=dtype, threads=threads)
     make_attention = choose_attention("cpu" if fast else "torch", os.environ)
     checkpoint = load_checkpoint(str(folder), dtype)
     model = checkpoint.model
     linears = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
-    weights = sum(linear.weight.nbytes for linear in linears)
+    head = checkpoint.vocab_size * model.config.hidden_size
+    weights = Weights(
+        sum(linear.weight.nbytes for linear in linears),
+        sum(linear.weight.numel() for linear in linears) - head,
+    )
     if fast:
         replace_modules(checkpoint)
     masks = GrammarMasks(folder, checkpoint.vocab_size, checkpoint.eos_token_ids)
@@ -119,26 +142,35 @@ def shared_pool(*runners: TorchRunner) -> Iterator[KvPool]:
 
 
 def measured(
-    case: Case, plain: TorchRunner, fast: TorchRunner, weights: int, rounds: int, seconds: float
-) -> str:
+    case: Case, plain: TorchRunner, fast: TorchRunner, weights: Weights, rounds: int, seconds: float
+) -> dict[str, float | str]:
+    """Told, too. Times in ms."""
     pairs: list[tuple[float, float]] = []
-    floors: list[float] = []
-    context = case.sequences * (case.past + case.rows)
-    moved = weights + context * fast.layout.block_bytes // BLOCK
+    limits: list[float] = []
     for number in range(rounds + 1):
         order = (plain, fast) if number % 2 else (fast, plain)
         times = {id(runner): step_time(runner, case.plan, seconds) for runner in order}
-        floor = moved / read_speed()
+        limit = limit_of(case, fast, weights)
         if number:
             pairs.append((times[id(fast)], times[id(plain)]))
-            floors.append(floor)
+            limits.append(limit)
     found = ratio_of(pairs)
     ours, theirs = (median(values) * 1e3 for values in zip(*pairs, strict=True))
-    read = f"floor {median(floors) * 1e3:8.2f}" if case.rows == 1 else ""
-    return (
+    limit = median(limits) * 1e3
+    click.echo(
         f"{case.name:<26} fast {ours:8.2f}  plain {theirs:8.2f}  "
-        f"ratio {found.median:.3f} ({found.low:.3f} to {found.high:.3f})  {read}".rstrip()
+        f"ratio {found.median:.3f} ({found.low:.3f} to {found.high:.3f})  "
+        f"limit {limit:8.2f}  fast / limit {ours / limit:.2f}"
     )
+    return {"case": case.name, "fast": ours, "plain": theirs, "ratio": found.median, "limit": limit}
+
+
+def limit_of(case: Case, runner: TorchRunner, weights: Weights) -> float:
+    """Seconds."""
+    if case.rows > 1:
+        return 2 * weights.layers * case.sequences * case.rows / multiply_speed(runner)
+    context = case.sequences * (case.past + case.rows)
+    return (weights.bytes + context * runner.layout.block_bytes // BLOCK) / read_speed()
 
 
 def step_time(runner: TorchRunner, plan: StepPlan, seconds: float) -> float:
@@ -155,6 +187,13 @@ def read_speed() -> float:
     numbers = torch.ones(READ // 4)
     numbers.sum()
     return READ / min(timed(numbers.sum) for _ in range(3))
+
+
+def multiply_speed(runner: TorchRunner) -> float:
+    """Operations a second, in the model's dtype, the best of a few."""
+    matrix = torch.ones(SQUARE, SQUARE, dtype=TORCH_DTYPES[runner.layout.dtype])
+    matrix @ matrix
+    return 2 * SQUARE**3 / min(timed(lambda: matrix @ matrix) for _ in range(3))
 
 
 def timed(act: Callable[[], object]) -> float:
