@@ -33,6 +33,7 @@ def greedy(model: torch.nn.Module, prompt: list[int]) -> tuple[list[int], list[f
 
 @pytest.mark.timeout(240)
 async def test_greedy_tokens_through_the_cluster_equal_hugging_face(llama: Path) -> None:
+    """Also while workers lend each other their cores, from step to step."""
     seed = random.SystemRandom().randrange(2**32)
     print("seed", seed)  # noqa: T201
     rng = random.Random(seed)
@@ -43,7 +44,7 @@ async def test_greedy_tokens_through_the_cluster_equal_hugging_face(llama: Path)
     with torch.inference_mode():
         oracle = [greedy(model, prompt) for prompt in prompts]
     async with (
-        running_cluster(llama, max_num_batched_tokens=256) as running,
+        running_cluster(llama, max_num_batched_tokens=256, lend_cores=True) as running,
         Client(running.url) as client,
     ):
         answers = await asyncio.gather(
