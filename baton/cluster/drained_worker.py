@@ -50,7 +50,8 @@ class DrainedWorker:
                     if not told:
                         told = True
                         await stub.Drain(pb.DrainRequest(), timeout=PATIENCE)
-                    yield wire.worker_load_from_pb(message.load)
+                    if message.HasField("load"):
+                        yield wire.worker_load_from_pb(message.load)
             except grpc.aio.AioRpcError as error:
                 raise self._reason(error) from error
 

@@ -31,22 +31,6 @@ class LoadBoard:
         self._closed = True
         self.touch()
 
-    async def watch(self) -> AsyncGenerator[WorkerLoad, None]:
-        """A reading at once, then one whenever it differs from the last; a last one when the board
-        is closed.
-        """
-        last = None
-        async with aclosing(self.touches()) as touches:
-            async for _ in touches:
-                load = self._read()
-                if load != last:
-                    last = load
-                    yield load
-                    await asyncio.sleep(MIN_INTERVAL)
-        load = self._read()
-        if load != last:
-            yield load
-
     async def until(self, holds: Callable[[], bool]) -> None:
         """Returns once `holds()`, or when the board is closed."""
         async with aclosing(self.touches()) as touches:

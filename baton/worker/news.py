@@ -16,7 +16,8 @@ News = tuple[WorkerLoad | None, KvChange | None]  # None: as before
 async def news(
     board: LoadBoard, kv_change: Callable[[int | None], KvChange]
 ) -> AsyncGenerator[News, None]:
-    """All of both at once; then, whenever the board is touched, what is new of them.
+    """All of both at once; then, whenever the board is touched, what is new of them; a last load when
+    it is closed.
 
     `kv_change` tells what came behind an event's number, and all that there is for None.
     """
@@ -34,3 +35,5 @@ async def news(
                 yield None, part
             number = change.upto
             await asyncio.sleep(MIN_INTERVAL)
+    if (last := board.read()) != load:
+        yield last, None

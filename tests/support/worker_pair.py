@@ -26,6 +26,7 @@ from decode_worker.service import DecodeServicer
 from kv_transfer.sender_events import SenderLimits
 from prefill_worker.service import PrefillServicer
 from tests.support.engine_hash_model import HASH_MODEL, hash_runner
+from tests.support.watched_loads import loads
 
 BLOCKS = 256
 
@@ -45,8 +46,8 @@ class Served:
 
     async def until(self, so: Callable[[WorkerLoad], bool], seconds: float = 10.0) -> None:
         """Watches the load as a gateway would; raises TimeoutError."""
-        async with asyncio.timeout(seconds), aclosing(self.worker.board.watch()) as loads:
-            async for load in loads:
+        async with asyncio.timeout(seconds), aclosing(loads(self.worker.board)) as seen:
+            async for load in seen:
                 if so(load):
                     return
 

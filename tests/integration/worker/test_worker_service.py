@@ -12,6 +12,7 @@ from baton.rpc import wire
 from baton.rpc.errors import from_rpc_error
 from baton.v1 import types_pb2, worker_pb2, worker_pb2_grpc
 from tests.support.engine_works import GREEDY, prompt_of
+from tests.support.watched_loads import loads
 from tests.support.worker_pair import generate_request, handoff_to, prefill_request, serving
 
 
@@ -37,10 +38,10 @@ async def test_a_worker_whose_engine_has_stopped_is_not_well() -> None:
 async def test_a_draining_worker_tells_its_watchers_and_takes_nothing_new(role: Role) -> None:
     async with serving(role) as served:
         stub = worker_pb2_grpc.WorkerServiceStub(served.channel)
-        async with asyncio.timeout(10), aclosing(served.worker.board.watch()) as loads:
-            assert (await anext(loads)).state is WorkerState.READY
+        async with asyncio.timeout(10), aclosing(loads(served.worker.board)) as seen:
+            assert (await anext(seen)).state is WorkerState.READY
             await stub.Drain(worker_pb2.DrainRequest())
-            assert (await anext(loads)).state is WorkerState.DRAINING
+            assert (await anext(seen)).state is WorkerState.DRAINING
         if role is Role.PREFILL:
             call = served.prefill(prefill_request(handoff_to(served), prompt_of(9), GREEDY))
         else:
