@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "few_queries.h"
 #include "panels.h"
 #include "products.h"
 #include "step.h"
@@ -140,6 +141,7 @@ struct Attention {
             desk.sums.clear(rounded(desk.count, Unit::ROWS), columns);
             int end = std::min(at + PART, task.to);
             for (int unit = std::max(at, task.from / UNIT * UNIT); unit < end; unit += UNIT) {
+                if (add_pages(desk, unit)) continue;
                 take_unit(desk, unit);
                 for (int m = 0; m < desk.count; m += Unit::TOGETHER) add_unit(desk, unit, m);
             }
@@ -186,12 +188,51 @@ struct Attention {
         }
     }
 
+    // How far the rows m ... m + count - 1 see into the unit; 0: not at all.
+    int seen(const Desk& desk, int unit, int m, int count) const {
+        int first = desk.position(m, group), last = desk.position(m + count - 1, group);
+        if (layer.window && first + 1 - layer.window >= unit + UNIT) return 0;
+        return std::max(0, std::min({last + 1 - unit, desk.task.to - unit, UNIT}));
+    }
+
+    // Whether the queries are few, and so the unit went without being laid out.
+    bool add_pages(const Desk& desk, int unit) const {
+        if constexpr (Unit::STEPS == 1) {
+            typedef FewQueries<N, typename Unit::Cell> Few;
+            if (!Few::take(desk.count, dim)) return false;
+            int end = seen(desk, unit, 0, desk.count), low = desk.task.from, high = desk.task.to;
+            if (!end) return true;
+            UnitPages<T> pages = pages_of(desk, unit, end);
+            Few::score(desk.count, pages, dim, desk.query, cells, desk.scores);
+            soften(desk, unit, 0, desk.count);
+            Few::sum(desk.count, pages, {desk.scores, desk.scales, desk.sums.out, low - unit,
+                high - unit, (end + PACK - 1) / PACK, dim, columns});
+            return true;
+        }
+        return false;
+    }
+
+    // While one is worked on, that of `FETCHED` places further is fetched: values stand behind keys,
+    // and behind those the next unit's keys.
+    UnitPages<T> pages_of(const Desk& desk, int unit, int end) const {
+        UnitPages<T> pages;
+        const int count = pages.count = (end + PAGE - 1) / PAGE;
+        for (int i = 0; i < count; i++) {
+            pages.keys[i] = page(desk, unit + i * PAGE, 0);
+            pages.values[i] = page(desk, unit + i * PAGE, 1);
+        }
+        for (int i = 0; i < FETCHED; i++) {
+            const T* next = page(desk, unit + UNIT + i * PAGE, 0);
+            pages.keys[count + i] = pages.values[std::min(i, count - 1)];
+            pages.values[count + i] = next ? next : pages.values[0];
+        }
+        return pages;
+    }
+
     // Of the rows from m on as many as go together.
     void add_unit(const Desk& desk, int unit, int m) const {
-        int count = std::min(Unit::TOGETHER, desk.count - m);
-        int first = desk.position(m, group), last = desk.position(m + count - 1, group);
-        int end = std::min({last + 1 - unit, desk.task.to - unit, UNIT});
-        if (end <= 0 || (layer.window && first + 1 - layer.window >= unit + UNIT)) return;
+        int count = std::min(Unit::TOGETHER, desk.count - m), end = seen(desk, unit, m, count);
+        if (!end) return;
         int rows = rounded(count, Unit::ROWS);
         Product scores{desk.query + m * cells, desk.keys, desk.scores, cells, UNIT, UNIT, nullptr,
             rows, (int)rounded(end, std::max(Unit::STEPS, VL)), (int)cells};

@@ -84,18 +84,21 @@ inline vi joined(vi x, vi y, bool last) {
     return __builtin_shuffle(x, y, mask);
 }
 
-// A square of VL rows by VL cells, turned: x[j] has cell j of each row. `row` is in bytes.
+// Four columns of VL rows of cells, turned: x[j] has cell j of each row. `row` is in bytes.
+inline void turned_step(const char* from, size_t row, vi* x) {
+    vi rows[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) rows[i] = four_cells(from + i * row, row);
+    vi a = paired(rows[0], rows[1], false), b = paired(rows[2], rows[3], false);
+    vi c = paired(rows[0], rows[1], true), d = paired(rows[2], rows[3], true);
+    x[0] = joined(a, b, false);
+    x[1] = joined(a, b, true);
+    x[2] = joined(c, d, false);
+    x[3] = joined(c, d, true);
+}
+
+// A square of VL rows by VL cells.
 inline void turned(const char* from, size_t row, vi* x) {
 #pragma GCC unroll 4
-    for (int j = 0; j < VL; j += 4) {
-        vi rows[4];
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; i++) rows[i] = four_cells(from + i * row + 4 * j, row);
-        vi a = paired(rows[0], rows[1], false), b = paired(rows[2], rows[3], false);
-        vi c = paired(rows[0], rows[1], true), d = paired(rows[2], rows[3], true);
-        x[j] = joined(a, b, false);
-        x[j + 1] = joined(a, b, true);
-        x[j + 2] = joined(c, d, false);
-        x[j + 3] = joined(c, d, true);
-    }
+    for (int j = 0; j < VL; j += 4) turned_step(from + 4 * j, row, x + j);
 }

@@ -29,6 +29,12 @@ inline vi two_halves(const uint16_t* from, int count) {
     return x;
 }
 
+// Halves of two positions as cells: the even ones of 2 * VL columns, then the odd ones.
+inline void two_positions(vi first, vi second, vf (&cells)[2]) {
+    cells[0] = (vf)((first & 0xffff) | (second << 16));
+    cells[1] = (vf)(((first >> 16) & 0xffff) | (second & (int32_t)0xffff0000));
+}
+
 // A page of keys as PAGE columns of cells in the panel, whose rows are UNIT cells: their transpose.
 // `next` is fetched meanwhile, unless it is null.
 template <class N, int PACK>
@@ -77,8 +83,10 @@ void pack_values(const typename N::T* page, int from, int to, int dim, const typ
             } else {
                 vi x = first ? two_halves(row + d, dim - d) : vi{};
                 vi y = second ? two_halves(row + dim + d, dim - d) : vi{};
-                store(panel + d, (vf)((x & 0xffff) | (y << 16)));
-                store(panel + d + VL, (vf)(((x >> 16) & 0xffff) | (y & (int32_t)0xffff0000)));
+                vf cells[2];
+                two_positions(x, y, cells);
+                store(panel + d, cells[0]);
+                store(panel + d + VL, cells[1]);
             }
         }
     }

@@ -85,8 +85,9 @@ void rows_product(const Product& p, int row) {
 }
 
 // In registers.
-template <class Cell>
+template <class Number>
 struct Vectors {
+    typedef Number Cell;
     static constexpr int PACK = Cell::PACK;
     static constexpr int ROWS = 1, STEPS = 1;  // that rows and steps are made up to with nothing
     static constexpr int TOGETHER = 4 * TALL;  // rows whose scores are held at once
