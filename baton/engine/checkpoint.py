@@ -51,7 +51,7 @@ class Checkpoint:
             self.num_layers, self.num_kv_heads, self.head_dim, block_size, self.dtype
         )
 
-    def fingerprint(self, block_size: int) -> Fingerprint:
+    def fingerprint(self, block_size: int, numeric_class: str = "") -> Fingerprint:
         return Fingerprint(
             protocol=PROTOCOL_VERSION,
             model_digest=self.model_digest,
@@ -60,6 +60,7 @@ class Checkpoint:
             dtype=self.dtype,
             layout=self.layout(block_size),
             rope_digest=self.rope_digest,
+            numeric_class=numeric_class,
         )
 
 

@@ -17,6 +17,9 @@ class EngineConfig:
     core_board: str = ""  # file of the `CoreBoard` where cores are lent; empty: none are
     core_slot: int = 0  # ours on it
     attention_backend: str = "auto"  # auto, cpu (the C++ kernel), torch, triton
+    batch_invariant: bool = (
+        False  # promise equal bits, however a request is computed; see numeric_class
+    )
     enable_prefix_caching: bool = True
     kv_offloading_bytes: int = 0  # host memory for cached blocks that the pool gives up; 0: none
     logits_processor_pattern: str = ""  # of those that a request may name; empty: none

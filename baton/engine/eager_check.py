@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,32 +12,19 @@ from transformers import PreTrainedModel
 from baton.core.errors import SettingsError
 from baton.engine.attention import hugging_face
 from baton.engine.attention.torch_reference import TorchReference
-from baton.engine.kv_shape import MODEL_ERRORS, KvShape, call_model
-from baton.engine.plan import Slice, StepPlan
+from baton.engine.kv_shape import MODEL_ERRORS, KvShape
+from baton.engine.paged_trial import paged_logits, random_sequences
 
 logger = logging.getLogger(__name__)
 
 # Largest difference of a logit, in standard deviations of the logits: several times what other
 # orders of summation were seen to make, and far below what a part left out makes.
 TOLERANCE = {torch.float32: 0.002, torch.float16: 0.05, torch.bfloat16: 0.3}
-BLOCK = 16  # tokens
 WINDOW = 24  # positions; wider windows are narrowed to it, so that short prompts leave them
 _LENGTHS = (45, 38)  # tokens of the two sequences
 # Rows of each sequence in each step: chunks on either side of a block and of the window, single
 # tokens, and both sequences in one batch.
 _STEPS = ((20, 0), (20, 21), (1, 13), (1, 1), (1, 1), (2, 2))
-
-
-@dataclass(slots=True)
-class _Sequence:
-    tokens: tuple[int, ...]
-    blocks: tuple[int, ...]
-    done: int = 0
-
-    def take(self, count: int) -> Slice:
-        piece = Slice(self.tokens[self.done : self.done + count], self.done, self.blocks, ())
-        self.done += count
-        return piece
 
 
 def check_against_eager(model: PreTrainedModel, shape: KvShape) -> None:
@@ -48,10 +34,10 @@ def check_against_eager(model: PreTrainedModel, shape: KvShape) -> None:
     whole through its own attention implementation.
     """
     name = type(model).__name__
-    sequences = _random_sequences(shape.vocab_size)
+    sequences = random_sequences(shape.vocab_size, _LENGTHS)
     try:
         with torch.inference_mode(), _narrow_windows(model):
-            ours = _paged(model, shape, sequences)
+            ours = paged_logits(model, shape, sequences, _STEPS, TorchReference)
             theirs = _eager(model, [sequence.tokens for sequence in sequences])
     except MODEL_ERRORS as error:
         raise SettingsError(
@@ -73,40 +59,6 @@ def check_against_eager(model: PreTrainedModel, shape: KvShape) -> None:
         difference,
         tolerance,
     )
-
-
-def _random_sequences(vocab_size: int) -> list[_Sequence]:
-    generator = torch.Generator().manual_seed(0)
-    sequences: list[_Sequence] = []
-    for number, length in enumerate(_LENGTHS):
-        tokens = torch.randint(vocab_size, (length,), generator=generator).tolist()
-        per_sequence = -(-length // BLOCK)
-        first = number * per_sequence
-        # In no order, as a pool in use hands them out.
-        blocks = tuple(range(first + per_sequence - 1, first - 1, -1))
-        sequences.append(_Sequence(tuple(tokens), blocks))
-    return sequences
-
-
-def _paged(model: PreTrainedModel, shape: KvShape, sequences: Sequence[_Sequence]) -> list[Tensor]:
-    """All logits of each sequence, float32 [tokens, vocabulary]."""
-    num_blocks = sum(len(sequence.blocks) for sequence in sequences)
-    size = (num_blocks, shape.num_layers, 2, shape.num_kv_heads, BLOCK, shape.head_dim)
-    backend = TorchReference(torch.full(size, torch.nan, dtype=model.dtype))
-    parts: list[list[Tensor]] = [[] for _ in sequences]
-    for counts in _STEPS:
-        taken = [(n, sequences[n].take(count)) for n, count in enumerate(counts) if count]
-        plan = StepPlan(tuple(piece for _, piece in taken))
-        tokens = torch.tensor([token for piece in plan.slices for token in piece.tokens])
-        positions = torch.cat(
-            [torch.arange(piece.start, piece.start + len(piece.tokens)) for piece in plan.slices]
-        )
-        rows = torch.arange(len(tokens))
-        logits = call_model(model, tokens, positions, rows, backend.prepare(plan)).float()
-        lengths = [len(piece.tokens) for piece in plan.slices]
-        for (number, _), part in zip(taken, torch.split_with_sizes(logits, lengths), strict=True):
-            parts[number].append(part)
-    return [torch.cat(part) for part in parts]
 
 
 def _eager(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> list[Tensor]:

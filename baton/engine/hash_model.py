@@ -247,6 +247,7 @@ def load_hash_runner(folder: Path, config: EngineConfig) -> HashRunner:
         dtype=DTYPE,
         layout=model.layout(config.block_size),
         rope_digest="",
+        numeric_class="bytes" if config.batch_invariant else "",  # it rounds nothing
     )
     return HashRunner(model, fingerprint)
 

@@ -17,12 +17,21 @@ def available_cores(root: Path = ROOT) -> int:
 
 def cpu_flags(root: Path = ROOT) -> frozenset[str]:
     """What the first core can do, in the kernel's words; empty where it does not say."""
+    return frozenset(_said_of_cpu(root, "flags").split())
+
+
+def cpu_vendor(root: Path = ROOT) -> str:
+    """Who made the first core, in the kernel's words; empty where it does not say."""
+    return _said_of_cpu(root, "vendor_id") or _said_of_cpu(root, "CPU implementer")
+
+
+def _said_of_cpu(root: Path, name: str) -> str:
     try:
         lines = (root / "proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return frozenset()
-    line = next((line for line in lines if line.startswith("flags")), ":")
-    return frozenset(line.partition(":")[2].split())
+        return ""
+    line = next((line for line in lines if line.startswith(name)), ":")
+    return line.partition(":")[2].strip()
 
 
 def _quota(group: Path) -> float | None:

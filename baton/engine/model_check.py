@@ -23,6 +23,11 @@ def check_model(model: str, config: EngineConfig, num_workers: int = 1) -> None:
     """
     if model_type_of(model) == HASH_MODEL:  # its pool checks itself
         return
+    if config.batch_invariant and config.attention_backend not in ("auto", "cpu"):
+        raise SettingsError(
+            f"--batch-invariant is kept by the C++ kernels alone: --attention-backend "
+            f"{config.attention_backend} sums up in an order that depends on the batch; leave it at auto"
+        )
     folder = Path(model)
     check_kind(read_json(folder / "config.json"))
     check_memory(

@@ -23,6 +23,7 @@ from baton.engine.config import EngineConfig
 from baton.engine.core_board import cores_for
 from baton.engine.drawing import Drawing, Outcome, slice_result, unsound
 from baton.engine.grammar_masks import GrammarMasks
+from baton.engine.invariance_check import check_batch_invariance
 from baton.engine.kernel_build import KernelError, default_recipe, load_kernels
 from baton.engine.kv_shape import call_model, kv_shape
 from baton.engine.logits_parts import logits_in_parts, parts_of
@@ -30,6 +31,7 @@ from baton.engine.logits_plugins import LogitsPlugins
 from baton.engine.modules.kernels import Kernels
 from baton.engine.modules.release import release_files, weight_bytes
 from baton.engine.modules.swap import swap_modules
+from baton.engine.numeric_class import check_parts, kernel_class
 from baton.engine.packed_linear import pack_linears
 from baton.engine.packing import packs_linears
 from baton.engine.plan import Draw, SliceResult, StepPlan
@@ -43,19 +45,29 @@ logger = logging.getLogger(__name__)
 
 def load_torch_runner(model: str, config: EngineConfig) -> "TorchRunner":
     """Raises SettingsError where the folder, the dtype or the attention backend cannot be served."""
+    if config.batch_invariant:
+        kernel_class(os.environ)  # raises before a weight is read
     make_attention = choose_attention(config.attention_backend, os.environ)
     checkpoint = load_checkpoint(model, config.dtype)
-    replace_modules(checkpoint)
+    replace_modules(checkpoint, matrix_units=not config.batch_invariant)
     kv_shape(checkpoint.model)  # a class that reads a weight itself fails now, not in service
+    numeric_class = ""
+    if config.batch_invariant:
+        check_parts(checkpoint.model)
+        check_batch_invariance(
+            checkpoint.model, checkpoint.kv_shape, make_attention, config.threads
+        )
+        numeric_class = kernel_class(os.environ)
     masks = GrammarMasks(Path(model), checkpoint.vocab_size, checkpoint.eos_token_ids)
-    return TorchRunner(checkpoint, config, make_attention, masks)
+    return TorchRunner(checkpoint, config, make_attention, masks, numeric_class)
 
 
-def replace_modules(checkpoint: Checkpoint) -> None:
-    """By C++, or where that cannot be had by what torch has packed."""
+def replace_modules(checkpoint: Checkpoint, *, matrix_units: bool = True) -> None:
+    """By C++, or where that cannot be had by what torch has packed. `matrix_units` as in `Kernels`."""
     loaded = weight_bytes(checkpoint.model)
     try:
-        kernels = Kernels(load_kernels(default_recipe(os.environ), logger.warning))
+        library = load_kernels(default_recipe(os.environ), logger.warning)
+        kernels = Kernels(library, matrix_units)
     except KernelError as error:
         logger.warning("the model's modules stay in plain torch, which is slower: %s", error)
         if packs_linears(checkpoint.dtype):
@@ -74,12 +86,14 @@ class TorchRunner:
         config: EngineConfig,
         make_attention: MakeAttention,
         masks: GrammarMasks,
+        numeric_class: str = "",
     ) -> None:
+        """`numeric_class` is empty unless equal bits are promised."""
         self._checkpoint = checkpoint
         self._masks = masks
         self._cores = cores_for(config.threads, config.core_board, config.core_slot)
         self._layout = checkpoint.layout(config.block_size)
-        self._fingerprint = checkpoint.fingerprint(config.block_size)
+        self._fingerprint = checkpoint.fingerprint(config.block_size, numeric_class)
         self._make_attention = make_attention
         self._attention: AttentionBackend | None = None
         self._plugins = LogitsPlugins(config.logits_processor_pattern, config.logits_processors)

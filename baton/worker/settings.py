@@ -81,6 +81,11 @@ class WorkerSettings:
         "auto: cpu if it can be built.",
         choices=("auto", "cpu", "torch", "triton"),
     )
+    batch_invariant: bool = setting(
+        False,
+        "Promise the same bits of tokens and log-probabilities for a request, alone or in any batch, "
+        "after preemption, hand-off and failover; checked at load, and refused where it does not hold.",
+    )
     logits_processor_pattern: str = setting(
         "",
         "Regular expression that a name in logits_processors must match from its beginning (default: "
@@ -197,6 +202,7 @@ class WorkerSettings:
             core_board=self.core_board,
             core_slot=self.core_slot,
             attention_backend=self.attention_backend,
+            batch_invariant=self.batch_invariant,
             logits_processor_pattern=self.logits_processor_pattern,
             logits_processors=self.logits_processors,
         )

@@ -56,9 +56,13 @@ ATTENTION, END = OUT, ADD + 1
 
 
 class Kernels:
-    """What `kernel_build` loads, with types."""
+    """What `kernel_build` loads, with types.
 
-    def __init__(self, library: ctypes.CDLL) -> None:
+    Without `matrix_units` no product goes to oneDNN, whose sums hang on how many rows there are.
+    """
+
+    def __init__(self, library: ctypes.CDLL, matrix_units: bool = True) -> None:
+        self.matrix_units = matrix_units
         self.decoder_layer = library.baton_decoder_layer
         structures = (ctypes.POINTER(DecoderLayer), ctypes.POINTER(DecoderBatch))
         self.decoder_layer.argtypes = (*structures, ctypes.c_int, ctypes.c_int)

@@ -29,7 +29,7 @@ class PackedWeight:
         self._bias = bias
         self._floats = None if bias is None else floats_of(bias, PANEL)
         self._mkldnn: Tensor | None = None
-        if weight.dtype == torch.bfloat16 and "amx_bf16" in cpu_flags():
+        if kernels.matrix_units and weight.dtype == torch.bfloat16 and "amx_bf16" in cpu_flags():
             self._share_with_mkldnn(weight)
         floats = None if self._floats is None else self._floats.data_ptr()
         self.matrix = Matrix(self._panels.data_ptr(), floats, self.inputs, self.outputs)

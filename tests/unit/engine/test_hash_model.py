@@ -117,6 +117,15 @@ def test_a_folder_makes_the_same_fingerprint_on_every_worker(tmp_path: Path) -> 
     assert one.layout.block_bytes == 16 * 2 * 2 * 2 * 4
 
 
+def test_bytes_are_the_same_anywhere_but_only_workers_that_promise_it_are_paired(
+    tmp_path: Path,
+) -> None:
+    folder = write_hash_model(tmp_path)
+    plain = load_hash_runner(folder, EngineConfig()).fingerprint
+    promised = load_hash_runner(folder, EngineConfig(batch_invariant=True)).fingerprint
+    assert promised.difference(plain) == "numeric_class is 'bytes' here and '' there"
+
+
 def test_a_folder_without_a_tokenizer_has_no_tokenizer_digest(tmp_path: Path) -> None:
     folder = write_hash_model(tmp_path)
     assert load_hash_runner(folder, EngineConfig()).fingerprint.tokenizer_digest == ""

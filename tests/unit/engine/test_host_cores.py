@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from baton.engine.host_cores import available_cores, cpu_flags
+from baton.engine.host_cores import available_cores, cpu_flags, cpu_vendor
 
 OURS = len(os.sched_getaffinity(0))
 
@@ -43,6 +43,7 @@ def test_what_the_cpu_can_do_is_read_from_its_first_core(tmp_path: Path) -> None
     assert cpu_flags(tmp_path) == frozenset()
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/cpuinfo").write_text(
-        "model name\t: x\nflags\t\t: fpu avx2 fma\n\nflags: no\n"
+        "vendor_id\t: Genuine\nmodel name\t: x\nflags\t\t: fpu avx2 fma\n\nflags: no\n"
     )
+    assert cpu_vendor(tmp_path) == "Genuine"
     assert cpu_flags(tmp_path) == {"fpu", "avx2", "fma"}

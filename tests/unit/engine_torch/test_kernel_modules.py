@@ -102,6 +102,15 @@ def test_with_onednn_on_matrix_units(
         pytest.skip("oneDNN packs in another way here")
 
 
+def test_onednn_gets_nothing_where_its_sums_would_hang_on_the_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(packed_weight, "cpu_flags", lambda: frozenset({"amx_bf16"}))
+    weight = torch.randn(128, 64, dtype=torch.bfloat16)
+    ours = PackedWeight(Kernels(library(BEST), matrix_units=False), weight, None)
+    assert not ours.takes_matrix_units(1000)
+
+
 class OffByAHalf:
     """A library whose norms come out wrong."""
 

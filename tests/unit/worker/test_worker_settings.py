@@ -67,5 +67,9 @@ def test_a_worker_takes_the_cores_that_it_may_use_unless_told() -> None:
     assert WorkerSettings(model="m", threads=3).engine.threads == 3
 
 
+def test_the_promise_of_equal_bits_reaches_the_engine() -> None:
+    assert WorkerSettings(model="m", batch_invariant=True).engine.batch_invariant
+
+
 def test_the_attention_backend_reaches_the_engine() -> None:
     assert WorkerSettings(model="m", attention_backend="torch").engine.attention_backend == "torch"
