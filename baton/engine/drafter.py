@@ -81,7 +81,9 @@ class Drafter:
         """There is a place, or the less urgent have enough of them."""
         if self._has_place(sequence):
             return True
-        places = {s.key if s.work.searches else s: places_of(s) for s in self._roster.worse(sequence)}
+        places = {
+            s.key if s.work.searches else s: places_of(s) for s in self._roster.worse(sequence)
+        }
         taken = self._roster.places_taken() - sum(places.values())
         return taken + places_of(sequence) <= self._limits.max_num_seqs
 

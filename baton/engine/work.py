@@ -46,7 +46,9 @@ class Work:
     reads_cache: bool = True  # False: computes every token itself, and still fills the cache
     names: tuple[bytes, ...] = ()  # of its first full blocks, if `Engine.prefix_names` was asked
     priority: int = 0  # lower goes first
-    asked_at: float = 0.0  # seconds, on one clock for all works; earlier goes first within a priority
+    asked_at: float = (
+        0.0  # seconds, on one clock for all works; earlier goes first within a priority
+    )
 
     @property
     def known(self) -> tuple[int, ...]:
