@@ -150,8 +150,8 @@ class Drafter:
             if not self._make_room(draft, sequence):
                 draft.short = True
                 return
+            count = sequence.chunk(draft.budget, block_size)  # what there are blocks for
             self._make_place(draft, sequence)
-            count = sequence.chunk(draft.budget, block_size)
             self._welcome(sequence)
             self._roster.move(sequence, SequenceState.RUNNING)
             draft.pick(sequence, count)
