@@ -1,5 +1,6 @@
 """Writes answers: from a KV cache that it pulls, or from the prompt itself."""
 
+import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
@@ -38,6 +39,8 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
                 cache_salt=request.cache_salt,
                 tenant=request.tenant,
                 answered=tuple(request.answered_token_ids),
+                priority=request.priority,
+                asked_at=time.monotonic() - request.waited_ms / 1000,
             )
             async with aclosing(self._answer(work, request)) as responses:
                 async for response in responses:

@@ -1,5 +1,6 @@
 """One prompt to be answered by the cluster."""
 
+import time
 from dataclasses import dataclass, replace
 
 from baton.core.sampling_params import SamplingParams
@@ -17,9 +18,16 @@ class Job:
     params: SamplingParams
     cache_salt: str = ""  # requests of unequal salts share no cached prefix
     tenant: str = ""  # nor do requests of unequal tenants
-    priority: int = 0  # in the line of this gateway; lower is earlier
+    priority: int = 0  # in the line of this gateway and on the workers; lower is earlier
     plan: OutputPlan = PLAIN
     answered: tuple[int, ...] = ()  # told already, read behind the prompt; of one choice only
+    asked_at: float | None = None  # `time.monotonic` seconds; None: just now
+
+    def waited_ms(self) -> int:
+        """Since the gateway took the request in."""
+        if self.asked_at is None:
+            return 0
+        return round((time.monotonic() - self.asked_at) * 1000)
 
     def echoing(self, text: str) -> "Job":
         """The same with this text before the answer."""

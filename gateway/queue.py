@@ -1,5 +1,5 @@
 """The line in front of the cluster: by priority, then first come, first placed; bounded in length
-and in time.
+and in time. One of `OLDEST_EVERY` places goes to whoever waits longest.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from baton.core.aging import is_turn_of_the_oldest
 from baton.core.errors import BatonError
 from gateway.errors import NoRoomError, OverloadedError
 
@@ -37,6 +38,7 @@ class Turn:
 @dataclass(slots=True, eq=False)
 class _Waiter(Generic[T]):
     rank: tuple[int, bool, int]
+    number: int
     place: Callable[[], T | None]
     granted: asyncio.Future[T]
 
@@ -53,6 +55,7 @@ class AdmissionQueue(Generic[T]):
         self._undo = undo
         self._waiters: list[_Waiter[T]] = []
         self._next = 0
+        self._placed = 0  # only grows
         self._departures: deque[float] = deque(maxlen=REMEMBERED)
         self._closed: BatonError | None = None
 
@@ -73,10 +76,10 @@ class AdmissionQueue(Generic[T]):
         """
         if self._closed is not None:
             raise self._closed
-        if not self._waiters or turn.rank < self._waiters[0].rank:
+        if not self._waiters or (turn.rank < self._head().rank and not self._oldest_first()):
             placed = place()
             if placed is not None:
-                self._departures.append(time.monotonic())
+                self._note_departure()
                 return placed
         if len(self._waiters) >= self._limit and not returning:
             raise OverloadedError("Too many requests are waiting.", self.retry_after())
@@ -85,13 +88,13 @@ class AdmissionQueue(Generic[T]):
     def pump(self) -> None:
         """Places from the head of the line as long as something fits."""
         while self._waiters:
-            head = self._waiters[0]
+            head = self._head()
             placed = None if head.granted.done() else head.place()
             if placed is None and not head.granted.done():
                 return
-            self._waiters.pop(0)
+            self._waiters.remove(head)
             if placed is not None:
-                self._departures.append(time.monotonic())
+                self._note_departure()
                 head.granted.set_result(placed)
 
     def retry_after(self) -> int:
@@ -110,9 +113,22 @@ class AdmissionQueue(Generic[T]):
                 waiter.granted.set_exception(error)
         self._waiters.clear()
 
+    def _head(self) -> _Waiter[T]:
+        """Whose turn it is."""
+        if self._oldest_first():
+            return min(self._waiters, key=lambda waiter: waiter.number)
+        return self._waiters[0]
+
+    def _oldest_first(self) -> bool:
+        return is_turn_of_the_oldest(self._placed)
+
+    def _note_departure(self) -> None:
+        self._placed += 1
+        self._departures.append(time.monotonic())
+
     async def _wait(self, turn: Turn, place: Callable[[], T | None]) -> T:
         loop = asyncio.get_running_loop()
-        waiter: _Waiter[T] = _Waiter(turn.rank, place, loop.create_future())
+        waiter: _Waiter[T] = _Waiter(turn.rank, turn.number, place, loop.create_future())
         insort(self._waiters, waiter, key=lambda w: w.rank)
         try:
             while not waiter.granted.done():

@@ -187,7 +187,7 @@ class GatewaySettings:
     strict_fields: bool = setting(False, "Answer 400 to a field that the API does not know.")
     scheduling_policy: str = setting(
         "fcfs",
-        "Who is placed next: the first that came, or the one of lowest `priority`.",
+        "Who goes first, here and on workers: who came first, or who has the lowest `priority`.",
         choices=POLICIES,
     )
     ignore_priority: bool = setting(

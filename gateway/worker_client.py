@@ -142,6 +142,8 @@ class WorkerClient:
             cache_salt=job.cache_salt,
             tenant=job.tenant,
             answered_token_ids=job.answered,
+            priority=job.priority,
+            waited_ms=job.waited_ms(),
         )
         return _GenerateCall(self._decode.Generate(request))
 
@@ -158,6 +160,8 @@ class WorkerClient:
             cache_salt=job.cache_salt,
             tenant=job.tenant,
             answered_token_ids=job.answered,
+            priority=job.priority,
+            waited_ms=job.waited_ms(),
             prefix=wire.prefix_source_to_pb(prefix) if prefix is not None else None,
         )
         return _PrefillCall(self._prefill.Prefill(request))

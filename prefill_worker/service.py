@@ -38,6 +38,8 @@ class PrefillServicer(prefill_pb2_grpc.PrefillServiceServicer):
                 cache_salt=request.cache_salt,
                 tenant=request.tenant,
                 answered=tuple(request.answered_token_ids),
+                priority=request.priority,
+                asked_at=time.monotonic() - request.waited_ms / 1000,
             )
             relay = Relay(lease, work.num_known)
             try:

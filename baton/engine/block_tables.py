@@ -72,6 +72,20 @@ class BlockTables:
         sequence.blocks += got
         return True
 
+    def trim(self, sequence: Sequence) -> None:
+        """Gives back blocks for tokens that are not computed now; of one that lends, none."""
+        if not sequence.lends:
+            kept = self._limits.blocks_for(sequence.num_computed)
+            surplus = sequence.blocks[kept:]
+            del sequence.blocks[kept:]
+            self._pool.release(surplus)
+
+    def could_seat(self, sequence: Sequence, victims: list[Sequence]) -> bool:
+        """Whether there may be room if all of these gave their blocks up."""
+        given = sum(len(victim.blocks) for victim in victims)
+        needed = self._limits.blocks_to_seat(sequence.work, len(sequence.tokens))
+        return needed <= self._pool.free + given
+
     def share(self, parent: Sequence, child: Sequence) -> list[CopyBlock] | None:
         """The child reads the parent's full blocks and gets a copy of the partial one.
 

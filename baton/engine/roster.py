@@ -3,14 +3,16 @@
 from bisect import insort
 
 from baton.engine.block_tables import BlockTables
+from baton.engine.overtakers import Overtakers
 from baton.engine.sequence import Sequence, SequenceState
 
 
 class Roster:
-    """Sequences that are not finished. `queues` are each by order of arrival."""
+    """Sequences that are not finished. `queues` are each the first to be served first."""
 
     def __init__(self, tables: BlockTables) -> None:
         self._tables = tables
+        self._overtakers = Overtakers()
         self.works: dict[str, list[Sequence]] = {}  # the beams of a search by rank
         self.queues: dict[SequenceState, list[Sequence]] = {
             SequenceState.WAITING: [],
@@ -19,6 +21,7 @@ class Roster:
         }
 
     def enter(self, sequence: Sequence) -> None:
+        self._overtakers.note(sequence)
         self.works[sequence.key].append(sequence)
         insort(self.queues[sequence.state], sequence, key=_order)
 
@@ -41,8 +44,32 @@ class Roster:
         sequence.move(SequenceState.FINISHED)
         self.works[sequence.key].remove(sequence)
 
+    def age_the_oldest(self) -> None:
+        """The work that came first of those that do not write now and that later, more urgent ones
+        have overtaken is aged from now on; one at a time, so that the urgent stay urgent.
+        """
+        present = [s for sequences in self.works.values() for s in sequences]
+        behind = [s for s in present if not s.writes]
+        if not behind or any(s.aged for s in behind):
+            return
+        self._overtakers.forget_before(min(s.age for s in present))
+        overtaken = [s for s in behind if self._overtakers.overtook(s)]
+        if not overtaken:
+            return
+        oldest = min(overtaken, key=lambda s: s.age)
+        for sequence in self.works[oldest.key]:
+            queue = self.queues[sequence.state]
+            queue.remove(sequence)
+            sequence.aged = True
+            insort(queue, sequence, key=_order)
+
+    def worse(self, sequence: Sequence) -> list[Sequence]:
+        """Whoever is less urgent and in the batch, the worst last."""
+        running = self.queues[SequenceState.RUNNING]
+        return [s for s in running if s.level > sequence.level]
+
     def preemptible(self) -> list[Sequence]:
-        """Whoever holds blocks that are nobody else's to read, the first to come first."""
+        """Whoever holds blocks that are nobody else's to read, the worst last."""
         holders = self.queues[SequenceState.RUNNING] + self.queues[SequenceState.READY]
         return sorted((s for s in holders if not s.lends), key=_order)
 
@@ -61,5 +88,5 @@ def are_one_search(sequences: list[Sequence]) -> bool:
     return sequences[0].work.searches and len({s.key for s in sequences}) == 1
 
 
-def _order(sequence: Sequence) -> tuple[int, int]:
+def _order(sequence: Sequence) -> tuple[tuple[bool, int], tuple[float, int], int]:
     return sequence.order

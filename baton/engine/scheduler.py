@@ -120,8 +120,9 @@ class Scheduler:
     def schedule(self) -> Decision:
         """The next step. An empty plan stays empty until a submit, an abort or freed blocks.
 
-        For the oldest holder of blocks is always in the batch: it goes on, or all the others have
-        given way already and only what was lent or promised outside is in its way.
+        For the first holder of blocks is always in the batch: it goes on, or all the others have
+        given way already, paused prompts that lend go on instead, and only what was lent or promised
+        outside is in its way.
         """
         draft = self._drafter.draft()
         self._picks, self._short = draft.picks, draft.short

@@ -15,7 +15,7 @@ from baton.engine.work import Mode, Work
 class SequenceState(Enum):
     WAITING = "waiting"  # holds no block; ends by admission, when there is room for it
     READY = "ready"  # holds blocks of what is computed; ends by a free place in the batch
-    RUNNING = "running"  # in the batch; ends by its last token or by preemption
+    RUNNING = "running"  # in the batch; ends by its last token, a pause or by preemption
     FINISHED = "finished"  # holds nothing, for ever
 
 
@@ -26,7 +26,11 @@ _MOVES = {
         SequenceState.WAITING,
         SequenceState.FINISHED,
     },
-    SequenceState.RUNNING: {SequenceState.WAITING, SequenceState.FINISHED},
+    SequenceState.RUNNING: {
+        SequenceState.READY,
+        SequenceState.WAITING,
+        SequenceState.FINISHED,
+    },
     SequenceState.FINISHED: set(),
 }
 
@@ -52,15 +56,26 @@ class Sequence:
     chain: HashChain | None = None  # None: there is no prefix cache
     admitted: bool = False  # the work has heard so
     num_scored: int = 0  # prompt positions whose log-probabilities were told, or have none
+    aged: bool = False  # of the work: more urgent than whoever is not, until its end
 
     @property
     def key(self) -> str:
         return self.work.key
 
     @property
-    def order(self) -> tuple[int, int]:
-        """Who came first is served first and preempted last."""
-        return self.arrival, self.choices[0]
+    def level(self) -> tuple[bool, int]:
+        """Who has less takes place and blocks from who has more."""
+        return (False, 0) if self.aged else (True, self.work.priority)
+
+    @property
+    def age(self) -> tuple[float, int]:
+        """Who came first: to the cluster, then here."""
+        return self.work.asked_at, self.arrival
+
+    @property
+    def order(self) -> tuple[tuple[bool, int], tuple[float, int], int]:
+        """Who is least is served first and preempted last."""
+        return self.level, self.age, self.choices[0]
 
     @property
     def is_prompt(self) -> bool:
@@ -76,6 +91,11 @@ class Sequence:
     def remaining(self) -> int:
         """Known tokens not computed yet; 1 while decoding."""
         return len(self.tokens) - self.num_computed
+
+    @property
+    def writes(self) -> bool:
+        """In the batch with nothing more to read: it has one token in every step."""
+        return self.state is SequenceState.RUNNING and self.remaining == 1
 
     def chunk(self, budget: int, block_size: int) -> int:
         """Tokens to compute now: all that remain, or up to a block boundary."""
@@ -96,6 +116,7 @@ class Sequence:
             chain=chain,
             admitted=True,
             num_scored=self.num_scored,
+            aged=self.aged,
         )
 
     def move(self, state: SequenceState) -> None:

@@ -45,6 +45,8 @@ class Work:
     answered: tuple[int, ...] = ()
     reads_cache: bool = True  # False: computes every token itself, and still fills the cache
     names: tuple[bytes, ...] = ()  # of its first full blocks, if `Engine.prefix_names` was asked
+    priority: int = 0  # lower goes first, within one whoever was asked for earlier
+    asked_at: float = 0.0  # seconds on the worker's clock
 
     @property
     def known(self) -> tuple[int, ...]:

@@ -33,6 +33,8 @@ class GenerateRequest(google.protobuf.message.Message):
     CACHE_SALT_FIELD_NUMBER: builtins.int
     TENANT_FIELD_NUMBER: builtins.int
     ANSWERED_TOKEN_IDS_FIELD_NUMBER: builtins.int
+    PRIORITY_FIELD_NUMBER: builtins.int
+    WAITED_MS_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """The gateway's name of the request."""
     attempt: builtins.int
@@ -40,6 +42,10 @@ class GenerateRequest(google.protobuf.message.Message):
     cache_salt: builtins.str
     """The same that prefill gets."""
     tenant: builtins.str
+    """The same that prefill gets."""
+    priority: builtins.int
+    """The same that prefill gets."""
+    waited_ms: builtins.int
     """The same that prefill gets."""
     @property
     def prompt_token_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
@@ -68,9 +74,11 @@ class GenerateRequest(google.protobuf.message.Message):
         cache_salt: builtins.str = ...,
         tenant: builtins.str = ...,
         answered_token_ids: collections.abc.Iterable[builtins.int] | None = ...,
+        priority: builtins.int = ...,
+        waited_ms: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["handoff", b"handoff", "sampling", b"sampling"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "handoff", b"handoff", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "handoff", b"handoff", "priority", b"priority", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "waited_ms", b"waited_ms"]) -> None: ...
 
 Global___GenerateRequest: typing_extensions.TypeAlias = GenerateRequest
 

@@ -35,6 +35,8 @@ class PrefillRequest(google.protobuf.message.Message):
     TENANT_FIELD_NUMBER: builtins.int
     ANSWERED_TOKEN_IDS_FIELD_NUMBER: builtins.int
     PREFIX_FIELD_NUMBER: builtins.int
+    PRIORITY_FIELD_NUMBER: builtins.int
+    WAITED_MS_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """The gateway's name of the request."""
     attempt: builtins.int
@@ -47,6 +49,10 @@ class PrefillRequest(google.protobuf.message.Message):
     """Requests of unequal salts share no cached prefix; "" is a salt like any other."""
     tenant: builtins.str
     """Whose request it is: tenants share no cached prefix; "" when the gateway tells none apart."""
+    priority: builtins.int
+    """Lower goes first."""
+    waited_ms: builtins.int
+    """How long ago the gateway took the request in; the longest goes first within a priority."""
     @property
     def prompt_token_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """The whole prompt."""
@@ -76,9 +82,11 @@ class PrefillRequest(google.protobuf.message.Message):
         tenant: builtins.str = ...,
         answered_token_ids: collections.abc.Iterable[builtins.int] | None = ...,
         prefix: Global___PrefixSource | None = ...,
+        priority: builtins.int = ...,
+        waited_ms: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["prefix", b"prefix", "sampling", b"sampling"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "prefix", b"prefix", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "ticket", b"ticket", "transfer_id", b"transfer_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "prefix", b"prefix", "priority", b"priority", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "ticket", b"ticket", "transfer_id", b"transfer_id", "waited_ms", b"waited_ms"]) -> None: ...
 
 Global___PrefillRequest: typing_extensions.TypeAlias = PrefillRequest
 

@@ -111,6 +111,8 @@ async def test_the_lowest_priority_is_placed_first(model_folder: Path) -> None:
         assert all(answer.status_code == 200 for answer in answers)
         order = [(await decode.calls.number(i)).request.request_id for i in range(4)]
         assert [name.rpartition("-")[0] for name in order] == ["-3", "0", "0", "5"]
+        told = [(await decode.calls.number(i)).request.priority for i in range(4)]
+        assert told == [-3, 0, 0, 5]
 
 
 async def test_fields_that_the_template_does_not_read_are_named(served: GatewayUnderTest) -> None:

@@ -41,6 +41,7 @@ from tests.support.engine_works import decode, generate, prefill, prompt_of, sam
 from tests.support.hash_answer import Answer, hash_answer
 
 LENGTHS = st.integers(1, 23)
+PRIORITIES = st.sampled_from([0, 0, 0, -10, 1, 5])
 PARAMS = st.builds(
     sampled,
     max_tokens=st.integers(1, 12),
@@ -95,6 +96,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         lends=st.booleans(),
         cache_salt=st.sampled_from(["", "", "pepper"]),
         tenant=st.sampled_from(["", "", "smith"]),
+        priority=PRIORITIES,
     )
     def submit(
         self,
@@ -105,12 +107,14 @@ class SchedulerMachine(RuleBasedStateMachine):
         lends: bool,
         cache_salt: str,
         tenant: str,
+        priority: int,
     ) -> None:
         make = prefill if lends else generate
         if penalty is not None:
             width = min(params.n, self.bench.limits.max_num_seqs)
             params = replace(params, n=width, beam=BeamSearch(penalty))
-        self._submit(make(self._key(), prompt_of(length, salt), params, cache_salt, tenant))
+        work = make(self._key(), prompt_of(length, salt), params, cache_salt, tenant)
+        self._submit(replace(work, priority=priority))
 
     @precondition(lambda self: self.works)
     @rule(data=st.data())
@@ -120,7 +124,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         answer = tuple(r.token_id for r in self.answers[work][0])
         prompt = (*work.prompt, *answer[: data.draw(st.integers(0, len(answer)))])[:23]
         again = generate(self._key(), prompt, work.params, work.cache_salt, work.tenant)
-        self._submit(again)
+        self._submit(replace(again, priority=work.priority))
 
     @precondition(lambda self: self._handed_over())
     @rule(data=st.data())
@@ -136,7 +140,14 @@ class SchedulerMachine(RuleBasedStateMachine):
             for record in self.bench.records(source.key, choice)
         )
         work = decode(self._key(), source.prompt, blocks, first, source.params)
-        self._submit(replace(work, cache_salt=source.cache_salt, tenant=source.tenant))
+        self._submit(
+            replace(
+                work,
+                cache_salt=source.cache_salt,
+                tenant=source.tenant,
+                priority=source.priority,
+            )
+        )
 
     @precondition(lambda self: self.works)
     @rule(data=st.data(), goes_on=st.booleans())
@@ -177,6 +188,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             work.cache_salt,
             work.tenant,
             tuple(record.token_id for record in lent.records[:-1]),
+            priority=work.priority,
         )
         self._submit(adopted)
 
@@ -264,7 +276,10 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     def _check_sequence(self, sequence: Sequence) -> None:
         assert len(sequence.blocks) == len(set(sequence.blocks))
+        if sequence.lends and sequence.blocks:
+            assert len(sequence.blocks) == self.bench.limits.blocks_for(len(sequence.tokens))
         if sequence.state is SequenceState.WAITING:
+            assert not sequence.lends or not sequence.admitted, "its blocks were freed"
             assert not sequence.blocks
             assert not sequence.num_computed
         elif not sequence.lends:

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from baton.core.aging import OLDEST_EVERY
 from baton.core.errors import UnavailableError
 from gateway.errors import NoRoomError, OverloadedError
-from gateway.queue import AdmissionQueue
+from gateway.queue import AdmissionQueue, Turn
 
 
 class Rooms:
@@ -89,6 +90,25 @@ async def test_a_lower_priority_is_placed_earlier_and_equals_in_order() -> None:
     queue.pump()
     await asyncio.gather(*tasks)
     assert "".join(order) == "ceadb"
+
+
+async def test_one_of_so_many_places_is_for_whoever_waits_longest() -> None:
+    rooms, order = Rooms(0), list[str]()
+    queue = rooms.queue(limit=2 * OLDEST_EVERY)
+    turns = [queue.turn(7), *(queue.turn(-10) for _ in range(OLDEST_EVERY + 1))]
+    tasks = []
+    for turn in turns:
+
+        async def run(turn: Turn = turn) -> None:
+            await queue.admit(turn, lambda: rooms.take("room"))
+            order.append(str(turn.priority))
+
+        tasks.append(asyncio.create_task(run()))
+        await asyncio.sleep(0)
+    rooms.free = len(turns)
+    queue.pump()
+    await asyncio.gather(*tasks)
+    assert order.index("7") == OLDEST_EVERY - 1
 
 
 async def test_who_is_more_urgent_than_the_head_of_the_line_need_not_wait_behind_it() -> None:
