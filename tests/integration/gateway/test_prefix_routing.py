@@ -131,7 +131,9 @@ async def test_a_wrong_belief_is_noticed_by_the_request_that_it_misled_and_mende
         await cluster.until(
             lambda: sample(cluster, "baton_prefix_resyncs_total", reason="drift") == 1
         )
-        assert [r.name for r in caplog.records] == ["gateway.prefix_book"]
+        assert [r.name for r in caplog.records if r.name.startswith("gateway")] == [
+            "gateway.prefix_book"
+        ]
         blocks = cluster.served["p0"].worker.blocks
         true = frozenset(blocks.kv_change(None).stored)
         await cluster.until(lambda: book.index.keys_of(worker.info.instance_id)[0] == true)
