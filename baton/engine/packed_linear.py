@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from baton.engine.linear_check import difference
+
 logger = logging.getLogger(__name__)
 
 # Largest difference to the layer that is replaced, in parts of its largest output: two steps of
@@ -43,12 +45,12 @@ def pack_linears(model: nn.Module) -> int:
         for parent, name, linear in list(_linears(model)):
             kind = (linear.in_features, linear.out_features, linear.bias is not None)
             packed = PackedLinear(linear)
-            difference = _difference(linear, packed, _ROWS[:1] if kind in tried else _ROWS)
+            moved = difference(linear, packed, _ROWS[:1] if kind in tried else _ROWS)
             tried.add(kind)
-            if not difference <= TOLERANCE:  # a NaN is no answer either
+            if not moved <= TOLERANCE:  # a NaN is no answer either
                 logger.warning(
                     "%s of %d x %d is left as it was: packed, it differs by %.2g (%.2g allowed)",
-                    *(name, linear.out_features, linear.in_features, difference, TOLERANCE),
+                    *(name, linear.out_features, linear.in_features, moved, TOLERANCE),
                 )
                 continue
             setattr(parent, name, packed)
@@ -62,15 +64,3 @@ def _linears(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Linear]]:
         for name, child in parent.named_children():
             if type(child) is nn.Linear and child.weight.dtype == torch.bfloat16:
                 yield parent, name, child
-
-
-def _difference(linear: nn.Linear, packed: PackedLinear, rows: tuple[int, ...]) -> float:
-    generator = torch.Generator().manual_seed(0)
-    largest = 0.0
-    for count in rows:
-        states = torch.randn(count, linear.in_features, generator=generator)
-        states = states.to(linear.weight.dtype)
-        expected = linear(states).float()
-        moved = (packed(states).float() - expected).abs().max() / expected.abs().max()
-        largest = max(largest, float(moved.nan_to_num(nan=torch.inf)))
-    return largest

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from baton.engine.kv_shape import KvShape
+from baton.engine.linear_check import difference
 from baton.engine.modules.decoder_layer import KernelDecoderLayer
 from baton.engine.modules.kernels import DTYPES, Kernels
 from baton.engine.modules.layer_check import ROWS, LayerCall, difference_from, record_calls
@@ -106,7 +107,7 @@ def _swap_linears(model: Any, kernels: Kernels) -> int:
     for parent, name, linear in list(_linears(model)):
         kind = (linear.in_features, linear.out_features, linear.bias is not None)
         stand_in = KernelLinear(linear, kernels)
-        moved = _difference(linear, stand_in, _ROWS[:1] if kind in tried else _ROWS)
+        moved = difference(linear, stand_in, _ROWS[:1] if kind in tried else _ROWS)
         tried.add(kind)
         allowed = _TOLERANCE[linear.weight.dtype]
         if not moved <= allowed:  # a NaN is no answer either
@@ -129,18 +130,6 @@ def _linears(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Linear]]:
                 continue
             if child.in_features % 2 == 0:  # bfloat16 is read in pairs
                 yield parent, name, child
-
-
-def _difference(linear: nn.Linear, stand_in: KernelLinear, rows: tuple[int, ...]) -> float:
-    generator = torch.Generator().manual_seed(0)
-    largest = 0.0
-    for count in rows:
-        states = torch.randn(count, linear.in_features, generator=generator)
-        states = states.to(linear.weight.dtype)
-        expected = linear(states).float()
-        moved = (stand_in(states).float() - expected).abs().max() / expected.abs().max()
-        largest = max(largest, float(moved.nan_to_num(nan=torch.inf)))
-    return largest
 
 
 def _swap_embedding(model: Any, linear: nn.Linear, stand_in: KernelLinear) -> None:
