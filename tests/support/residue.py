@@ -13,6 +13,10 @@ class Residue:
     descriptors: int
     threads: int
 
+    def with_links(self, count: int) -> "Residue":
+        """To as many more workers: each costs two descriptors and a reading thread."""
+        return Residue(self.descriptors + 2 * count, self.threads + count)
+
     def exceeds(self, before: "Residue") -> bool:
         """It has grown by more than chance."""
         return (
