@@ -182,7 +182,10 @@ def _errors(summaries: Sequence[Summary]) -> list[tuple[str, int]]:
 
 def _object(plans: Sequence[Plan], found: Sequence[Sequence[Pair]]) -> dict[str, Any]:
     cases = [
-        {"plan": asdict(plan), "rounds": [{"ours": as_json(a), "peer": as_json(b)} for a, b in pairs]}
+        {
+            "plan": asdict(plan),
+            "rounds": [{"ours": as_json(a), "peer": as_json(b)} for a, b in pairs],
+        }
         for plan, pairs in zip(plans, found, strict=True)
     ]
     return {"cases": cases}
