@@ -33,8 +33,11 @@ class Candidate:
     context: int = field(init=False)  # tokens that they attend to
     # Terms of `scoring`, in seconds, as far as no prompt is needed for them:
     wait: float = field(init=False)  # until its line is read
-    read_token: float = field(init=False)  # per token of a prompt, its share of steps included
+    read_step: float = field(init=False)  # per prompt
+    read_token: float = field(init=False)  # per token of one, its share of steps included
     half_pair: float = field(init=False)
+    sequence: float = field(init=False)  # of a step, per sequence that comes
+    token: float = field(init=False)  # likewise, per token that it attends to
     base: float = field(init=False)  # of a step, with what is there now
     beside: float = field(init=False)  # of a step, what is not the step's own
     rounds: float = field(init=False)  # answers that are written before one's turn, and one's own
@@ -58,8 +61,10 @@ class Candidate:
                 self.rounds += load.waiting / max(1, load.running)
         self.requests = requests
         self.wait = self.unread * speed.per_token
+        self.read_step = speed.read_step
         self.read_token = speed.token + speed.read_step / speed.chunk
         self.half_pair = 0.5 * speed.pair
+        self.sequence, self.token = speed.sequence, speed.context
         self.beside = speed.sequence * requests + speed.context * self.context
         self.base = speed.step + self.beside
         self.preference = 1e-7 * requests + (DOUBT if self.doubted else 0.0)

@@ -1,8 +1,9 @@
 """Where a request runs: a prefill and a decode worker, or a decode worker alone. Pure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
+from operator import add, attrgetter
 
 from baton.core.worker_info import WorkerInfo
 from gateway.candidate import Candidate
@@ -19,6 +20,9 @@ from gateway.scoring import (
 
 SHORTLIST = 3  # workers of each role that are looked at closely
 LinkBetween = Callable[[str, str], Link]  # by instance ids of prefill and decode worker
+
+
+_read_token = attrgetter("read_token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +94,7 @@ def place(
     partners = [c for c in prefills if c.takes_requests]
     options: list[Option] = []
     considered = 0
-    for kind in dict.fromkeys([c.kind for c in decodes]):
-        writers = [c for c in decodes if c.kind == kind]
-        readers = [c for c in partners if c.kind == kind]
+    for writers, readers in _by_kind(decodes, partners):
         if not readers and prefills:
             continue
         options += _best_of(readers, writers, ask, link)
@@ -123,26 +125,45 @@ def roomy(candidates: Sequence[Candidate], num_tokens: int) -> list[Candidate]:
     ]
 
 
+def _by_kind(
+    decodes: list[Candidate], prefills: list[Candidate]
+) -> Iterator[tuple[list[Candidate], list[Candidate]]]:
+    """Those that may be paired with each other. Mostly all are of one kind."""
+    kinds = {c.kind for c in decodes}
+    if len(kinds) == 1 and kinds == {c.kind for c in prefills}:
+        yield decodes, prefills
+        return
+    for kind in sorted(kinds):
+        yield [c for c in decodes if c.kind == kind], [c for c in prefills if c.kind == kind]
+
+
 def _best_of(
     readers: list[Candidate], writers: list[Candidate], ask: Ask, link: LinkBetween | None
 ) -> list[Option]:
     count = SHORTLIST + len(ask.doubted_links)
     writing = writing_scores(ask, writers)
-    alone = [a + b for a, b in zip(writing, alone_scores(ask, writers), strict=True)]
-    options = [_option(ask, None, c) for c in _least(count, writers, alone)]
+    options: list[Option] = []
     if readers:
-        moving = [a + b for a, b in zip(writing, transfer_scores(ask, writers), strict=True)]
+        moving = map(add, writing, transfer_scores(ask, writers))
         near = _least(count, writers, moving)
         for prefill in _least(count, readers, reading_scores(ask, readers)):
             for decode in near:
                 between = link and link(prefill.instance_id, decode.instance_id)
                 options.append(_option(ask, prefill, decode, between))
-    return options
+        # Whoever would take longer than the best pair if it read as fast as the fastest need not be
+        # tried alone; but the likeliest is, for what is told of the choice.
+        uncached = ask.tokens - max(ask.held.values(), default=0)
+        least = uncached * min(map(_read_token, writers))
+        most = max(min(option.terms.score for option in options) - least, min(writing))
+        likely = [i for i, seconds in enumerate(writing) if seconds <= most]
+        writers, writing = [writers[i] for i in likely], [writing[i] for i in likely]
+    alone = map(add, writing, alone_scores(ask, writers))
+    return [_option(ask, None, c) for c in _least(count, writers, alone)] + options
 
 
-def _least(count: int, candidates: list[Candidate], scores: list[float]) -> list[Candidate]:
-    places = nsmallest(count, range(len(scores)), key=scores.__getitem__)
-    return [candidates[i] for i in places]
+def _least(count: int, candidates: list[Candidate], scores: Iterable[float]) -> list[Candidate]:
+    least = nsmallest(count, zip(scores, range(len(candidates)), strict=True))
+    return [candidates[i] for _, i in least]
 
 
 def _option(

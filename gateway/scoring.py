@@ -93,7 +93,7 @@ def terms_of(
     cached = ask.held.get(reader.instance_id, 0)
     uncached = ask.tokens - cached
     read = reader.speed.reads(uncached, cached)
-    more = ask.choices * decode.speed.sequence + ask.tokens * decode.speed.context
+    more = ask.choices * decode.sequence + ask.tokens * decode.token
     itl = decode.base + more
     others = ask.answer * decode.requests * more
     doubt = decode.doubted + (prefill is not None and prefill.doubted)
@@ -124,7 +124,7 @@ def reading_scores(ask: Ask, prefills: Sequence["Candidate"]) -> list[float]:
     tokens, held, calls, slo = ask.tokens, ask.held.get, ask.relayed, ask.objectives.ttft
     found = [
         c.wait
-        + c.speed.read_step
+        + c.read_step
         + (tokens - (cached := held(c.instance_id, 0)))
         * (c.read_token + c.half_pair * (tokens + cached))
         + c.preference
@@ -145,8 +145,7 @@ def writing_scores(ask: Ask, decodes: Sequence["Candidate"]) -> list[float]:
     return [
         answer
         * (
-            (itl := c.base + (more := choices * c.speed.sequence + tokens * c.speed.context))
-            * c.rounds
+            (itl := c.base + (more := choices * c.sequence + tokens * c.token)) * c.rounds
             + c.requests * more
         )
         + c.preference
@@ -173,7 +172,7 @@ def alone_scores(ask: Ask, decodes: Sequence["Candidate"]) -> list[float]:
         (
             ttft := c.wait
             + (
-                read := c.speed.read_step
+                read := c.read_step
                 + (uncached := tokens - (cached := held(c.instance_id, 0)))
                 * (c.read_token + c.half_pair * (tokens + cached))
             )
