@@ -92,6 +92,7 @@ class Attempt:
         self.reading = Reading(
             assignment.decode.info.worker_id,
             assignment.prefill.info.worker_id if assignment.prefill else None,
+            reason=assignment.forecast.decision.reason if assignment.forecast else None,
         )
         self.prompt_scores: tuple[TokenLogprobs, ...] = ()
 

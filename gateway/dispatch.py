@@ -22,6 +22,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.mover import Mover
 from gateway.moves import Moves
 from gateway.output import Output
+from gateway.placement_record import PlacementHistory
 from gateway.prompt_chain import PromptChain
 from gateway.queue import AdmissionQueue, Turn
 from gateway.recent_answers import RecentAnswers
@@ -45,12 +46,14 @@ class Dispatcher:
         metrics: GatewayMetrics,
         silence: float,
         failover_timeout: float,
+        history: PlacementHistory | None = None,
     ) -> None:
         self._workers = workers
         self._queue = queue
         self._metrics = metrics
         self._silence = silence  # seconds
         self._failover_timeout = failover_timeout  # seconds
+        self._history = history
         self._answers = RecentAnswers()
         self._mover = Mover(workers, metrics, silence, self._conversation)
         self._attempts: set[Attempt] = set()
@@ -138,7 +141,18 @@ class Dispatcher:
             return branch.move.target
         assignment = await self._admit(branch)
         conversation = self._conversation(branch.part.job, assignment.decode.info)
-        return branch.life.attempt(branch.part, assignment, self._silence, conversation)
+        attempt = branch.life.attempt(branch.part, assignment, self._silence, conversation)
+        self._note_placement(attempt, branch.part.job)
+        return attempt
+
+    def _note_placement(self, attempt: Attempt, job: Job) -> None:
+        if (forecast := attempt.forecast) is None:
+            return
+        self._metrics.placements.placed(forecast.decision.reason)
+        if (record := job.record) is not None and self._history is not None:
+            tokens = len(job.prompt) + len(job.answered)
+            record.add(job.request_id, attempt.number, tokens, forecast, attempt.reading)
+            self._history.note(record)
 
     def _conversation(self, job: Job, decode: WorkerInfo) -> Conversation:
         return Conversation(job, decode, self._answers, self._workers.candidates)
@@ -176,6 +190,8 @@ class Dispatcher:
             yield
         finally:
             self._attempts.discard(attempt)
+            if attempt.forecast is not None:
+                self._metrics.placements.ended(attempt.forecast)
             attempt.doubt(branch.life.refusals)
             branch.moves.stop(branch.part.choices)
             self._settle(attempt.finish(FINISH_SECONDS))

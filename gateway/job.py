@@ -1,11 +1,12 @@
 """One prompt to be answered by the cluster."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from baton.core.sampling_params import SamplingParams
 from gateway.objectives import NONE, Objectives
 from gateway.output.plan import PLAIN, OutputPlan
+from gateway.placement_record import PlacementRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Job:
     plan: OutputPlan = PLAIN
     answered: tuple[int, ...] = ()  # told already, read behind the prompt; of one choice only
     objectives: Objectives = NONE
+    record: PlacementRecord | None = field(default=None, compare=False)  # hears where it goes
     asked_at: float | None = None  # `time.monotonic` seconds; None: just now
 
     def waited_ms(self) -> int:

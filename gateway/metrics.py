@@ -12,6 +12,7 @@ from gateway.breaks import REASONS as BREAK_REASONS
 from gateway.job import Job
 from gateway.move import MoveResult
 from gateway.output import Delta
+from gateway.placement_metrics import PlacementMetrics
 from gateway.prefix_book import PrefixBook
 from gateway.prefix_metrics import LABELS, PrefixCollector
 
@@ -72,6 +73,7 @@ class GatewayMetrics:
         self.moves = {
             result.value: moves.labels(model_name, ENGINE, result.value) for result in MoveResult
         }
+        self.placements = PlacementMetrics(self._registry, (model_name, ENGINE))
         self.ended = {reason: ended.labels(model_name, ENGINE, reason) for reason in REASONS}
 
     def follow(self, book: PrefixBook) -> None:

@@ -196,6 +196,7 @@ class Preparation:
                 priority=(asked.priority or 0) if self._heeds_priority else 0,
                 plan=plan,
                 objectives=caller.objectives,
+                record=caller.record,
                 asked_at=time.monotonic(),
             )
             for prompt in prompts

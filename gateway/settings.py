@@ -198,6 +198,9 @@ class GatewaySettings:
         "alone among them; the others are simpler, for comparison, and always pair two workers.",
         choices=PLACEMENT_POLICIES,
     )
+    placement_history: int = setting(
+        1000, "Latest requests whose placement GET /v1/requests/ID/placement explains; 0: none."
+    )
     ignore_priority: bool = setting(
         False, "Take a `priority` that --scheduling-policy fcfs does not heed, instead of 400."
     )
@@ -262,8 +265,9 @@ class GatewaySettings:
         if self.max_logprobs < -1:
             raise SettingsError("--max-logprobs must be at least 0, or -1 for all")
         check_pattern(self.logits_processor_pattern, "--logits-processor-pattern")
-        if self.max_queued_requests < 0:
-            raise SettingsError("--max-queued-requests cannot be negative")
+        for name in ("max_queued_requests", "placement_history"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"--{name.replace('_', '-')} cannot be negative")
         for name in _POSITIVE:
             if not 0 < getattr(self, name) < float("inf"):
                 raise SettingsError(f"--{name.replace('_', '-')} must be a positive number")
