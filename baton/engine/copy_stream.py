@@ -16,8 +16,8 @@ class CopyStream:
         self._stream: torch.cuda.Stream | None = None
         self._settled: torch.cuda.Event | None = None
         if device.type == "cuda":
-            self._stream = torch.cuda.Stream(device)
-            self._settled = torch.cuda.Event()
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            self._settled = torch.cuda.Event()  # type: ignore[no-untyped-call]
 
     def after_this(self) -> None:
         """On the engine's thread: what it has queued until now comes before later copies."""
@@ -30,7 +30,8 @@ class CopyStream:
         if self._stream is None or self._settled is None:
             yield
             return
-        done = torch.cuda.Event(blocking=True)  # asleep meanwhile: the cores are others'
+        # Asleep meanwhile: the cores are others'.
+        done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         with torch.cuda.stream(self._stream):
             self._stream.wait_event(self._settled)
             yield

@@ -59,7 +59,7 @@ class Fetched:
         self._copies = [_copy_to_host(tensor, device) for tensor in tensors]
         self._arrived: torch.cuda.Event | None = None
         if device.type == CUDA:
-            self._arrived = torch.cuda.Event()
+            self._arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._arrived.record(torch.cuda.current_stream(device))
 
     def wait(self) -> list[Tensor]:

@@ -86,9 +86,9 @@ class DevicePool:
             for row, block in zip(rows, blocks, strict=True):
                 self._bytes[block].copy_(host[row], non_blocking=True)
 
-    def stage(self, num_slots: int) -> HostStage:
-        """Host memory that peers can read and write in place of this pool."""
-        return HostStage(self, num_slots)
+    def stage(self, num_slots: int, flag: str = "--max-model-len") -> HostStage:
+        """Host memory in place of this pool. Raises SettingsError that says to lower `flag`."""
+        return HostStage(self, num_slots, flag)
 
     def close(self) -> None:
         """Whoever still holds the tensor keeps its memory."""

@@ -3,7 +3,7 @@
 import ctypes
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -22,16 +22,15 @@ class HostStage:
     It knows no owner of a slot. Copies are made when they return; any thread may ask for them.
     """
 
-    def __init__(self, pool: "DevicePool", num_slots: int) -> None:
-        """Raises SettingsError where the host has no room for it."""
+    def __init__(self, pool: "DevicePool", num_slots: int, flag: str) -> None:
+        """Raises SettingsError where the host has no room for it: `flag` is to be lowered."""
         self._pool = pool
         try:
             self._memory = KvPool(pool.layout, num_slots)
         except SettingsError as error:
             size = num_slots * pool.block_bytes
             raise SettingsError(
-                f"{size} bytes of host memory, through which KV blocks reach other workers, cannot be "
-                "had: lower --max-model-len, which it holds at least one sequence of"
+                f"{size} bytes of host memory for KV blocks of the device cannot be had: lower {flag}"
             ) from error
         flat = torch.frombuffer(
             self._memory.view, dtype=torch.uint8, count=num_slots * pool.block_bytes
@@ -57,7 +56,7 @@ class HostStage:
     def close(self) -> None:
         """Before the pool is closed, and once nobody copies any more."""
         if self._locked:
-            torch.cuda.cudart().cudaHostUnregister(_address_of(self._memory))
+            _cuda().cudaHostUnregister(_address_of(self._memory))
             self._locked = False
         del self._slots
         self._memory.close()
@@ -65,10 +64,14 @@ class HostStage:
 
 def _page_locked(memory: KvPool) -> bool:
     """Unlocked memory works as well, at a fraction of the speed, each copy waited for."""
-    code = torch.cuda.cudart().cudaHostRegister(_address_of(memory), memory.size, 0)
+    code = _cuda().cudaHostRegister(_address_of(memory), memory.size, 0)
     if int(code):
         logger.warning("the memory for hand-offs is not page-locked (CUDA says %s): slower", code)
     return not int(code)
+
+
+def _cuda() -> Any:
+    return torch.cuda.cudart()  # type: ignore[no-untyped-call]
 
 
 def _address_of(memory: KvPool) -> int:
