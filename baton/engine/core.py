@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from baton.engine.decision import CopyBlock, Decision, ZeroBlock, ZeroTail
-from baton.engine.kv_pool import KvPool
 from baton.engine.plan import Runner
 from baton.engine.scheduler import Scheduler
+from baton.engine.storage import BlockMemory
 from baton.engine.work import ChoiceLent, EngineEvent, Work
 
 Deliver = Callable[[str, EngineEvent], None]  # (key of the work, event)
@@ -15,7 +15,7 @@ class EngineCore:
     """Performs what the scheduler decides. Called by one thread."""
 
     def __init__(
-        self, scheduler: Scheduler, runner: Runner, pool: KvPool, deliver: Deliver
+        self, scheduler: Scheduler, runner: Runner, pool: BlockMemory, deliver: Deliver
     ) -> None:
         self._scheduler = scheduler
         self._runner = runner
