@@ -20,6 +20,7 @@ from kv_transfer.transports import nixl_agent
 _PORTS = ("port", "advertise_port", "kv_port", "advertise_kv_port", "metrics_port")
 _COUNTS = (
     *("max_model_len", "max_num_seqs", "max_num_batched_tokens"),
+    "max_mixed_prompt_tokens",
     *("kv_cache_memory_bytes", "threads"),
 )
 
@@ -57,6 +58,12 @@ class WorkerSettings:
     )
     max_num_seqs: int = setting(64, "Sequences in one step.")
     max_num_batched_tokens: int = setting(1024, "Tokens in one step.", size=True)
+    max_mixed_prompt_tokens: int = setting(
+        96,
+        "Tokens of prompts in a step that also writes answers, which wait for it: less is a steadier "
+        "stream, more a sooner first token.",
+        size=True,
+    )
     device: str = setting(
         "auto",
         "Where the model computes: cpu, cuda or cuda:N; auto: the first CUDA device, if there is one.",
@@ -235,6 +242,7 @@ class WorkerSettings:
             kv_offloading_bytes=int(self.kv_offloading_size * 2**30),
             max_num_seqs=self.max_num_seqs,
             max_num_batched_tokens=self.max_num_batched_tokens,
+            max_mixed_prompt_tokens=self.max_mixed_prompt_tokens,
             max_model_len=self.max_model_len,
             dtype=self.dtype,
             threads=self.threads or available_cores(),
