@@ -38,6 +38,7 @@ from gateway.model_names import ModelNames
 from gateway.output_planner import OutputPlanner
 from gateway.parsers.reasoning_formats import reasoning_format
 from gateway.parsers.tool_formats import tool_format
+from gateway.policies import policy_of
 from gateway.preparation import Preparation
 from gateway.queue import AdmissionQueue
 from gateway.rendering import RenderingRules
@@ -73,7 +74,11 @@ def build(settings: GatewaySettings) -> Gateway:
     )
     directory, server = _registry(settings)
     workers = Workers(
-        directory, tokenizer.digest, settings.cluster_secret, settings.cluster_tls.identity()
+        directory,
+        tokenizer.digest,
+        settings.cluster_secret,
+        settings.cluster_tls.identity(),
+        policy=policy_of(settings.placement_policy),
     )
     queue: AdmissionQueue[Assignment] = AdmissionQueue(
         settings.max_queued_requests, settings.max_queue_seconds, Assignment.give_back

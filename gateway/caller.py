@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from gateway.auth import tenant_of
+from gateway.objectives import NONE, Objectives, objectives_of
 from gateway.request_scope import request_id_of
 
 
@@ -12,7 +13,9 @@ from gateway.request_scope import request_id_of
 class Caller:
     request_id: str  # the client's, or a fresh one
     tenant: str  # digest of its key, "" where none is asked for
+    objectives: Objectives = NONE
 
 
 def caller_of(request: Request) -> Caller:
-    return Caller(request_id_of(request), tenant_of(request))
+    """Raises RequestError for a header that makes no sense."""
+    return Caller(request_id_of(request), tenant_of(request), objectives_of(request.headers))

@@ -26,7 +26,7 @@ from gateway.prompt_chain import PromptChain
 from gateway.queue import AdmissionQueue, Turn
 from gateway.recent_answers import RecentAnswers
 from gateway.request_life import RequestLife
-from gateway.workers import Assignment, Workers
+from gateway.workers import Assignment, Wanted, Workers
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +78,7 @@ class Dispatcher:
                     deltas = life.output.push(batch)
                     meter.add(deltas)
                     if life.output.ended:
+                        self._workers.learned.answers.ended(meter.tokens_per_choice)
                         yield PromptRead(await life.read())
                         yield deltas
                         return
@@ -151,8 +152,10 @@ class Dispatcher:
             reads_cache=job.params.prompt_logprobs is None,
         )
 
+        wanted = Wanted(job.params, job.objectives)
+
         def place() -> Assignment | None:
-            return self._workers.assign(prompt, life.refusals)
+            return self._workers.assign(prompt, life.refusals, wanted)
 
         try:
             return await self._queue.admit(branch.turn, place, returning=branch.returning)

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, replace
 
 from baton.core.sampling_params import SamplingParams
+from gateway.objectives import NONE, Objectives
 from gateway.output.plan import PLAIN, OutputPlan
 
 
@@ -21,6 +22,7 @@ class Job:
     priority: int = 0  # in the line of this gateway and on the workers; lower is earlier
     plan: OutputPlan = PLAIN
     answered: tuple[int, ...] = ()  # told already, read behind the prompt; of one choice only
+    objectives: Objectives = NONE
     asked_at: float | None = None  # `time.monotonic` seconds; None: just now
 
     def waited_ms(self) -> int:

@@ -128,6 +128,11 @@ class JobMeter:
         for delta in deltas:
             self._add_choice(delta, now)
 
+    @property
+    def tokens_per_choice(self) -> float:
+        """Given out so far, on the average."""
+        return sum(self._counts.values()) / self._job.params.n
+
     def failed_over(self, reason: str) -> None:
         """Something broke under it, and it goes on elsewhere."""
         self._metrics.failovers[reason].inc()

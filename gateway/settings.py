@@ -14,6 +14,8 @@ from baton.rpc.tls_settings import ClusterTls
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
 from gateway.head_limits import HeadLimits
+from gateway.policies import AUTO
+from gateway.policies import POLICIES as PLACEMENT_POLICIES
 from gateway.structured.config import read_config
 from gateway.tls import TlsSettings
 from gateway.translations.response_store import Bounds
@@ -189,6 +191,12 @@ class GatewaySettings:
         "fcfs",
         "Who goes first, here and on workers: who came first, or who has the lowest `priority`.",
         choices=POLICIES,
+    )
+    placement_policy: str = setting(
+        AUTO,
+        "Which workers a request goes to: auto, those of the least predicted cost, a decode worker "
+        "alone among them; the others are simpler, for comparison, and always pair two workers.",
+        choices=PLACEMENT_POLICIES,
     )
     ignore_priority: bool = setting(
         False, "Take a `priority` that --scheduling-policy fcfs does not heed, instead of 400."

@@ -633,6 +633,8 @@ class WorkerLoad(google.protobuf.message.Message):
     LEASED_BLOCKS_FIELD_NUMBER: builtins.int
     TOTAL_BLOCKS_FIELD_NUMBER: builtins.int
     UNREAD_TOKENS_FIELD_NUMBER: builtins.int
+    WRITING_FIELD_NUMBER: builtins.int
+    READING_FIELD_NUMBER: builtins.int
     state: Global___WorkerState.ValueType
     """Whether it takes requests."""
     running: builtins.int
@@ -648,7 +650,15 @@ class WorkerLoad(google.protobuf.message.Message):
     total_blocks: builtins.int
     """All blocks of the pool."""
     unread_tokens: builtins.int
-    """Of prompts that are here to be read and handed over: tokens whose KV is not computed yet."""
+    """Of prompts that are here to be read: tokens whose KV is not computed yet."""
+    @property
+    def writing(self) -> Global___StepSums:
+        """Of engine steps in which no prompt was read."""
+
+    @property
+    def reading(self) -> Global___StepSums:
+        """Of engine steps with a piece of a prompt."""
+
     def __init__(
         self,
         *,
@@ -660,7 +670,48 @@ class WorkerLoad(google.protobuf.message.Message):
         leased_blocks: builtins.int = ...,
         total_blocks: builtins.int = ...,
         unread_tokens: builtins.int = ...,
+        writing: Global___StepSums | None = ...,
+        reading: Global___StepSums | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["free_blocks", b"free_blocks", "leased_blocks", b"leased_blocks", "reserved_blocks", b"reserved_blocks", "running", b"running", "state", b"state", "total_blocks", b"total_blocks", "unread_tokens", b"unread_tokens", "waiting", b"waiting"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["reading", b"reading", "writing", b"writing"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["free_blocks", b"free_blocks", "leased_blocks", b"leased_blocks", "reading", b"reading", "reserved_blocks", b"reserved_blocks", "running", b"running", "state", b"state", "total_blocks", b"total_blocks", "unread_tokens", b"unread_tokens", "waiting", b"waiting", "writing", b"writing"]) -> None: ...
 
 Global___WorkerLoad: typing_extensions.TypeAlias = WorkerLoad
+
+@typing.final
+class StepSums(google.protobuf.message.Message):
+    """What steps of one kind had in them and took, since the worker's process began. A step's time is a linear function of what is in it, so differences of these sums are enough to learn it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STEPS_FIELD_NUMBER: builtins.int
+    SECONDS_FIELD_NUMBER: builtins.int
+    SEQUENCES_FIELD_NUMBER: builtins.int
+    CONTEXT_TOKENS_FIELD_NUMBER: builtins.int
+    READ_TOKENS_FIELD_NUMBER: builtins.int
+    READ_PAIRS_FIELD_NUMBER: builtins.int
+    steps: builtins.int
+    """Steps."""
+    seconds: builtins.float
+    """What they took."""
+    sequences: builtins.int
+    """Sequences that one token was computed of, behind all the others, in each step."""
+    context_tokens: builtins.int
+    """Tokens that those attended to."""
+    read_tokens: builtins.int
+    """Tokens of prompts."""
+    read_pairs: builtins.float
+    """Each of those with every token that it attended to."""
+    def __init__(
+        self,
+        *,
+        steps: builtins.int = ...,
+        seconds: builtins.float = ...,
+        sequences: builtins.int = ...,
+        context_tokens: builtins.int = ...,
+        read_tokens: builtins.int = ...,
+        read_pairs: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["context_tokens", b"context_tokens", "read_pairs", b"read_pairs", "read_tokens", b"read_tokens", "seconds", b"seconds", "sequences", b"sequences", "steps", b"steps"]) -> None: ...
+
+Global___StepSums: typing_extensions.TypeAlias = StepSums

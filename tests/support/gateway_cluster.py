@@ -81,6 +81,7 @@ async def running_gateway(
 ) -> AsyncIterator[GatewayUnderTest]:
     """`send_buffer`: bytes that the system keeps for a client who does not read."""
     given = {"served_model_name": ("tiny", "alias"), "max_queue_seconds": 10.0, **settings}
+    given.setdefault("placement_policy", "prefix_aware")  # always pairs
     chosen = GatewaySettings(model=str(folder), cluster_secret=SECRET, **given)  # type: ignore[arg-type]
     listener = listen("127.0.0.1", 0)
     if send_buffer is not None:  # connections inherit it

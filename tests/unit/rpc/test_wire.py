@@ -15,6 +15,7 @@ from baton.core.sampling_params import (
     ProcessorCall,
     SamplingParams,
 )
+from baton.core.step_totals import StepSums, StepTotals
 from baton.core.token_record import FinishReason, PromptLogprobs, TokenLogprobs, TokenRecord
 from baton.core.worker_info import Role, WorkerInfo, WorkerLoad, WorkerState
 from baton.rpc import wire
@@ -76,7 +77,8 @@ def test_a_worker_survives(role: Role) -> None:
 
 @pytest.mark.parametrize("state", list(WorkerState))
 def test_a_load_survives(state: WorkerState) -> None:
-    load = WorkerLoad(state, 1, 2, 3, 4, 5, 6)
+    steps = StepTotals(StepSums(1, 0.5, 2, 3), StepSums(4, 0.25, 5, 6, 7, 8.5))
+    load = WorkerLoad(state, 1, 2, 3, 4, 5, 6, 7, steps)
     assert wire.worker_load_from_pb(wire.worker_load_to_pb(load)) == load
 
 
