@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from baton.core.sampling_params import SamplingParams
 from gateway.output.plan import PLAIN, OutputPlan
+from gateway.wishes import ANY, Wishes
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Job:
     priority: int = 0  # in the line of this gateway and on the workers; lower is earlier
     plan: OutputPlan = PLAIN
     answered: tuple[int, ...] = ()  # told already, read behind the prompt; of one choice only
+    wishes: Wishes = ANY
     asked_at: float | None = None  # `time.monotonic` seconds; None: just now
 
     def waited_ms(self) -> int:

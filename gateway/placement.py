@@ -37,19 +37,20 @@ def place(
     prompt_tokens: int,
     doubted: Callable[[WorkerInfo, WorkerInfo], bool] = _no_doubt,
     held: Mapping[str, int] = NOTHING_HELD,
+    may_be_alone: bool = True,
 ) -> Placement | None:
     """None: nothing fits now, and a change in the cluster may help.
 
     The cheapest decode worker that has a partner, with its cheapest partner; one whose link is not
     `doubted` if there is any. `held`: how many of the prompt's tokens are cached, by instance id.
     Workers of unequal fingerprint are never paired. Decode works alone only when no prefill worker
-    lives.
+    lives, and where it `may_be_alone`.
     """
     prefills = [c for c in candidates if c.prefills and c.alive]
     decodes = _roomy(candidates, prompt_tokens)
     last_resort: Pair | None = None
     for decode in _by_cost(decodes, prompt_tokens, held):
-        if not prefills:
+        if not prefills and may_be_alone:
             return Alone(decode.info)
         partners = [c for c in prefills if c.takes_requests and c.kind == decode.kind]
         for prefill in _by_cost(partners, prompt_tokens, held):

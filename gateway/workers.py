@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,6 +16,8 @@ from gateway.placement import Pair, Placement, place, refuge
 from gateway.prefix_book import Admitted, PrefixBook, nothing_expected
 from gateway.prompt_chain import Naming, PromptChain
 from gateway.refusals import Refusals
+from gateway.roll import Roll
+from gateway.wishes import ANY, Wishes
 from gateway.worker import Worker
 from gateway.worker_client import WorkerClient
 
@@ -68,7 +69,7 @@ class Workers:
         self.prefixes = PrefixBook(self._hear_anew)
         self._namings: dict[str, Naming] = {}  # of usable workers, by digest
         self._leaving: list[Worker] = []
-        self._lives: Counter[str] = Counter()  # instances seen, by worker id
+        self._roll = Roll()
         self._on_change: Callable[[], None] = lambda: None
         self.began = asyncio.Event()
         self._met = asyncio.Event()
@@ -104,6 +105,11 @@ class Workers:
         """Whether some decode worker takes requests."""
         return any(c.takes_requests and not c.prefills for c in self.candidates())
 
+    @property
+    def known(self) -> Collection[WorkerInfo]:
+        """Members and those that were."""
+        return self._roll.known
+
     def candidates(self) -> list[Candidate]:
         """The usable members, whatever one request has met with them."""
         return [worker.candidate for worker in self._usable]
@@ -124,17 +130,20 @@ class Workers:
         self._given_up = error
         self._met.set()
 
-    def assign(self, prompt: PromptChain, refusals: Refusals) -> Assignment | None:
+    def assign(
+        self, prompt: PromptChain, refusals: Refusals, wishes: Wishes = ANY
+    ) -> Assignment | None:
         """None: nothing fits now."""
         candidates = self.candidates()
         if refusals.any:
             candidates = [_judged(worker, refusals) for worker in self._usable]
         held = self.prefixes.held(prompt, self._namings.values())
         placement = place(
-            candidates,
+            wishes.of(candidates),
             len(prompt),
             lambda prefill, decode: refusals.doubts_link((prefill.instance_id, decode.instance_id)),
             held,
+            wishes.may_be_alone,
         )
         return None if placement is None else self._taken(placement, prompt, held)
 
@@ -166,11 +175,11 @@ class Workers:
             worker.hear_anew()
 
     def assign_refuge(
-        self, source: Worker, known_tokens: int, refusals: Refusals
+        self, source: Worker, known_tokens: int, refusals: Refusals, wishes: Wishes
     ) -> Assignment | None:
         """For a running answer that `source` is to hand over. None: nobody can take it now."""
         candidates = [_judged(worker, refusals) for worker in self._usable]
-        info = refuge(candidates, source.candidate, known_tokens)
+        info = refuge(wishes.of(candidates), source.candidate, known_tokens)
         if info is None:
             return None
         decode = self._workers[info.instance_id]
@@ -187,10 +196,9 @@ class Workers:
                 info,
                 client,
                 self._worker_changed,
-                self._lives[info.worker_id],
+                self._roll.enter(info),
                 partial(self.prefixes.hear, instance_id),
             )
-            self._lives[info.worker_id] += 1
             self._workers[instance_id] = worker
         self._judge()
 

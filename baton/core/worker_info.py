@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from baton.core.fingerprint import Fingerprint
+from baton.core.labels import Labels
 
 
 class Role(Enum):
@@ -30,6 +31,7 @@ class WorkerInfo:
     max_model_len: int  # prompt + answer, tokens
     num_blocks: int
     fingerprint: Fingerprint
+    labels: Labels = ()  # that requests may choose it by
 
 
 @dataclass(frozen=True, slots=True)

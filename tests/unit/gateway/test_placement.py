@@ -48,6 +48,11 @@ def test_without_a_living_prefill_worker_decode_works_alone() -> None:
     assert names([draining, decode()]) == ("d",)
 
 
+def test_who_may_not_be_alone_waits_for_a_prefill_worker() -> None:
+    assert place([decode()], 20, may_be_alone=False) is None
+    assert place([prefill(), decode()], 20, may_be_alone=False) is not None
+
+
 def test_a_prefill_worker_that_is_out_of_touch_is_waited_for() -> None:
     assert names([Candidate(make_info("p", P, A), None), decode()]) is None
 
