@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from baton.core.sampling_params import SamplingParams
 from gateway.objectives import NONE, Objectives
 from gateway.output.plan import PLAIN, OutputPlan
+from gateway.wishes import ANY, Wishes
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Job:
     plan: OutputPlan = PLAIN
     answered: tuple[int, ...] = ()  # told already, read behind the prompt; of one choice only
     objectives: Objectives = NONE
+    wishes: Wishes = ANY
     asked_at: float | None = None  # `time.monotonic` seconds; None: just now
 
     def waited_ms(self) -> int:

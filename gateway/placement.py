@@ -93,7 +93,7 @@ def place(
     for kind in dict.fromkeys([c.kind for c in decodes]):
         writers = [c for c in decodes if c.kind == kind]
         readers = [c for c in partners if c.kind == kind]
-        if not readers and prefills:
+        if not readers and (prefills or not ask.may_be_alone):
             continue
         options += _best_of(readers, writers, ask, link)
         considered += (len(readers) + 1) * len(writers)

@@ -59,7 +59,7 @@ class Simple:
         decodes = roomy(candidates, ask.tokens)
         last_resort: tuple[Candidate | None, Candidate] | None = None
         for decode in self._doubted_last(decodes, ask):
-            if not prefills:
+            if not prefills and ask.may_be_alone:
                 return self._decided(ask, None, decode, link)
             fitting = [c for c in partners if c.kind == decode.kind]
             for prefill in self._doubted_last(fitting, ask):

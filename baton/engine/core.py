@@ -6,8 +6,8 @@ from collections.abc import Callable
 from baton.engine.decision import CopyBlock, Decision, ZeroBlock, ZeroTail
 from baton.engine.plan import Runner
 from baton.engine.scheduler import Scheduler
-from baton.engine.storage import BlockMemory
 from baton.engine.step_meter import StepMeter
+from baton.engine.storage import BlockMemory
 from baton.engine.work import ChoiceLent, EngineEvent, Work
 
 Deliver = Callable[[str, EngineEvent], None]  # (key of the work, event)

@@ -14,8 +14,8 @@ from baton.engine.kv_pool import KvPool
 from baton.engine.limits import check_work, limits_for, num_blocks_for, num_slots_for
 from baton.engine.plan import Runner
 from baton.engine.scheduler import Scheduler
-from baton.engine.storage import BlockMemory, BlockSlots, HostStorage, Storage
 from baton.engine.step_meter import StepMeter
+from baton.engine.storage import BlockMemory, BlockSlots, HostStorage, Storage
 from baton.engine.work import EngineLoad, EventSink, GiveAwaySink, Mode, Work
 
 
