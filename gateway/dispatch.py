@@ -12,6 +12,7 @@ from baton.core.worker_info import WorkerInfo
 from gateway.attempt import Attempt
 from gateway.branch import Branch, Told, joined
 from gateway.breaks import MENDABLE, Mendable, reason_of
+from gateway.candidate import Candidate
 from gateway.continuation import whole
 from gateway.conversation import Conversation
 from gateway.errors import NoRoomError
@@ -70,7 +71,7 @@ class Dispatcher:
         workers are told to stop.
         """
         with self._metrics.watching(job) as meter:
-            life = RequestLife(job, output(), self._queue.turn(job.priority))
+            life = RequestLife(job, output(), self._queue.turn(job.priority, job.wishes.lane))
             scored = job.params.prompt_logprobs is None
             branch = Branch(life, Moves(self._mover, life), whole(job), meter)
             async with self._moving(branch.moves), aclosing(joined(branch, self._told)) as batches:
@@ -155,7 +156,13 @@ class Dispatcher:
             self._history.note(record)
 
     def _conversation(self, job: Job, decode: WorkerInfo) -> Conversation:
-        return Conversation(job, decode, self._answers, self._workers.candidates)
+        def lenders() -> list[Candidate]:
+            found = self._workers.candidates()
+            return (
+                [c for c in found if not job.wishes.avoids(c.info)] if job.wishes.avoid else found
+            )
+
+        return Conversation(job, decode, self._answers, lenders)
 
     async def _admit(self, branch: Branch) -> Assignment:
         job, life = branch.part.job, branch.life
@@ -169,11 +176,16 @@ class Dispatcher:
         wanted = Wanted(job.params, job.objectives)
 
         def place() -> Assignment | None:
-            return self._workers.assign(prompt, life.refusals, wanted)
+            return self._workers.assign(prompt, life.refusals, wanted, job.wishes)
 
         try:
             return await self._queue.admit(branch.turn, place, returning=branch.returning)
         except NoRoomError as error:
+            if not life.begun and job.wishes.particular:
+                raise NoRoomError(
+                    "No worker that kv_transfer_params leave to choose from had room in time.",
+                    error.retry_after,
+                ) from error
             if not life.begun:
                 raise
             raise NoRoomError(

@@ -7,6 +7,7 @@ from baton.core.sampling_params import SamplingParams
 from gateway.objectives import NONE, Objectives
 from gateway.output.plan import PLAIN, OutputPlan
 from gateway.placement_record import PlacementRecord
+from gateway.wishes import ANY, Wishes
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Job:
     answered: tuple[int, ...] = ()  # told already, read behind the prompt; of one choice only
     objectives: Objectives = NONE
     record: PlacementRecord | None = field(default=None, compare=False)  # hears where it goes
+    wishes: Wishes = ANY
     asked_at: float | None = None  # `time.monotonic` seconds; None: just now
 
     def waited_ms(self) -> int:

@@ -68,6 +68,7 @@ class Reason:
     PREFIX = "prefix"  # likewise, with part of the prompt cached where it is read
     LOCAL = "local"  # a decode worker alone: a hand-off would cost more than it saves
     NO_PREFILL = "no_prefill"  # a decode worker alone: no prefill worker lives
+    WISHED = "wished"  # the least cost among what the request allows
     MISSED = "objective_missed"  # nothing was predicted to meet the objectives
     DOUBTED = "last_resort"  # it broke under this request before, and there is nothing else
 
@@ -95,14 +96,14 @@ def place(
     options: list[Option] = []
     considered = 0
     for writers, readers in _by_kind(decodes, partners):
-        if not readers and prefills:
+        if not readers and (prefills or not ask.may_be_alone):
             continue
         options += _best_of(readers, writers, ask, link)
         considered += (len(readers) + 1) * len(writers)
     if not options:
         return None
     options.sort(key=lambda option: option.terms.score)
-    return Decision(tuple(options), _reason(options[0], bool(prefills)), considered)
+    return Decision(tuple(options), _reason(options[0], ask, bool(prefills)), considered)
 
 
 def refuge(
@@ -157,6 +158,8 @@ def _best_of(
         most = max(min(option.terms.score for option in options) - least, min(writing))
         likely = [i for i, seconds in enumerate(writing) if seconds <= most]
         writers, writing = [writers[i] for i in likely], [writing[i] for i in likely]
+    if not ask.may_be_alone:
+        return options
     alone = map(add, writing, alone_scores(ask, writers))
     return [_option(ask, None, c) for c in _least(count, writers, alone)] + options
 
@@ -175,11 +178,13 @@ def _option(
     return Option(placement, terms_of(ask, prefill, decode, link), cached)
 
 
-def _reason(best: Option, prefills_live: bool) -> str:
+def _reason(best: Option, ask: Ask, prefills_live: bool) -> str:
     if best.terms.doubt:
         return Reason.DOUBTED
     if best.terms.misses:
         return Reason.MISSED
+    if ask.particular:
+        return Reason.WISHED
     if isinstance(best.placement, Alone):
         return Reason.LOCAL if prefills_live else Reason.NO_PREFILL
     return Reason.PREFIX if best.cached else Reason.LEAST_COST

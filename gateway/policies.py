@@ -59,7 +59,7 @@ class Simple:
         decodes = roomy(candidates, ask.tokens)
         last_resort: tuple[Candidate | None, Candidate] | None = None
         for decode in self._doubted_last(decodes, ask):
-            if not prefills:
+            if not prefills and ask.may_be_alone:
                 return self._decided(ask, None, decode, link)
             fitting = [c for c in partners if c.kind == decode.kind]
             for prefill in self._doubted_last(fitting, ask):
@@ -90,7 +90,9 @@ class Simple:
         terms = terms_of(ask, prefill, decode, between)
         placement = Alone(decode.info) if prefill is None else Pair(prefill.info, decode.info)
         cached = ask.held.get((prefill or decode).instance_id, 0)
-        reason = Reason.NO_PREFILL if prefill is None else self.name
+        reason = self.name
+        if prefill is None:
+            reason = Reason.WISHED if ask.particular else Reason.NO_PREFILL
         return Decision((Option(placement, terms, cached),), reason)
 
 

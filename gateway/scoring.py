@@ -36,6 +36,8 @@ class Ask:
     link: Link = UNKNOWN_LINK  # between any two
     relayed: float = 0.0  # seconds of a first token beside line and reading, if prefill gives it
     alone: float = 0.0  # likewise, if the decode worker reads the prompt itself
+    may_be_alone: bool = True  # whether it may
+    particular: bool = False  # the request names or forbids workers; candidates are what it allows
 
 
 @dataclass(frozen=True, slots=True)

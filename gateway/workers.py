@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -23,7 +22,9 @@ from gateway.policies import AUTO, Policy, policy_of
 from gateway.prefix_book import Admitted, PrefixBook, nothing_expected
 from gateway.prompt_chain import Naming, PromptChain
 from gateway.refusals import Refusals
+from gateway.roll import Roll
 from gateway.scoring import Ask
+from gateway.wishes import ANY, Wishes
 from gateway.worker import Worker
 from gateway.worker_client import WorkerClient
 
@@ -89,7 +90,7 @@ class Workers:
         self.prefixes = PrefixBook(self._hear_anew)
         self._namings: dict[str, Naming] = {}  # of usable workers, by digest
         self._leaving: list[Worker] = []
-        self._lives: Counter[str] = Counter()  # instances seen, by worker id
+        self._roll = Roll()
         self._on_change: Callable[[], None] = lambda: None
         self.began = asyncio.Event()
         self._met = asyncio.Event()
@@ -125,6 +126,11 @@ class Workers:
         """Whether some decode worker takes requests."""
         return any(c.takes_requests and not c.prefills for c in self.candidates())
 
+    @property
+    def known(self) -> Collection[WorkerInfo]:
+        """Members and those that were."""
+        return self._roll.known
+
     def candidates(self) -> list[Candidate]:
         """The usable members, whatever one request has met with them."""
         return [worker.candidate for worker in self._usable]
@@ -145,7 +151,9 @@ class Workers:
         self._given_up = error
         self._met.set()
 
-    def assign(self, prompt: PromptChain, refusals: Refusals, wanted: Wanted) -> Assignment | None:
+    def assign(
+        self, prompt: PromptChain, refusals: Refusals, wanted: Wanted, wishes: Wishes = ANY
+    ) -> Assignment | None:
         """None: nothing fits now."""
         candidates = self.candidates()
         if refusals.any:
@@ -161,8 +169,10 @@ class Workers:
             link=learned.links.any,
             relayed=learned.relayed.value,
             alone=learned.alone.value,
+            may_be_alone=wishes.may_be_alone,
+            particular=wishes.particular,
         )
-        decision = self._policy.place(candidates, ask, learned.links.between)
+        decision = self._policy.place(wishes.of(candidates), ask, learned.links.between)
         if decision is None:
             return None
         forecast = Forecast(decision, learned, ask.choices, time.monotonic())
@@ -198,11 +208,11 @@ class Workers:
             worker.hear_anew()
 
     def assign_refuge(
-        self, source: Worker, known_tokens: int, refusals: Refusals
+        self, source: Worker, known_tokens: int, refusals: Refusals, wishes: Wishes
     ) -> Assignment | None:
         """For a running answer that `source` is to hand over. None: nobody can take it now."""
         candidates = [_judged(worker, refusals) for worker in self._usable]
-        info = refuge(candidates, source.candidate, known_tokens)
+        info = refuge(wishes.of(candidates), source.candidate, known_tokens)
         if info is None:
             return None
         decode = self._workers[info.instance_id]
@@ -219,11 +229,10 @@ class Workers:
                 info,
                 client,
                 self._worker_changed,
-                self._lives[info.worker_id],
+                self._roll.enter(info),
                 partial(self.prefixes.hear, instance_id),
                 self.learned,
             )
-            self._lives[info.worker_id] += 1
             self._workers[instance_id] = worker
         self._judge()
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from baton.core.fingerprint import Fingerprint
+from baton.core.labels import Labels
 from baton.core.step_totals import NO_TOTALS, StepTotals
 
 
@@ -31,6 +32,7 @@ class WorkerInfo:
     max_model_len: int  # prompt + answer, tokens
     num_blocks: int
     fingerprint: Fingerprint
+    labels: Labels = ()  # that requests may choose it by
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable
 
 from baton.engine.decision import CopyBlock, Decision, ZeroBlock, ZeroTail
-from baton.engine.kv_pool import KvPool
 from baton.engine.plan import Runner
 from baton.engine.scheduler import Scheduler
 from baton.engine.step_meter import StepMeter
+from baton.engine.storage import BlockMemory
 from baton.engine.work import ChoiceLent, EngineEvent, Work
 
 Deliver = Callable[[str, EngineEvent], None]  # (key of the work, event)
@@ -20,7 +20,7 @@ class EngineCore:
         self,
         scheduler: Scheduler,
         runner: Runner,
-        pool: KvPool,
+        pool: BlockMemory,
         deliver: Deliver,
         meter: StepMeter | None = None,
     ) -> None:

@@ -268,6 +268,7 @@ def worker_info_to_pb(info: WorkerInfo) -> types_pb2.WorkerInfo:
         max_model_len=info.max_model_len,
         num_blocks=info.num_blocks,
         fingerprint=fingerprint_to_pb(info.fingerprint),
+        labels=dict(info.labels),
     )
 
 
@@ -283,6 +284,7 @@ def worker_info_from_pb(message: types_pb2.WorkerInfo) -> WorkerInfo:
         max_model_len=message.max_model_len,
         num_blocks=message.num_blocks,
         fingerprint=fingerprint_from_pb(message.fingerprint),
+        labels=tuple(sorted(message.labels.items())),
     )
 
 

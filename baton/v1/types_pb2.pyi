@@ -568,6 +568,22 @@ class WorkerInfo(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class LabelsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     WORKER_ID_FIELD_NUMBER: builtins.int
     INSTANCE_ID_FIELD_NUMBER: builtins.int
     ROLE_FIELD_NUMBER: builtins.int
@@ -578,6 +594,7 @@ class WorkerInfo(google.protobuf.message.Message):
     MAX_MODEL_LEN_FIELD_NUMBER: builtins.int
     NUM_BLOCKS_FIELD_NUMBER: builtins.int
     FINGERPRINT_FIELD_NUMBER: builtins.int
+    LABELS_FIELD_NUMBER: builtins.int
     worker_id: builtins.str
     """Stable across restarts, such as "prefill-0"."""
     instance_id: builtins.str
@@ -600,6 +617,10 @@ class WorkerInfo(google.protobuf.message.Message):
     def fingerprint(self) -> Global___Fingerprint:
         """Who may exchange KV caches with it."""
 
+    @property
+    def labels(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """What requests may choose it by."""
+
     def __init__(
         self,
         *,
@@ -613,9 +634,10 @@ class WorkerInfo(google.protobuf.message.Message):
         max_model_len: builtins.int = ...,
         num_blocks: builtins.int = ...,
         fingerprint: Global___Fingerprint | None = ...,
+        labels: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["fingerprint", b"fingerprint"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["address", b"address", "fingerprint", b"fingerprint", "instance_id", b"instance_id", "max_model_len", b"max_model_len", "metrics_url", b"metrics_url", "model", b"model", "num_blocks", b"num_blocks", "pid", b"pid", "role", b"role", "worker_id", b"worker_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["address", b"address", "fingerprint", b"fingerprint", "instance_id", b"instance_id", "labels", b"labels", "max_model_len", b"max_model_len", "metrics_url", b"metrics_url", "model", b"model", "num_blocks", b"num_blocks", "pid", b"pid", "role", b"role", "worker_id", b"worker_id"]) -> None: ...
 
 Global___WorkerInfo: typing_extensions.TypeAlias = WorkerInfo
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 
+from baton.core.labels import Labels
 from baton.core.worker_info import Role
 from baton.rpc.server import bind
 from baton.rpc.tls_identity import TlsIdentity
@@ -34,11 +35,17 @@ class GatewayUnderTest:
     workers: list[FakeWorker] = field(default_factory=list)
 
     async def join(
-        self, worker_id: str, role: Role, *, model: str = "m", tokenizer: str | None = None
+        self,
+        worker_id: str,
+        role: Role,
+        *,
+        model: str = "m",
+        tokenizer: str | None = None,
+        labels: Labels = (),
     ) -> FakeWorker:
         """A worker that has joined and whose load the gateway has read."""
         fingerprint = make_fingerprint(model, tokenizer or self.tokenizer_digest)
-        worker = FakeWorker(worker_id, role, fingerprint)
+        worker = FakeWorker(worker_id, role, fingerprint, labels)
         self.workers.append(worker)
         await worker.start(self.registry, SECRET, self.tls)
         await self.until_known(worker_id)

@@ -148,6 +148,15 @@ def test_a_prefill_worker_that_is_out_of_touch_or_refused_is_waited_for() -> Non
     assert where(place([refused, prefill("q"), decode(requests=50)], ASK)) == ("q", "d")
 
 
+def test_who_may_not_be_alone_waits_for_a_prefill_worker() -> None:
+    ask = replace(ASK, may_be_alone=False, particular=True)
+    assert place([decode()], ask) is None
+    placed = place([prefill(), decode()], replace(ask, link=Link(9.0, 0.0)))
+    assert placed is not None
+    assert (where(placed), placed.reason) == (("p", "d"), Reason.WISHED)
+    assert len(placed.options) == 1
+
+
 def test_without_room_nothing_fits() -> None:
     assert place([], ASK) is None
     assert place([prefill()], ASK) is None

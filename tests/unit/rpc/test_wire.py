@@ -71,7 +71,8 @@ def test_a_token_record_survives(reason: FinishReason | None) -> None:
 
 @pytest.mark.parametrize("role", list(Role))
 def test_a_worker_survives(role: Role) -> None:
-    info = WorkerInfo("w-0", "ff", role, "h:1", "http://h:2", 3, "m", 4096, 99, FINGERPRINT)
+    labels = (("rack", "7"), ("zone", "a"))
+    info = WorkerInfo("w-0", "ff", role, "h:1", "http://h:2", 3, "m", 4096, 99, FINGERPRINT, labels)
     assert wire.worker_info_from_pb(wire.worker_info_to_pb(info)) == info
 
 
