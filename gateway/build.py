@@ -80,6 +80,7 @@ def build(settings: GatewaySettings) -> Gateway:
     )
     metrics = GatewayMetrics(settings.served_names[0])
     metrics.follow(workers.prefixes)
+    metrics.watch_queue(lambda: len(queue))
     metrics.register(TaskCollector(asyncio.get_running_loop()))
     dispatcher = Dispatcher(
         workers, queue, metrics, settings.worker_silence_seconds, settings.failover_timeout
