@@ -15,7 +15,6 @@ from prometheus_client.exposition import choose_encoder
 from baton.core.address import join_address
 from baton.core.errors import SettingsError
 
-
 HEALTH = "/health"  # whether the process takes requests
 LIVE = "/live"  # whether it can still be helped by waiting
 
