@@ -87,6 +87,7 @@ def build(settings: GatewaySettings) -> Gateway:
     )
     metrics = GatewayMetrics(settings.served_names[0])
     metrics.follow(workers.prefixes)
+    metrics.watch_queue(lambda: len(queue))
     metrics.register(TaskCollector(asyncio.get_running_loop()))
     history = PlacementHistory(settings.placement_history)
     dispatcher = Dispatcher(

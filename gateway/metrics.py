@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.registry import Collector
 
 from gateway.breaks import REASONS as BREAK_REASONS
@@ -79,6 +79,16 @@ class GatewayMetrics:
     def follow(self, book: PrefixBook) -> None:
         """What it counts is on the page too."""
         self.register(PrefixCollector(book, self._model, ENGINE))
+
+    def watch_queue(self, length: Callable[[], int]) -> None:
+        """`length`: requests that wait for room, asked at each scrape."""
+        queued = Gauge(
+            "baton_queued_requests",
+            "Requests that wait at the gateway until workers have room for them.",
+            LABELS,
+            registry=self._registry,
+        )
+        queued.labels(self._model, ENGINE).set_function(length)
 
     def register(self, collector: Collector) -> None:
         """Its families are on the page too."""
