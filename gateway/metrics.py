@@ -2,16 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.registry import Collector
 
 from gateway.breaks import REASONS as BREAK_REASONS
 from gateway.job import Job
 from gateway.move import MoveResult
 from gateway.output import Delta
+from gateway.placement_metrics import PlacementMetrics
 from gateway.prefix_book import PrefixBook
 from gateway.prefix_metrics import LABELS, PrefixCollector
 
@@ -73,11 +74,22 @@ class GatewayMetrics:
         self.moves = {
             result.value: moves.labels(model_name, ENGINE, result.value) for result in MoveResult
         }
+        self.placements = PlacementMetrics(self._registry, (model_name, ENGINE))
         self.ended = {reason: ended.labels(model_name, ENGINE, reason) for reason in REASONS}
 
     def follow(self, book: PrefixBook) -> None:
         """What it counts is on the page too."""
         self.register(PrefixCollector(book, self._model, ENGINE))
+
+    def watch_queue(self, length: Callable[[], int]) -> None:
+        """`length`: requests that wait for room, asked at each scrape."""
+        queued = Gauge(
+            "baton_queued_requests",
+            "Requests that wait at the gateway until workers have room for them.",
+            LABELS,
+            registry=self._registry,
+        )
+        queued.labels(self._model, ENGINE).set_function(length)
 
     def register(self, collector: Collector) -> None:
         """Its families are on the page too."""
@@ -131,6 +143,11 @@ class JobMeter:
             self._add_choice(delta, now)
         if now >= self._count_at:
             self._count(now)
+
+    @property
+    def tokens_per_choice(self) -> float:
+        """Given out so far, on the average."""
+        return sum(self._counts.values()) / self._job.params.n
 
     def failed_over(self, reason: str) -> None:
         """Something broke under it, and it goes on elsewhere."""

@@ -131,14 +131,10 @@ class Drafter:
         self._roster.move(sequence, SequenceState.READY)
 
     def _preempt(self, draft: Draft, sequence: Sequence) -> None:
-        if sequence.work.searches:
-            for beam in self._roster.works[sequence.key]:
-                draft.drop(beam)
-            self._searches.again(sequence.key)
-            return
-        draft.drop(sequence)
-        self._tables.release(sequence)
-        self._roster.move(sequence, SequenceState.WAITING)
+        dropped = self._roster.works[sequence.key] if sequence.work.searches else [sequence]
+        for one in dropped:
+            draft.drop(one)
+        self._searches.set_back(sequence)
 
     def _admit(self, draft: Draft, before: tuple[bool, int] | None = None) -> None:
         """Lets in whoever waits, of those that are more urgent than `before`."""

@@ -51,10 +51,10 @@ class Limits:
 
 def num_blocks_for(config: EngineConfig, layout: LayoutDescriptor) -> int:
     """Whole blocks within the memory given to the pool; at least one, or SettingsError."""
-    num_blocks = config.kv_cache_memory_bytes // layout.block_bytes
+    num_blocks = config.pool_bytes // layout.block_bytes
     if not num_blocks:
         raise SettingsError(
-            f"--kv-cache-memory-bytes {config.kv_cache_memory_bytes} is less than one block "
+            f"--kv-cache-memory-bytes {config.pool_bytes} is less than one block "
             f"of this model ({layout.block_bytes} bytes)"
         )
     return num_blocks
