@@ -9,7 +9,6 @@ of as many requests; a request's is of answers of one token, over a cluster of a
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 import time
@@ -33,7 +32,6 @@ REQUEST_TARGET = 2e-3  # seconds
 SHORT = 8  # tokens of an answer that is subtracted
 IDS = (300, 2500)  # that prompts draw from
 _START = 60.0  # seconds
-_TICK = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +40,9 @@ class Server:
     pid: int
 
     def cpu(self) -> float:
-        """Seconds so far, of user and kernel."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICK
+        """Seconds so far, of user and kernel; none of its threads ends while it serves."""
+        threads = Path(f"/proc/{self.pid}/task").iterdir()
+        return sum(int((one / "schedstat").read_text().split()[0]) for one in threads) / 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +74,11 @@ def main(
     long = Load(streams, streams, input_len, output_len)
     brief = Load(8, requests, input_len, 1)
     try:
-        with cluster(prefill=0, decode=1, step=step_seconds) as (gateway, decoders):
-            with pump(decoders[0]) as bare:
-                per_token = asyncio.run(token_rounds(gateway, bare, long, rounds))
+        with (
+            cluster(prefill=0, decode=1, step=step_seconds) as (gateway, decoders),
+            pump(decoders[0]) as bare,
+        ):
+            per_token = asyncio.run(token_rounds(gateway, bare, long, rounds))
         with cluster(workers // 2, workers - workers // 2, step_seconds) as (gateway, _):
             per_request = asyncio.run(request_rounds(gateway, brief, rounds))
     except (ServerError, OSError) as error:

@@ -7,6 +7,7 @@ It knows one worker and one kind of request, and checks, detokenises and remembe
 import asyncio
 import contextlib
 import json
+from typing import Any
 
 import click
 import uvicorn
@@ -44,8 +45,8 @@ class Pump:
         await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
 
 
-def _request(asked: dict[str, object]) -> decode_pb2.GenerateRequest:
-    params = SamplingParams(max_tokens=asked["max_tokens"], seed=0)  # type: ignore[arg-type]
+def _request(asked: dict[str, Any]) -> decode_pb2.GenerateRequest:
+    params = SamplingParams(max_tokens=asked["max_tokens"], seed=0)
     return decode_pb2.GenerateRequest(
         request_id=new_id(),
         prompt_token_ids=asked["prompt"],
@@ -75,7 +76,7 @@ async def _body(receive: Receive) -> bytes:
     parts = b""
     while True:
         message = await receive()
-        parts += message.get("body", b"")
+        parts += bytes(message.get("body", b""))
         if not message.get("more_body"):
             return parts
 

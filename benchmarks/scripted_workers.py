@@ -7,13 +7,14 @@ python -m benchmarks.scripted_workers --registry 127.0.0.1:9000 --tokenizer FOLD
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
+from baton.core.errors import RefusedError
 from baton.core.fingerprint import PROTOCOL_VERSION, Fingerprint
 from baton.core.handoff import new_id
 from baton.core.kv_events import KvChange
@@ -93,6 +94,12 @@ class ScriptedWorker(
                 )
             yield decode_pb2.GenerateResponse(finished=decode_pb2.GenerateFinished())
 
+    async def HandOver(
+        self, request: decode_pb2.HandOverRequest, context: Any
+    ) -> AsyncGenerator[decode_pb2.HandOverResponse, None]:
+        raise RefusedError("a scripted worker has nothing to hand over")
+        yield
+
     def _load(self) -> WorkerLoad:
         return WorkerLoad(self.desk.state, self.desk.requests, 0, BLOCKS, 0, 0, BLOCKS)
 
@@ -119,7 +126,7 @@ def main(
 ) -> None:
     """Says in one JSON line where the decode workers are, once all have joined."""
     roles = [Role.PREFILL] * prefill + [Role.DECODE] * decode
-    with _until_interrupted():
+    with suppress(KeyboardInterrupt):
         asyncio.run(_serve(roles, registry, tokenizer, step_seconds))
 
 
@@ -147,9 +154,7 @@ async def _start(
         *(f"{role.value}-{number}", new_id(), role, f"127.0.0.1:{port}", "", os.getpid()),
         *("scripted", LONGEST, BLOCKS, fingerprint),
     )
-    service = WorkerServicer(
-        info, worker.desk, worker.board, lambda: True, lambda number: _NO_KEYS
-    )
+    service = WorkerServicer(info, worker.desk, worker.board, lambda: True, lambda number: _NO_KEYS)
     worker_pb2_grpc.add_WorkerServiceServicer_to_server(service, server)
     if role is Role.PREFILL:
         prefill_pb2_grpc.add_PrefillServiceServicer_to_server(worker, server)
@@ -161,14 +166,6 @@ async def _start(
 
 
 worker_keeps_server: dict[str, Any] = {}  # gRPC ends a server that nobody holds
-
-
-@contextmanager
-def _until_interrupted() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        pass
 
 
 if __name__ == "__main__":

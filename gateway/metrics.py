@@ -23,7 +23,9 @@ OTHER_REASONS = {"tool_calls": "stop"}  # finish reasons that the engine does no
 SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2.5, 5)
 FIRST = (*SHORT, 7.5, 10, 20, 40, 80, 160)
 LONG = (0.1, 0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 60, 120, 240, 480, 960, 1920)
-COUNT_SECONDS = 1.0  # between two times that a stream's tokens are counted: each costs as much as many
+COUNT_SECONDS = (
+    1.0  # between two times that a stream's tokens are counted: each costs as much as many
+)
 TOKENS = tuple(factor * 10**power for power in range(6) for factor in (1, 2, 5))
 
 
