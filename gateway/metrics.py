@@ -12,6 +12,7 @@ from gateway.breaks import REASONS as BREAK_REASONS
 from gateway.job import Job
 from gateway.move import MoveResult
 from gateway.output import Delta
+from gateway.placement_metrics import PlacementMetrics
 from gateway.prefix_book import PrefixBook
 from gateway.prefix_metrics import LABELS, PrefixCollector
 
@@ -72,6 +73,7 @@ class GatewayMetrics:
         self.moves = {
             result.value: moves.labels(model_name, ENGINE, result.value) for result in MoveResult
         }
+        self.placements = PlacementMetrics(self._registry, (model_name, ENGINE))
         self.ended = {reason: ended.labels(model_name, ENGINE, reason) for reason in REASONS}
 
     def follow(self, book: PrefixBook) -> None:
@@ -127,6 +129,11 @@ class JobMeter:
         self._metrics.generation_tokens.inc(sum(delta.num_tokens for delta in deltas))
         for delta in deltas:
             self._add_choice(delta, now)
+
+    @property
+    def tokens_per_choice(self) -> float:
+        """Given out so far, on the average."""
+        return sum(self._counts.values()) / self._job.params.n
 
     def failed_over(self, reason: str) -> None:
         """Something broke under it, and it goes on elsewhere."""

@@ -9,40 +9,55 @@ from baton.engine.block_pool import BlockPool
 from baton.engine.config import EngineConfig
 from baton.engine.core import Deliver, EngineCore
 from baton.engine.engine_loop import EngineLoop
-from baton.engine.host_blocks import HostBlocks
 from baton.engine.kv_log import KvLog
 from baton.engine.kv_pool import KvPool
 from baton.engine.limits import check_work, limits_for, num_blocks_for, num_slots_for
 from baton.engine.plan import Runner
 from baton.engine.scheduler import Scheduler
+from baton.engine.step_meter import StepMeter
+from baton.engine.storage import BlockMemory, BlockSlots, HostStorage, Storage
 from baton.engine.work import EngineLoad, EventSink, GiveAwaySink, Mode, Work
 
 
 class Engine:
     """`start`, then `submit` and `abort`, at last `stop`; the pool stays readable until `close`."""
 
-    def __init__(self, runner: Runner, config: EngineConfig) -> None:
-        """Raises SettingsError where the sizes do not fit each other, the model or the machine."""
+    def __init__(
+        self, runner: Runner, config: EngineConfig, storage: Storage | None = None
+    ) -> None:
+        """`storage` None: this machine's memory. Raises SettingsError where the sizes do not fit
+        each other, the model or the machine.
+        """
+        self._storage: Storage = storage or HostStorage()
         if runner.layout.block_size != config.block_size:
             raise InternalError("the runner was built for another block size")
         num_blocks = num_blocks_for(config, runner.layout)
         num_slots = num_slots_for(config, runner.layout)
         self._limits = limits_for(config, runner, num_blocks)
         self._runner = runner
-        self._pool = KvPool(runner.layout, num_blocks)
+        self._memory = self._storage.pool(runner.layout, num_blocks)
         self._slots = self._make_slots(num_slots)
         log = KvLog(stride_of(config.block_size) // config.block_size)
         self._blocks = BlockPool(num_blocks, self._slots, log)
         hashing = Hashing(runner.fingerprint.digest(), config.block_size)
         self._hashing = hashing if config.enable_prefix_caching else None
         self._scheduler = Scheduler(self._blocks, self._limits, self._hashing)
-        runner.attach(self._pool)
+        self._meter = StepMeter()
+        runner.attach(self._memory)
         self._loop = EngineLoop(self._build_core)
         self._blocks.on_free(self._loop.wake)
 
     @property
+    def memory(self) -> BlockMemory:
+        """The pool's bytes, wherever they lie."""
+        return self._memory
+
+    @property
     def pool(self) -> KvPool:
-        return self._pool
+        """The same, where they lie in this machine's memory; else InternalError."""
+        if not isinstance(self._memory, KvPool):
+            raise InternalError("the KV pool lies on a device")
+        return self._memory
 
     @property
     def blocks(self) -> BlockPool:
@@ -87,7 +102,7 @@ class Engine:
         self.stop()
         if self._slots is not None:
             self._slots.close()
-        self._pool.close()
+        self._memory.close()
 
     def submit(self, work: Work, sink: EventSink) -> None:
         """Hands `work` over; its events come to `sink` on the engine's thread.
@@ -134,14 +149,15 @@ class Engine:
             cache_queries=self._scheduler.tables.cache_queries,
             cache_hits=self._scheduler.tables.cache_hits,
             host=self._blocks.host_counts,
+            steps=self._meter.totals,
         )
 
-    def _make_slots(self, num_slots: int) -> HostBlocks | None:
+    def _make_slots(self, num_slots: int) -> BlockSlots | None:
         try:
-            return HostBlocks(self._pool, num_slots) if num_slots else None
+            return self._storage.slots(self._memory, num_slots) if num_slots else None
         except SettingsError:
-            self._pool.close()
+            self._memory.close()
             raise
 
     def _build_core(self, deliver: Deliver) -> EngineCore:
-        return EngineCore(self._scheduler, self._runner, self._pool, deliver)
+        return EngineCore(self._scheduler, self._runner, self._memory, deliver, self._meter)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from baton.core.errors import SettingsError
 from baton.engine.config import EngineConfig
+from baton.engine.device_name import CUDA, device_name
 from baton.engine.families import check_kind
 from baton.engine.host_memory import available_memory
 from baton.engine.memory_check import check_memory
@@ -23,6 +24,7 @@ def check_model(model: str, config: EngineConfig, num_workers: int = 1) -> None:
     """
     if model_type_of(model) == HASH_MODEL:  # its pool checks itself
         return
+    on_device = device_name(config.device).kind == CUDA
     if config.batch_invariant and config.attention_backend not in ("auto", "cpu"):
         raise SettingsError(
             f"--batch-invariant is kept by the C++ kernels alone: --attention-backend "
@@ -33,7 +35,7 @@ def check_model(model: str, config: EngineConfig, num_workers: int = 1) -> None:
     check_memory(
         folder,
         config.dtype,
-        config.kv_cache_memory_bytes,
+        0 if on_device else config.pool_bytes,
         available_memory(),
         num_workers,
         config.kv_offloading_bytes,

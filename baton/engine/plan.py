@@ -2,16 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 from baton.core.errors import BatonError
 from baton.core.fingerprint import Fingerprint
 from baton.core.layout import LayoutDescriptor
 from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import TokenLogprobs
-
-if TYPE_CHECKING:
-    from baton.engine.kv_pool import KvPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +97,10 @@ class Runner(Protocol):
         """Of the model; the pool may hold less."""
         ...
 
-    def attach(self, pool: "KvPool") -> None:
-        """Gives the runner the memory that block ids mean. Called before the first `run`."""
+    def attach(self, pool: Any) -> None:
+        """Gives the runner the memory that block ids mean, of a kind that it can compute on. Called
+        before the first `run`.
+        """
         ...
 
     def check(self, params: SamplingParams) -> None:

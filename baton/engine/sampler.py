@@ -27,7 +27,7 @@ def sample(logits: Tensor, draws: Sequence[Draw]) -> list[int]:
     """
     greedy = [row for row, draw in enumerate(draws) if draw.params.greedy]
     plain = [row for row, draw in enumerate(draws) if _is_plain(draw.params)]
-    filtered = [row for row, draw in enumerate(draws) if _is_filtered(draw.params)]
+    filtered = [row for row, draw in enumerate(draws) if is_filtered(draw.params)]
     ids = [0] * len(draws)
     for rows, method in ((greedy, _argmax), (plain, _draw_plain), (filtered, _draw_filtered)):
         if rows:
@@ -49,12 +49,12 @@ def processed(logits: Tensor, draws: Sequence[Draw]) -> Tensor:
     return values
 
 
-def _is_filtered(params: SamplingParams) -> bool:
+def is_filtered(params: SamplingParams) -> bool:
     return not params.greedy and (params.top_k > 0 or params.top_p < 1.0)
 
 
 def _is_plain(params: SamplingParams) -> bool:
-    return not params.greedy and not _is_filtered(params)
+    return not params.greedy and not is_filtered(params)
 
 
 def _rows_of(logits: Tensor, rows: list[int]) -> Tensor:
@@ -101,19 +101,36 @@ def _keys(draws: Sequence[Draw]) -> Tensor:
 
 
 def _survivors(values: Tensor, draws: Sequence[Draw], look: int) -> tuple[Tensor, Tensor, Tensor]:
+    size = values.shape[1]
+    top_k = torch.tensor([[kept_by_rank(draw, size)] for draw in draws])
+    top_p = torch.tensor([[kept_by_mass(draw)] for draw in draws], dtype=torch.float64)
+    return survivors(values, top_k, top_p, look)
+
+
+def kept_by_rank(draw: Draw, vocab_size: int) -> int:
+    return min(draw.params.top_k or vocab_size, vocab_size)
+
+
+def kept_by_mass(draw: Draw) -> float:
+    return draw.params.top_p if draw.params.top_p < 1.0 else math.inf
+
+
+def survivors(
+    values: Tensor, top_k: Tensor, top_p: Tensor, look: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """The `look` best values of each row in descending order, dropped ones -inf; and their ids.
 
-    The third says for which rows no value beyond the look could have mattered.
+    The third says for which rows no value beyond the look could have mattered. `top_k` is int64
+    [rows, 1], `top_p` float64 [rows, 1].
     """
     size = values.shape[1]
     best, ids = _ranked(values, min(look, size))
     last = best[:, -1:]
-    top_k = torch.tensor([[min(draw.params.top_k or size, size)] for draw in draws])
     least = best.gather(1, top_k.clamp(max=best.shape[1]) - 1)
     kept = best >= least  # equal values stay together
     limited = top_k < size
     total = torch.where(limited, _log_sum(best.masked_fill(~kept, -torch.inf)), _log_sum(values))
-    kept &= _nucleus(best, total, draws)
+    kept &= _nucleus(best, total, top_p)
     certain = (~limited | (least > last)) & (~kept | (best > last)).all(dim=-1, keepdim=True)
     certain |= last == -torch.inf  # beyond it there is nothing to draw
     if best.shape[1] == size:
@@ -134,15 +151,14 @@ def _ranked(values: Tensor, width: int) -> tuple[Tensor, Tensor]:
     return best, ids.gather(1, order)
 
 
-def _nucleus(best: Tensor, total: Tensor, draws: Sequence[Draw]) -> Tensor:
+def _nucleus(best: Tensor, total: Tensor, top_p: Tensor) -> Tensor:
     """Which of the descending values top_p keeps: those with less than top_p of mass above them.
 
     Seen from the other end: dropped while the mass up to and with them is at most 1 - top_p.
     """
     shares = (best - total).to(torch.float64).exp_()
     above = shares.cumsum(dim=-1) - shares
-    top_p = [[draw.params.top_p if draw.params.top_p < 1.0 else math.inf] for draw in draws]
-    kept = above < torch.tensor(top_p, dtype=torch.float64)
+    kept = above < top_p
     kept[:, 0] = True
     return kept
 

@@ -11,14 +11,12 @@ import torch
 from torch import Tensor
 
 from baton.core.errors import BatonError, InternalError
-from baton.core.fingerprint import Fingerprint
-from baton.core.layout import LayoutDescriptor
-from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import TokenLogprobs
 from baton.engine.attention.backend import AttentionBackend
 from baton.engine.attention.choice import MakeAttention, choose_attention
 from baton.engine.attention.paged_tensor import paged_tensor
 from baton.engine.checkpoint import Checkpoint, load_checkpoint
+from baton.engine.checkpoint_runner import CheckpointRunner
 from baton.engine.config import EngineConfig
 from baton.engine.core_board import cores_for
 from baton.engine.drawing import Drawing, Outcome, slice_result, unsound
@@ -27,7 +25,6 @@ from baton.engine.invariance_check import check_batch_invariance
 from baton.engine.kernel_build import KernelError, default_recipe, load_kernels
 from baton.engine.kv_shape import call_model, kv_shape
 from baton.engine.logits_parts import logits_in_parts, parts_of
-from baton.engine.logits_plugins import LogitsPlugins
 from baton.engine.modules.kernels import Kernels
 from baton.engine.modules.release import release_files, weight_bytes
 from baton.engine.modules.swap import swap_modules
@@ -77,7 +74,7 @@ def replace_modules(checkpoint: Checkpoint, *, matrix_units: bool = True) -> Non
     release_files(checkpoint.model, loaded)
 
 
-class TorchRunner:
+class TorchRunner(CheckpointRunner):
     """A `Runner`. It may be built on one thread and used on another."""
 
     def __init__(
@@ -89,41 +86,15 @@ class TorchRunner:
         numeric_class: str = "",
     ) -> None:
         """`numeric_class` is empty unless equal bits are promised."""
-        self._checkpoint = checkpoint
+        super().__init__(checkpoint, config, numeric_class)
         self._masks = masks
         self._cores = cores_for(config.threads, config.core_board, config.core_slot)
-        self._layout = checkpoint.layout(config.block_size)
-        self._fingerprint = checkpoint.fingerprint(config.block_size, numeric_class)
         self._make_attention = make_attention
         self._attention: AttentionBackend | None = None
-        self._plugins = LogitsPlugins(config.logits_processor_pattern, config.logits_processors)
         self._drawing = Drawing(checkpoint.eos_token_ids, self._plugins)
-
-    @property
-    def layout(self) -> LayoutDescriptor:
-        return self._layout
-
-    @property
-    def fingerprint(self) -> Fingerprint:
-        return self._fingerprint
-
-    @property
-    def vocab_size(self) -> int:
-        return self._checkpoint.vocab_size
-
-    @property
-    def eos_token_ids(self) -> frozenset[int]:
-        return self._checkpoint.eos_token_ids
-
-    @property
-    def max_model_len(self) -> int:
-        return self._checkpoint.max_model_len
 
     def attach(self, pool: "KvPool") -> None:
         self._attention = self._make_attention(paged_tensor(pool, self._layout))
-
-    def check(self, params: SamplingParams) -> None:
-        self._plugins.check(params)
 
     def run(self, plan: StepPlan) -> list[SliceResult | BatonError]:
         if self._attention is None:
@@ -136,7 +107,7 @@ class TorchRunner:
         with torch.inference_mode():
             if any(piece.targets for piece in plan.slices):
                 return self._run_with_scores(plan, draws, self._attention)
-            return _results(plan, self._drawn(self._logits(plan, self._attention), plan, draws))
+            return results_of(plan, self._drawn(self._logits(plan, self._attention), plan, draws))
 
     def rest(self) -> None:
         self._cores.rest()
@@ -162,7 +133,7 @@ class TorchRunner:
             failed = unsound(values)
             found = token_scores(values.log_softmax(dim=-1), targets[now], counts[now])
             scores += [error or one for error, one in zip(failed, found, strict=True)]
-        return _results(plan, outcomes, scores)
+        return results_of(plan, outcomes, scores)
 
     def _drawn(self, logits: Tensor, plan: StepPlan, draws: list[Draw]) -> list[Outcome]:
         """One per draw; a slice's last row counts once for each of its draws."""
@@ -175,7 +146,7 @@ class TorchRunner:
         return self._drawing.draw(logits, draws, errors)
 
 
-def _results(
+def results_of(
     plan: StepPlan, outcomes: Iterable[Outcome], scores: Iterable[TokenLogprobs | BatonError] = ()
 ) -> list[SliceResult | BatonError]:
     """To each slice what is its own."""

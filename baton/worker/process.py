@@ -178,6 +178,7 @@ def worker_info(
         max_model_len=engine.max_model_len,
         num_blocks=engine.blocks.total,
         fingerprint=engine.runner.fingerprint,
+        labels=settings.read_labels(),
     )
 
 

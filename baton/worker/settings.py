@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 
 from baton.core.errors import SettingsError
+from baton.core.labels import Labels, read_labels
 from baton.core.pattern import check_pattern
+from baton.engine.attention.device_choice import BACKENDS
 from baton.engine.config import EngineConfig
 from baton.engine.core_board import MAX_WORKERS
+from baton.engine.device_name import device_name
+from baton.engine.graph_sizes import graph_rows
 from baton.engine.host_cores import available_cores
 from baton.model_source import HubSettings
 from baton.registry.redis_settings import RedisSettings
@@ -15,8 +19,10 @@ from baton.telemetry.logs import FORMATS, LEVELS
 from kv_transfer.transports import nixl_agent
 
 _PORTS = ("port", "advertise_port", "kv_port", "advertise_kv_port", "metrics_port")
+LONGEST_ID = 256  # characters of a worker's id
 _COUNTS = (
     *("max_model_len", "max_num_seqs", "max_num_batched_tokens"),
+    "max_mixed_prompt_tokens",
     *("kv_cache_memory_bytes", "threads"),
 )
 
@@ -26,6 +32,9 @@ class WorkerSettings:
     model: str = setting("", "Folder of the checkpoint, or its hub id.", positional=True)
     hub: HubSettings = nested(HubSettings)
     worker_id: str = setting("", "Name in the cluster, stable across restarts (default: role-pid).")
+    labels: str = setting(
+        "", "What requests may choose this worker by beside its name: key=value,key=value."
+    )
     host: str = setting("127.0.0.1", "Address to listen on.")
     advertise_host: str = setting("", "Address that others reach this worker at (default: --host).")
     port: int = setting(0, "Port of the gRPC server; 0 takes a free one.")
@@ -54,8 +63,34 @@ class WorkerSettings:
     )
     max_num_seqs: int = setting(64, "Sequences in one step.")
     max_num_batched_tokens: int = setting(1024, "Tokens in one step.", size=True)
-    kv_cache_memory_bytes: int = setting(
-        1 << 30, "Size of the KV pool, such as 4GiB or 512M.", size=True
+    max_mixed_prompt_tokens: int = setting(
+        96,
+        "Tokens of prompts in a step that also writes answers, which wait for it: less is a steadier "
+        "stream, more a sooner first token.",
+        size=True,
+    )
+    device: str = setting(
+        "auto",
+        "Where the model computes: cpu, cuda or cuda:N; auto: the first CUDA device, if there is one.",
+    )
+    kv_cache_memory_bytes: int | None = setting(
+        None,
+        "Size of the KV pool, such as 4GiB or 512M (default: 1GiB; on a CUDA device what "
+        "--gpu-memory-utilization leaves).",
+        size=True,
+    )
+    gpu_memory_utilization: float = setting(
+        0.9,
+        "Share of a CUDA device's memory that this worker may take, weights and a step's own needs "
+        "included.",
+    )
+    enforce_eager: bool = setting(
+        False, "Compute decode steps on a CUDA device without CUDA graphs."
+    )
+    cuda_graph_sizes: tuple[str, ...] = setting(
+        (),
+        "Sequences of the decode steps that become CUDA graphs (default: powers of two up to "
+        "--max-num-seqs).",
     )
     kv_offloading_size: float = setting(
         0.0,
@@ -77,9 +112,10 @@ class WorkerSettings:
     core_slot: int = setting(0, "This worker's place in --core-board, a number of its own.")
     attention_backend: str = setting(
         "auto",
-        "cpu: a C++ kernel, built once; torch: slower, needs no compiler; triton: for CUDA devices; "
-        "auto: cpu if it can be built.",
-        choices=("auto", "cpu", "torch", "triton"),
+        "cpu: a C++ kernel, built once; torch: slower, needs no compiler; triton, flash_attn "
+        "(FlashAttention-3) and flashinfer: for CUDA devices; auto: cpu if it can be built, on a CUDA "
+        "device flash_attn if it is there and made for the device, else triton.",
+        choices=BACKENDS,
     )
     batch_invariant: bool = setting(
         False,
@@ -137,6 +173,15 @@ class WorkerSettings:
             if value is not None and value < 1:
                 flag = "--" + name.replace("_", "-")
                 raise SettingsError(f"{flag} must be at least 1, not {value}")
+        if "=" in self.worker_id or len(self.worker_id) > LONGEST_ID:
+            raise SettingsError(
+                f"--worker-id {self.worker_id[:LONGEST_ID]!r} must be at most {LONGEST_ID} characters "
+                "without =: requests name workers by id or by key=value"
+            )
+        try:
+            self.read_labels()
+        except ValueError as error:
+            raise SettingsError(f"--labels: {error}") from error
         if not 0 <= self.kv_offloading_size < float("inf"):
             raise SettingsError("--kv-offloading-size must be a number of GiB, 0 or more")
         if self.kv_offloading_size and not self.enable_prefix_caching:
@@ -146,6 +191,10 @@ class WorkerSettings:
             )
         if not 0 <= self.core_slot < MAX_WORKERS:
             raise SettingsError(f"--core-slot must be between 0 and {MAX_WORKERS - 1}")
+        device_name(self.device)
+        if not 0 < self.gpu_memory_utilization <= 1:
+            raise SettingsError("--gpu-memory-utilization must be above 0 and at most 1")
+        graph_rows(self._graph_sizes, self.max_num_seqs)
         if self.block_size < 16 or self.block_size % 16:
             raise SettingsError(f"--block-size must be a multiple of 16, not {self.block_size}")
         if self.kv_transport == nixl_agent.NAME and not nixl_agent.importable():
@@ -187,15 +236,31 @@ class WorkerSettings:
                 "its base model and serve that"
             )
 
+    def read_labels(self) -> Labels:
+        """Raises ValueError with a sentence."""
+        return read_labels(self.labels) if self.labels else ()
+
+    @property
+    def _graph_sizes(self) -> tuple[int, ...]:
+        words = self.cuda_graph_sizes
+        if not all(word.isascii() and word.isdigit() for word in words):
+            raise SettingsError(f"--cuda-graph-sizes takes whole numbers, not {', '.join(words)}")
+        return tuple(map(int, words))
+
     @property
     def engine(self) -> EngineConfig:
         return EngineConfig(
             block_size=self.block_size,
             enable_prefix_caching=self.enable_prefix_caching,
             kv_cache_memory_bytes=self.kv_cache_memory_bytes,
+            device=self.device,
+            gpu_memory_utilization=self.gpu_memory_utilization,
+            enforce_eager=self.enforce_eager,
+            cuda_graph_sizes=self._graph_sizes,
             kv_offloading_bytes=int(self.kv_offloading_size * 2**30),
             max_num_seqs=self.max_num_seqs,
             max_num_batched_tokens=self.max_num_batched_tokens,
+            max_mixed_prompt_tokens=self.max_mixed_prompt_tokens,
             max_model_len=self.max_model_len,
             dtype=self.dtype,
             threads=self.threads or available_cores(),

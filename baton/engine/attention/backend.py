@@ -1,7 +1,7 @@
 """The seam between the model runner and a way to compute attention."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -39,4 +39,21 @@ class AttentionBackend(Protocol):
 
     def prepare(self, plan: StepPlan) -> AttentionStep:
         """Whatever is the same for all layers is computed here, once per step."""
+        ...
+
+
+class DecodeStep(AttentionStep, Protocol):
+    """A step of one row of each sequence whose metadata lies where it has always lain: a CUDA graph
+    that has captured `forward` computes the step that `renew` was told last.
+    """
+
+    def renew(self, plan: StepPlan) -> None:
+        """As many slices of one row as it was made for. Waits for nothing."""
+        ...
+
+
+@runtime_checkable
+class GraphableBackend(AttentionBackend, Protocol):
+    def decode_step(self, rows: int, context: int) -> DecodeStep:
+        """For `rows` sequences of up to `context` tokens each."""
         ...

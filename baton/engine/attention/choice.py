@@ -8,6 +8,7 @@ from torch import Tensor
 from baton.core.errors import SettingsError
 from baton.engine.attention.backend import AttentionBackend
 from baton.engine.attention.cpu_kernel import CpuKernel
+from baton.engine.attention.device_choice import BACKENDS, FLASH_ATTN, FLASHINFER
 from baton.engine.attention.torch_reference import TorchReference
 from baton.engine.kernel_build import KernelError, default_recipe, load_kernels
 
@@ -17,7 +18,7 @@ MakeAttention = Callable[[Tensor], AttentionBackend]  # from the pool's tensor
 
 
 def choose_attention(name: str, environ: Mapping[str, str]) -> MakeAttention:
-    """`name` is auto, cpu, torch or triton; auto takes torch where the kernels cannot be had.
+    """For a model on the CPU: `name` is auto, cpu, torch or triton; auto takes torch where the kernels cannot be had.
 
     Builds the C++ kernels when they are needed for the first time, which takes some seconds. Raises
     SettingsError where `cpu` or `triton` is impossible.
@@ -26,8 +27,13 @@ def choose_attention(name: str, environ: Mapping[str, str]) -> MakeAttention:
         return TorchReference
     if name == "triton":
         return _triton(environ)
+    if name in (FLASH_ATTN, FLASHINFER):
+        raise SettingsError(
+            f"--attention-backend {name} is not possible: it computes on a CUDA device, and this worker "
+            "on the CPU (--device)"
+        )
     if name not in ("auto", "cpu"):
-        raise SettingsError(f"--attention-backend {name!r} is none of: auto, cpu, torch, triton")
+        raise SettingsError(f"--attention-backend {name!r} is none of: {', '.join(BACKENDS)}")
     recipe = default_recipe(environ)
     try:
         # A warning, though nothing is wrong: a start that takes longer than others says why.

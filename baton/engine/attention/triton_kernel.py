@@ -1,21 +1,23 @@
 """Attention by Triton kernels, for CUDA devices (and, for tests, in Triton's interpreter)."""
 
-import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import triton
 from torch import Tensor
 
-from baton.core.errors import InternalError
 from baton.engine.attention import triton_kernels as kernels
 from baton.engine.attention.backend import AttentionRule
-from baton.engine.plan import Slice, StepPlan
-
-SPLIT = (
-    512  # keys that one program of decode reads: a constant, so that no batch changes a sum's order
+from baton.engine.attention.device_inputs import (
+    SPLIT,
+    DecodeBuffers,
+    DecodeInputs,
+    PrefillInputs,
+    StepInputs,
+    step_inputs,
 )
+from baton.engine.plan import StepPlan
+
 _SMALLEST_DOT = 16  # rows of a matrix product
 
 
@@ -26,28 +28,6 @@ class _Tiles:
     rows: int  # of a prompt
     keys: int
     warps: int  # that share the rows
-
-
-@dataclass(frozen=True, slots=True)
-class _Decode:
-    """Slices of one row. int32, on the pool's device."""
-
-    rows: Tensor  # [sequences]
-    contexts: Tensor  # [sequences]
-    tables: Tensor  # [sequences, blocks of the longest]
-    num_splits: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Prefill:
-    """Longer slices. int32, on the pool's device."""
-
-    tile_slices: Tensor  # [tiles]
-    tile_rows: Tensor  # [tiles]
-    firsts: Tensor  # [slices]
-    counts: Tensor  # [slices]
-    starts: Tensor  # [slices]
-    tables: Tensor  # [slices, blocks of the longest]
 
 
 class TritonKernel:
@@ -63,69 +43,21 @@ class TritonKernel:
 
     def prepare(self, plan: StepPlan) -> "TritonStep":
         """Raises InternalError where a block table is too short or names no block."""
-        block_size = self._pool.shape[4]
-        for piece in plan.slices:
-            _check(piece, block_size, len(self._pool))
-        placed = list(zip(_firsts(plan.slices), plan.slices, strict=True))
-        ones = [(first, piece) for first, piece in placed if len(piece.tokens) == 1]
-        longer = [(first, piece) for first, piece in placed if len(piece.tokens) > 1]
-        return TritonStep(
-            self._pool,
-            self._tiles,
-            self._sent(_slots(plan.slices, block_size), torch.int64),
-            self._decode(ones) if ones else None,
-            self._prefill(longer) if longer else None,
-        )
+        inputs = step_inputs(plan, self._pool, self._tiles.rows)
+        return TritonStep(self._pool, self._tiles, inputs)
 
-    def _decode(self, placed: Sequence[tuple[int, Slice]]) -> _Decode:
-        contexts = [piece.start + 1 for _, piece in placed]
-        return _Decode(
-            self._sent([first for first, _ in placed]),
-            self._sent(contexts),
-            self._sent(_square([piece.blocks for _, piece in placed])),
-            -(-max(contexts) // SPLIT),
-        )
-
-    def _prefill(self, placed: Sequence[tuple[int, Slice]]) -> _Prefill:
-        counts = [len(piece.tokens) for _, piece in placed]
-        tiles = [
-            (index, row)
-            for index, count in enumerate(counts)
-            for row in range(0, count, self._tiles.rows)
-        ]
-        return _Prefill(
-            self._sent([index for index, _ in tiles]),
-            self._sent([row for _, row in tiles]),
-            self._sent([first for first, _ in placed]),
-            self._sent(counts),
-            self._sent([piece.start for _, piece in placed]),
-            self._sent(_square([piece.blocks for _, piece in placed])),
-        )
-
-    def _sent(
-        self, numbers: Sequence[int] | Sequence[Sequence[int]], dtype: torch.dtype = torch.int32
-    ) -> Tensor:
-        """To the device, without waiting for it."""
-        on_host = torch.tensor(numbers, dtype=dtype)
-        if self._pool.device.type != "cuda":
-            return on_host
-        return on_host.pin_memory().to(self._pool.device, non_blocking=True)
+    def decode_step(self, rows: int, context: int) -> "FixedTritonStep":
+        """For `rows` sequences of up to `context` tokens, one row of each, again and again."""
+        return FixedTritonStep(self._pool, self._tiles, DecodeBuffers(self._pool, rows, context))
 
 
 class TritonStep:
-    def __init__(
-        self,
-        pool: Tensor,
-        tiles: _Tiles,
-        slots: Tensor,
-        decode: _Decode | None,
-        prefill: _Prefill | None,
-    ) -> None:
+    def __init__(self, pool: Tensor, tiles: _Tiles, inputs: StepInputs) -> None:
         self._pool = pool
         self._tiles = tiles
-        self._slots = slots  # int64, one per row
-        self._decode = decode
-        self._prefill = prefill
+        self._slots = inputs.slots
+        self._decode = inputs.decode
+        self._prefill = inputs.prefill
 
     def forward(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule
@@ -156,7 +88,12 @@ class TritonStep:
         )
 
     def _run_decode(
-        self, decode: _Decode, memory: Tensor, query: Tensor, output: Tensor, rule: AttentionRule
+        self,
+        decode: DecodeInputs,
+        memory: Tensor,
+        query: Tensor,
+        output: Tensor,
+        rule: AttentionRule,
     ) -> None:
         kv_heads, block_size, dim = memory.shape[2:]
         heads, sequences = query.shape[1], len(decode.rows)
@@ -206,7 +143,12 @@ class TritonStep:
         )
 
     def _run_prefill(
-        self, prefill: _Prefill, memory: Tensor, query: Tensor, output: Tensor, rule: AttentionRule
+        self,
+        prefill: PrefillInputs,
+        memory: Tensor,
+        query: Tensor,
+        output: Tensor,
+        rule: AttentionRule,
     ) -> None:
         kv_heads, block_size, dim = memory.shape[2:]
         heads = query.shape[1]
@@ -238,6 +180,17 @@ class TritonStep:
         )
 
 
+class FixedTritonStep(TritonStep):
+    """A `DecodeStep`: whoever has captured its kernels replays them on what `renew` was told last."""
+
+    def __init__(self, pool: Tensor, tiles: _Tiles, buffers: DecodeBuffers) -> None:
+        super().__init__(pool, tiles, StepInputs(buffers.slots, buffers.decode, None))
+        self._buffers = buffers
+
+    def renew(self, plan: StepPlan) -> None:
+        self._buffers.fill(plan)
+
+
 def _tiles(pool: Tensor) -> _Tiles:
     """Small enough for the registers and the shared memory of one multiprocessor."""
     if pool.dtype == torch.float32 or _padded(pool.shape[5]) > 128:
@@ -247,37 +200,6 @@ def _tiles(pool: Tensor) -> _Tiles:
 
 def _padded(head_dim: int) -> int:
     return max(_SMALLEST_DOT, int(triton.next_power_of_2(head_dim)))
-
-
-def _check(piece: Slice, block_size: int, num_blocks: int) -> None:
-    end = piece.start + len(piece.tokens)
-    fits = len(piece.blocks) * block_size >= end
-    if not fits or min(piece.blocks) < 0 or max(piece.blocks) >= num_blocks:
-        raise InternalError(
-            f"block table {piece.blocks} of {num_blocks} blocks does not hold the positions "
-            f"up to {end}"
-        )
-
-
-def _slots(slices: Sequence[Slice], block_size: int) -> list[int]:
-    """Of each row where its K and V go."""
-    return [
-        piece.blocks[position // block_size] * block_size + position % block_size
-        for piece in slices
-        for position in range(piece.start, piece.start + len(piece.tokens))
-    ]
-
-
-def _firsts(slices: Sequence[Slice]) -> list[int]:
-    """Of each slice its first row."""
-    counts = [len(piece.tokens) for piece in slices]
-    return [0, *itertools.accumulate(counts)][: len(counts)]
-
-
-def _square(tables: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Filled up with block 0, which nobody reads there."""
-    longest = max(map(len, tables))
-    return [[*table, *[0] * (longest - len(table))] for table in tables]
 
 
 def _dense(states: Tensor) -> Tensor:

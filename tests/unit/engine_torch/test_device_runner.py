@@ -1,0 +1,210 @@
+"""The runner of CUDA devices, on a CPU: it draws what the CPU's runner draws, waits once a step, and
+rows that fill up a graph change nothing.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from baton.core.errors import InternalError
+from baton.core.sampling_params import SamplingParams
+from baton.engine import device
+from baton.engine.attention.torch_reference import TorchReference
+from baton.engine.config import EngineConfig
+from baton.engine.device import Fetched
+from baton.engine.device_runner import DeviceRunner
+from baton.engine.kv_pool import KvPool
+from baton.engine.plan import Draw, Drawn, Slice, SliceResult, StepPlan
+from baton.engine.torch_runner import TorchRunner, load_torch_runner
+from tests.support.device_runs import device_pool, device_runner
+from tests.support.models import VOCAB
+from tests.support.no_sync import NoHostSync
+
+CONFIG = EngineConfig(attention_backend="torch", max_num_seqs=8, max_model_len=256)
+EAGER = replace(CONFIG, enforce_eager=True)
+GREEDY = SamplingParams(max_tokens=8, seed=0, temperature=0.0)
+WARM = SamplingParams(max_tokens=8, seed=5, temperature=1.2)
+NARROW = SamplingParams(max_tokens=8, seed=6, temperature=0.8, top_k=40, top_p=0.9, min_p=0.01)
+TOLD = replace(WARM, logprobs=3)
+PUNISHED = replace(WARM, presence_penalty=0.7, logit_bias=((5, 2.0),))
+BEAM_FREE = (GREEDY, WARM, NARROW, TOLD, PUNISHED)
+
+
+def prompt_of(length: int, seed: int) -> tuple[int, ...]:
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(torch.randint(VOCAB, (length,), generator=generator).tolist())
+
+
+def prompts(all_params: tuple[SamplingParams, ...] = BEAM_FREE) -> StepPlan:
+    """A prompt for each, and one whose end is not reached."""
+    slices = [
+        Slice(
+            prompt_of(20 + index, index),
+            0,
+            (3 * index, 3 * index + 1),
+            tuple(
+                Draw(choice, 20 + index, params, f"w{index}", prompt_of(20 + index, index), 9)
+                for choice in range(params.n)
+            ),
+        )
+        for index, params in enumerate(all_params)
+    ]
+    return StepPlan((*slices, Slice(prompt_of(16, 99), 0, (40,), ())))
+
+
+def answers(all_params: tuple[SamplingParams, ...] = BEAM_FREE) -> StepPlan:
+    """The next step of the same, one token each."""
+    return StepPlan(
+        tuple(
+            Slice((index + 1,), 20 + index, (3 * index, 3 * index + 1), (drawn(index, params),))
+            for index, params in enumerate(all_params)
+        )
+    )
+
+
+def drawn(index: int, params: SamplingParams) -> Draw:
+    tokens = (*prompt_of(20 + index, index), index + 1)
+    return Draw(0, 21 + index, params, f"w{index}", tokens, 9)
+
+
+@pytest.fixture
+def plain(llama: Path) -> Iterator[TorchRunner]:
+    runner = load_torch_runner(str(llama), CONFIG)
+    pool = KvPool(runner.layout, 48)
+    runner.attach(pool)
+    yield runner
+    del runner
+    pool.close()
+
+
+@pytest.fixture(params=[CONFIG, EAGER], ids=["graphs", "eager"])
+def runner(llama: Path, request: pytest.FixtureRequest) -> DeviceRunner:
+    made = device_runner(llama, request.param)
+    device_pool(made, 48)
+    return made
+
+
+def ids(results: Any) -> list[list[int]]:
+    assert all(isinstance(result, SliceResult) for result in results), results
+    return [[one.token_id for one in result.drawn] for result in results]
+
+
+def test_it_draws_what_the_cpus_runner_draws(plain: TorchRunner, runner: DeviceRunner) -> None:
+    for plan in (prompts(), answers(), StepPlan(answers().slices[:3])):
+        ours, theirs = runner.run(plan), plain.run(plan)
+        assert ids(ours) == ids(theirs)
+        for our, their in zip(ours, theirs, strict=True):
+            assert isinstance(our, SliceResult)
+            assert isinstance(their, SliceResult)
+            assert [told(one) for one in our.drawn] == [told(one) for one in their.drawn]
+
+
+def told(one: Drawn) -> object:
+    if one.logprobs is None:
+        return None
+    return [(token, pytest.approx(value, abs=1e-4)) for token, value in one.logprobs.top]
+
+
+def test_several_choices_and_prompt_scores_come_as_from_the_cpus_runner(
+    plain: TorchRunner, runner: DeviceRunner
+) -> None:
+    several = prompts((replace(WARM, n=3), replace(NARROW, n=2), GREEDY))
+    first = replace(several.slices[0], targets=prompt_of(20, 0)[1:], num_alternatives=2)
+    for plan in (several, StepPlan((first, *several.slices[1:]))):
+        ours, theirs = runner.run(plan), plain.run(plan)
+        assert ids(ours) == ids(theirs)
+        for our, their in zip(ours, theirs, strict=True):
+            assert isinstance(our, SliceResult)
+            assert isinstance(their, SliceResult)
+            assert [s.rank for s in our.scores] == [s.rank for s in their.scores]
+
+
+def test_between_the_plan_and_its_result_nobody_waits(
+    runner: DeviceRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until `Fetched.wait` the mode would raise; behind it numbers are read on the host."""
+    waits: list[NoHostSync] = []
+    wait = Fetched.wait
+
+    def counted(fetched: Fetched) -> list[torch.Tensor]:
+        waits.pop().over = True
+        return wait(fetched)
+
+    monkeypatch.setattr(Fetched, "wait", counted)
+    for plan in (prompts(), answers(), StepPlan(prompts().slices[-1:])):
+        with NoHostSync() as mode:
+            waits.append(mode)
+            assert len(runner.run(plan)) == len(plan.slices)
+        assert not waits, "the step was waited for, once"
+
+
+def test_rows_that_fill_up_a_graph_change_nothing(llama: Path) -> None:
+    """Neither a token nor a byte of anybody's KV, whatever stood in them."""
+    found = []
+    for sizes in ((1, 2, 4, 5, 8), (8,)):
+        made = device_runner(llama, replace(CONFIG, cuda_graph_sizes=sizes))
+        pool = device_pool(made, 48)
+        made.run(prompts())
+        pool.tensor[pool.scratch] = 7.0  # as a step before may have left it
+        found.append((ids(made.run(answers())), pool.tensor[: pool.num_blocks].clone()))
+
+    assert found[0][0] == found[1][0]
+    torch.testing.assert_close(found[0][1], found[1][1], atol=1e-6, rtol=0)
+
+
+def test_a_row_that_is_no_number_fails_alone(runner: DeviceRunner) -> None:
+    runner.run(prompts())
+    poison_first_sequence(runner)
+
+    first, *others = runner.run(answers())
+
+    assert isinstance(first, InternalError)
+    assert len(ids(others)) == len(BEAM_FREE) - 1
+
+
+def poison_first_sequence(runner: DeviceRunner) -> None:
+    attention = runner._attention
+    assert isinstance(attention, TorchReference)
+    attention._pool[0] = torch.nan
+
+
+def test_a_draw_that_is_not_certain_is_made_on_the_host(
+    plain: TorchRunner, runner: DeviceRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("baton.engine.device_sampler.FEW", 1)
+    monkeypatch.setattr("baton.engine.device_sampler.FIRST_LOOK", 2)
+
+    assert ids(runner.run(prompts())) == ids(plain.run(prompts()))
+
+
+def test_running_without_a_pool_is_our_fault(llama: Path) -> None:
+    with pytest.raises(InternalError, match="attach"):
+        device_runner(llama, EAGER).run(prompts())
+
+
+def test_graphs_need_a_backend_that_has_them(llama: Path) -> None:
+    made = device_runner(llama, CONFIG, TorchReference)
+
+    with pytest.raises(InternalError, match="TorchReference has no graphs"):
+        device_pool(made, 48)
+
+
+def test_numbers_are_sent_from_page_locked_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as that shows without a device: what is not for a CPU is moved, and not waited for."""
+    moved: list[tuple[object, bool]] = []
+
+    def to(tensor: torch.Tensor, where: object, *, non_blocking: bool) -> torch.Tensor:
+        moved.append((where, non_blocking))
+        return tensor
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    there = torch.device("cuda:1")
+
+    device.sent([1, 2], torch.int64, there)
+
+    assert moved == [(there, True)]
