@@ -42,6 +42,8 @@ from gateway.preparation import Preparation
 from gateway.queue import AdmissionQueue
 from gateway.rendering import RenderingRules
 from gateway.request_log import RequestLog
+from gateway.resume_desk import ResumeDesk
+from gateway.resume_handle import ResumeHandles
 from gateway.sampling import RandomBits
 from gateway.settings import PRIORITY, GatewaySettings
 from gateway.structured.checking import GrammarChecker
@@ -81,11 +83,20 @@ def build(settings: GatewaySettings) -> Gateway:
     metrics = GatewayMetrics(settings.served_names[0])
     metrics.follow(workers.prefixes)
     metrics.register(TaskCollector(asyncio.get_running_loop()))
+    handles = ResumeHandles(settings.cluster_secret, settings.resume_seconds)
     dispatcher = Dispatcher(
-        workers, queue, metrics, settings.worker_silence_seconds, settings.failover_timeout
+        workers,
+        queue,
+        metrics,
+        settings.worker_silence_seconds,
+        settings.failover_timeout,
+        handles,
     )
+    resume_desk = ResumeDesk(handles, lambda: workers.model_digest)
     crowd = Crowd()
-    doorway = Doorway(_app(settings, tokenizer, workers, dispatcher, metrics, crowd), crowd)
+    doorway = Doorway(
+        _app(settings, tokenizer, workers, dispatcher, metrics, crowd, resume_desk), crowd
+    )
     return Gateway(guarded(doorway, settings), doorway, server, workers, queue, dispatcher)
 
 
@@ -107,6 +118,7 @@ def _app(
     dispatcher: Dispatcher,
     metrics: GatewayMetrics,
     crowd: Crowd,
+    resume_desk: ResumeDesk,
 ) -> FastAPI:
     names = ModelNames(settings.served_names, settings.model)
     vocab_size = vocab_size_of(settings.model_folder, tokenizer.vocabulary)
@@ -119,6 +131,7 @@ def _app(
         ),
         planner,
         _grammars(settings, tokenizer, planner, vocab_size),
+        resume_desk,
         vocab_size=vocab_size,
         fingerprint=f"baton-{__version__}-{tokenizer.digest[:8]}",
         strict_fields=settings.strict_fields,

@@ -44,7 +44,7 @@ PREFIX_KEYS = ("prefix_from", "prefix_tokens_moved", "prefix_ms")
 NO_PREFIX = dict.fromkeys(PREFIX_KEYS)
 KEYS = {
     *("prefill_worker", "decode_worker", "cached_tokens", *PREFIX_KEYS, *MOVED_KEYS),
-    *("failovers", "moves", "continued_on"),
+    *("failovers", "moves", "continued_on", "resume"),
 }
 WHOLE = {
     "prefill_worker": "p0",
@@ -66,6 +66,7 @@ WHOLE = {
     "failovers": 0,
     "moves": 0,
     "continued_on": [],
+    "resume": None,
 }
 NOT_TOLD: dict[str, Any] = {
     **NO_PREFIX,

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -231,7 +232,7 @@ async def test_who_is_particular_keeps_nobody_else_waiting() -> None:
     assert await first == "a1"
     wanted.free = 2
     queue.pump()
-    assert await asyncio.gather(second, late) == ["a2", "a3"]
+    assert [await second, await late] == ["a2", "a3"]
 
 
 async def test_nobody_goes_past_a_head_that_takes_any_worker() -> None:
@@ -245,16 +246,20 @@ async def test_nobody_goes_past_a_head_that_takes_any_worker() -> None:
     assert not picky.done()
     rooms.free = 1
     queue.pump()
-    assert await asyncio.gather(plain, picky) == ["x", "a"]
+    assert [await plain, await picky] == ["x", "a"]
 
 
 async def test_many_lanes_that_wait_are_looked_at_only_so_far() -> None:
     rooms, asked = Rooms(0), list[int]()
     queue = rooms.queue(limit=1000)
     tasks = []
+
+    def find_none(lane: int) -> None:
+        asked.append(lane)
+
     for lane in range(100):
         turn = queue.turn(lane=lane)
-        tasks.append(asyncio.create_task(queue.admit(turn, lambda n=lane: asked.append(n))))
+        tasks.append(asyncio.create_task(queue.admit(turn, partial(find_none, lane))))
         await asyncio.sleep(0)
     asked.clear()
     queue.pump()
