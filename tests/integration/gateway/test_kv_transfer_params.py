@@ -74,6 +74,7 @@ NOT_TOLD: dict[str, Any] = {
     "failovers": 0,
     "moves": 0,
     "continued_on": [],
+    "resume": None,
 }
 
 
