@@ -133,7 +133,7 @@ class Workers:
 
     def candidates(self) -> list[Candidate]:
         """The usable members, whatever one request has met with them."""
-        return [worker.candidate for worker in self._usable]
+        return [worker.latest or worker.candidate for worker in self._usable]
 
     @property
     def max_model_len(self) -> int | None:
