@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 
 import click
 
+from baton.cluster.http_stream import ServerError
 from baton.cluster.model_presets import make_model
-from benchmarks.streaming_client import ServerError
 
 PAIRS = ("--placement-policy=prefix_aware",)  # what is measured here is mostly the hand-off
 _START = 120.0  # seconds

@@ -40,6 +40,7 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
                 tenant=request.tenant,
                 answered=tuple(request.answered_token_ids),
                 priority=request.priority,
+                keep_seconds=request.keep_ms / 1000,
                 asked_at=time.monotonic() - request.waited_ms / 1000,
             )
             async with aclosing(self._answer(work, request)) as responses:

@@ -285,15 +285,16 @@ class Attempt:
         return leg
 
     def _digest(self, leg: Leg, event: LegEvent) -> tuple[TokenRecord, ...]:
+        """The new tokens in it, if any; raises what it breaks the attempt with."""
+        if isinstance(event, Tokens):
+            self.writes |= leg is self._decode
+            return self._log.add(event.records)
         self._note_suspect(leg, event)
         reads = leg is self._reader
         if reads:
             self._note_reading(event)
         needed = not self._log.began or (reads and not self._scored)
         match event:
-            case Tokens(records):
-                self.writes |= leg is self._decode
-                return self._log.add(records)
             case Transferred():
                 self.reading.transfer = event
                 if self.forecast is not None:

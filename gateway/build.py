@@ -45,6 +45,8 @@ from gateway.preparation import Preparation
 from gateway.queue import AdmissionQueue
 from gateway.rendering import RenderingRules
 from gateway.request_log import RequestLog
+from gateway.resume_desk import ResumeDesk
+from gateway.resume_handle import ResumeHandles
 from gateway.sampling import RandomBits
 from gateway.settings import PRIORITY, GatewaySettings
 from gateway.structured.checking import GrammarChecker
@@ -87,18 +89,22 @@ def build(settings: GatewaySettings) -> Gateway:
     )
     metrics = GatewayMetrics(settings.served_names[0])
     metrics.follow(workers.prefixes)
+    metrics.watch_queue(lambda: len(queue))
     metrics.register(TaskCollector(asyncio.get_running_loop()))
     history = PlacementHistory(settings.placement_history)
+    handles = ResumeHandles(settings.cluster_secret, settings.resume_seconds)
     dispatcher = Dispatcher(
         workers,
         queue,
         metrics,
         settings.worker_silence_seconds,
         settings.failover_timeout,
+        handles,
         history,
     )
+    resume_desk = ResumeDesk(handles, lambda: workers.model_digest)
     crowd = Crowd()
-    app = _app(settings, tokenizer, workers, dispatcher, metrics, crowd, history)
+    app = _app(settings, tokenizer, workers, dispatcher, metrics, crowd, history, resume_desk)
     doorway = Doorway(app, crowd)
     return Gateway(guarded(doorway, settings), doorway, server, workers, queue, dispatcher)
 
@@ -122,6 +128,7 @@ def _app(
     metrics: GatewayMetrics,
     crowd: Crowd,
     history: PlacementHistory,
+    resume_desk: ResumeDesk,
 ) -> FastAPI:
     names = ModelNames(settings.served_names, settings.model)
     vocab_size = vocab_size_of(settings.model_folder, tokenizer.vocabulary)
@@ -134,6 +141,7 @@ def _app(
         ),
         planner,
         _grammars(settings, tokenizer, planner, vocab_size),
+        resume_desk,
         vocab_size=vocab_size,
         fingerprint=f"baton-{__version__}-{tokenizer.digest[:8]}",
         strict_fields=settings.strict_fields,

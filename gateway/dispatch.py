@@ -28,6 +28,8 @@ from gateway.prompt_chain import PromptChain
 from gateway.queue import AdmissionQueue, Turn
 from gateway.recent_answers import RecentAnswers
 from gateway.request_life import RequestLife
+from gateway.resumable import Resumable
+from gateway.resume_handle import ResumeHandles
 from gateway.workers import Assignment, Wanted, Workers
 
 logger = logging.getLogger(__name__)
@@ -47,8 +49,10 @@ class Dispatcher:
         metrics: GatewayMetrics,
         silence: float,
         failover_timeout: float,
+        handles: ResumeHandles,
         history: PlacementHistory | None = None,
     ) -> None:
+        self._handles = handles
         self._workers = workers
         self._queue = queue
         self._metrics = metrics
@@ -72,6 +76,8 @@ class Dispatcher:
         """
         with self._metrics.watching(job) as meter:
             life = RequestLife(job, output(), self._queue.turn(job.priority, job.wishes.lane))
+            digest = self._workers.model_digest
+            resumable = Resumable(job, self._handles, digest, life.again)
             scored = job.params.prompt_logprobs is None
             branch = Branch(life, Moves(self._mover, life), whole(job), meter)
             async with self._moving(branch.moves), aclosing(joined(branch, self._told)) as batches:
@@ -79,14 +85,16 @@ class Dispatcher:
                     if not scored:
                         scored = True
                         yield PromptScores(life.prompt_scores)
-                    deltas = life.output.push(batch)
+                    deltas = resumable.new(batch, life.output.push(batch))
                     meter.add(deltas)
                     if life.output.ended:
                         self._workers.learned.answers.ended(meter.tokens_per_choice)
-                        yield PromptRead(await life.read())
+                        reading = await life.read()
+                        reading.resume = resumable.last_handle(deltas)
+                        yield PromptRead(reading)
                         yield deltas
                         return
-                    yield deltas
+                    yield resumable.with_handle(deltas)
 
     async def whole(self, job: Job, output: MakeOutput) -> Answered:
         """All of it, in one piece."""

@@ -21,6 +21,7 @@ class Reading:
     failovers: int = 0  # what broke under the request and was made up for elsewhere
     moves: int = 0  # choices that a decode worker handed over, KV and all
     continued_on: tuple[str, ...] = ()  # decode workers that went on with the answer, in order
+    resume: str | None = None  # a handle to go on with the answer, if it was asked for and can
 
 
 def told(reading: Reading | None) -> dict[str, object] | None:
@@ -48,6 +49,7 @@ def told(reading: Reading | None) -> dict[str, object] | None:
         "failovers": reading.failovers,
         "moves": reading.moves,
         "continued_on": list(reading.continued_on),
+        "resume": reading.resume,
     }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from baton.core.errors import InternalError
 from baton.core.handoff import Handoff
-from baton.core.token_record import TokenLogprobs
+from baton.core.token_record import TokenLogprobs, TokenRecord
 from gateway.attempt import Attempt
 from gateway.breaks import Breaks
 from gateway.continuation import Part, continued
@@ -19,7 +19,10 @@ from gateway.workers import Assignment
 
 
 class RequestLife:
-    """Log and output live as long as the request: whoever goes on with it goes on with them."""
+    """Log and output live as long as the request: whoever goes on with it goes on with them.
+
+    `again`: what became of the tokens that were answered before this request.
+    """
 
     def __init__(self, job: Job, output: Output, turn: Turn) -> None:
         self.job = job
@@ -27,7 +30,8 @@ class RequestLife:
         self.turn = turn
         self.breaks = Breaks()
         self.refusals = Refusals()
-        self._log = TokenLog(len(job.prompt), job.params.n)
+        self._log = self._new_log()
+        self.again = output.push(self._log.records(0)) if job.answered else []
         self._attempts = 0
         self._first: Attempt | None = None
         self._continued_on: list[str] = []
@@ -69,7 +73,7 @@ class RequestLife:
         out, that is all of it, and what was held back does not count.
         """
         if not self.begun:
-            self._log = TokenLog(len(self.job.prompt), self.job.params.n)
+            self._log = self._new_log()
             return [part]
         return self.going_on(part.choices)
 
@@ -88,6 +92,12 @@ class RequestLife:
         reading.continued_on = tuple(self._continued_on)
         reading.moves = self._moves
         return reading
+
+    def _new_log(self) -> TokenLog:
+        """With what was answered before this request."""
+        log, first = TokenLog(len(self.job.prompt), self.job.params.n), len(self.job.prompt)
+        log.add([TokenRecord(0, first + i, t) for i, t in enumerate(self.job.answered)])
+        return log
 
     @property
     def _first_attempt(self) -> Attempt:

@@ -27,6 +27,7 @@ UVICORN_LEVELS = ("critical", "error", "warning", "info", "debug")
 _POSITIVE = (
     "max_queue_seconds",
     "failover_timeout",
+    "resume_seconds",
     "worker_silence_seconds",
     "client_stall_seconds",
 )
@@ -213,6 +214,9 @@ class GatewaySettings:
         30.0,
         "Seconds that an answer that has begun waits for another worker when its own broke; then it "
         "ends with an error.",
+    )
+    resume_seconds: float = setting(
+        3600.0, "How long the handles are good for by which an answer that was cut off goes on."
     )
     worker_silence_seconds: float = setting(
         300.0, "A request is given up after so long without a word from its workers."

@@ -26,6 +26,9 @@ class Wishes:
     decode: Selector | None = None
     mode: Mode = Mode.AUTO
     avoid: tuple[Selector, ...] = ()
+    keep_seconds: float = 0.0  # that the answer's KV is evicted last
+    gives_handles: bool = False  # by which the answer can be gone on with
+    resume: str = ""  # the handle of an answer to go on with
 
     def __post_init__(self) -> None:
         """Raises RequestError where two of them contradict each other."""

@@ -144,6 +144,7 @@ class WorkerClient:
             answered_token_ids=job.answered,
             priority=job.priority,
             waited_ms=job.waited_ms(),
+            keep_ms=round(job.wishes.keep_seconds * 1000),
         )
         return _GenerateCall(self._decode.Generate(request))
 

@@ -127,6 +127,11 @@ class Workers:
         return any(c.takes_requests and not c.prefills for c in self.candidates())
 
     @property
+    def model_digest(self) -> str:
+        """Of the weights that the workers have; empty before the first was met."""
+        return self._model_digest or ""
+
+    @property
     def known(self) -> Collection[WorkerInfo]:
         """Members and those that were."""
         return self._roll.known

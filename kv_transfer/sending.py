@@ -19,6 +19,7 @@ from kv_transfer.checksums import Checksums
 from kv_transfer.memory import Memory
 from kv_transfer.sender import Instructions, SenderMachine
 from kv_transfer.sender_table import SenderCounts, SenderTable
+from kv_transfer.staging import Lending
 from kv_transfer.transports.base import Endpoint, Exporter
 
 logger = logging.getLogger(__name__)
@@ -125,13 +126,16 @@ class Sender:
         exporters: Sequence[Exporter],
         limits: ev.SenderLimits | None = None,
         lend: Lend = _lend_nothing,
+        lending: Lending | None = None,
     ) -> None:
+        """`memory` is what peers read: the pool itself, or with `lending` the slots in its place."""
         self.instance_id = instance_id
         self.fingerprint = fingerprint
         self.fingerprint_digest = fingerprint.digest()
         self.num_blocks = num_blocks
         self.endpoints: tuple[Endpoint, ...] = ()
         self.checksums = Checksums(memory)
+        self.lending = lending
         self._release = release
         self._lend = lend
         self._block_size = fingerprint.layout.block_size
@@ -160,6 +164,8 @@ class Sender:
         for exporter in self._exporters:
             exporter.close()
         self.checksums.close()
+        if self.lending is not None:
+            self.lending.close()
 
     def counts(self) -> SenderCounts:
         """A reading, taken from any thread."""
@@ -241,6 +247,8 @@ class Sender:
                 case ev.LeaseOver(confirmed, reason):
                     logger.info("Transfer %s is over: %s", transfer_id, reason)
                     self._leases.pop(transfer_id).end(confirmed)
+                    if self.lending is not None:
+                        self.lending.end(transfer_id)
                 case ev.TicketRefused(rpc, fault):
                     logger.warning("Transfer %s: %s: a ticket is %s", transfer_id, rpc, fault.value)
                 case ev.AnswerConfirm():

@@ -171,7 +171,7 @@ def records_to_pb(records: Iterable[TokenRecord]) -> list[types_pb2.TokenRecord]
 
 
 def records_from_pb(messages: Iterable[types_pb2.TokenRecord]) -> tuple[TokenRecord, ...]:
-    return tuple(record_from_pb(m) for m in messages)
+    return tuple([record_from_pb(m) for m in messages])
 
 
 def layout_to_pb(layout: LayoutDescriptor) -> types_pb2.Layout:

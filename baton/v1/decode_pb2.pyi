@@ -35,6 +35,7 @@ class GenerateRequest(google.protobuf.message.Message):
     ANSWERED_TOKEN_IDS_FIELD_NUMBER: builtins.int
     PRIORITY_FIELD_NUMBER: builtins.int
     WAITED_MS_FIELD_NUMBER: builtins.int
+    KEEP_MS_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """The gateway's name of the request."""
     attempt: builtins.int
@@ -47,6 +48,8 @@ class GenerateRequest(google.protobuf.message.Message):
     """The same that prefill gets."""
     waited_ms: builtins.int
     """The same that prefill gets."""
+    keep_ms: builtins.int
+    """For so long behind its end the KV of prompt and answer is evicted last."""
     @property
     def prompt_token_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """The whole prompt."""
@@ -76,9 +79,10 @@ class GenerateRequest(google.protobuf.message.Message):
         answered_token_ids: collections.abc.Iterable[builtins.int] | None = ...,
         priority: builtins.int = ...,
         waited_ms: builtins.int = ...,
+        keep_ms: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["handoff", b"handoff", "sampling", b"sampling"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "handoff", b"handoff", "priority", b"priority", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "waited_ms", b"waited_ms"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "handoff", b"handoff", "keep_ms", b"keep_ms", "priority", b"priority", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "waited_ms", b"waited_ms"]) -> None: ...
 
 Global___GenerateRequest: typing_extensions.TypeAlias = GenerateRequest
 

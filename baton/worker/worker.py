@@ -18,11 +18,14 @@ from baton.worker.load import LoadBoard
 from baton.worker.prefix_pulls import PrefixPulls
 from baton.worker.room import Room
 from baton.worker.settings import WorkerSettings
+from baton.worker.stage import stage_for
 from baton.worker.traffic import Traffic
+from kv_transfer.memory import Memory
 from kv_transfer.puller import Puller
 from kv_transfer.pulling import Pulled
 from kv_transfer.sender_events import SenderLimits
 from kv_transfer.sending import Sender
+from kv_transfer.staging import Staging
 from kv_transfer.transports import nixl_agent
 from kv_transfer.transports.base import Exporter
 from kv_transfer.transports.grpc_export import GrpcExporter
@@ -49,26 +52,31 @@ class Worker:
         self.board = LoadBoard(self.load)
         self.desk = Desk(max_choices, self.board.touch)
         self.bridge = EngineBridge(engine, asyncio.get_running_loop(), self.board.touch)
-        exporters = _exporters(engine, settings, info.address)
+        self._stage = stage_for(engine)
+        staging = None if self._stage is None else Staging(self._stage)
+        memory = engine.pool if staging is None else staging.memory
+        exporters = _exporters(memory, settings, info.address)
         self.served_planes = [e for e in exporters if isinstance(e, GrpcExporter)]
         self.sender = Sender(
             info.instance_id,
             info.fingerprint,
             engine.blocks.total,
-            engine.pool,
+            memory,
             release=self.release,
             exporters=exporters,
             limits=lease_limits,
             lend=self.lend,
+            lending=None if staging is None else staging.lending,
         )
         self._puller = Puller(
             info.instance_id,
-            engine.pool,
+            memory,
             info.fingerprint,
             secret=settings.cluster_secret,
             transports=settings.kv_transport,
             tls=settings.cluster_tls.identity(),
             checksums=settings.kv_checksums,
+            landing=None if staging is None else staging.landing,
         )
         self._prefix_pulls = PrefixPulls(
             self._puller,
@@ -119,6 +127,8 @@ class Worker:
     async def close(self) -> None:
         await self._puller.close()
         self.sender.close()
+        if self._stage is not None:
+            self._stage.close()
 
     def release(self, blocks: tuple[int, ...]) -> None:
         self.blocks.release(blocks)
@@ -228,25 +238,25 @@ class Worker:
         )
 
 
-def _exporters(engine: Engine, settings: WorkerSettings, address: str) -> list[Exporter]:
+def _exporters(memory: Memory, settings: WorkerSettings, address: str) -> list[Exporter]:
     """Best first; `--kv-transport` restricts what this worker offers as well as what it takes.
 
     NIXL is offered only where it is asked for: the others are as good for memory of the host.
     """
-    pool, host = engine.pool, settings.host
+    host = settings.host
     advertise = settings.advertise_host or host
     wanted, tls = settings.kv_transport, settings.cluster_tls.is_on
     if wanted == nixl_agent.NAME:
-        return [NixlExporter(pool, host, advertise)]
+        return [NixlExporter(memory, host, advertise)]
     offers: dict[str, Exporter] = {
-        "shm": ShmExporter(pool),
+        "shm": ShmExporter(memory),
         "tcp": TcpExporter(
-            pool,
+            memory,
             host,
             settings.kv_port,
             advertise=advertise,
             advertise_port=settings.advertise_kv_port,
         ),
-        "grpc": GrpcExporter(pool, address),
+        "grpc": GrpcExporter(memory, address),
     }
     return [offer for name, offer in offers.items() if allowed(wanted, name, tls)]

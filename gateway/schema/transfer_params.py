@@ -7,6 +7,7 @@ from gateway.selector import Selector, read_selector
 from gateway.wishes import Mode, Wishes, wrong
 
 MOST_AVOIDED = 256
+LONGEST_KEEP = 3600.0  # seconds
 
 # By which other servers let two of their own hand a KV cache over. Whom it comes from is decided
 # here, and no address that a client names is ever dialled.
@@ -18,7 +19,7 @@ HANDSHAKE = frozenset(
     | {"remote_notify_port", "remote_num_tokens", "remote_port", "remote_request_id"}
 )
 FLAGS = ("do_remote_decode", "do_remote_prefill")
-OURS = frozenset({"avoid", "decode_worker", "mode", "prefill_worker"})
+OURS = frozenset({"avoid", "decode_worker", "keep", "mode", "prefill_worker", "resume"})
 
 
 def read_wishes(params: Mapping[str, Any]) -> Wishes:
@@ -32,6 +33,9 @@ def read_wishes(params: Mapping[str, Any]) -> Wishes:
         decode=_selector("decode_worker", said.get("decode_worker")),
         mode=_mode(said.get("mode", Mode.AUTO.value)),
         avoid=_avoided(said.get("avoid", [])),
+        keep_seconds=_keep(said.get("keep", 0)),
+        gives_handles=bool(said.get("resume")),
+        resume=_resume(said.get("resume", False)),
     )
 
 
@@ -69,3 +73,18 @@ def _avoided(value: object) -> tuple[Selector, ...]:
         return tuple(read_selector(one) for one in value)
     except ValueError as error:
         raise wrong("avoid", str(error)) from error
+
+
+def _keep(value: object) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and 0 <= value <= LONGEST_KEEP:  # type: ignore[operator]
+        return float(value)  # type: ignore[arg-type]
+    raise wrong("keep", f"must be a number of seconds, 0 to {LONGEST_KEEP:g}")
+
+
+def _resume(value: object) -> str:
+    if isinstance(value, bool):
+        return ""
+    if isinstance(value, str) and value:
+        return value
+    raise wrong("resume", "must be a handle that an answer gave, or true to be given some")

@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from baton.core.errors import InternalError
 from baton.core.sampling_params import SamplingParams
 from baton.engine import device
+from baton.engine.attention.backend import AttentionRule
 from baton.engine.attention.torch_reference import TorchReference
 from baton.engine.config import EngineConfig
 from baton.engine.device import Fetched
+from baton.engine.device_pool import DevicePool
 from baton.engine.device_runner import DeviceRunner
 from baton.engine.kv_pool import KvPool
 from baton.engine.plan import Draw, Drawn, Slice, SliceResult, StepPlan
@@ -140,6 +143,46 @@ def test_between_the_plan_and_its_result_nobody_waits(
             waits.append(mode)
             assert len(runner.run(plan)) == len(plan.slices)
         assert not waits, "the step was waited for, once"
+
+
+class ArrivedAtWait(Exception):
+    """A step came to its one wait."""
+
+
+def test_what_a_step_computes_with_lies_on_the_device(
+    llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a pretended device, where mixing devices raises as it does on a true one."""
+    made = device_runner(llama, EAGER, FakeNoAttention, torch.device("meta"))
+    made.attach(DevicePool(made.layout, 48, torch.device("meta")))
+
+    def arrived(fetched: Fetched) -> list[torch.Tensor]:
+        raise ArrivedAtWait
+
+    monkeypatch.setattr(Fetched, "wait", arrived)
+    for plan in (prompts(), answers(), prompts((replace(WARM, n=3), NARROW))):
+        with FakeTensorMode(allow_non_fake_inputs=True), pytest.raises(ArrivedAtWait):
+            made.run(plan)
+
+
+class FakeNoAttention:
+    """Attends to nothing: a pretended device has no kernels."""
+
+    def __init__(self, pool: torch.Tensor) -> None:
+        assert pool.device.type == "meta"
+
+    def prepare(self, plan: StepPlan) -> "FakeNoAttention":
+        return self
+
+    def forward(
+        self,
+        layer: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        rule: AttentionRule,
+    ) -> torch.Tensor:
+        return torch.zeros_like(query)
 
 
 def test_rows_that_fill_up_a_graph_change_nothing(llama: Path) -> None:

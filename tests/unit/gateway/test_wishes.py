@@ -52,6 +52,11 @@ def left(wishes: Wishes, infos: list[WorkerInfo] = CLUSTER) -> set[str]:
         ({"avoid": "d0"}, "avoid"),
         ({"avoid": ["d0", 1]}, "avoid"),
         ({"avoid": ["x"] * 257}, "avoid"),
+        ({"keep": -1}, "keep"),
+        ({"keep": 3601}, "keep"),
+        ({"keep": True}, "keep"),
+        ({"keep": "60"}, "keep"),
+        ({"keep": float("nan")}, "keep"),
         ({"prefil_worker": "p0"}, "prefil_worker"),
         ({"address": "10.0.0.1:80"}, "address"),
         ({"do_remote_decode": "yes"}, "do_remote_decode"),
@@ -122,6 +127,9 @@ def test_a_prefill_worker_that_is_named_is_a_pair_and_so_is_disaggregated() -> N
 
 
 def test_equal_wishes_wait_in_one_lane() -> None:
-    ways = [{"decode_worker": "zone=b,rack=7"}, {"decode_worker": {"rack": "7", "zone": "b"}}]
+    ways: list[dict[str, Any]] = [
+        {"decode_worker": "zone=b,rack=7"},
+        {"decode_worker": {"rack": "7", "zone": "b"}},
+    ]
     assert len({read_wishes(way).lane for way in ways}) == 1
     assert read_wishes(ways[0]).lane != read_wishes({"decode_worker": "rack=7"}).lane
