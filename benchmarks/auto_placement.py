@@ -17,11 +17,11 @@ from typing import Any
 
 import click
 
+from baton.cluster.http_stream import ServerError
 from benchmarks.load import measure
 from benchmarks.measures import Sample, quantile, ratio_of
 from benchmarks.processes import cluster, folder_of
 from benchmarks.prompts import Shape, body
-from benchmarks.streaming_client import ServerError
 
 AUTO, OTHERS = "auto", ("disaggregated", "aggregated")
 TARGETS = {"p50": 1.05, "p95": 1.15}
