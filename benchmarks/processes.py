@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 
 import click
 
+from baton.cluster.http_stream import ServerError
 from baton.cluster.model_presets import make_model
-from benchmarks.streaming_client import ServerError
 
 _START = 120.0  # seconds
 _STOP = 30.0

@@ -8,7 +8,7 @@ from typing import Any
 
 from baton.core.errors import RefusedError, TransferError, UnavailableError
 from baton.core.token_record import TokenRecord
-from baton.engine.work import Admitted, ChoiceLeft, Mode, PromptScored, Work
+from baton.engine.work import Admitted, ChoiceLeft, EngineEvent, Mode, PromptScored, Work
 from baton.rpc import wire
 from baton.v1 import decode_pb2 as pb
 from baton.v1 import decode_pb2_grpc
@@ -95,14 +95,22 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
     async def _run(self, work: Work, told: tuple[TokenRecord, ...]) -> AsyncGenerator[Told, None]:
         """Submits before anything is yielded: from there on the engine holds the work's blocks."""
         queue = TokenQueue()
-        self._worker.submit(work, queue.put)
-        try:
-            if told:
-                yield told
-            async for batch in queue.batches():
-                yield batch
-        finally:
-            self._worker.bridge.abort(work.key)
+        unread = work.num_known if work.mode is Mode.GENERATE else 0
+        with self._worker.backlog.reading(work.key, unread) as note:
+
+            def take(event: EngineEvent) -> None:
+                if unread:
+                    note(event)
+                queue.put(event)
+
+            self._worker.submit(work, take)
+            try:
+                if told:
+                    yield told
+                async for batch in queue.batches():
+                    yield batch
+            finally:
+                self._worker.bridge.abort(work.key)
 
     def _refuse_while_short(self) -> None:
         """While a request that is here lacks blocks: a steady stream of new ones would take whatever

@@ -15,6 +15,7 @@ from gateway.endpoints.completions import CompletionEndpoint
 from gateway.endpoints.messages import MessagesEndpoint
 from gateway.endpoints.models import ModelsEndpoint
 from gateway.endpoints.operations import OperationsEndpoint
+from gateway.endpoints.placements import PlacementsEndpoint
 from gateway.endpoints.responses import ResponsesEndpoint
 from gateway.endpoints.tokenization import TokenizationEndpoint
 from gateway.errors import INTERNAL, reply_to, reply_to_status
@@ -27,6 +28,7 @@ from gateway.settings import GatewaySettings
 from gateway.translations.messages_error import COUNT_PATH, PATH
 
 RESPONSES = "/v1/responses"
+PLACEMENT = "/v1/requests/{request_id}/placement"
 
 
 def make_app(
@@ -37,6 +39,7 @@ def make_app(
     models: ModelsEndpoint,
     tokenization: TokenizationEndpoint,
     operations: OperationsEndpoint,
+    placements: PlacementsEndpoint,
     docs: bool = True,
     tokenizer_info: bool = False,
 ) -> FastAPI:
@@ -55,6 +58,7 @@ def make_app(
         ("POST", f"{RESPONSES}/{{response_id}}/cancel", responses.cancel, "Stop a response"),
         ("POST", PATH, messages.create, "Answer in Anthropic's Messages API"),
         ("POST", COUNT_PATH, messages.count_tokens, "Count the tokens of a prompt"),
+        ("GET", PLACEMENT, placements.one, "Explain where a request went, and why"),
         ("GET", "/v1/models", models.list, "List the models"),
         ("GET", "/v1/models/{name:path}", models.one, "Describe a model"),
         ("POST", "/tokenize", tokenization.tokenize, "Turn text into tokens"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator
 
 from baton.core.errors import (
@@ -75,6 +76,7 @@ class Attempt:
         self._prefill_worker = assignment.prefill
         self._unread = assignment.unread
         self._admitted = assignment.admitted
+        self.forecast = assignment.forecast
         self.takes_over = handoff is not None
         if handoff is None and assignment.prefill is not None:
             handoff = _handoff_from(assignment.prefill.info)
@@ -90,6 +92,7 @@ class Attempt:
         self.reading = Reading(
             assignment.decode.info.worker_id,
             assignment.prefill.info.worker_id if assignment.prefill else None,
+            reason=assignment.forecast.decision.reason if assignment.forecast else None,
         )
         self.prompt_scores: tuple[TokenLogprobs, ...] = ()
 
@@ -117,6 +120,7 @@ class Attempt:
                     raise cause from error
                 if held and self._tellable:
                     self.gave = True
+                    self._measure(len(held))
                     yield held
                     held = ()
             if self._log.abandoned:  # nobody reads on here
@@ -133,6 +137,11 @@ class Attempt:
             self._mailbox.shut()
             if not self._log.ended:
                 self.cancel()
+
+    def _measure(self, count: int) -> None:
+        if self.forecast is not None:
+            drawn_now = self._job.params.beam is None and self._job.params.prompt_logprobs is None
+            self.forecast.told(count, time.monotonic(), drawn_now)
 
     async def read(self) -> Reading:
         """How the prompt was read; for when the answer has ended. A number that was overtaken by
@@ -255,6 +264,8 @@ class Attempt:
         match event:
             case Admitted(num_cached_tokens, kv_number):
                 self.reading.cached_tokens = num_cached_tokens
+                if self.forecast is not None:
+                    self.forecast.actual.cached_tokens = num_cached_tokens
                 self._admitted(num_cached_tokens, kv_number)
             case PrefixPulled():
                 self.reading.prefix = event
@@ -268,22 +279,26 @@ class Attempt:
 
     def _open_decode(self, worker: Worker) -> Leg:
         call = worker.client.generate(self._job, self.number, self._handoff)
-        leg = Leg(worker, call, self._mailbox)
+        unread = self._unread if self._prefill_worker is None else 0
+        leg = Leg(worker, call, self._mailbox, unread)
         self._legs.append(leg)
         return leg
 
     def _digest(self, leg: Leg, event: LegEvent) -> tuple[TokenRecord, ...]:
+        """The new tokens in it, if any; raises what it breaks the attempt with."""
+        if isinstance(event, Tokens):
+            self.writes |= leg is self._decode
+            return self._log.add(event.records)
         self._note_suspect(leg, event)
         reads = leg is self._reader
         if reads:
             self._note_reading(event)
         needed = not self._log.began or (reads and not self._scored)
         match event:
-            case Tokens(records):
-                self.writes |= leg is self._decode
-                return self._log.add(records)
             case Transferred():
                 self.reading.transfer = event
+                if self.forecast is not None:
+                    self.forecast.transferred(event.bytes, event.exposed_ms / 1000)
             case PromptScored(scores):
                 self._add_scores(scores)
             case Broken(error) if needed or (leg is self._decode and not self._log.ended):

@@ -30,6 +30,7 @@ from gateway.endpoints.completions import CompletionEndpoint
 from gateway.endpoints.messages import MessagesEndpoint
 from gateway.endpoints.models import ModelsEndpoint
 from gateway.endpoints.operations import OperationsEndpoint
+from gateway.endpoints.placements import PlacementsEndpoint
 from gateway.endpoints.responses import ResponsesEndpoint
 from gateway.endpoints.tokenization import TokenizationEndpoint
 from gateway.generation_config import load_defaults
@@ -38,6 +39,8 @@ from gateway.model_names import ModelNames
 from gateway.output_planner import OutputPlanner
 from gateway.parsers.reasoning_formats import reasoning_format
 from gateway.parsers.tool_formats import tool_format
+from gateway.placement_record import PlacementHistory
+from gateway.policies import policy_of
 from gateway.preparation import Preparation
 from gateway.queue import AdmissionQueue
 from gateway.rendering import RenderingRules
@@ -73,19 +76,31 @@ def build(settings: GatewaySettings) -> Gateway:
     )
     directory, server = _registry(settings)
     workers = Workers(
-        directory, tokenizer.digest, settings.cluster_secret, settings.cluster_tls.identity()
+        directory,
+        tokenizer.digest,
+        settings.cluster_secret,
+        settings.cluster_tls.identity(),
+        policy=policy_of(settings.placement_policy),
     )
     queue: AdmissionQueue[Assignment] = AdmissionQueue(
         settings.max_queued_requests, settings.max_queue_seconds, Assignment.give_back
     )
     metrics = GatewayMetrics(settings.served_names[0])
     metrics.follow(workers.prefixes)
+    metrics.watch_queue(lambda: len(queue))
     metrics.register(TaskCollector(asyncio.get_running_loop()))
+    history = PlacementHistory(settings.placement_history)
     dispatcher = Dispatcher(
-        workers, queue, metrics, settings.worker_silence_seconds, settings.failover_timeout
+        workers,
+        queue,
+        metrics,
+        settings.worker_silence_seconds,
+        settings.failover_timeout,
+        history,
     )
     crowd = Crowd()
-    doorway = Doorway(_app(settings, tokenizer, workers, dispatcher, metrics, crowd), crowd)
+    app = _app(settings, tokenizer, workers, dispatcher, metrics, crowd, history)
+    doorway = Doorway(app, crowd)
     return Gateway(guarded(doorway, settings), doorway, server, workers, queue, dispatcher)
 
 
@@ -107,6 +122,7 @@ def _app(
     dispatcher: Dispatcher,
     metrics: GatewayMetrics,
     crowd: Crowd,
+    history: PlacementHistory,
 ) -> FastAPI:
     names = ModelNames(settings.served_names, settings.model)
     vocab_size = vocab_size_of(settings.model_folder, tokenizer.vocabulary)
@@ -159,6 +175,7 @@ def _app(
         ModelsEndpoint(names, workers),
         TokenizationEndpoint(preparation, tokenizer, prompts),
         OperationsEndpoint(workers, dispatcher, metrics, crowd, settings.model),
+        PlacementsEndpoint(history),
         docs=not settings.disable_fastapi_docs,
         tokenizer_info=settings.enable_tokenizer_info_endpoint,
     )

@@ -43,15 +43,15 @@ class Delivery:
         async with aclosing(self._items(jobs)) as items:
             async for prompt, item in items:
                 match item:
+                    case list():  # first, because it is nearly always that
+                        events = format.push(prompt, intervals[prompt].push(item))
+                        if events:
+                            yield events
                     case PromptRead():
                         format.cached(prompt, item.reading.cached_tokens)
                         format.read(prompt, item.reading)
                     case PromptScores():
                         format.scored(prompt, item.entries)
-                    case _:
-                        events = format.push(prompt, intervals[prompt].push(item))
-                        if events:
-                            yield events
         end = format.end()
         if end:
             yield end

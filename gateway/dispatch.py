@@ -12,6 +12,7 @@ from baton.core.worker_info import WorkerInfo
 from gateway.attempt import Attempt
 from gateway.branch import Branch, Told, joined
 from gateway.breaks import MENDABLE, Mendable, reason_of
+from gateway.candidate import Candidate
 from gateway.continuation import whole
 from gateway.conversation import Conversation
 from gateway.errors import NoRoomError
@@ -22,11 +23,12 @@ from gateway.metrics import GatewayMetrics
 from gateway.mover import Mover
 from gateway.moves import Moves
 from gateway.output import Output
+from gateway.placement_record import PlacementHistory
 from gateway.prompt_chain import PromptChain
 from gateway.queue import AdmissionQueue, Turn
 from gateway.recent_answers import RecentAnswers
 from gateway.request_life import RequestLife
-from gateway.workers import Assignment, Workers
+from gateway.workers import Assignment, Wanted, Workers
 
 logger = logging.getLogger(__name__)
 
@@ -45,12 +47,14 @@ class Dispatcher:
         metrics: GatewayMetrics,
         silence: float,
         failover_timeout: float,
+        history: PlacementHistory | None = None,
     ) -> None:
         self._workers = workers
         self._queue = queue
         self._metrics = metrics
         self._silence = silence  # seconds
         self._failover_timeout = failover_timeout  # seconds
+        self._history = history
         self._answers = RecentAnswers()
         self._mover = Mover(workers, metrics, silence, self._conversation)
         self._attempts: set[Attempt] = set()
@@ -67,7 +71,7 @@ class Dispatcher:
         workers are told to stop.
         """
         with self._metrics.watching(job) as meter:
-            life = RequestLife(job, output(), self._queue.turn(job.priority))
+            life = RequestLife(job, output(), self._queue.turn(job.priority, job.wishes.lane))
             scored = job.params.prompt_logprobs is None
             branch = Branch(life, Moves(self._mover, life), whole(job), meter)
             async with self._moving(branch.moves), aclosing(joined(branch, self._told)) as batches:
@@ -78,6 +82,7 @@ class Dispatcher:
                     deltas = life.output.push(batch)
                     meter.add(deltas)
                     if life.output.ended:
+                        self._workers.learned.answers.ended(meter.tokens_per_choice)
                         yield PromptRead(await life.read())
                         yield deltas
                         return
@@ -137,10 +142,27 @@ class Dispatcher:
             return branch.move.target
         assignment = await self._admit(branch)
         conversation = self._conversation(branch.part.job, assignment.decode.info)
-        return branch.life.attempt(branch.part, assignment, self._silence, conversation)
+        attempt = branch.life.attempt(branch.part, assignment, self._silence, conversation)
+        self._note_placement(attempt, branch.part.job)
+        return attempt
+
+    def _note_placement(self, attempt: Attempt, job: Job) -> None:
+        if (forecast := attempt.forecast) is None:
+            return
+        self._metrics.placements.placed(forecast.decision.reason)
+        if (record := job.record) is not None and self._history is not None:
+            tokens = len(job.prompt) + len(job.answered)
+            record.add(job.request_id, attempt.number, tokens, forecast, attempt.reading)
+            self._history.note(record)
 
     def _conversation(self, job: Job, decode: WorkerInfo) -> Conversation:
-        return Conversation(job, decode, self._answers, self._workers.candidates)
+        def lenders() -> list[Candidate]:
+            found = self._workers.candidates()
+            return (
+                [c for c in found if not job.wishes.avoids(c.info)] if job.wishes.avoid else found
+            )
+
+        return Conversation(job, decode, self._answers, lenders)
 
     async def _admit(self, branch: Branch) -> Assignment:
         job, life = branch.part.job, branch.life
@@ -151,12 +173,19 @@ class Dispatcher:
             reads_cache=job.params.prompt_logprobs is None,
         )
 
+        wanted = Wanted(job.params, job.objectives)
+
         def place() -> Assignment | None:
-            return self._workers.assign(prompt, life.refusals)
+            return self._workers.assign(prompt, life.refusals, wanted, job.wishes)
 
         try:
             return await self._queue.admit(branch.turn, place, returning=branch.returning)
         except NoRoomError as error:
+            if not life.begun and job.wishes.particular:
+                raise NoRoomError(
+                    "No worker that kv_transfer_params leave to choose from had room in time.",
+                    error.retry_after,
+                ) from error
             if not life.begun:
                 raise
             raise NoRoomError(
@@ -173,6 +202,8 @@ class Dispatcher:
             yield
         finally:
             self._attempts.discard(attempt)
+            if attempt.forecast is not None:
+                self._metrics.placements.ended(attempt.forecast)
             attempt.doubt(branch.life.refusals)
             branch.moves.stop(branch.part.choices)
             self._settle(attempt.finish(FINISH_SECONDS))

@@ -1,10 +1,13 @@
 """One prompt to be answered by the cluster."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from baton.core.sampling_params import SamplingParams
+from gateway.objectives import NONE, Objectives
 from gateway.output.plan import PLAIN, OutputPlan
+from gateway.placement_record import PlacementRecord
+from gateway.wishes import ANY, Wishes
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,9 @@ class Job:
     priority: int = 0  # in the line of this gateway and on the workers; lower is earlier
     plan: OutputPlan = PLAIN
     answered: tuple[int, ...] = ()  # told already, read behind the prompt; of one choice only
+    objectives: Objectives = NONE
+    record: PlacementRecord | None = field(default=None, compare=False)  # hears where it goes
+    wishes: Wishes = ANY
     asked_at: float | None = None  # `time.monotonic` seconds; None: just now
 
     def waited_ms(self) -> int:

@@ -5,6 +5,7 @@ from collections import deque
 from typing import Generic, TypeVar
 
 from baton.core.errors import BatonError, UnavailableError
+from gateway.time_limit import TimeLimit
 
 T = TypeVar("T")
 
@@ -19,7 +20,8 @@ class Mailbox(Generic[T]):
     def __init__(self, size: int) -> None:
         self._size = size
         self._letters: deque[T] = deque()
-        self._arrived = asyncio.Event()
+        self._reader: asyncio.Future[bool] | None = None  # False: it has waited for too long
+        self._limit = TimeLimit(self._silent)
         self._room = asyncio.Event()
         self._room.set()
         self._shut = False
@@ -31,32 +33,43 @@ class Mailbox(Generic[T]):
         if self._shut:
             return
         self._letters.append(letter)
-        self._arrived.set()
+        self._wake(True)
         if len(self._letters) >= self._size:
             self._room.clear()
 
     async def get(self, patience: float) -> T:
         """Raises UnavailableError when nothing comes within `patience` seconds."""
-        if not self._arrived.is_set():
-            try:
-                async with asyncio.timeout(patience):
-                    await self._arrived.wait()
-            except TimeoutError as error:
-                raise UnavailableError(f"no word from the worker for {patience:g} s") from error
+        while not self._letters and self._error is None:
+            if not await self._arrival(patience):
+                raise UnavailableError(f"no word from the worker for {patience:g} s")
         if self._error is not None:
             raise self._error
         letter = self._letters.popleft()
         self._room.set()
-        if not self._letters:
-            self._arrived.clear()
         return letter
 
     def fail(self, error: BatonError) -> None:
         self._error = error
-        self._arrived.set()
+        self._wake(True)
 
     def shut(self) -> None:
         self._shut = True
         self._letters.clear()
-        self._arrived.clear()
+        self._limit.close()
         self._room.set()
+
+    async def _arrival(self, patience: float) -> bool:
+        self._reader = asyncio.get_running_loop().create_future()
+        self._limit.begin(patience)
+        try:
+            return await self._reader
+        finally:
+            self._reader = None
+            self._limit.end()
+
+    def _silent(self) -> None:
+        self._wake(False)
+
+    def _wake(self, heard: bool) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(heard)

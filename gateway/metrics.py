@@ -2,16 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.registry import Collector
 
 from gateway.breaks import REASONS as BREAK_REASONS
 from gateway.job import Job
 from gateway.move import MoveResult
 from gateway.output import Delta
+from gateway.placement_metrics import PlacementMetrics
 from gateway.prefix_book import PrefixBook
 from gateway.prefix_metrics import LABELS, PrefixCollector
 
@@ -22,6 +23,9 @@ OTHER_REASONS = {"tool_calls": "stop"}  # finish reasons that the engine does no
 SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2.5, 5)
 FIRST = (*SHORT, 7.5, 10, 20, 40, 80, 160)
 LONG = (0.1, 0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 60, 120, 240, 480, 960, 1920)
+COUNT_SECONDS = (
+    1.0  # between two times that a stream's tokens are counted: each costs as much as many
+)
 TOKENS = tuple(factor * 10**power for power in range(6) for factor in (1, 2, 5))
 
 
@@ -72,11 +76,22 @@ class GatewayMetrics:
         self.moves = {
             result.value: moves.labels(model_name, ENGINE, result.value) for result in MoveResult
         }
+        self.placements = PlacementMetrics(self._registry, (model_name, ENGINE))
         self.ended = {reason: ended.labels(model_name, ENGINE, reason) for reason in REASONS}
 
     def follow(self, book: PrefixBook) -> None:
         """What it counts is on the page too."""
         self.register(PrefixCollector(book, self._model, ENGINE))
+
+    def watch_queue(self, length: Callable[[], int]) -> None:
+        """`length`: requests that wait for room, asked at each scrape."""
+        queued = Gauge(
+            "baton_queued_requests",
+            "Requests that wait at the gateway until workers have room for them.",
+            LABELS,
+            registry=self._registry,
+        )
+        queued.labels(self._model, ENGINE).set_function(length)
 
     def register(self, collector: Collector) -> None:
         """Its families are on the page too."""
@@ -118,15 +133,23 @@ class JobMeter:
         self._counts: dict[int, int] = {}
         self._reasons: dict[int, str] = {}  # choice -> why it ended
         self._began = False
+        self._uncounted = 0  # tokens, on no page yet
+        self._count_at = self._start + COUNT_SECONDS
 
     def add(self, deltas: Sequence[Delta]) -> None:
         """Of one step, one per choice."""
         now = time.monotonic()
         if not self._began:
             self._begin(now)
-        self._metrics.generation_tokens.inc(sum(delta.num_tokens for delta in deltas))
         for delta in deltas:
             self._add_choice(delta, now)
+        if now >= self._count_at:
+            self._count(now)
+
+    @property
+    def tokens_per_choice(self) -> float:
+        """Given out so far, on the average."""
+        return sum(self._counts.values()) / self._job.params.n
 
     def failed_over(self, reason: str) -> None:
         """Something broke under it, and it goes on elsewhere."""
@@ -134,12 +157,17 @@ class JobMeter:
 
     def end(self, unfinished: str) -> None:
         """`unfinished`: why choices without a last token ended."""
+        self._count(time.monotonic())
         for choice in range(self._job.params.n):
             self._metrics.ended[self._reasons.get(choice, unfinished)].inc()
         for count in self._counts.values():
             self._metrics.request_generation.observe(count)
         if len(self._reasons) == self._job.params.n:
             self._metrics.end_to_end.observe(time.monotonic() - self._start)
+
+    def _count(self, now: float) -> None:
+        self._metrics.generation_tokens.inc(self._uncounted)
+        self._uncounted, self._count_at = 0, now + COUNT_SECONDS
 
     def _begin(self, now: float) -> None:
         self._began = True
@@ -149,6 +177,7 @@ class JobMeter:
 
     def _add_choice(self, delta: Delta, now: float) -> None:
         choice, count = delta.choice, delta.num_tokens
+        self._uncounted += count
         before = self._latest.get(choice)
         if before is not None:  # several at once: each took its share of the gap
             for _ in range(count):

@@ -41,7 +41,9 @@ class Mover:
         if self._under_way[worker] >= AT_ONCE or part.job.params.beam is not None:
             return None
         known_tokens = len(part.job.prompt) + len(part.job.answered)
-        assignment = self._workers.assign_refuge(worker, known_tokens, life.refusals)
+        assignment = self._workers.assign_refuge(
+            worker, known_tokens, life.refusals, part.job.wishes
+        )
         if assignment is None:
             return None
         handoff = Handoff(new_id(), new_ticket(), worker.info.address, worker.info.instance_id)

@@ -1,15 +1,28 @@
 """Where a request runs: a prefill and a decode worker, or a decode worker alone. Pure."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
+from heapq import nsmallest
+from operator import add, attrgetter
 
 from baton.core.worker_info import WorkerInfo
-from gateway.candidate import Candidate, Rank
+from gateway.candidate import Candidate
+from gateway.link_model import Link
+from gateway.scoring import (
+    Ask,
+    Terms,
+    alone_scores,
+    reading_scores,
+    terms_of,
+    transfer_scores,
+    writing_scores,
+)
 
-NOTHING_HELD: Mapping[str, int] = {}
+SHORTLIST = 3  # workers of each role that are looked at closely
+LinkBetween = Callable[[str, str], Link]  # by instance ids of prefill and decode worker
 
-_rank = attrgetter("rank")
+
+_read_token = attrgetter("read_token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,78 +41,150 @@ class Alone:
 Placement = Pair | Alone
 
 
-def _no_doubt(prefill: WorkerInfo, decode: WorkerInfo) -> bool:
-    return False
+@dataclass(frozen=True, slots=True)
+class Option:
+    placement: Placement
+    terms: Terms
+    cached: int  # tokens of the prompt that whoever reads it is believed to have
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`options` begin with what was chosen; the others are what it was compared with at the end."""
+
+    options: tuple[Option, ...]
+    reason: str
+    considered: int = 1  # placements that were possible
+
+    @property
+    def placement(self) -> Placement:
+        return self.options[0].placement
+
+
+class Reason:
+    """Why, in a word."""
+
+    LEAST_COST = "least_cost"
+    PREFIX = "prefix"  # likewise, with part of the prompt cached where it is read
+    LOCAL = "local"  # a decode worker alone: a hand-off would cost more than it saves
+    NO_PREFILL = "no_prefill"  # a decode worker alone: no prefill worker lives
+    WISHED = "wished"  # the least cost among what the request allows
+    MISSED = "objective_missed"  # nothing was predicted to meet the objectives
+    DOUBTED = "last_resort"  # it broke under this request before, and there is nothing else
+
+
+REASONS = tuple(value for name, value in vars(Reason).items() if name.isupper())
 
 
 def place(
-    candidates: Sequence[Candidate],
-    prompt_tokens: int,
-    doubted: Callable[[WorkerInfo, WorkerInfo], bool] = _no_doubt,
-    held: Mapping[str, int] = NOTHING_HELD,
-) -> Placement | None:
-    """None: nothing fits now, and a change in the cluster may help.
+    candidates: Sequence[Candidate], ask: Ask, link: LinkBetween | None = None
+) -> Decision | None:
+    """The placement of the least cost. None: nothing fits now, and a change in the cluster may help.
 
-    The cheapest decode worker that has a partner, with its cheapest partner; one whose link is not
-    `doubted` if there is any. `held`: how many of the prompt's tokens are cached, by instance id.
-    Workers of unequal fingerprint are never paired. Decode works alone only when no prefill worker
-    lives.
+    Workers of unequal fingerprint are never paired. A prefill worker that is out of touch or refused
+    is waited for as long as no other takes requests.
+
+    Of each role a few that cost least are combined, not all pairs. The cost of a pair is a sum of
+    one part for each of its workers and one for the link; so with links alike, the best pair is made of
+    the best of each role, whatever the objectives: each objective is one worker's as well. With `link`s
+    that differ, what is chosen costs at most as much more than the best of all pairs as links differ. And
+    a link that is doubted can shut out one better pair each, so that many more are looked at.
     """
     prefills = [c for c in candidates if c.prefills and c.alive]
-    decodes = _roomy(candidates, prompt_tokens)
-    last_resort: Pair | None = None
-    for decode in _by_cost(decodes, prompt_tokens, held):
-        if not prefills:
-            return Alone(decode.info)
-        partners = [c for c in prefills if c.takes_requests and c.kind == decode.kind]
-        for prefill in _by_cost(partners, prompt_tokens, held):
-            pair = Pair(prefill.info, decode.info)
-            if not doubted(pair.prefill, pair.decode):
-                return pair
-            last_resort = last_resort or pair
-    return last_resort
+    decodes = roomy(candidates, ask.tokens)
+    partners = [c for c in prefills if c.takes_requests]
+    options: list[Option] = []
+    considered = 0
+    for writers, readers in _by_kind(decodes, partners):
+        if not readers and (prefills or not ask.may_be_alone):
+            continue
+        options += _best_of(readers, writers, ask, link)
+        considered += (len(readers) + 1) * len(writers)
+    if not options:
+        return None
+    options.sort(key=lambda option: option.terms.score)
+    return Decision(tuple(options), _reason(options[0], ask, bool(prefills)), considered)
 
 
 def refuge(
     candidates: Sequence[Candidate], source: Candidate, known_tokens: int
 ) -> WorkerInfo | None:
-    """The cheapest decode worker that may go on with what `source` writes now, its KV included.
+    """The decode worker that goes on most cheaply with what `source` writes now, its KV included.
     None: nobody has room.
     """
-    equal = [c for c in _roomy(candidates, known_tokens) if c.kind == source.kind]
-    return min(equal, key=_rank).info if equal else None
+    equal = [c for c in roomy(candidates, known_tokens) if c.kind == source.kind]
+    if not equal:
+        return None
+    scores = writing_scores(Ask(known_tokens), equal)
+    return equal[scores.index(min(scores))].info
 
 
-def _roomy(candidates: Sequence[Candidate], num_tokens: int) -> list[Candidate]:
+def roomy(candidates: Sequence[Candidate], num_tokens: int) -> list[Candidate]:
     """Decode workers with room for so many and one more; prefill workers queue, these refuse."""
     return [
         c for c in candidates if not c.prefills and c.takes_requests and c.free_tokens > num_tokens
     ]
 
 
-def _by_cost(
-    candidates: Sequence[Candidate], prompt_tokens: int, held: Mapping[str, int]
-) -> Iterator[Candidate]:
-    """The cheapest first. Rarely is a second asked for, so only then are they sorted."""
-
-    def cost(candidate: Candidate) -> Rank:
-        return candidate.cost(prompt_tokens - held.get(candidate.instance_id, 0))
-
-    if not candidates:
+def _by_kind(
+    decodes: list[Candidate], prefills: list[Candidate]
+) -> Iterator[tuple[list[Candidate], list[Candidate]]]:
+    """Those that may be paired with each other. Mostly all are of one kind."""
+    kinds = {c.kind for c in decodes}
+    if len(kinds) == 1 and kinds == {c.kind for c in prefills}:
+        yield decodes, prefills
         return
-    first = min(_shortlist(candidates, held), key=cost)
-    yield first
-    yield from sorted((c for c in candidates if c is not first), key=cost)
+    for kind in sorted(kinds):
+        yield [c for c in decodes if c.kind == kind], [c for c in prefills if c.kind == kind]
 
 
-def _shortlist(candidates: Sequence[Candidate], held: Mapping[str, int]) -> list[Candidate]:
-    """Of those that hold equally much, the first by rank; the cheapest of all is among them."""
-    if not held:
-        return [min(candidates, key=_rank)]
-    best: dict[int, Candidate] = {}
-    for candidate in candidates:
-        tokens = held.get(candidate.instance_id, 0)
-        rival = best.get(tokens)
-        if rival is None or candidate.rank < rival.rank:
-            best[tokens] = candidate
-    return list(best.values())
+def _best_of(
+    readers: list[Candidate], writers: list[Candidate], ask: Ask, link: LinkBetween | None
+) -> list[Option]:
+    count = SHORTLIST + len(ask.doubted_links)
+    writing = writing_scores(ask, writers)
+    options: list[Option] = []
+    if readers:
+        moving = map(add, writing, transfer_scores(ask, writers))
+        near = _least(count, writers, moving)
+        for prefill in _least(count, readers, reading_scores(ask, readers)):
+            for decode in near:
+                between = link and link(prefill.instance_id, decode.instance_id)
+                options.append(_option(ask, prefill, decode, between))
+        # Whoever would take longer than the best pair if it read as fast as the fastest need not be
+        # tried alone; but the likeliest is, for what is told of the choice.
+        uncached = ask.tokens - max(ask.held.values(), default=0)
+        least = uncached * min(map(_read_token, writers))
+        most = max(min(option.terms.score for option in options) - least, min(writing))
+        likely = [i for i, seconds in enumerate(writing) if seconds <= most]
+        writers, writing = [writers[i] for i in likely], [writing[i] for i in likely]
+    if not ask.may_be_alone:
+        return options
+    alone = map(add, writing, alone_scores(ask, writers))
+    return [_option(ask, None, c) for c in _least(count, writers, alone)] + options
+
+
+def _least(count: int, candidates: list[Candidate], scores: Iterable[float]) -> list[Candidate]:
+    least = nsmallest(count, zip(scores, range(len(candidates)), strict=True))
+    return [candidates[i] for _, i in least]
+
+
+def _option(
+    ask: Ask, prefill: Candidate | None, decode: Candidate, link: Link | None = None
+) -> Option:
+    reader = prefill or decode
+    placement = Alone(decode.info) if prefill is None else Pair(prefill.info, decode.info)
+    cached = ask.held.get(reader.instance_id, 0)
+    return Option(placement, terms_of(ask, prefill, decode, link), cached)
+
+
+def _reason(best: Option, ask: Ask, prefills_live: bool) -> str:
+    if best.terms.doubt:
+        return Reason.DOUBTED
+    if best.terms.misses:
+        return Reason.MISSED
+    if ask.particular:
+        return Reason.WISHED
+    if isinstance(best.placement, Alone):
+        return Reason.LOCAL if prefills_live else Reason.NO_PREFILL
+    return Reason.PREFIX if best.cached else Reason.LEAST_COST

@@ -172,6 +172,8 @@ class Preparation:
             check_prompt(prompt, limits, param)
             if self._strict_max_tokens:
                 check_wanted(asked, len(prompt), limits)
+        wishes = asked.wishes
+        wishes.check(self._workers.known)
         settled = settle(asked, self._defaults, limits, self._rules)
         if self._strict_greedy_n:
             check_greedy(settled)
@@ -195,6 +197,9 @@ class Preparation:
                 tenant=caller.tenant,
                 priority=(asked.priority or 0) if self._heeds_priority else 0,
                 plan=plan,
+                objectives=caller.objectives,
+                record=caller.record,
+                wishes=wishes,
                 asked_at=time.monotonic(),
             )
             for prompt in prompts

@@ -1,5 +1,8 @@
 """The line in front of the cluster: by priority, then first come, first placed; bounded in length
 and in time. One of `OLDEST_EVERY` places goes to whoever waits longest.
+
+Who is particular about its workers waits in a lane of its own beside the others: while its head
+finds no room, others go past. Nobody goes past a head that would take any worker.
 """
 
 import asyncio
@@ -7,7 +10,7 @@ import math
 import time
 from bisect import insort
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -18,6 +21,7 @@ from gateway.errors import NoRoomError, OverloadedError
 T = TypeVar("T")
 
 TICK = 1.0  # seconds; the head of the line tries again even if no event woke it
+MOST_LANES = 32  # stuck ones that are looked at in one go
 REMEMBERED = 64  # departures that the speed of the line is judged by
 
 
@@ -29,6 +33,7 @@ class Turn:
     deadline: float  # on the loop's clock
     priority: int = 0  # lower is earlier
     begun: bool = False  # its client reads already: before all others of its priority
+    lane: Hashable = None  # equal for those that would take the same workers; None: any
 
     @property
     def rank(self) -> tuple[int, bool, int]:
@@ -39,6 +44,7 @@ class Turn:
 class _Waiter(Generic[T]):
     rank: tuple[int, bool, int]
     number: int
+    lane: Hashable
     place: Callable[[], T | None]
     granted: asyncio.Future[T]
 
@@ -62,9 +68,9 @@ class AdmissionQueue(Generic[T]):
     def __len__(self) -> int:
         return len(self._waiters)
 
-    def turn(self, priority: int = 0) -> Turn:
+    def turn(self, priority: int = 0, lane: Hashable = None) -> Turn:
         self._next += 1
-        return Turn(self._next, self.new_deadline(), priority)
+        return Turn(self._next, self.new_deadline(), priority, lane=lane)
 
     def new_deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._patience
@@ -76,7 +82,7 @@ class AdmissionQueue(Generic[T]):
         """
         if self._closed is not None:
             raise self._closed
-        if not self._waiters or (turn.rank < self._head().rank and not self._oldest_first()):
+        if self._need_not_wait(turn):
             placed = place()
             if placed is not None:
                 self._note_departure()
@@ -87,11 +93,14 @@ class AdmissionQueue(Generic[T]):
 
     def pump(self) -> None:
         """Places from the head of the line as long as something fits."""
-        while self._waiters:
-            head = self._head()
+        stuck: set[Hashable] = set()  # lanes whose head finds no room
+        while (head := self._head(stuck)) is not None:
             placed = None if head.granted.done() else head.place()
             if placed is None and not head.granted.done():
-                return
+                stuck.add(head.lane)
+                if head.lane is None or len(stuck) > MOST_LANES:
+                    return
+                continue
             self._waiters.remove(head)
             if placed is not None:
                 self._note_departure()
@@ -113,11 +122,18 @@ class AdmissionQueue(Generic[T]):
                 waiter.granted.set_exception(error)
         self._waiters.clear()
 
-    def _head(self) -> _Waiter[T]:
-        """Whose turn it is."""
+    def _head(self, stuck: Collection[Hashable]) -> _Waiter[T] | None:
+        """Whose turn it is, but for the lanes that are stuck."""
+        moving = (waiter for waiter in self._waiters if waiter.lane not in stuck)
         if self._oldest_first():
-            return min(self._waiters, key=lambda waiter: waiter.number)
-        return self._waiters[0]
+            return min(moving, key=lambda waiter: waiter.number, default=None)
+        return next(moving, None)
+
+    def _need_not_wait(self, turn: Turn) -> bool:
+        """Nobody waits whose turn is before this one and who would take the same workers."""
+        rivals = (w for w in self._waiters if w.lane is None or w.lane == turn.lane)
+        first = next(rivals, None)
+        return first is None or (turn.rank < first.rank and not self._oldest_first())
 
     def _oldest_first(self) -> bool:
         return is_turn_of_the_oldest(self._placed)
@@ -128,7 +144,7 @@ class AdmissionQueue(Generic[T]):
 
     async def _wait(self, turn: Turn, place: Callable[[], T | None]) -> T:
         loop = asyncio.get_running_loop()
-        waiter: _Waiter[T] = _Waiter(turn.rank, turn.number, place, loop.create_future())
+        waiter: _Waiter[T] = _Waiter(turn.rank, turn.number, turn.lane, place, loop.create_future())
         insort(self._waiters, waiter, key=lambda w: w.rank)
         try:
             while not waiter.granted.done():

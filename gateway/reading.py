@@ -17,6 +17,7 @@ class Reading:
     transfer: Transferred | None = None
     prefix_from: str | None = None  # worker whose cache the prompt's beginning came from
     prefix: PrefixPulled | None = None  # what came from there
+    reason: str | None = None  # of the placement, in a word
     failovers: int = 0  # what broke under the request and was made up for elsewhere
     moves: int = 0  # choices that a decode worker handed over, KV and all
     continued_on: tuple[str, ...] = ()  # decode workers that went on with the answer, in order
@@ -31,6 +32,7 @@ def told(reading: Reading | None) -> dict[str, object] | None:
         "prefill_worker": reading.prefill_worker,
         "decode_worker": reading.decode_worker,
         "cached_tokens": reading.cached_tokens,
+        "reason": reading.reason,
         "prefix_from": reading.prefix_from if prefix else None,
         "prefix_tokens_moved": prefix.tokens if prefix else None,
         "prefix_ms": round(prefix.milliseconds, 3) if prefix else None,

@@ -8,6 +8,7 @@ DOUBTED_FOR = 10.0  # seconds; one that fell silent is noticed by then
 
 
 Link = tuple[str, str]  # instance ids of a prefill and a decode worker
+NO_LINKS: frozenset[Link] = frozenset()
 
 
 class Refuser(Protocol):
@@ -42,10 +43,13 @@ class Refusals:
         """A hand-off broke although both workers are there."""
         self._links[link] = time.monotonic()
 
-    def doubts_link(self, link: Link) -> bool:
-        """The two are to be paired last."""
-        at = self._links.get(link)
-        return at is not None and time.monotonic() - at < DOUBTED_FOR
+    @property
+    def doubted_links(self) -> frozenset[Link]:
+        """Those that are to be paired last."""
+        if not self._links:
+            return NO_LINKS
+        now = time.monotonic()
+        return frozenset(link for link, at in self._links.items() if now - at < DOUBTED_FOR)
 
     def _noted(self, worker: Refuser, seconds: float) -> bool:
         noted = self._notes.get(worker)

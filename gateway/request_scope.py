@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from baton.core.handoff import new_id
 from gateway.errors import INTERNAL, ErrorReply
+from gateway.placement_record import HEADER as PLACEMENT_HEADER
 from gateway.replies import error_reply
 from gateway.schema.routing_fields import LONGEST_ID
 
@@ -42,7 +43,11 @@ class RequestScope:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                MutableHeaders(scope=message)[HEADER] = state["request_id"]
+                headers = MutableHeaders(scope=message)
+                headers[HEADER] = state["request_id"]
+                record = state.get("placement")
+                if record is not None and record.header is not None:
+                    headers[PLACEMENT_HEADER] = record.header
             await send(message)
 
         try:

@@ -1,21 +1,186 @@
-"""What it costs to have a prompt read or its answer written somewhere; the lower, the better. Pure.
+"""What it costs to have a prompt read and its answer written somewhere, in seconds. Pure.
 
-Costs of one role are compared with each other, first by their first term.
+`terms_of` says it term by term, for one placement. `reading_scores`, `writing_scores` and
+`alone_scores` are the same sums for many workers at once, each without what all of them have in common.
 """
 
-Cost = tuple[float, float, float]
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gateway.link_model import UNKNOWN_LINK, Link
+from gateway.objectives import NONE, Objectives
+
+if TYPE_CHECKING:
+    from gateway.candidate import Candidate
+
+NOTHING_HELD: Mapping[str, int] = {}
+NO_LINKS: frozenset[tuple[str, str]] = frozenset()
+
+# A missed objective outweighs any time, and whoever broke under the request is the last resort.
+MISS, DOUBT = 1e5, 1e9
+LONGEST_MISS = 1e3  # seconds; beyond them one miss is as bad as another
 
 
-def prefill_cost(unread: int, uncached: int, requests: int) -> Cost:
-    """In tokens to be computed before this prompt's answer begins: those that wait on the worker
-    already, and those of this prompt that it has not cached. So a cached prefix draws requests only
-    as long as the line behind it is shorter than computing it elsewhere.
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a placement must know of a request, and of what is true of all workers."""
+
+    tokens: int  # to be read
+    answer: float = 128.0  # tokens expected, of each choice
+    choices: int = 1
+    held: Mapping[str, int] = field(default_factory=lambda: NOTHING_HELD)  # tokens, by instance id
+    objectives: Objectives = NONE
+    doubted_links: frozenset[tuple[str, str]] = NO_LINKS  # of instance ids: to be paired last
+    link: Link = UNKNOWN_LINK  # between any two
+    relayed: float = 0.0  # seconds of a first token beside line and reading, if prefill gives it
+    alone: float = 0.0  # likewise, if the decode worker reads the prompt itself
+    may_be_alone: bool = True  # whether it may
+    particular: bool = False  # the request names or forbids workers; candidates are what it allows
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Predicted for one placement, in seconds."""
+
+    wait: float  # for what is to be read there before
+    read: float
+    calls: float  # of the first token beside both
+    transfer: float  # exposed; it stands between the first token and the second
+    itl: float
+    seat: float  # until there is a place in the batch
+    answer: float  # tokens
+    others: float  # that it costs those who are there already, all of them together
+    doubt: int = 0  # of workers and link
+    objectives: Objectives = NONE
+
+    @property
+    def ttft(self) -> float:
+        return self.wait + self.read + self.calls
+
+    @property
+    def total(self) -> float:
+        """Until the last token, and what it costs others."""
+        return self.ttft + self.transfer + self.seat + self.answer * self.itl + self.others
+
+    @property
+    def misses(self) -> bool:
+        return self.ttft > self.objectives.ttft or self.itl > self.objectives.itl
+
+    @property
+    def score(self) -> float:
+        """The least is chosen: what meets the objectives before what does not."""
+        missed = miss(self.ttft - self.objectives.ttft) + miss(self.itl - self.objectives.itl)
+        return self.total + missed + DOUBT * self.doubt
+
+
+def miss(seconds: float) -> float:
+    """Of an objective, by so much."""
+    return MISS * (1.0 + min(seconds, LONGEST_MISS)) if seconds > 0.0 else 0.0
+
+
+def token_bytes(decode: "Candidate") -> float:
+    layout = decode.info.fingerprint.layout
+    return layout.block_bytes / layout.block_size
+
+
+def terms_of(
+    ask: Ask, prefill: "Candidate | None", decode: "Candidate", link: Link | None = None
+) -> Terms:
+    """`prefill` None: the decode worker reads the prompt itself, in the same steps in which it
+    writes: that takes longer by what it writes in them, and delays those whose answers those are.
     """
-    return unread + uncached, requests, 0
+    reader = prefill or decode
+    cached = ask.held.get(reader.instance_id, 0)
+    uncached = ask.tokens - cached
+    read = reader.speed.reads(uncached, cached)
+    more = ask.choices * decode.sequence + ask.tokens * decode.token
+    itl = decode.base + more
+    others = ask.answer * decode.requests * more
+    doubt = decode.doubted + (prefill is not None and prefill.doubted)
+    transfer = 0.0
+    if prefill is None:
+        others += decode.requests * read
+        read += (1 + uncached / decode.speed.chunk) * decode.beside
+    else:
+        moved = ask.tokens - ask.held.get(decode.instance_id, 0)
+        transfer = (link or ask.link).exposed(moved * token_bytes(decode))
+        doubt += (prefill.instance_id, decode.instance_id) in ask.doubted_links
+    return Terms(
+        wait=reader.wait,
+        read=read,
+        calls=ask.alone if prefill is None else ask.relayed,
+        transfer=transfer,
+        itl=itl,
+        seat=(decode.rounds - 1.0) * ask.answer * itl,
+        answer=ask.answer,
+        others=others,
+        doubt=doubt,
+        objectives=ask.objectives,
+    )
 
 
-def decode_cost(requests: int, uncached: int, kv_usage: float) -> Cost:
-    """Every request in a batch slows all of its tokens down; what is cached saves only bytes moved,
-    and decides among equals.
-    """
-    return requests, uncached, kv_usage
+def reading_scores(ask: Ask, prefills: Sequence["Candidate"]) -> list[float]:
+    """Of the first token, for each prefill worker."""
+    tokens, held, calls, slo = ask.tokens, ask.held.get, ask.relayed, ask.objectives.ttft
+    found = [
+        c.wait
+        + c.read_step
+        + (tokens - (cached := held(c.instance_id, 0)))
+        * (c.read_token + c.half_pair * (tokens + cached))
+        + c.preference
+        for c in prefills
+    ]
+    if slo < math.inf:
+        slo -= calls
+        found = [
+            score + miss(score - c.preference - slo)
+            for score, c in zip(found, prefills, strict=True)
+        ]
+    return found
+
+
+def writing_scores(ask: Ask, decodes: Sequence["Candidate"]) -> list[float]:
+    """Of the answer, its hand-off left out, for each decode worker."""
+    tokens, answer, choices, slo = ask.tokens, ask.answer, ask.choices, ask.objectives.itl
+    return [
+        answer
+        * (
+            (itl := c.base + (more := choices * c.sequence + tokens * c.token)) * c.rounds
+            + c.requests * more
+        )
+        + c.preference
+        + (0.0 if itl <= slo else miss(itl - slo))
+        for c in decodes
+    ]
+
+
+def transfer_scores(ask: Ask, decodes: Sequence["Candidate"]) -> list[float]:
+    """Of the hand-off, for each decode worker, over a link like any other."""
+    tokens, held = ask.tokens, ask.held
+    if not decodes:
+        return []
+    per_token = ask.link.per_byte * token_bytes(decodes[0])
+    if not held:
+        return [per_token * tokens] * len(decodes)
+    return [per_token * (tokens - held.get(c.instance_id, 0)) for c in decodes]
+
+
+def alone_scores(ask: Ask, decodes: Sequence["Candidate"]) -> list[float]:
+    """Of the first token and of the delay to others, for each decode worker that reads alone."""
+    tokens, held, slo = ask.tokens, ask.held.get, ask.objectives.ttft - ask.alone
+    return [
+        (
+            ttft := c.wait
+            + (
+                read := c.read_step
+                + (uncached := tokens - (cached := held(c.instance_id, 0)))
+                * (c.read_token + c.half_pair * (tokens + cached))
+            )
+            + (1.0 + uncached / c.speed.chunk) * c.beside
+        )
+        + c.requests * read
+        + (0.0 if ttft <= slo else miss(ttft - slo))
+        for c in decodes
+    ]

@@ -14,6 +14,8 @@ from baton.rpc.tls_settings import ClusterTls
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
 from gateway.head_limits import HeadLimits
+from gateway.policies import AUTO
+from gateway.policies import POLICIES as PLACEMENT_POLICIES
 from gateway.structured.config import read_config
 from gateway.tls import TlsSettings
 from gateway.translations.response_store import Bounds
@@ -190,6 +192,15 @@ class GatewaySettings:
         "Who goes first, here and on workers: who came first, or who has the lowest `priority`.",
         choices=POLICIES,
     )
+    placement_policy: str = setting(
+        AUTO,
+        "Which workers a request goes to: auto, those of the least predicted cost, a decode worker "
+        "alone among them; the others are simpler, for comparison, and always pair two workers.",
+        choices=PLACEMENT_POLICIES,
+    )
+    placement_history: int = setting(
+        1000, "Latest requests whose placement GET /v1/requests/ID/placement explains; 0: none."
+    )
     ignore_priority: bool = setting(
         False, "Take a `priority` that --scheduling-policy fcfs does not heed, instead of 400."
     )
@@ -254,8 +265,9 @@ class GatewaySettings:
         if self.max_logprobs < -1:
             raise SettingsError("--max-logprobs must be at least 0, or -1 for all")
         check_pattern(self.logits_processor_pattern, "--logits-processor-pattern")
-        if self.max_queued_requests < 0:
-            raise SettingsError("--max-queued-requests cannot be negative")
+        for name in ("max_queued_requests", "placement_history"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"--{name.replace('_', '-')} cannot be negative")
         for name in _POSITIVE:
             if not 0 < getattr(self, name) < float("inf"):
                 raise SettingsError(f"--{name.replace('_', '-')} must be a positive number")

@@ -7,13 +7,14 @@ from contextlib import aclosing
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from baton.core.errors import BatonError
 from gateway.disconnect import until_disconnect
 from gateway.errors import INTERNAL, ErrorReply, reply_to
 from gateway.json_text import to_json
 from gateway.request_scope import request_id_of
+from gateway.time_limit import TimeLimit
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,23 @@ class EventStream(Response):
         self._end = end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await until_disconnect(receive, self._write(send, request_id_of(Request(scope))))
+        writing = self._write_bounded(send, request_id_of(Request(scope)))
+        await until_disconnect(receive, writing)
+
+    async def _write_bounded(self, send: Send, request_id: str) -> None:
+        """Given up when one event has waited for the client for too long."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(None) as patience:
+                limit = TimeLimit(lambda: patience.reschedule(loop.time()))
+                try:
+                    await self._write(_Bounded(send, limit, self._stall), request_id)
+                finally:
+                    limit.close()
+        except TimeoutError as error:
+            if not patience.expired():
+                raise
+            raise ClientDisconnect from error
 
     async def _write(self, send: Send, request_id: str) -> None:
         async with aclosing(self._events) as events:
@@ -72,11 +89,21 @@ class EventStream(Response):
 
     async def _send(self, send: Send, body: bytes, more: bool = True) -> None:
         """Waits while the client's buffer is full."""
-        try:
-            async with asyncio.timeout(self._stall):
-                await send({"type": "http.response.body", "body": body, "more_body": more})
-        except TimeoutError as error:
-            raise ClientDisconnect from error
+        await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+class _Bounded:
+    """A `send` whose every wait is bounded."""
+
+    def __init__(self, send: Send, limit: TimeLimit, seconds: float) -> None:
+        self._send = send
+        self._limit = limit
+        self._seconds = seconds
+
+    async def __call__(self, message: Message) -> None:
+        self._limit.begin(self._seconds)
+        await self._send(message)
+        self._limit.end()
 
 
 def error_event(reply: ErrorReply) -> bytes:

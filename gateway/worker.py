@@ -9,6 +9,7 @@ from baton.core.errors import BatonError
 from baton.core.kv_events import KvChange
 from baton.core.worker_info import WorkerInfo, WorkerLoad, WorkerState
 from gateway.candidate import Candidate
+from gateway.learned import Learned
 from gateway.prompt_chain import Naming
 from gateway.worker_client import WorkerClient
 
@@ -30,6 +31,7 @@ class Worker:
         changed: Callable[[], None],
         restarts: int,
         hear: Callable[[KvChange], bool],
+        learned: Learned,
     ) -> None:
         """`hear` is told what its cache gains and loses, and returns False to be told everything
         anew.
@@ -48,6 +50,7 @@ class Worker:
         self._candidate: Candidate | None = None
         self._changed = changed
         self._hear = hear
+        self._learned = learned
         self._left = False
         self._lost = False  # and said so
         self._watching = self._follow()
@@ -67,6 +70,7 @@ class Worker:
                 self.in_flight,
                 self.unread + self._others_unread,
                 kind=self.naming.digest,
+                speed=self._learned.speed(self.info.instance_id, self.naming.digest),
             )
         return self._candidate
 
@@ -157,6 +161,8 @@ class Worker:
             self._lost = False
             logger.warning("in touch with %s again", self.info.worker_id)
         self.load = load
+        if load is not None:
+            self._learned.hear(self.info.instance_id, self.naming.digest, load.steps)
         # The load is of all gateways, and may tell of requests of ours that have been read since.
         self._others_unread = max(0, load.unread_tokens - self._most_unread) if load else 0
         self._most_unread = self.unread

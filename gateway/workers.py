@@ -2,21 +2,29 @@
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
 from baton.core.errors import BatonError
+from baton.core.sampling_params import SamplingParams
 from baton.core.worker_info import WorkerInfo
 from baton.registry.store import Directory
 from baton.rpc.tls_identity import TlsIdentity
 from gateway.candidate import Candidate
 from gateway.compatibility import unusable
-from gateway.placement import Pair, Placement, place, refuge
+from gateway.forecast import Forecast
+from gateway.learned import Learned
+from gateway.objectives import NONE, Objectives
+from gateway.placement import Pair, refuge
+from gateway.policies import AUTO, Policy, policy_of
 from gateway.prefix_book import Admitted, PrefixBook, nothing_expected
 from gateway.prompt_chain import Naming, PromptChain
 from gateway.refusals import Refusals
+from gateway.roll import Roll
+from gateway.scoring import Ask
+from gateway.wishes import ANY, Wishes
 from gateway.worker import Worker
 from gateway.worker_client import WorkerClient
 
@@ -30,13 +38,24 @@ class Assignment:
     decode: Worker
     prefill: Worker | None  # None: decode reads the prompt itself
     admitted: Admitted  # is told what whoever reads the prompt had of it
-    unread: int = 0  # tokens that prefill is expected to compute
+    unread: int = 0  # tokens that whoever reads the prompt is expected to compute
+    forecast: Forecast | None = None  # None: it goes on with what another worker had
 
     def give_back(self) -> None:
         """For an attempt that never began."""
+        if self.prefill is None:
+            self.decode.give_back(unread=self.unread)
+            return
         self.decode.give_back()
-        if self.prefill is not None:
-            self.prefill.give_back(unread=self.unread)
+        self.prefill.give_back(unread=self.unread)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a placement must know of a request beside its prompt."""
+
+    params: SamplingParams
+    objectives: Objectives = NONE
 
 
 class Workers:
@@ -55,8 +74,11 @@ class Workers:
         secret: str,
         tls: TlsIdentity | None = None,
         connect: Callable[[str, str, TlsIdentity | None], WorkerClient] = WorkerClient,
+        policy: Policy | None = None,
     ) -> None:
         self._connect = connect
+        self._policy = policy or policy_of(AUTO)
+        self.learned = Learned()
         self._registry = registry
         self._digest = tokenizer_digest
         self._model_digest: str | None = None  # settled for ever: clients must not get two models
@@ -68,7 +90,7 @@ class Workers:
         self.prefixes = PrefixBook(self._hear_anew)
         self._namings: dict[str, Naming] = {}  # of usable workers, by digest
         self._leaving: list[Worker] = []
-        self._lives: Counter[str] = Counter()  # instances seen, by worker id
+        self._roll = Roll()
         self._on_change: Callable[[], None] = lambda: None
         self.began = asyncio.Event()
         self._met = asyncio.Event()
@@ -104,6 +126,11 @@ class Workers:
         """Whether some decode worker takes requests."""
         return any(c.takes_requests and not c.prefills for c in self.candidates())
 
+    @property
+    def known(self) -> Collection[WorkerInfo]:
+        """Members and those that were."""
+        return self._roll.known
+
     def candidates(self) -> list[Candidate]:
         """The usable members, whatever one request has met with them."""
         return [worker.candidate for worker in self._usable]
@@ -124,19 +151,32 @@ class Workers:
         self._given_up = error
         self._met.set()
 
-    def assign(self, prompt: PromptChain, refusals: Refusals) -> Assignment | None:
+    def assign(
+        self, prompt: PromptChain, refusals: Refusals, wanted: Wanted, wishes: Wishes = ANY
+    ) -> Assignment | None:
         """None: nothing fits now."""
         candidates = self.candidates()
         if refusals.any:
             candidates = [_judged(worker, refusals) for worker in self._usable]
-        held = self.prefixes.held(prompt, self._namings.values())
-        placement = place(
-            candidates,
-            len(prompt),
-            lambda prefill, decode: refusals.doubts_link((prefill.instance_id, decode.instance_id)),
-            held,
+        learned = self.learned
+        ask = Ask(
+            tokens=len(prompt),
+            answer=learned.answers.expected(wanted.params),
+            choices=wanted.params.n,
+            held=self.prefixes.held(prompt, self._namings.values()),
+            objectives=wanted.objectives,
+            doubted_links=refusals.doubted_links,
+            link=learned.links.any,
+            relayed=learned.relayed.value,
+            alone=learned.alone.value,
+            may_be_alone=wishes.may_be_alone,
+            particular=wishes.particular,
         )
-        return None if placement is None else self._taken(placement, prompt, held)
+        decision = self._policy.place(wishes.of(candidates), ask, learned.links.between)
+        if decision is None:
+            return None
+        forecast = Forecast(decision, learned, ask.choices, time.monotonic())
+        return self._taken(forecast, prompt, ask.held)
 
     def holders(self, prompt: PromptChain) -> list[tuple[Worker, int]]:
         """Usable workers whose cache has the beginning of the prompt, with so many tokens of it, the
@@ -148,29 +188,31 @@ class Workers:
         return sorted(usable, key=lambda one: (-one[1], one[0].info.worker_id))
 
     def _taken(
-        self, placement: Placement, prompt: PromptChain, held: Mapping[str, int]
+        self, forecast: Forecast, prompt: PromptChain, held: Mapping[str, int]
     ) -> Assignment:
+        placement = forecast.decision.placement
         decode = self._workers[placement.decode.instance_id]
-        decode.take()
-        prefill, unread = None, 0
+        prefill = None
         if isinstance(placement, Pair):
             prefill = self._workers[placement.prefill.instance_id]
-            unread = len(prompt) - held.get(prefill.info.instance_id, 0)
-            prefill.take(unread)
         reader = prefill or decode
+        unread = len(prompt) - held.get(reader.info.instance_id, 0)
+        reader.take(unread)
+        if prefill is not None:
+            decode.take()
         admitted = self.prefixes.expecting(prompt, reader.info.instance_id, reader.naming, held)
-        return Assignment(decode, prefill, admitted, unread)
+        return Assignment(decode, prefill, admitted, unread, forecast)
 
     def _hear_anew(self, instance_id: str) -> None:
         if (worker := self._workers.get(instance_id)) is not None:
             worker.hear_anew()
 
     def assign_refuge(
-        self, source: Worker, known_tokens: int, refusals: Refusals
+        self, source: Worker, known_tokens: int, refusals: Refusals, wishes: Wishes
     ) -> Assignment | None:
         """For a running answer that `source` is to hand over. None: nobody can take it now."""
         candidates = [_judged(worker, refusals) for worker in self._usable]
-        info = refuge(candidates, source.candidate, known_tokens)
+        info = refuge(wishes.of(candidates), source.candidate, known_tokens)
         if info is None:
             return None
         decode = self._workers[info.instance_id]
@@ -187,10 +229,10 @@ class Workers:
                 info,
                 client,
                 self._worker_changed,
-                self._lives[info.worker_id],
+                self._roll.enter(info),
                 partial(self.prefixes.hear, instance_id),
+                self.learned,
             )
-            self._lives[info.worker_id] += 1
             self._workers[instance_id] = worker
         self._judge()
 
@@ -203,6 +245,7 @@ class Workers:
         for worker in gone:
             del self._workers[worker.info.instance_id]
             self.prefixes.drop(worker.info.instance_id)
+            self.learned.drop(worker.info.instance_id)
             worker.leave()
             self._leaving.append(worker)
         return bool(gone)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from baton.core.fingerprint import Fingerprint
+from baton.core.labels import Labels
+from baton.core.step_totals import NO_TOTALS, StepTotals
 
 
 class Role(Enum):
@@ -30,6 +32,7 @@ class WorkerInfo:
     max_model_len: int  # prompt + answer, tokens
     num_blocks: int
     fingerprint: Fingerprint
+    labels: Labels = ()  # that requests may choose it by
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,8 @@ class WorkerLoad:
     reserved_blocks: int
     leased_blocks: int  # lent to hand-offs that are not over
     total_blocks: int
-    unread_tokens: int = 0  # of prompts to be read and handed over, not computed yet
+    unread_tokens: int = 0  # of prompts that are here, not computed yet
+    steps: StepTotals = NO_TOTALS  # of its engine, since its process began
 
     @property
     def kv_usage(self) -> float:

@@ -1,10 +1,12 @@
 """One step after the other: schedule, run, postprocess. It knows no thread; `EngineLoop` has one."""
 
+import time
 from collections.abc import Callable
 
 from baton.engine.decision import CopyBlock, Decision, ZeroBlock, ZeroTail
 from baton.engine.plan import Runner
 from baton.engine.scheduler import Scheduler
+from baton.engine.step_meter import StepMeter
 from baton.engine.storage import BlockMemory
 from baton.engine.work import ChoiceLent, EngineEvent, Work
 
@@ -15,12 +17,18 @@ class EngineCore:
     """Performs what the scheduler decides. Called by one thread."""
 
     def __init__(
-        self, scheduler: Scheduler, runner: Runner, pool: BlockMemory, deliver: Deliver
+        self,
+        scheduler: Scheduler,
+        runner: Runner,
+        pool: BlockMemory,
+        deliver: Deliver,
+        meter: StepMeter | None = None,
     ) -> None:
         self._scheduler = scheduler
         self._runner = runner
         self._pool = pool
         self._deliver = deliver
+        self._meter = meter or StepMeter()
 
     def submit(self, work: Work) -> None:
         self._perform(self._scheduler.submit(work))
@@ -36,6 +44,7 @@ class EngineCore:
 
     def step(self) -> bool:
         """False when there was nothing to compute."""
+        began = time.perf_counter()
         decision = self._scheduler.schedule()
         self._perform(decision)
         if not decision.plan.slices:
@@ -43,6 +52,7 @@ class EngineCore:
             return False
         results = self._runner.run(decision.plan)
         self._perform(self._scheduler.postprocess(decision.plan, results))
+        self._meter.note(decision.plan, time.perf_counter() - began)
         return True
 
     def _perform(self, decision: Decision) -> None:

@@ -16,6 +16,10 @@ class Draft:
         """Nobody new comes in while somebody in the batch lacks blocks."""
         return self.budget > 0 and not self.short
 
+    def leave_for_prompts(self, tokens: int) -> None:
+        """No more than so many: whoever is in the step already waits for them."""
+        self.budget = min(self.budget, tokens)
+
     def pick(self, sequence: Sequence, count: int) -> None:
         self.picks[sequence] = count
         self.budget -= count

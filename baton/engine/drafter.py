@@ -1,7 +1,8 @@
 """Who computes what in the next step. Pure, as the scheduler is.
 
 There are no phases: a step moves each sequence's tokens computed towards its tokens known, under a
-budget. Running decodes come first, then prompts: the lowest priority first, running ones before new
+budget. Running decodes come first, then prompts, of which a step with decodes reads only so much that
+readers of answers do not see it stop: the lowest priority first, running ones before new
 ones, and those in order of arrival. So a long prompt yields between two chunks to whoever is more
 urgent. Where places or blocks run out, the worst gives way: the least urgent, of them whoever came
 last. It is paused if a place is enough, or else gives its blocks up and computes again later; but
@@ -55,6 +56,8 @@ class Drafter:
         for sequence in (s for s in running if s.remaining == 1):
             self._advance(draft, sequence)
         self._searches.drop_partial(draft)
+        if any(not sequence.is_prompt for sequence in draft.picks):
+            draft.leave_for_prompts(self._limits.max_mixed_prompt_tokens)
         prompts = [s for s in running if s.remaining > 1]
         for sequence in sorted(prompts, key=lambda s: _claim(s, turn)):
             self._admit(draft, _claim(sequence, turn))
@@ -128,14 +131,10 @@ class Drafter:
         self._roster.move(sequence, SequenceState.READY)
 
     def _preempt(self, draft: Draft, sequence: Sequence) -> None:
-        if sequence.work.searches:
-            for beam in self._roster.works[sequence.key]:
-                draft.drop(beam)
-            self._searches.again(sequence.key)
-            return
-        draft.drop(sequence)
-        self._tables.release(sequence)
-        self._roster.move(sequence, SequenceState.WAITING)
+        dropped = self._roster.works[sequence.key] if sequence.work.searches else [sequence]
+        for one in dropped:
+            draft.drop(one)
+        self._searches.set_back(sequence)
 
     def _admit(self, draft: Draft, before: tuple[bool, int] | None = None) -> None:
         """Lets in whoever waits, of those that are more urgent than `before`."""

@@ -14,6 +14,7 @@ from baton.engine.kv_pool import KvPool
 from baton.engine.limits import check_work, limits_for, num_blocks_for, num_slots_for
 from baton.engine.plan import Runner
 from baton.engine.scheduler import Scheduler
+from baton.engine.step_meter import StepMeter
 from baton.engine.storage import BlockMemory, BlockSlots, HostStorage, Storage
 from baton.engine.work import EngineLoad, EventSink, GiveAwaySink, Mode, Work
 
@@ -41,6 +42,7 @@ class Engine:
         hashing = Hashing(runner.fingerprint.digest(), config.block_size)
         self._hashing = hashing if config.enable_prefix_caching else None
         self._scheduler = Scheduler(self._blocks, self._limits, self._hashing)
+        self._meter = StepMeter()
         runner.attach(self._memory)
         self._loop = EngineLoop(self._build_core)
         self._blocks.on_free(self._loop.wake)
@@ -147,6 +149,7 @@ class Engine:
             cache_queries=self._scheduler.tables.cache_queries,
             cache_hits=self._scheduler.tables.cache_hits,
             host=self._blocks.host_counts,
+            steps=self._meter.totals,
         )
 
     def _make_slots(self, num_slots: int) -> BlockSlots | None:
@@ -157,4 +160,4 @@ class Engine:
             raise
 
     def _build_core(self, deliver: Deliver) -> EngineCore:
-        return EngineCore(self._scheduler, self._runner, self._memory, deliver)
+        return EngineCore(self._scheduler, self._runner, self._memory, deliver, self._meter)

@@ -5,8 +5,9 @@ threads they use. Two runtimes in one process would fight over the cores.
 """
 
 import ctypes
+import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from baton.engine.host_cores import cpu_flags
@@ -69,6 +70,13 @@ def default_recipe(environ: Mapping[str, str]) -> Recipe:
     if flags.issuperset(_TILES) and not tiles_are_lent():
         flags = flags.difference(_TILES)
     return Recipe(workshop.cache, best_level(flags), workshop.compiler)
+
+
+def recipes_of_all_levels(environ: Mapping[str, str]) -> list[Recipe]:
+    """For whatever machine of this architecture: an image does not know where it will run."""
+    known = LEVELS if platform.machine() == "x86_64" else {"portable": ()}
+    own = default_recipe(environ)
+    return [replace(own, level=level) for level in known]
 
 
 def tiles_are_lent() -> bool:

@@ -18,6 +18,7 @@ class Limits:
     block_size: int  # tokens
     max_num_seqs: int  # sequences in one step
     max_num_batched_tokens: int  # tokens in one step
+    max_mixed_prompt_tokens: int  # of them, tokens of prompts beside answers being written
     max_model_len: int  # prompt + answer, tokens
     vocab_size: int
     eos_token_ids: frozenset[int]
@@ -82,6 +83,7 @@ def limits_for(config: EngineConfig, runner: Runner, num_blocks: int) -> Limits:
         block_size=config.block_size,
         max_num_seqs=config.max_num_seqs,
         max_num_batched_tokens=config.max_num_batched_tokens,
+        max_mixed_prompt_tokens=config.max_mixed_prompt_tokens,
         max_model_len=_max_model_len(config, runner, num_blocks),
         vocab_size=runner.vocab_size,
         eos_token_ids=runner.eos_token_ids,
@@ -185,6 +187,11 @@ def _check_sizes(config: EngineConfig) -> None:
         raise SettingsError(
             f"--max-num-batched-tokens {config.max_num_batched_tokens} must be at least {least} "
             "(--max-num-seqs + --block-size), so that a full batch leaves room for a prompt"
+        )
+    if config.max_mixed_prompt_tokens < config.block_size:
+        raise SettingsError(
+            f"--max-mixed-prompt-tokens {config.max_mixed_prompt_tokens} must be at least the "
+            f"{config.block_size} of --block-size: prompts are read in whole blocks"
         )
 
 

@@ -172,8 +172,8 @@ class Scheduler:
             if new:
                 self._outbox.say(key, TokensDrawn(tuple(new)))
             self._end_if_over(key)
-        for key in self._searches.take_found():
-            self._advance_search(key)
+        while (found := self._searches.next_found()) is not None:
+            self._advance_search(found)
         return self._outbox.decided(_NOTHING)
 
     # -- after a step

@@ -38,9 +38,9 @@ class Searches:
     def found(self, sequence: Sequence, drawn: Drawn) -> None:
         self._drawn.setdefault(sequence.key, {})[sequence] = drawn
 
-    def take_found(self) -> tuple[str, ...]:
-        """The works whose beams are to advance now."""
-        return tuple(self._drawn)
+    def next_found(self) -> str | None:
+        """A work whose beams are to advance now; each that does may set others back."""
+        return next(iter(self._drawn), None)
 
     def advance(self, key: str) -> tuple[list[CopyBlock], tuple[TokenRecord, ...] | None]:
         """What is to be copied for the beams that go on; the answer once the search is over."""
@@ -55,7 +55,15 @@ class Searches:
             return [], beam.records(step.search)
         return self._continue(key, step), None
 
-    def again(self, key: str) -> None:
+    def set_back(self, sequence: Sequence) -> None:
+        """It gives its blocks up, of a search with all beams, and will compute again."""
+        if sequence.work.searches:
+            self._again(sequence.key)
+        else:
+            self._tables.release(sequence)
+            self._roster.move(sequence, SequenceState.WAITING)
+
+    def _again(self, key: str) -> None:
         """Gives up every block. The search will begin at its prompt, which one sequence reads."""
         first, *others = tuple(self._roster.works[key])
         for sequence in others:
@@ -89,9 +97,9 @@ class Searches:
                 heirs.append(parent)
                 continue
             child = parent.fork(TokenRecord(rank, len(parent.tokens), live.tokens[-1]))
-            shared = self._tables.share(parent, child)
+            shared = self._share(parent, child)
             if shared is None:
-                self.again(key)
+                self._again(key)
                 return []
             copies += shared
             child.state = SequenceState.RUNNING
@@ -102,6 +110,18 @@ class Searches:
                 sequence.tokens.append(live.tokens[-1])
             self._roster.rename(sequence, rank)
         self._roster.works[key][:] = heirs
+        return copies
+
+    def _share(self, parent: Sequence, child: Sequence) -> list[CopyBlock] | None:
+        """A block for what the child writes, if need be from those who are worse: or the first of
+        all would begin again and again, for blocks that the others take meanwhile.
+        """
+        while (copies := self._tables.share(parent, child)) is None:
+            others = [s for s in self._roster.preemptible() if s.key != parent.key]
+            worse = [s for s in others if s.order > parent.order]
+            if not worse:
+                return None
+            self.set_back(worse[-1])
         return copies
 
     def _rules(self, work: Work) -> beam.Rules:

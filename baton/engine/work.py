@@ -6,6 +6,7 @@ from enum import Enum
 
 from baton.core.errors import BatonError
 from baton.core.sampling_params import SamplingParams
+from baton.core.step_totals import NO_TOTALS, StepTotals
 from baton.core.token_record import PromptLogprobs, TokenRecord
 from baton.engine.host_tier import HostCounts
 
@@ -195,3 +196,4 @@ class EngineLoad:
     cache_queries: int  # prompt tokens looked up in the prefix cache, only grows
     cache_hits: int  # of those found, there or in host memory, only grows
     host: HostCounts  # of what the pool gave up
+    steps: StepTotals = NO_TOTALS

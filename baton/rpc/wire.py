@@ -14,6 +14,7 @@ from baton.core.sampling_params import (
     ProcessorCall,
     SamplingParams,
 )
+from baton.core.step_totals import StepSums, StepTotals
 from baton.core.token_record import FinishReason, PromptLogprobs, TokenLogprobs, TokenRecord
 from baton.core.worker_info import Role, WorkerInfo, WorkerLoad, WorkerState
 from baton.v1 import decode_pb2, prefill_pb2, types_pb2, worker_pb2
@@ -170,7 +171,7 @@ def records_to_pb(records: Iterable[TokenRecord]) -> list[types_pb2.TokenRecord]
 
 
 def records_from_pb(messages: Iterable[types_pb2.TokenRecord]) -> tuple[TokenRecord, ...]:
-    return tuple(record_from_pb(m) for m in messages)
+    return tuple([record_from_pb(m) for m in messages])
 
 
 def layout_to_pb(layout: LayoutDescriptor) -> types_pb2.Layout:
@@ -267,6 +268,7 @@ def worker_info_to_pb(info: WorkerInfo) -> types_pb2.WorkerInfo:
         max_model_len=info.max_model_len,
         num_blocks=info.num_blocks,
         fingerprint=fingerprint_to_pb(info.fingerprint),
+        labels=dict(info.labels),
     )
 
 
@@ -282,6 +284,7 @@ def worker_info_from_pb(message: types_pb2.WorkerInfo) -> WorkerInfo:
         max_model_len=message.max_model_len,
         num_blocks=message.num_blocks,
         fingerprint=fingerprint_from_pb(message.fingerprint),
+        labels=tuple(sorted(message.labels.items())),
     )
 
 
@@ -299,6 +302,8 @@ def worker_load_to_pb(load: WorkerLoad) -> types_pb2.WorkerLoad:
         leased_blocks=load.leased_blocks,
         total_blocks=load.total_blocks,
         unread_tokens=load.unread_tokens,
+        writing=_step_sums_to_pb(load.steps.writing),
+        reading=_step_sums_to_pb(load.steps.reading),
     )
 
 
@@ -312,6 +317,29 @@ def worker_load_from_pb(message: types_pb2.WorkerLoad) -> WorkerLoad:
         leased_blocks=message.leased_blocks,
         total_blocks=message.total_blocks,
         unread_tokens=message.unread_tokens,
+        steps=StepTotals(_step_sums_from_pb(message.writing), _step_sums_from_pb(message.reading)),
+    )
+
+
+def _step_sums_to_pb(sums: StepSums) -> types_pb2.StepSums:
+    return types_pb2.StepSums(
+        steps=sums.steps,
+        seconds=sums.seconds,
+        sequences=sums.sequences,
+        context_tokens=sums.context_tokens,
+        read_tokens=sums.read_tokens,
+        read_pairs=sums.read_pairs,
+    )
+
+
+def _step_sums_from_pb(message: types_pb2.StepSums) -> StepSums:
+    return StepSums(
+        message.steps,
+        message.seconds,
+        message.sequences,
+        message.context_tokens,
+        message.read_tokens,
+        message.read_pairs,
     )
 
 

@@ -1,7 +1,15 @@
 """Metrics of a process: the page that shows them and what a process puts on it."""
 
-from baton.telemetry.metrics_server import MetricsServer
+from baton.telemetry.metrics_server import HEALTH, LIVE, MetricsServer, loop_answers
 from baton.telemetry.task_metrics import TaskCollector
 from baton.telemetry.worker_metrics import WorkerCollector, WorkerReading
 
-__all__ = ["MetricsServer", "TaskCollector", "WorkerCollector", "WorkerReading"]
+__all__ = [
+    "HEALTH",
+    "LIVE",
+    "MetricsServer",
+    "TaskCollector",
+    "WorkerCollector",
+    "WorkerReading",
+    "loop_answers",
+]

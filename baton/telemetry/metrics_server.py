@@ -1,8 +1,10 @@
-"""A process's Prometheus page."""
+"""A process's Prometheus page, and beside it the plain answers that probes ask for."""
 
+import asyncio
 import errno
 import socket
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
@@ -13,18 +15,24 @@ from prometheus_client.exposition import choose_encoder
 from baton.core.address import join_address
 from baton.core.errors import SettingsError
 
+HEALTH = "/health"  # whether the process takes requests
+LIVE = "/live"  # whether it can still be helped by waiting
+
 
 class MetricsServer:
     """Serves `GET /metrics` from threads of its own, between `start()` and `close()`.
 
     Port 0 takes a free one. Scrapes do not touch the event loop, so a busy loop is still seen.
+    `probes` maps further paths to questions: 200 for a yes, 503 for a no, 404 for what nobody has
+    put there yet. Kubernetes asks them in the clear, whatever TLS gRPC has.
     """
 
     def __init__(self, registry: CollectorRegistry, host: str = "127.0.0.1", port: int = 0) -> None:
         self._host = host
         self.registry = registry  # what the page shows
+        self.probes: dict[str, Callable[[], bool]] = {}
         try:
-            self._server = _Server((host, port), _handler(registry))
+            self._server = _Server((host, port), _handler(registry, self.probes))
         except OSError as error:
             raise SettingsError(
                 f"cannot serve metrics on {join_address(host, port)}: {error.strerror or error}"
@@ -85,12 +93,36 @@ class _Server(ThreadingMixIn, TCPServer):
                         raise
 
 
-def _handler(registry: CollectorRegistry) -> type[BaseHTTPRequestHandler]:
+def loop_answers(loop: asyncio.AbstractEventLoop, seconds: float = 10.0) -> bool:
+    """Whether an event loop does what it is asked, within so long. Asked from another thread."""
+    answered = threading.Event()
+    try:
+        loop.call_soon_threadsafe(answered.set)
+    except RuntimeError:  # closed
+        return False
+    return answered.wait(seconds)
+
+
+def _handler(
+    registry: CollectorRegistry, probes: dict[str, Callable[[], bool]]
+) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            if self.path.partition("?")[0] != "/metrics":
+            path = self.path.partition("?")[0]
+            probe = probes.get(path)
+            if probe is not None:
+                self._answer(200 if probe() else 503)
+            elif path == "/metrics":
+                self._show()
+            else:
                 self.send_error(404)
-                return
+
+        def _answer(self, status: int) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def _show(self) -> None:
             encode, content_type = choose_encoder(self.headers.get("Accept", ""))
             page = encode(registry)
             self.send_response(200)

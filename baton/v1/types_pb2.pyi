@@ -568,6 +568,22 @@ class WorkerInfo(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class LabelsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     WORKER_ID_FIELD_NUMBER: builtins.int
     INSTANCE_ID_FIELD_NUMBER: builtins.int
     ROLE_FIELD_NUMBER: builtins.int
@@ -578,6 +594,7 @@ class WorkerInfo(google.protobuf.message.Message):
     MAX_MODEL_LEN_FIELD_NUMBER: builtins.int
     NUM_BLOCKS_FIELD_NUMBER: builtins.int
     FINGERPRINT_FIELD_NUMBER: builtins.int
+    LABELS_FIELD_NUMBER: builtins.int
     worker_id: builtins.str
     """Stable across restarts, such as "prefill-0"."""
     instance_id: builtins.str
@@ -600,6 +617,10 @@ class WorkerInfo(google.protobuf.message.Message):
     def fingerprint(self) -> Global___Fingerprint:
         """Who may exchange KV caches with it."""
 
+    @property
+    def labels(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """What requests may choose it by."""
+
     def __init__(
         self,
         *,
@@ -613,9 +634,10 @@ class WorkerInfo(google.protobuf.message.Message):
         max_model_len: builtins.int = ...,
         num_blocks: builtins.int = ...,
         fingerprint: Global___Fingerprint | None = ...,
+        labels: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["fingerprint", b"fingerprint"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["address", b"address", "fingerprint", b"fingerprint", "instance_id", b"instance_id", "max_model_len", b"max_model_len", "metrics_url", b"metrics_url", "model", b"model", "num_blocks", b"num_blocks", "pid", b"pid", "role", b"role", "worker_id", b"worker_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["address", b"address", "fingerprint", b"fingerprint", "instance_id", b"instance_id", "labels", b"labels", "max_model_len", b"max_model_len", "metrics_url", b"metrics_url", "model", b"model", "num_blocks", b"num_blocks", "pid", b"pid", "role", b"role", "worker_id", b"worker_id"]) -> None: ...
 
 Global___WorkerInfo: typing_extensions.TypeAlias = WorkerInfo
 
@@ -633,6 +655,8 @@ class WorkerLoad(google.protobuf.message.Message):
     LEASED_BLOCKS_FIELD_NUMBER: builtins.int
     TOTAL_BLOCKS_FIELD_NUMBER: builtins.int
     UNREAD_TOKENS_FIELD_NUMBER: builtins.int
+    WRITING_FIELD_NUMBER: builtins.int
+    READING_FIELD_NUMBER: builtins.int
     state: Global___WorkerState.ValueType
     """Whether it takes requests."""
     running: builtins.int
@@ -648,7 +672,15 @@ class WorkerLoad(google.protobuf.message.Message):
     total_blocks: builtins.int
     """All blocks of the pool."""
     unread_tokens: builtins.int
-    """Of prompts that are here to be read and handed over: tokens whose KV is not computed yet."""
+    """Of prompts that are here to be read: tokens whose KV is not computed yet."""
+    @property
+    def writing(self) -> Global___StepSums:
+        """Of engine steps in which no prompt was read."""
+
+    @property
+    def reading(self) -> Global___StepSums:
+        """Of engine steps with a piece of a prompt."""
+
     def __init__(
         self,
         *,
@@ -660,7 +692,48 @@ class WorkerLoad(google.protobuf.message.Message):
         leased_blocks: builtins.int = ...,
         total_blocks: builtins.int = ...,
         unread_tokens: builtins.int = ...,
+        writing: Global___StepSums | None = ...,
+        reading: Global___StepSums | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["free_blocks", b"free_blocks", "leased_blocks", b"leased_blocks", "reserved_blocks", b"reserved_blocks", "running", b"running", "state", b"state", "total_blocks", b"total_blocks", "unread_tokens", b"unread_tokens", "waiting", b"waiting"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["reading", b"reading", "writing", b"writing"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["free_blocks", b"free_blocks", "leased_blocks", b"leased_blocks", "reading", b"reading", "reserved_blocks", b"reserved_blocks", "running", b"running", "state", b"state", "total_blocks", b"total_blocks", "unread_tokens", b"unread_tokens", "waiting", b"waiting", "writing", b"writing"]) -> None: ...
 
 Global___WorkerLoad: typing_extensions.TypeAlias = WorkerLoad
+
+@typing.final
+class StepSums(google.protobuf.message.Message):
+    """What steps of one kind had in them and took, since the worker's process began. A step's time is a linear function of what is in it, so differences of these sums are enough to learn it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STEPS_FIELD_NUMBER: builtins.int
+    SECONDS_FIELD_NUMBER: builtins.int
+    SEQUENCES_FIELD_NUMBER: builtins.int
+    CONTEXT_TOKENS_FIELD_NUMBER: builtins.int
+    READ_TOKENS_FIELD_NUMBER: builtins.int
+    READ_PAIRS_FIELD_NUMBER: builtins.int
+    steps: builtins.int
+    """Steps."""
+    seconds: builtins.float
+    """What they took."""
+    sequences: builtins.int
+    """Sequences that one token was computed of, behind all the others, in each step."""
+    context_tokens: builtins.int
+    """Tokens that those attended to."""
+    read_tokens: builtins.int
+    """Tokens of prompts."""
+    read_pairs: builtins.float
+    """Each of those with every token that it attended to."""
+    def __init__(
+        self,
+        *,
+        steps: builtins.int = ...,
+        seconds: builtins.float = ...,
+        sequences: builtins.int = ...,
+        context_tokens: builtins.int = ...,
+        read_tokens: builtins.int = ...,
+        read_pairs: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["context_tokens", b"context_tokens", "read_pairs", b"read_pairs", "read_tokens", b"read_tokens", "seconds", b"seconds", "sequences", b"sequences", "steps", b"steps"]) -> None: ...
+
+Global___StepSums: typing_extensions.TypeAlias = StepSums

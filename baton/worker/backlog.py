@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from baton.engine.work import ChunkComputed, EngineEvent
+from baton.engine.work import Admitted, ChunkComputed, EngineEvent, TokensDrawn
 
 
 class Backlog:
-    """Of prompts that are read here to be handed over."""
+    """Of prompts that are read here, whoever writes the answer."""
 
     def __init__(self) -> None:
         self._unread: dict[str, int] = {}  # tokens, by the work's key
@@ -22,8 +22,15 @@ class Backlog:
         self._unread[key] = num_tokens
 
         def note(event: EngineEvent) -> None:
-            if isinstance(event, ChunkComputed) and key in self._unread:
-                self._unread[key] = num_tokens - event.num_tokens
+            if key not in self._unread:
+                return
+            match event:
+                case Admitted(num_cached_tokens):
+                    self._unread[key] = num_tokens - num_cached_tokens
+                case ChunkComputed(computed):
+                    self._unread[key] = num_tokens - computed
+                case TokensDrawn():
+                    self._unread[key] = 0
 
         try:
             yield note

@@ -28,7 +28,14 @@ from baton.registry.membership import Membership
 from baton.rpc.server import bind, make_server
 from baton.settings import options
 from baton.telemetry.logs import setup_logging
-from baton.telemetry.metrics import MetricsServer, TaskCollector, WorkerCollector
+from baton.telemetry.metrics import (
+    HEALTH,
+    LIVE,
+    MetricsServer,
+    TaskCollector,
+    WorkerCollector,
+    loop_answers,
+)
 from baton.v1 import kv_transfer_pb2_grpc, worker_pb2_grpc
 from baton.worker.drain import drain, say_goodbye
 from baton.worker.health_service import HealthServicer
@@ -113,7 +120,9 @@ async def _serve(
         stack.push_async_callback(worker.close)
         worker.start()
         metrics.registry.register(WorkerCollector(settings.model, worker.reading))
-        metrics.registry.register(TaskCollector(asyncio.get_running_loop()))
+        loop = asyncio.get_running_loop()
+        metrics.registry.register(TaskCollector(loop))
+        metrics.probes[LIVE] = lambda: loop_answers(loop)
         add_shared_services(worker, server)
         add_service(worker, server)
         await server.start()
@@ -122,6 +131,7 @@ async def _serve(
         stack.push_async_callback(_drain, worker, settings.shutdown_seconds, interrupts.hurry)
         if interrupts.stop.is_set():
             return 0
+        metrics.probes[HEALTH] = lambda: worker.takes_requests
         _tell_ready(settings.ready_fd, info)
         logger.info("%s serves %s at %s", info.worker_id, settings.model, info.address)
         return await _until_over(interrupts.stop, worker, membership)
@@ -178,6 +188,7 @@ def worker_info(
         max_model_len=engine.max_model_len,
         num_blocks=engine.blocks.total,
         fingerprint=engine.runner.fingerprint,
+        labels=settings.read_labels(),
     )
 
 

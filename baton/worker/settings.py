@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from baton.core.errors import SettingsError
+from baton.core.labels import Labels, read_labels
 from baton.core.pattern import check_pattern
 from baton.engine.attention.device_choice import BACKENDS
 from baton.engine.config import EngineConfig
@@ -18,8 +19,10 @@ from baton.telemetry.logs import FORMATS, LEVELS
 from kv_transfer.transports import nixl_agent
 
 _PORTS = ("port", "advertise_port", "kv_port", "advertise_kv_port", "metrics_port")
+LONGEST_ID = 256  # characters of a worker's id
 _COUNTS = (
     *("max_model_len", "max_num_seqs", "max_num_batched_tokens"),
+    "max_mixed_prompt_tokens",
     *("kv_cache_memory_bytes", "threads"),
 )
 
@@ -29,6 +32,9 @@ class WorkerSettings:
     model: str = setting("", "Folder of the checkpoint, or its hub id.", positional=True)
     hub: HubSettings = nested(HubSettings)
     worker_id: str = setting("", "Name in the cluster, stable across restarts (default: role-pid).")
+    labels: str = setting(
+        "", "What requests may choose this worker by beside its name: key=value,key=value."
+    )
     host: str = setting("127.0.0.1", "Address to listen on.")
     advertise_host: str = setting("", "Address that others reach this worker at (default: --host).")
     port: int = setting(0, "Port of the gRPC server; 0 takes a free one.")
@@ -57,6 +63,12 @@ class WorkerSettings:
     )
     max_num_seqs: int = setting(64, "Sequences in one step.")
     max_num_batched_tokens: int = setting(1024, "Tokens in one step.", size=True)
+    max_mixed_prompt_tokens: int = setting(
+        96,
+        "Tokens of prompts in a step that also writes answers, which wait for it: less is a steadier "
+        "stream, more a sooner first token.",
+        size=True,
+    )
     device: str = setting(
         "auto",
         "Where the model computes: cpu, cuda or cuda:N; auto: the first CUDA device, if there is one.",
@@ -161,6 +173,15 @@ class WorkerSettings:
             if value is not None and value < 1:
                 flag = "--" + name.replace("_", "-")
                 raise SettingsError(f"{flag} must be at least 1, not {value}")
+        if "=" in self.worker_id or len(self.worker_id) > LONGEST_ID:
+            raise SettingsError(
+                f"--worker-id {self.worker_id[:LONGEST_ID]!r} must be at most {LONGEST_ID} characters "
+                "without =: requests name workers by id or by key=value"
+            )
+        try:
+            self.read_labels()
+        except ValueError as error:
+            raise SettingsError(f"--labels: {error}") from error
         if not 0 <= self.kv_offloading_size < float("inf"):
             raise SettingsError("--kv-offloading-size must be a number of GiB, 0 or more")
         if self.kv_offloading_size and not self.enable_prefix_caching:
@@ -215,6 +236,10 @@ class WorkerSettings:
                 "its base model and serve that"
             )
 
+    def read_labels(self) -> Labels:
+        """Raises ValueError with a sentence."""
+        return read_labels(self.labels) if self.labels else ()
+
     @property
     def _graph_sizes(self) -> tuple[int, ...]:
         words = self.cuda_graph_sizes
@@ -235,6 +260,7 @@ class WorkerSettings:
             kv_offloading_bytes=int(self.kv_offloading_size * 2**30),
             max_num_seqs=self.max_num_seqs,
             max_num_batched_tokens=self.max_num_batched_tokens,
+            max_mixed_prompt_tokens=self.max_mixed_prompt_tokens,
             max_model_len=self.max_model_len,
             dtype=self.dtype,
             threads=self.threads or available_cores(),

@@ -198,6 +198,7 @@ class Worker:
             leased_blocks=self.sender.counts().leased_blocks,
             total_blocks=engine.total_blocks,
             unread_tokens=self.backlog.tokens,
+            steps=engine.steps,
         )
 
     def reading(self) -> WorkerReading:

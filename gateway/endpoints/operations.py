@@ -64,6 +64,7 @@ def worker_status(worker: Worker) -> dict[str, object]:
         "address": info.address,
         "metrics_url": info.metrics_url,
         "model": info.model,
+        "labels": dict(info.labels),
         "running": load.running if load else None,
         "waiting": load.waiting if load else None,
         "kv_usage": load.kv_usage if load else None,

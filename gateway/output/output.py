@@ -34,6 +34,9 @@ class Output:
         """One delta per choice that has records, in order of their first appearance. Tokens of a
         choice that has ended are passed over.
         """
+        if len(self._choices) == 1:
+            choice, group = self._choices[0], list(records)
+            return [choice.push(group)] if group and not choice.ended else []
         by_choice: dict[int, list[TokenRecord]] = {}
         for record in records:
             by_choice.setdefault(record.choice, []).append(record)

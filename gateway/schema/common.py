@@ -107,7 +107,7 @@ class GenerationRequest(
         return bool(options and options.include_usage and options.continuous_usage_stats)
 
     def unknown_fields(self) -> list[str]:
-        names = super().unknown_fields() + self.unread_transfer_keys
+        names = super().unknown_fields()
         if self.stream_options is not None:
             names += [f"stream_options.{name}" for name in self.stream_options.model_extra or {}]
         return names

@@ -101,12 +101,14 @@ class Bench:
         model: HashModelConfig = HASH_MODEL,
         caching: bool = False,
         num_slots: int = 0,
+        max_mixed_prompt_tokens: int = 64,
     ) -> None:
         self.model = model
         self.limits = Limits(
             block_size=block_size,
             max_num_seqs=max_num_seqs,
             max_num_batched_tokens=max_num_batched_tokens,
+            max_mixed_prompt_tokens=max_mixed_prompt_tokens,
             max_model_len=min(model.max_position_embeddings, num_blocks * block_size),
             vocab_size=model.vocab_size,
             eos_token_ids=frozenset({model.eos_token_id}),

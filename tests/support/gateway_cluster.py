@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 
+from baton.core.labels import Labels
 from baton.core.worker_info import Role
 from baton.rpc.server import bind
 from baton.rpc.tls_identity import TlsIdentity
@@ -34,11 +35,17 @@ class GatewayUnderTest:
     workers: list[FakeWorker] = field(default_factory=list)
 
     async def join(
-        self, worker_id: str, role: Role, *, model: str = "m", tokenizer: str | None = None
+        self,
+        worker_id: str,
+        role: Role,
+        *,
+        model: str = "m",
+        tokenizer: str | None = None,
+        labels: Labels = (),
     ) -> FakeWorker:
         """A worker that has joined and whose load the gateway has read."""
         fingerprint = make_fingerprint(model, tokenizer or self.tokenizer_digest)
-        worker = FakeWorker(worker_id, role, fingerprint)
+        worker = FakeWorker(worker_id, role, fingerprint, labels)
         self.workers.append(worker)
         await worker.start(self.registry, SECRET, self.tls)
         await self.until_known(worker_id)
@@ -81,6 +88,7 @@ async def running_gateway(
 ) -> AsyncIterator[GatewayUnderTest]:
     """`send_buffer`: bytes that the system keeps for a client who does not read."""
     given = {"served_model_name": ("tiny", "alias"), "max_queue_seconds": 10.0, **settings}
+    given.setdefault("placement_policy", "prefix_aware")  # always pairs
     chosen = GatewaySettings(model=str(folder), cluster_secret=SECRET, **given)  # type: ignore[arg-type]
     listener = listen("127.0.0.1", 0)
     if send_buffer is not None:  # connections inherit it

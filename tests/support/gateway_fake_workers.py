@@ -13,6 +13,7 @@ import grpc
 
 from baton.core.errors import BatonError
 from baton.core.fingerprint import Fingerprint
+from baton.core.labels import Labels
 from baton.core.token_record import FinishReason, TokenRecord
 from baton.core.worker_info import Role, WorkerInfo, WorkerLoad
 from baton.registry.membership import Membership
@@ -79,10 +80,13 @@ class Calls:
 class FakeWorker:
     """`start()` serves and joins; `stop()` dies like a killed process, without a goodbye."""
 
-    def __init__(self, worker_id: str, role: Role, fingerprint: Fingerprint) -> None:
+    def __init__(
+        self, worker_id: str, role: Role, fingerprint: Fingerprint, labels: Labels = ()
+    ) -> None:
         self.worker_id = worker_id
         self.role = role
         self.fingerprint = fingerprint
+        self.labels = labels
         self.instance_id = ""  # one that follows from the worker id
         self.calls = Calls()
         self.decode_script: DecodeScript = answering([5, 6, 7])
@@ -142,6 +146,7 @@ class FakeWorker:
             self.address,
             self.instance_id,
             max_model_len=self.max_model_len,
+            labels=self.labels,
         )
 
 

@@ -1,6 +1,7 @@
 """Descriptions and readings of workers that exist only on paper."""
 
 from baton.core.fingerprint import PROTOCOL_VERSION, Fingerprint
+from baton.core.labels import Labels
 from baton.core.layout import LayoutDescriptor
 from baton.core.worker_info import Role, WorkerInfo, WorkerLoad, WorkerState
 
@@ -21,6 +22,7 @@ def make_info(
     address: str = "127.0.0.1:1",
     instance_id: str = "",
     max_model_len: int = 1024,
+    labels: Labels = (),
 ) -> WorkerInfo:
     return WorkerInfo(
         worker_id=worker_id,
@@ -33,6 +35,7 @@ def make_info(
         max_model_len=max_model_len,
         num_blocks=100,
         fingerprint=fingerprint or make_fingerprint(),
+        labels=labels,
     )
 
 

@@ -15,6 +15,7 @@ from gateway.job import Job
 from gateway.metrics import GatewayMetrics
 from gateway.output import Output
 from gateway.output.plan import PLAIN
+from gateway.policies import policy_of
 from gateway.prompt_chain import PromptChain
 from gateway.queue import AdmissionQueue
 from gateway.reading import Reading
@@ -68,8 +69,12 @@ class HashCluster:
 
 
 @asynccontextmanager
-async def hash_cluster(*worker_ids: str, num_blocks: int = 256) -> AsyncIterator[HashCluster]:
-    """Ids that begin with "p" are prefill workers', the others decode workers'."""
+async def hash_cluster(
+    *worker_ids: str, num_blocks: int = 256, policy: str = "prefix_aware"
+) -> AsyncIterator[HashCluster]:
+    """Ids that begin with "p" are prefill workers', the others decode workers'. The default policy
+    pairs them always.
+    """
     registry = InMemoryRegistry()
     async with AsyncExitStack() as stack:
         served: dict[str, Served] = {}
@@ -78,7 +83,7 @@ async def hash_cluster(*worker_ids: str, num_blocks: int = 256) -> AsyncIterator
             size = num_blocks * HASH_MODEL.layout(16).block_bytes
             settings = WorkerSettings(model="test", worker_id=worker_id, kv_cache_memory_bytes=size)
             served[worker_id] = await stack.enter_async_context(serving(role, settings=settings))
-        workers = Workers(registry, "", "")
+        workers = Workers(registry, "", "", policy=policy_of(policy))
         queue: AdmissionQueue[Assignment] = AdmissionQueue(100, 10.0, Assignment.give_back)
         metrics = GatewayMetrics("m")
         metrics.follow(workers.prefixes)

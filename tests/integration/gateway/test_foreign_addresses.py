@@ -42,7 +42,8 @@ async def test_addresses_of_another_hand_off_are_refused_and_not_called(
     async with running_gateway(model_folder) as gateway:
         prefill, decode = await gateway.pair()
         params = vllm_params(trap)
-        for asked in (params, *({name: params[name]} for name in NAMED)):
+        unheard_of = {"address": params["remote_bootstrap_addr"]}
+        for asked in (params, unheard_of, *({name: params[name]} for name in NAMED)):
             answer = await gateway.client.post(
                 CHAT, json={"messages": HI, "kv_transfer_params": asked}
             )
@@ -59,7 +60,6 @@ async def test_addresses_under_names_that_nobody_knows_reach_no_worker(
         prefill, decode = await gateway.pair()
         body = {
             "messages": HI,
-            "kv_transfer_params": {"address": f"{host}:{port}", "addresses": [f"{host}:{port}"]},
             "bootstrap_host": host,
             "bootstrap_port": port,
             "disaggregated_params": {"opaque_state": f"tcp://{host}:{port}"},
@@ -68,7 +68,7 @@ async def test_addresses_under_names_that_nobody_knows_reach_no_worker(
         answer = await gateway.client.post(CHAT, json=body, headers=shown)
         assert answer.status_code == 200
         ignored = answer.headers["x-baton-ignored"]
-        assert {"kv_transfer_params.address", "bootstrap_host"} <= set(ignored.split(","))
+        assert {"bootstrap_host", "bootstrap_port"} <= set(ignored.split(","))
         handoff = (await decode.calls.number(0)).request.handoff
         assert handoff.address == prefill.address
         for worker in (prefill, decode):

@@ -43,12 +43,13 @@ MOVED_KEYS = (
 PREFIX_KEYS = ("prefix_from", "prefix_tokens_moved", "prefix_ms")
 NO_PREFIX = dict.fromkeys(PREFIX_KEYS)
 KEYS = {
-    *("prefill_worker", "decode_worker", "cached_tokens", *PREFIX_KEYS, *MOVED_KEYS),
+    *("prefill_worker", "decode_worker", "reason", "cached_tokens", *PREFIX_KEYS, *MOVED_KEYS),
     *("failovers", "moves", "continued_on"),
 }
 WHOLE = {
     "prefill_worker": "p0",
     "decode_worker": "d0",
+    "reason": "prefix_aware",
     "cached_tokens": 3,
     **NO_PREFIX,
     "transferred_bytes": 4096,
@@ -114,7 +115,13 @@ async def test_workers_and_hand_off_are_told(
 async def test_a_decode_worker_alone_has_nothing_handed_over(model_folder: Path) -> None:
     async with running_gateway(model_folder) as gateway:
         await gateway.join("d0", Role.DECODE)
-        told = {"prefill_worker": None, "decode_worker": "d0", "cached_tokens": 4, **NOT_TOLD}
+        told = {
+            "prefill_worker": None,
+            "decode_worker": "d0",
+            "reason": "no_prefill",
+            "cached_tokens": 4,
+            **NOT_TOLD,
+        }
         assert await both(gateway, CHAT, messages=HI) == [told, [told]]
 
 
@@ -154,7 +161,13 @@ async def test_an_answer_of_one_token_does_not_wait_for_the_hand_off(model_folde
 
         prefill.prefill_script = prefilling([5], FinishReason.LENGTH)
         decode.decode_script = hanging
-        told = {"prefill_worker": "p0", "decode_worker": "d0", "cached_tokens": 3, **NOT_TOLD}
+        told = {
+            "prefill_worker": "p0",
+            "decode_worker": "d0",
+            "reason": "prefix_aware",
+            "cached_tokens": 3,
+            **NOT_TOLD,
+        }
         assert await both(gateway, CHAT, messages=HI, max_tokens=1) == [told, [told]]
 
 

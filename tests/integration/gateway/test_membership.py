@@ -55,6 +55,7 @@ async def test_the_status_page_tells_all_of_a_worker(model_folder: Path) -> None
                     "address": decode.address,
                     "metrics_url": "http://127.0.0.1:1/metrics",
                     "model": "model",
+                    "labels": {},
                     "running": 3,
                     "waiting": 2,
                     "kv_usage": 0.25,

@@ -1,5 +1,6 @@
 """The Prometheus page over a real socket."""
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -12,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from baton.core.errors import SettingsError
-from baton.telemetry.metrics import MetricsServer
+from baton.telemetry.metrics import HEALTH, MetricsServer, loop_answers
 from tests.support.network import has_ipv6
 
 
@@ -96,3 +97,37 @@ def test_an_occupied_port_is_a_settings_error() -> None:
         assert port is not None
         with pytest.raises(SettingsError, match=rf"cannot serve metrics on 127.0.0.1:{port}"):
             MetricsServer(CollectorRegistry(), "127.0.0.1", port)
+
+
+def status_of(server: MetricsServer, path: str) -> int:
+    try:
+        with urllib.request.urlopen(server.url.replace("/metrics", path), timeout=5) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_a_probe_is_answered_by_what_it_asks_about() -> None:
+    healthy = True
+    with page(CollectorRegistry()) as server:
+        assert status_of(server, HEALTH) == 404, "nobody has said yet what health is"
+        server.probes[HEALTH] = lambda: healthy
+        assert status_of(server, HEALTH) == 200
+        healthy = False
+        assert status_of(server, HEALTH) == 503
+
+
+async def test_a_loop_that_hangs_does_not_answer() -> None:
+    loop = asyncio.get_running_loop()
+    assert await asyncio.to_thread(loop_answers, loop)
+    asked = threading.Thread(target=lambda: answers.append(loop_answers(loop, seconds=0.05)))
+    answers: list[bool] = []
+    asked.start()
+    asked.join()  # and the loop stands still meanwhile
+    assert answers == [False]
+
+
+def test_a_loop_that_is_closed_does_not_answer() -> None:
+    loop = asyncio.new_event_loop()
+    loop.close()
+    assert not loop_answers(loop)

@@ -55,6 +55,29 @@ def test_decodes_come_first_then_running_prompts_then_new_ones() -> None:
         ]
 
 
+def test_a_step_that_writes_answers_reads_no_more_of_prompts_than_is_set() -> None:
+    with bench(max_mixed_prompt_tokens=8) as made:
+        made.submit(generate("writes", prompt_of(3), sampled(9, ignore_eos=True)))
+        made.step()
+        made.submit(generate("reads", prompt_of(21, 1), sampled(2)))
+        made.submit(generate("new", prompt_of(6, 2), sampled(2)))
+        read = []
+        for _ in range(4):
+            made.step()
+            read.append([len(s.tokens) for s in made.last_plan.slices])
+        assert read == [[1, 8], [1, 8], [1, 5], [1, 1, 6]]
+        made.run()
+        assert_answers(made, "reads", prompt_of(21, 1), sampled(2))
+
+
+def test_a_step_of_prompts_alone_reads_as_much_as_a_step_may_have() -> None:
+    with bench(max_mixed_prompt_tokens=4) as made:
+        made.submit(generate("reads", prompt_of(21), sampled(2)))
+        made.submit(prefill("lends", prompt_of(17, 1)))
+        made.step()
+        assert [len(s.tokens) for s in made.last_plan.slices] == [21, 17]
+
+
 def test_no_more_sequences_than_allowed_are_in_one_step() -> None:
     with bench(max_num_seqs=2) as made:
         for salt in range(5):

@@ -73,13 +73,25 @@ class SchedulerMachine(RuleBasedStateMachine):
         spare=st.integers(4, 16),
         caching=st.sampled_from([True, True, True, False]),
         num_slots=st.sampled_from([0, 3, 12, 40]),
+        mixed=st.integers(4, 16),
     )
     def build(
-        self, num_blocks: int, max_num_seqs: int, spare: int, caching: bool, num_slots: int
+        self,
+        num_blocks: int,
+        max_num_seqs: int,
+        spare: int,
+        caching: bool,
+        num_slots: int,
+        mixed: int,
     ) -> None:
-        budget = max_num_seqs + spare
         self.bench = Bench(
-            num_blocks, 4, max_num_seqs, budget, caching=caching, num_slots=num_slots
+            num_blocks,
+            4,
+            max_num_seqs,
+            max_num_seqs + spare,
+            caching=caching,
+            num_slots=num_slots,
+            max_mixed_prompt_tokens=mixed,
         )
         self.books = BlockBooks(self.bench)
 
@@ -298,6 +310,10 @@ class SchedulerMachine(RuleBasedStateMachine):
             return
         plan = self.bench.last_plan
         assert plan.num_tokens <= limits.max_num_batched_tokens
+        if any(self._writes(piece) for piece in plan.slices):
+            spared = limits.max_num_seqs  # by those who gave way in this very step
+            read = sum(len(s.tokens) for s in plan.slices if not self._writes(s))
+            assert read <= limits.max_mixed_prompt_tokens + spared
         assert len(plan.slices) <= limits.max_num_seqs
         written = Counter[int]()
         for piece in plan.slices:
@@ -307,6 +323,11 @@ class SchedulerMachine(RuleBasedStateMachine):
             first, last = piece.start // limits.block_size, (end - 1) // limits.block_size
             written.update(piece.blocks[first : last + 1])
         assert not written or max(written.values()) == 1
+
+    def _writes(self, piece: Slice) -> bool:
+        """An answer's next token, nothing else."""
+        last = piece.start + len(piece.tokens)
+        return len(piece.tokens) == 1 and any(last > draw.num_prompt for draw in piece.draws)
 
     def _make_last_block_private(self, key: str) -> bool:
         """As it is where blocks were pulled: a search writes its last position again."""

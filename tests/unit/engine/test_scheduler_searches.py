@@ -166,3 +166,18 @@ def test_an_abort_and_a_failure_free_every_beam() -> None:
                 assert isinstance(made.events[key][-1], WorkFailed)
             assert not made.scheduler.sequences
             assert made.blocks.free == 32
+
+
+def test_the_first_search_takes_what_its_beams_lack_from_those_that_came_later() -> None:
+    params = searched(12, n=3)
+    with bench(num_blocks=6) as made:
+        made.submit(generate("s", prompt_of(9), params))
+        made.submit(generate("later", prompt_of(9, 1), sampled(12)))
+        set_back = 0
+        while made.step():
+            states = {s.key: s.state for s in made.scheduler.sequences}
+            assert states.get("s") is not SequenceState.WAITING, "it began again"
+            set_back += states.get("later") is SequenceState.WAITING
+        assert set_back, "what is tested must happen"
+        assert_beams(made, "s", prompt_of(9), params)
+        assert_answers(made, "later", prompt_of(9, 1), sampled(12))

@@ -3,6 +3,7 @@
 import ctypes
 import logging
 import os
+import platform
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,12 +18,14 @@ from baton.engine import kernel_build
 from baton.engine.attention.choice import choose_attention
 from baton.engine.attention.torch_reference import TorchReference
 from baton.engine.kernel_build import (
+    LEVELS,
     KernelError,
     Recipe,
     best_level,
     build_kernels,
     default_recipe,
     load_kernels,
+    recipes_of_all_levels,
 )
 from tests.support.kernels import recipe as recipe_of
 
@@ -181,6 +184,15 @@ def test_the_command_builds_ahead_and_says_why_it_cannot(
     refused = CliRunner().invoke(main, ["build-kernels"])
     assert refused.exit_code == os.EX_CONFIG
     assert "install g++" in refused.output
+
+
+def test_an_image_gets_one_recipe_for_each_level_of_its_architecture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    assert [recipe.level for recipe in recipes_of_all_levels(os.environ)] == list(LEVELS)
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    assert [recipe.level for recipe in recipes_of_all_levels(os.environ)] == ["portable"]
 
 
 def test_the_recipe_comes_from_the_environment(tmp_path: Path) -> None:

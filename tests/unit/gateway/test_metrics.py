@@ -80,3 +80,11 @@ def test_a_failover_is_counted_by_its_reason() -> None:
 
 def test_reasons_are_on_the_page_before_they_happen() -> None:
     assert b'finished_reason="abort"' in GatewayMetrics("m").page()
+
+
+def test_the_queue_is_as_long_as_it_is_when_it_is_scraped() -> None:
+    metrics, waiting = GatewayMetrics("m"), [JOB]
+    metrics.watch_queue(lambda: len(waiting))
+    assert value(metrics, "baton_queued_requests") == 1
+    waiting.clear()
+    assert value(metrics, "baton_queued_requests") == 0

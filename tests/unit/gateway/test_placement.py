@@ -1,119 +1,295 @@
-"""Where a request goes, decided from readings alone."""
+"""Where a request goes by predicted cost, decided from readings alone."""
 
+import math
 import random
+from dataclasses import replace
+from functools import partial
+
+import pytest
 
 from baton.core.worker_info import Role, WorkerState
 from gateway.candidate import Candidate
-from gateway.placement import Alone, Pair, place, refuge
+from gateway.link_model import Link
+from gateway.objectives import Objectives
+from gateway.placement import Alone, Decision, Pair, Reason, place, refuge
+from gateway.scoring import (
+    Ask,
+    Terms,
+    alone_scores,
+    reading_scores,
+    terms_of,
+    transfer_scores,
+    writing_scores,
+)
+from gateway.speed_model import Speed
 from tests.support.gateway_members import make_fingerprint, make_info, make_load
 
 P, D = Role.PREFILL, Role.DECODE
 A, B = make_fingerprint("a"), make_fingerprint("b")
+# Writes in 10 ms, 1 ms for each sequence and 1 us for each token of context; reads in 0.1 ms a token.
+SPEED = Speed(0.01, 0.001, 1e-6, 0.0, 1e-4, 0.0, chunk=1e9, pairs=0.0)
+NO_LINK = Link(0.0, 0.0)
+ASK = Ask(1000, answer=100.0, link=NO_LINK)
 
 
-def prefill(name: str = "p", requests: int = 0, **kw: object) -> Candidate:
-    return Candidate(make_info(name, P, A), make_load(running=requests))
+def prefill(name: str = "p", unread: int = 0, **kw: object) -> Candidate:
+    speed = kw.pop("speed", SPEED)
+    return Candidate(make_info(name, P, A), make_load(), unread=unread, speed=speed, **kw)  # type: ignore[arg-type]
 
 
-def decode(name: str = "d", requests: int = 0, free: int = 100) -> Candidate:
-    return Candidate(make_info(name, D, A), make_load(running=requests, free=free))
+def decode(name: str = "d", requests: int = 0, free: int = 100, **kw: object) -> Candidate:
+    speed = kw.pop("speed", SPEED)
+    load = make_load(running=requests, free=free)
+    return Candidate(make_info(name, D, A), load, speed=speed, **kw)  # type: ignore[arg-type]
 
 
-def names(candidates: list[Candidate], prompt_tokens: int = 20) -> tuple[str, ...] | None:
-    match place(candidates, prompt_tokens):
+def where(decision: Decision | None) -> tuple[str, ...] | None:
+    if decision is None:
+        return None
+    match decision.placement:
         case Pair(first, second):
             return first.worker_id, second.worker_id
         case Alone(only):
             return (only.worker_id,)
-    return None
 
 
-def test_the_least_loaded_pair_is_taken() -> None:
-    crowd = [prefill("p0", 2), prefill("p1", 1), decode("d0", 1), decode("d1", 3)]
-    assert names(crowd) == ("p1", "d0")
+def held(**tokens: int) -> dict[str, int]:
+    return {f"instance-of-{name}": count for name, count in tokens.items()}
 
 
-def test_own_requests_count_before_the_reading_knows_of_them() -> None:
-    busy = Candidate(make_info("d0", D, A), make_load(), in_flight=3)
-    assert names([prefill(), busy, decode("d1", 2)]) == ("p", "d1")
+def test_terms_of_a_pair_and_of_a_decode_worker_alone() -> None:
+    link = Link(0.002, 1e-6)
+    ask = replace(ASK, held=held(p=200, d=500), relayed=0.005, alone=0.003, choices=2)
+    reader, writer = prefill(unread=300), decode(requests=4, free=40, unread=100)
+    # 60 blocks of 16 are used: 960 tokens of context. A token of this layout has 256 bytes.
+    step = 0.01 + 0.004 + 0.00096
+    more = 0.002 + 0.001  # two sequences, and a thousand tokens of context
+    pair = terms_of(ask, reader, writer, link)
+    assert (pair.wait, pair.read, pair.calls) == pytest.approx((0.03, 0.08, 0.005))
+    assert pair.transfer == pytest.approx(0.002 + 500 * 256e-6)
+    assert pair.itl == pytest.approx(step + more)
+    assert (pair.seat, pair.answer) == (0.0, 100.0)
+    assert pair.others == pytest.approx(100 * 4 * more)
+    assert pair.ttft == pytest.approx(0.115)
+    assert pair.total == pytest.approx(0.115 + pair.transfer + 100 * (step + more) + pair.others)
+    alone = terms_of(ask, None, writer)
+    assert (alone.wait, alone.calls, alone.transfer) == pytest.approx((0.01, 0.003, 0.0))
+    assert alone.read == pytest.approx(0.05 + step - 0.01)
+    assert alone.others == pytest.approx(100 * 4 * more + 4 * 0.05)
 
 
-def test_among_equals_the_emptier_pool_wins() -> None:
-    assert names([prefill(), decode("d0", free=50), decode("d1", free=60)]) == ("p", "d1")
+def test_an_idle_decode_worker_alone_saves_the_hand_off() -> None:
+    ask = replace(ASK, link=Link(0.01, 0.0))
+    placed = place([prefill(), decode()], ask)
+    assert where(placed) == ("d",)
+    assert placed is not None
+    assert placed.reason == Reason.LOCAL
+    assert [where(Decision((o,), "")) for o in placed.options] == [("d",), ("p", "d")]
+
+
+def test_a_long_prompt_is_read_elsewhere_than_where_many_write() -> None:
+    crowd = [prefill(), decode(requests=8)]
+    ask = replace(ASK, link=Link(0.02, 0.0))
+    assert where(place(crowd, ask)) == ("p", "d"), "alone would delay eight by 0.1 s"
+    short = replace(ask, tokens=5)
+    assert where(place(crowd, short)) == ("d",), "by 0.5 ms each: less than the hand-off takes"
+    cached = replace(ask, held=held(d=992))
+    assert where(place(crowd, cached)) == ("d",), "likewise where all but the end is cached"
+
+
+def test_a_line_of_prompts_sends_the_next_one_to_a_decode_worker() -> None:
+    ask = replace(ASK, link=Link(0.01, 0.0))
+    for unread, expected in ((0, ("p", "d")), (5000, ("p", "d")), (9000, ("d",))):
+        assert where(place([prefill(unread=unread), decode(requests=8)], ask)) == expected
+
+
+def test_a_hot_prefix_draws_only_while_its_line_is_shorter_than_computing_it() -> None:
+    ask = replace(ASK, held=held(p1=768))
+    for line, expected in ((700, "p1"), (767, "p1"), (769, "p0"), (5000, "p0")):
+        found = place([prefill("p0"), prefill("p1", line), decode(requests=50)], ask)
+        assert where(found) == (expected, "d")
+        assert found is not None
+        assert found.reason == (Reason.PREFIX if expected == "p1" else Reason.LEAST_COST)
+
+
+def test_a_slow_worker_gets_less() -> None:
+    slow = replace(SPEED, step=0.02, token=2e-4)
+    crowd = [prefill("p0", speed=slow), prefill("p1", 900), decode("d0", 40, speed=slow)]
+    assert where(place([*crowd, decode("d1", 42)], ASK)) == ("p1", "d1")
+    assert where(place([*crowd, decode("d1", 60)], ASK)) == ("p1", "d0")
+
+
+def test_objectives_come_before_total_time() -> None:
+    ask = replace(ASK, answer=10.0, link=Link(0.05, 0.0))
+    crowd = [prefill(), decode("d0"), decode("d1", 4, speed=replace(SPEED, step=0.001))]
+    assert where(place(crowd, ask)) == ("d0",)
+    hasty = replace(ask, objectives=Objectives(itl=0.01))
+    assert where(place(crowd, hasty)) == ("p", "d1")
+    impossible = place(crowd, replace(ask, objectives=Objectives(ttft=0.05)))
+    assert impossible is not None
+    assert impossible.reason == Reason.MISSED
+    slow = prefill("p", unread=500)
+    soon = place([slow, decode("d0", 2)], replace(ASK, objectives=Objectives(ttft=0.12)))
+    assert where(soon) == ("d0",), "the prefill worker's line is too long"
 
 
 def test_without_a_living_prefill_worker_decode_works_alone() -> None:
-    assert names([decode()]) == ("d",)
     draining = Candidate(make_info("p", P, A), make_load(state=WorkerState.DRAINING))
-    assert names([draining, decode()]) == ("d",)
+    for crowd in ([decode(requests=50)], [draining, decode(requests=50)]):
+        placed = place(crowd, ASK)
+        assert placed is not None
+        assert (where(placed), placed.reason) == (("d",), Reason.NO_PREFILL)
 
 
-def test_a_prefill_worker_that_is_out_of_touch_is_waited_for() -> None:
-    assert names([Candidate(make_info("p", P, A), None), decode()]) is None
+def test_a_prefill_worker_that_is_out_of_touch_or_refused_is_waited_for() -> None:
+    assert place([Candidate(make_info("p", P, A), None), decode()], ASK) is None
+    refused = prefill(refused=True)
+    assert place([refused, decode()], ASK) is None
+    assert where(place([refused, prefill("q"), decode(requests=50)], ASK)) == ("q", "d")
 
 
-def test_a_prefill_worker_that_refused_is_waited_for() -> None:
-    refused = Candidate(make_info("p", P, A), make_load(), refused=True)
-    assert names([refused, decode()]) is None
-    assert names([refused, prefill("q"), decode()]) == ("q", "d")
+def test_who_may_not_be_alone_waits_for_a_prefill_worker() -> None:
+    ask = replace(ASK, may_be_alone=False, particular=True)
+    assert place([decode()], ask) is None
+    placed = place([prefill(), decode()], replace(ask, link=Link(9.0, 0.0)))
+    assert placed is not None
+    assert (where(placed), placed.reason) == (("p", "d"), Reason.WISHED)
+    assert len(placed.options) == 1
 
 
-def test_without_a_decode_worker_nothing_fits() -> None:
-    assert names([]) is None
-    assert names([prefill()]) is None
-    assert names([prefill(), Candidate(make_info("d", D, A), None)]) is None
-
-
-def test_a_decode_worker_needs_room_for_the_prompt_and_a_token() -> None:
-    assert names([prefill(), decode(free=2)], prompt_tokens=31) == ("p", "d")
-    assert names([prefill(), decode(free=2)], prompt_tokens=32) is None
-
-
-def test_a_prefill_worker_queues_so_it_needs_no_room() -> None:
-    full = Candidate(make_info("p", P, A), make_load(free=0))
-    assert names([full, decode()]) == ("p", "d")
-
-
-def test_a_worker_that_drains_or_refused_gets_nothing() -> None:
-    draining = Candidate(make_info("d0", D, A), make_load(state=WorkerState.DRAINING))
-    refused = Candidate(make_info("d1", D, A), make_load(), refused=True)
-    assert names([prefill(), draining, refused]) is None
-    assert names([prefill(), draining, refused, decode("d2", 9)]) == ("p", "d2")
+def test_without_room_nothing_fits() -> None:
+    assert place([], ASK) is None
+    assert place([prefill()], ASK) is None
+    assert place([prefill(), Candidate(make_info("d", D, A), None)], ASK) is None
+    assert place([prefill(), decode(free=62)], ASK) is None
+    assert place([prefill(), decode(free=63)], ASK) is not None
 
 
 def test_unequal_fingerprints_are_never_paired() -> None:
     other = Candidate(make_info("d0", D, B), make_load())
-    assert names([prefill(), other]) is None
-    assert names([prefill(), other, decode("d1", 9)]) == ("p", "d1")
+    assert place([prefill(), other], ASK) is None
+    assert where(place([prefill(), other, decode("d1", 50)], ASK)) == ("p", "d1")
 
 
 def test_a_doubted_worker_is_the_last_resort() -> None:
-    for role, sound in ((P, prefill("p1", 9)), (D, decode("d1", 9))):
-        name = "p0" if role is P else "d0"
-        doubted = Candidate(make_info(name, role, A), make_load(), doubted=True)
-        partner = decode() if role is P else prefill()
-        found, alone = names([doubted, sound, partner]), names([doubted, partner])
-        assert found is not None
-        assert sound.info.worker_id in found
-        assert alone is not None
-        assert name in alone
+    doubted = prefill("p0", doubted=True)
+    assert where(place([doubted, prefill("p1", 9000), decode(requests=50)], ASK)) == ("p1", "d")
+    crowd = [prefill("p"), decode("d0", doubted=True)]
+    last = place(crowd, ASK)
+    assert last is not None
+    assert last.reason == Reason.DOUBTED
+    assert where(place([*crowd, decode("d1", 90)], ASK)) == ("p", "d1")
 
 
-def test_a_doubted_link_is_taken_only_where_there_is_no_other() -> None:
-    crowd = [prefill("p0"), prefill("p1", 5), decode("d0"), decode("d1", 5)]
+def test_doubted_links_leave_the_best_of_the_others() -> None:
+    readers = [prefill(f"p{i}", 10 * i) for i in range(8)]
+    writers = [decode(f"d{i}", 50 + i) for i in range(8)]
+    links = {(f"instance-of-p{i}", "instance-of-d0") for i in range(8)}
+    ask = replace(ASK, doubted_links=frozenset(links))
+    assert where(place([*readers, *writers], ask)) == ("p0", "d1")
+    everywhere = {(p.instance_id, d.instance_id) for p in readers[:1] for d in writers[:1]}
+    last = place(
+        [readers[0], writers[0]],
+        replace(ASK, doubted_links=frozenset(everywhere)),
+    )
+    assert where(last) == ("d0",), "alone no link is needed"
 
-    def taken(*doubted: tuple[str, str]) -> object:
-        return place(crowd, 20, lambda p, d: (p.worker_id, d.worker_id) in doubted)
 
-    def pair(prefill_id: str, decode_id: str) -> Pair:
-        infos = {c.info.worker_id: c.info for c in crowd}
-        return Pair(infos[prefill_id], infos[decode_id])
+@pytest.mark.parametrize("slo", [Objectives(), Objectives(0.08, 0.03)])
+def test_what_is_chosen_is_the_best_of_all_pairs(slo: Objectives) -> None:
+    draw = random.Random(1)
+    for _ in range(100):
+        crowd, ask = drawn(draw, slo)
+        chosen = place(crowd, ask)
+        best = min(term.score for term in everything(crowd, ask))
+        assert chosen is not None
+        assert chosen.options[0].terms.score == pytest.approx(best, abs=1e-5)
 
-    assert taken() == pair("p0", "d0")
-    assert taken(("p0", "d0")) == pair("p1", "d0")
-    assert taken(("p0", "d0"), ("p1", "d0")) == pair("p0", "d1")
-    everywhere = [(p, d) for p in ("p0", "p1") for d in ("d0", "d1")]
-    assert taken(*everywhere) == pair("p0", "d0")
+
+def test_with_links_that_differ_it_costs_at_most_what_they_differ_by() -> None:
+    draw = random.Random(2)
+    for _ in range(100):
+        crowd, ask = drawn(draw, Objectives())
+        ids = [c.instance_id for c in crowd]
+        links = {(p, d): Link(draw.uniform(0, 0.02), 0.0) for p in ids for d in ids}
+        chosen = place(crowd, ask, partial(between, links))
+        assert chosen is not None
+        best = min(
+            terms_of(ask, p, d, links[p.instance_id, d.instance_id]).score
+            for p in crowd
+            if p.prefills
+            for d in crowd
+            if not d.prefills
+        )
+        assert chosen.options[0].terms.score <= best + 0.02
+
+
+def test_many_scores_at_once_are_the_sums_of_the_terms() -> None:
+    draw = random.Random(3)
+    for slo in (Objectives(), Objectives(0.1, 0.05)):
+        crowd, ask = drawn(draw, slo)
+        readers = [c for c in crowd if c.prefills]
+        writers = [c for c in crowd if not c.prefills]
+        reading = reading_scores(ask, readers)
+        writing, moving = writing_scores(ask, writers), transfer_scores(ask, writers)
+        alone = alone_scores(ask, writers)
+        for i, writer in enumerate(writers):
+            assert math.isclose(
+                terms_of(ask, None, writer).score,
+                writing[i] + alone[i] + ask.alone,
+                abs_tol=1e-4,
+            )
+            for j, reader in enumerate(readers):
+                assert math.isclose(
+                    terms_of(ask, reader, writer).score,
+                    writing[i] + moving[i] + reading[j] + ask.relayed + ask.link.latency,
+                    abs_tol=1e-4,
+                )
+
+
+def between(links: dict[tuple[str, str], Link], prefill_id: str, decode_id: str) -> Link:
+    return links[prefill_id, decode_id]
+
+
+def drawn(draw: random.Random, slo: Objectives) -> tuple[list[Candidate], Ask]:
+    """A crowd of all speeds, some of which hold something, and a request."""
+
+    def speed() -> Speed:
+        step, sequence, context, read_step, token, pair = (
+            part * draw.uniform(0.5, 2) for part in (0.01, 0.001, 1e-6, 0.005, 1e-4, 1e-9)
+        )
+        return Speed(step, sequence, context, read_step, token, pair, 512.0, 300.0)
+
+    crowd = [prefill(f"p{i}", draw.randrange(3000), speed=speed()) for i in range(8)]
+    for i in range(8):
+        load = make_load(draw.randrange(20), draw.choice([0, 0, 3]), 70 + draw.randrange(30))
+        crowd.append(
+            Candidate(
+                make_info(f"d{i}", D, A),
+                load,
+                unread=draw.choice([0, 0, 500]),
+                speed=speed(),
+            )
+        )
+    cached = {c.instance_id: draw.randrange(8) * 128 for c in crowd if draw.random() < 0.5}
+    ask = Ask(
+        tokens=1100,
+        answer=draw.uniform(1, 300),
+        choices=draw.choice([1, 1, 3]),
+        held=cached,
+        objectives=slo,
+        link=Link(0.003, 1e-7),
+        relayed=0.004,
+        alone=0.002,
+    )
+    return crowd, ask
+
+
+def everything(crowd: list[Candidate], ask: Ask) -> list[Terms]:
+    writers = [c for c in crowd if not c.prefills]
+    readers = [c for c in crowd if c.prefills]
+    pairs = [terms_of(ask, reader, writer) for reader in readers for writer in writers]
+    return pairs + [terms_of(ask, None, writer) for writer in writers]
 
 
 def test_a_running_answer_goes_to_the_least_loaded_decode_worker_that_can_have_its_kv() -> None:
@@ -127,59 +303,3 @@ def test_a_running_answer_goes_to_the_least_loaded_decode_worker_that_can_have_i
     assert refuge([*crowd, busy, doubted], draining, 32) == doubted.info
     doubted = Candidate(doubted.info, doubted.load, doubted=True)
     assert refuge([*crowd, busy, doubted], draining, 32) == busy.info
-
-
-def waits(name: str, unread: int) -> Candidate:
-    return Candidate(make_info(name, P, A), make_load(), unread=unread)
-
-
-def chosen(crowd: list[Candidate], prompt_tokens: int, **held: int) -> tuple[str, str]:
-    by_instance = {f"instance-of-{name}": tokens for name, tokens in held.items()}
-    placed = place(crowd, prompt_tokens, held=by_instance)
-    assert isinstance(placed, Pair)
-    return placed.prefill.worker_id, placed.decode.worker_id
-
-
-def test_prefill_goes_where_the_fewest_tokens_are_to_be_computed_first() -> None:
-    crowd = [waits("p0", 0), waits("p1", 0), waits("p2", 0), decode()]
-    assert chosen(crowd, 1000) == ("p0", "d")
-    assert chosen(crowd, 1000, p1=128) == ("p1", "d")
-    assert chosen(crowd, 1000, p1=128, p2=896) == ("p2", "d")
-
-
-def test_a_hot_prefix_draws_only_while_its_line_is_shorter_than_computing_it() -> None:
-    for line, expected in ((700, "p1"), (767, "p1"), (769, "p0"), (5000, "p0")):
-        crowd = [waits("p0", 0), waits("p1", line), decode()]
-        assert chosen(crowd, 1000, p1=768) == (expected, "d")
-    crowd = [waits("p0", 0), waits("p1", 768), decode()]
-    assert chosen(crowd, 1000, p1=768) == ("p0", "d"), "and of equals the first"
-
-
-def test_requests_decide_among_equal_lines() -> None:
-    assert chosen([prefill("p0", 2), prefill("p1", 1), decode()], 1000) == ("p1", "d")
-
-
-def test_decode_goes_by_load_and_a_cached_prefix_decides_among_equals() -> None:
-    crowd = [prefill(), decode("d0", 1), decode("d1", 1, free=50), decode("d2", 2)]
-    assert chosen(crowd, 100, d2=96) == ("p", "d0")
-    assert chosen(crowd, 100, d1=64, d2=96) == ("p", "d1")
-
-
-def test_what_a_doubted_worker_has_cached_does_not_draw() -> None:
-    doubted = Candidate(make_info("p0", P, A), make_load(), doubted=True)
-    assert chosen([doubted, prefill("p1", 5), decode()], 1000, p0=896) == ("p1", "d")
-
-
-def test_the_shortlist_finds_what_sorting_would() -> None:
-    """Every worker costs something else, and some hold equally much."""
-    draw = random.Random(1)
-    for _ in range(200):
-        crowd = [waits(f"p{i}", draw.randrange(5) * 128) for i in range(8)]
-        crowd += [decode(f"d{i}", draw.randrange(3), free=90 + draw.randrange(3)) for i in range(8)]
-        held = {c.instance_id: draw.randrange(4) * 128 for c in crowd if draw.random() < 0.6}
-        placed = place(crowd, 600, held=held)
-        assert isinstance(placed, Pair)
-        for role, taken in ((P, placed.prefill), (D, placed.decode)):
-            rivals = [c for c in crowd if c.info.role is role]
-            best = min(rivals, key=lambda c: c.cost(600 - held.get(c.instance_id, 0)))
-            assert taken is best.info

@@ -2,13 +2,14 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from baton.core.aging import OLDEST_EVERY
 from baton.core.errors import UnavailableError
 from gateway.errors import NoRoomError, OverloadedError
-from gateway.queue import AdmissionQueue, Turn
+from gateway.queue import MOST_LANES, AdmissionQueue, Turn
 
 
 class Rooms:
@@ -203,3 +204,66 @@ async def test_closing_tells_everyone() -> None:
     rooms.free = 1
     with pytest.raises(UnavailableError):
         await queue.admit(queue.turn(), lambda: rooms.take("b"))
+
+
+async def test_who_is_particular_keeps_nobody_else_waiting() -> None:
+    rooms, order = Rooms(0), list[str]()
+    wanted = Rooms(0)
+    queue = rooms.queue()
+
+    async def enter_lane(name: str, lane: str | None, where: Rooms) -> asyncio.Task[str]:
+        turn = queue.turn(lane=lane)
+        task = asyncio.create_task(queue.admit(turn, lambda: where.take(name)))
+        task.add_done_callback(lambda ended: order.append(ended.result()))
+        await asyncio.sleep(0)
+        return task
+
+    first = await enter_lane("a1", "a", wanted)
+    second = await enter_lane("a2", "a", wanted)
+    plain = await enter_lane("x", None, rooms)
+    rooms.free = 2
+    queue.pump()
+    assert await plain == "x"  # past the lane that waits
+    assert await queue.admit(queue.turn(), lambda: rooms.take("y")) == "y"  # and at once
+    wanted.free = 1
+    late = await enter_lane("a3", "a", wanted)
+    assert not late.done()  # but within the lane nobody overtakes
+    queue.pump()
+    assert await first == "a1"
+    wanted.free = 2
+    queue.pump()
+    assert [await second, await late] == ["a2", "a3"]
+
+
+async def test_nobody_goes_past_a_head_that_takes_any_worker() -> None:
+    rooms = Rooms(0)
+    queue, order = rooms.queue(), list[str]()
+    plain = await enter(queue, rooms, "x", order)
+    roomy = Rooms(1)
+    picky = asyncio.create_task(queue.admit(queue.turn(lane="a"), lambda: roomy.take("a")))
+    await asyncio.sleep(0)
+    queue.pump()
+    assert not picky.done()
+    rooms.free = 1
+    queue.pump()
+    assert [await plain, await picky] == ["x", "a"]
+
+
+async def test_many_lanes_that_wait_are_looked_at_only_so_far() -> None:
+    rooms, asked = Rooms(0), list[int]()
+    queue = rooms.queue(limit=1000)
+    tasks = []
+
+    def find_none(lane: int) -> None:
+        asked.append(lane)
+
+    for lane in range(100):
+        turn = queue.turn(lane=lane)
+        tasks.append(asyncio.create_task(queue.admit(turn, partial(find_none, lane))))
+        await asyncio.sleep(0)
+    asked.clear()
+    queue.pump()
+    assert len(asked) <= MOST_LANES + 1
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -41,7 +41,6 @@ def test_a_link_is_doubted_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "monotonic", lambda: now)
     refusals = Refusals()
     refusals.note_link(("p0", "d0"))
-    assert refusals.doubts_link(("p0", "d0"))
-    assert not refusals.doubts_link(("p0", "d1"))
+    assert refusals.doubted_links == {("p0", "d0")}
     now += DOUBTED_FOR
-    assert not refusals.doubts_link(("p0", "d0"))
+    assert not refusals.doubted_links

@@ -138,36 +138,6 @@ def test_null_means_left_out(name: str) -> None:
     assert chat(**{name: None}).unknown_fields() == []
 
 
-@pytest.mark.parametrize(
-    ("params", "param"),
-    [
-        ("x", "kv_transfer_params"),
-        ({"do_remote_prefill": True, "do_remote_decode": True}, "kv_transfer_params"),
-        ({"do_remote_decode": "yes"}, "kv_transfer_params"),
-        ({"prefill_worker": "p0"}, "kv_transfer_params.prefill_worker"),
-        ({"decode_worker": "d0"}, "kv_transfer_params.decode_worker"),
-        ({"mode": "decode"}, "kv_transfer_params.mode"),
-        ({"do_remote_decode": True}, "kv_transfer_params.do_remote_decode"),
-        ({"remote_host": "10.0.0.1"}, "kv_transfer_params.remote_host"),
-        ({"remote_block_ids": [1]}, "kv_transfer_params.remote_block_ids"),
-    ],
-)
-def test_transfer_parameters_that_ask_for_something_are_refused(params: Any, param: str) -> None:
-    assert refused_chat(kv_transfer_params=params).param == param
-
-
-@pytest.mark.parametrize(
-    ("params", "unread"),
-    [
-        ({}, []),
-        ({"do_remote_prefill": False, "do_remote_decode": False, "remote_host": None}, []),
-        ({"prefill_worker": None, "x": 1}, ["kv_transfer_params.x"]),
-    ],
-)
-def test_transfer_parameters_that_ask_for_nothing_are_taken(params: Any, unread: Any) -> None:
-    assert chat(kv_transfer_params=params).unknown_fields() == unread
-
-
 def test_a_plain_prompt_has_one_best_answer_of_one() -> None:
     assert completion(best_of=1).best_of == 1
     with pytest.raises(RequestError) as caught:

@@ -9,6 +9,7 @@ import pytest
 from baton.core.errors import UnavailableError
 from baton.core.kv_events import KvChange
 from baton.core.worker_info import Role, WorkerLoad
+from gateway.learned import Learned
 from gateway.worker import Worker
 from gateway.worker_client import WorkerClient
 from tests.support.gateway_members import make_info, make_load
@@ -40,7 +41,9 @@ async def test_an_outage_of_a_worker_is_one_line_and_its_end_another(
 ) -> None:
     changed = asyncio.Event()
     client = FlickeringClient()
-    worker = Worker(make_info("d0", Role.DECODE), client, changed.set, 0, lambda change: True)
+    worker = Worker(
+        make_info("d0", Role.DECODE), client, changed.set, 0, lambda change: True, Learned()
+    )
 
     async def until(is_heard: bool) -> None:
         async with asyncio.timeout(20):
@@ -77,7 +80,9 @@ class LoudClient(WorkerClient):
 
 async def test_a_line_is_our_own_requests_and_what_others_have_there() -> None:
     client = LoudClient()
-    worker = Worker(make_info("p0", Role.PREFILL), client, lambda: None, 0, lambda change: True)
+    worker = Worker(
+        make_info("p0", Role.PREFILL), client, lambda: None, 0, lambda change: True, Learned()
+    )
 
     async def hear(unread: int) -> None:
         client.words.put_nowait(replace(make_load(), unread_tokens=unread))
@@ -113,7 +118,7 @@ async def test_lost_events_open_a_new_stream_and_the_load_stands() -> None:
                 told.clear()
                 await told.wait()
 
-    worker = Worker(make_info("p0", Role.PREFILL), client, lambda: None, 0, hear)
+    worker = Worker(make_info("p0", Role.PREFILL), client, lambda: None, 0, hear, Learned())
     words = (make_load(), KvChange(0, 1, True), KvChange(5, 6), KvChange(0, 7, True))
     for word in words:
         client.words.put_nowait(word)

@@ -15,6 +15,7 @@ from baton.core.sampling_params import (
     ProcessorCall,
     SamplingParams,
 )
+from baton.core.step_totals import StepSums, StepTotals
 from baton.core.token_record import FinishReason, PromptLogprobs, TokenLogprobs, TokenRecord
 from baton.core.worker_info import Role, WorkerInfo, WorkerLoad, WorkerState
 from baton.rpc import wire
@@ -70,13 +71,15 @@ def test_a_token_record_survives(reason: FinishReason | None) -> None:
 
 @pytest.mark.parametrize("role", list(Role))
 def test_a_worker_survives(role: Role) -> None:
-    info = WorkerInfo("w-0", "ff", role, "h:1", "http://h:2", 3, "m", 4096, 99, FINGERPRINT)
+    labels = (("rack", "7"), ("zone", "a"))
+    info = WorkerInfo("w-0", "ff", role, "h:1", "http://h:2", 3, "m", 4096, 99, FINGERPRINT, labels)
     assert wire.worker_info_from_pb(wire.worker_info_to_pb(info)) == info
 
 
 @pytest.mark.parametrize("state", list(WorkerState))
 def test_a_load_survives(state: WorkerState) -> None:
-    load = WorkerLoad(state, 1, 2, 3, 4, 5, 6)
+    steps = StepTotals(StepSums(1, 0.5, 2, 3), StepSums(4, 0.25, 5, 6, 7, 8.5))
+    load = WorkerLoad(state, 1, 2, 3, 4, 5, 6, 7, steps)
     assert wire.worker_load_from_pb(wire.worker_load_to_pb(load)) == load
 
 

@@ -1,6 +1,6 @@
 """How many tokens wait to be computed."""
 
-from baton.engine.work import Admitted, ChunkComputed
+from baton.engine.work import Admitted, ChunkComputed, TokensDrawn
 from baton.worker.backlog import Backlog
 
 
@@ -17,3 +17,12 @@ def test_what_is_computed_or_has_left_no_longer_waits() -> None:
     assert backlog.tokens == 0
     note(ChunkComputed(10))
     assert backlog.tokens == 0
+
+
+def test_a_prompt_whose_answer_is_written_here_is_read_with_its_first_token() -> None:
+    backlog = Backlog()
+    with backlog.reading("a", 100) as note:
+        note(Admitted(64))
+        assert backlog.tokens == 36
+        note(TokensDrawn(()))
+        assert backlog.tokens == 0

@@ -1,0 +1,32 @@
+"""What a request wants to be kept to."""
+
+import math
+
+import pytest
+
+from baton.core.errors import RequestError
+from gateway.objectives import NONE, Objectives, objectives_of
+
+
+def test_headers_are_milliseconds_and_llm_ds_names_mean_the_same() -> None:
+    assert objectives_of({}) == NONE
+    assert not NONE.any
+    assert objectives_of({"x-slo-ttft-ms": "250"}) == Objectives(0.25, math.inf)
+    assert objectives_of({"x-slo-itl-ms": "12.5"}) == Objectives(math.inf, 0.0125)
+    theirs = {"x-llm-d-slo-ttft-ms": "250", "x-llm-d-slo-tpot-ms": "12.5"}
+    assert objectives_of(theirs) == Objectives(0.25, 0.0125)
+    assert objectives_of({**theirs, "x-slo-ttft-ms": "250.0"}).ttft == 0.25
+
+
+@pytest.mark.parametrize("text", ["", "soon", "0", "-1", "nan", "inf", "1 s"])
+def test_what_is_no_positive_number_is_refused_by_the_headers_name(text: str) -> None:
+    for name in ("x-slo-ttft-ms", "x-llm-d-slo-tpot-ms"):
+        with pytest.raises(RequestError, match=name) as raised:
+            objectives_of({name: text})
+        assert raised.value.param == name
+
+
+def test_two_that_disagree_are_refused() -> None:
+    with pytest.raises(RequestError, match="disagree") as raised:
+        objectives_of({"x-slo-itl-ms": "10", "x-llm-d-slo-tpot-ms": "20"})
+    assert raised.value.param == "x-llm-d-slo-tpot-ms"
