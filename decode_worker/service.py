@@ -35,7 +35,7 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
                 key,
                 tuple(request.prompt_token_ids),
                 params,
-                Mode.DECODE if request.HasField("handoff") else Mode.GENERATE,
+                Mode.DECODE if request.HasField("handoff") and not request.anew else Mode.GENERATE,
                 cache_salt=request.cache_salt,
                 tenant=request.tenant,
                 answered=tuple(request.answered_token_ids),
@@ -80,13 +80,22 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
         The blocks that were pulled come with it, and are ours until the engine has taken them:
         submit before anything else is awaited.
         """
-        if work.mode is Mode.GENERATE:
+        if not handoff.transfer_id:
             room.close()  # the engine allocates as it goes
             return work, (), None
         try:
             pulled = await self._worker.pull(wire.handoff_from_pb(handoff), room)
         except UnavailableError as error:  # the other worker is, not this one
             raise TransferError(str(error)) from error
+        if work.mode is Mode.GENERATE:
+            if pulled.num_tokens != work.num_known:
+                self._worker.release(pulled.blocks)
+                raise TransferError(
+                    f"the KV of {pulled.num_tokens} tokens came for {work.num_known}"
+                )
+            self._worker.publish(work, pulled.blocks)
+            room.close()
+            return work, (), pulled
         try:
             return *adopted(work, pulled), pulled
         except TransferError:

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from baton import __version__
 from baton.core.sampling_params import GrammarBackend, LogprobsMode
 from baton.registry.choice import directory_in_redis
+from baton.registry.lone_worker import LoneWorker
 from baton.registry.memory import InMemoryRegistry
 from baton.registry.service import RegistryServicer
 from baton.registry.store import Directory
@@ -40,6 +41,8 @@ from gateway.parsers.reasoning_formats import reasoning_format
 from gateway.parsers.tool_formats import tool_format
 from gateway.preparation import Preparation
 from gateway.queue import AdmissionQueue
+from gateway.remote_desk import RemoteDesk
+from gateway.remote_ticket import RemoteTickets
 from gateway.rendering import RenderingRules
 from gateway.request_log import RequestLog
 from gateway.resume_desk import ResumeDesk
@@ -54,6 +57,8 @@ from gateway.tokenizer import ChatTokenizer, load_tokenizer, vocab_size_of
 from gateway.translations.response_desk import ResponseDesk
 from gateway.translations.response_store import ResponseStore
 from gateway.workers import Assignment, Workers
+
+TICKET_SECONDS = 600.0  # longer than any lease is renewed
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,11 @@ def build(settings: GatewaySettings) -> Gateway:
     )
     directory, server = _registry(settings)
     workers = Workers(
-        directory, tokenizer.digest, settings.cluster_secret, settings.cluster_tls.identity()
+        directory,
+        tokenizer.digest,
+        settings.cluster_secret,
+        settings.cluster_tls.identity(),
+        bound=bool(settings.worker),
     )
     queue: AdmissionQueue[Assignment] = AdmissionQueue(
         settings.max_queued_requests, settings.max_queue_seconds, Assignment.give_back
@@ -83,6 +92,7 @@ def build(settings: GatewaySettings) -> Gateway:
     metrics = GatewayMetrics(settings.served_names[0])
     metrics.follow(workers.prefixes)
     metrics.register(TaskCollector(asyncio.get_running_loop()))
+    tickets = RemoteTickets(settings.cluster_secret, TICKET_SECONDS) if settings.worker else None
     handles = ResumeHandles(settings.cluster_secret, settings.resume_seconds)
     dispatcher = Dispatcher(
         workers,
@@ -91,11 +101,14 @@ def build(settings: GatewaySettings) -> Gateway:
         settings.worker_silence_seconds,
         settings.failover_timeout,
         handles,
+        tickets,
     )
+    remote_desk = RemoteDesk(tickets, lambda: workers.known)
     resume_desk = ResumeDesk(handles, lambda: workers.model_digest)
     crowd = Crowd()
     doorway = Doorway(
-        _app(settings, tokenizer, workers, dispatcher, metrics, crowd, resume_desk), crowd
+        _app(settings, tokenizer, workers, dispatcher, metrics, crowd, resume_desk, remote_desk),
+        crowd,
     )
     return Gateway(guarded(doorway, settings), doorway, server, workers, queue, dispatcher)
 
@@ -103,6 +116,8 @@ def build(settings: GatewaySettings) -> Gateway:
 def _registry(settings: GatewaySettings) -> tuple[Directory, grpc.aio.Server | None]:
     """Where to read who is a member, and the door that workers join through, if it is ours."""
     place, secret = settings.redis.place, settings.cluster_secret
+    if settings.worker:
+        return LoneWorker(settings.worker, secret, settings.cluster_tls.identity()), None
     if place is not None:
         return directory_in_redis(place, secret), None
     registry = InMemoryRegistry()
@@ -119,6 +134,7 @@ def _app(
     metrics: GatewayMetrics,
     crowd: Crowd,
     resume_desk: ResumeDesk,
+    remote_desk: RemoteDesk,
 ) -> FastAPI:
     names = ModelNames(settings.served_names, settings.model)
     vocab_size = vocab_size_of(settings.model_folder, tokenizer.vocabulary)
@@ -132,6 +148,7 @@ def _app(
         planner,
         _grammars(settings, tokenizer, planner, vocab_size),
         resume_desk,
+        remote_desk,
         vocab_size=vocab_size,
         fingerprint=f"baton-{__version__}-{tokenizer.digest[:8]}",
         strict_fields=settings.strict_fields,

@@ -56,7 +56,10 @@ class Workers:
         secret: str,
         tls: TlsIdentity | None = None,
         connect: Callable[[str, str, TlsIdentity | None], WorkerClient] = WorkerClient,
+        bound: bool = False,
     ) -> None:
+        """`bound`: to one worker, whatever it can do."""
+        self._bound = bound
         self._connect = connect
         self._registry = registry
         self._digest = tokenizer_digest
@@ -102,8 +105,9 @@ class Workers:
 
     @property
     def can_answer(self) -> bool:
-        """Whether some decode worker takes requests."""
-        return any(c.takes_requests and not c.prefills for c in self.candidates())
+        """Whether some decode worker takes requests, or the one that there is."""
+        usable = self.candidates()
+        return any(c.takes_requests and (self._bound or not c.prefills) for c in usable)
 
     @property
     def model_digest(self) -> str:
@@ -151,6 +155,24 @@ class Workers:
             wishes.may_be_alone,
         )
         return None if placement is None else self._taken(placement, prompt, held)
+
+    def assign_reader(self, prompt: PromptChain) -> Assignment | None:
+        """A prefill worker alone, in the place of whoever reads: another router has the decode worker.
+        None: nobody takes it now.
+        """
+        held = self.prefixes.held(prompt, self._namings.values())
+        for worker in self._usable:
+            if worker.candidate.prefills and worker.candidate.takes_requests:
+                instance_id = worker.info.instance_id
+                unread = len(prompt) - held.get(instance_id, 0)
+                worker.take(unread)
+                admitted = self.prefixes.expecting(prompt, instance_id, worker.naming, held)
+                return Assignment(worker, None, admitted, unread)
+        return None
+
+    def connect(self, address: str) -> WorkerClient:
+        """To a worker that need not be a member; close it."""
+        return self._connect(address, self._secret, self._tls)
 
     def holders(self, prompt: PromptChain) -> list[tuple[Worker, int]]:
         """Usable workers whose cache has the beginning of the prompt, with so many tokens of it, the
