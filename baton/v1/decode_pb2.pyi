@@ -278,13 +278,13 @@ Global___GenerateResponse: typing_extensions.TypeAlias = GenerateResponse
 
 @typing.final
 class GenerateReserved(google.protobuf.message.Message):
-    """Blocks are set aside."""
+    """Blocks are set aside, as long as the stream lives."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TTL_MS_FIELD_NUMBER: builtins.int
     ttl_ms: builtins.int
-    """For how long, unless the hand-off begins."""
+    """For how long, unless the hand-off begins; 0: no bound but the stream's end."""
     def __init__(
         self,
         *,
