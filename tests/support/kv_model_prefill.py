@@ -37,7 +37,7 @@ class PrefillModel:
         self.num_blocks = -(-num_tokens // BLOCK_SIZE)
         self.num_tokens = self.num_blocks * BLOCK_SIZE if cached_there else num_tokens
         self.cached_there = cached_there
-        self.held = not cached_there and num_tokens % 3 == 0  # beyond its Prefill's stream
+        self.outlives = not cached_there and num_tokens % 3 == 0  # its Prefill's stream
         self.engine = Engine(ended=cached_there)
         self.home: PrefillLife | None = None  # the process that the Prefill came to
         self.lease: SenderMachine | None = None
@@ -57,7 +57,7 @@ class PrefillModel:
     def open_prefill(self) -> None:
         home = self.world.prefill
         try:
-            hold = Hold(HOLD_S, self.num_blocks) if self.held else None
+            hold = Hold(HOLD_S, self.num_blocks) if self.outlives else None
             self.lease, out = home.table.open(self.transfer_id, self.ticket, self.world.now, hold)
         except RefusedError:
             self.prefill_refused = True
@@ -173,7 +173,7 @@ class PrefillModel:
                 assert self.leases_over == 1
                 assert self.lease is None or not self.lease.blocks
             case sev.AnswerRenewal(left_s):
-                assert left_s == 0 or (self.held and self.lease and not self.lease.over)
+                assert left_s == 0 or (self.outlives and self.lease and not self.lease.over)
             case sev.TicketRefused():
                 pass
 
