@@ -20,11 +20,11 @@ from statistics import median
 
 import click
 
+from baton.cluster.http_stream import ServerError, request
 from benchmarks.load import make_bodies, run
 from benchmarks.measures import Ratio, ratio_of
 from benchmarks.processes import free_port
 from benchmarks.prompts import Shape
-from benchmarks.streaming_client import ServerError, request
 
 DEMO = Path(__file__).parent.parent / "baton" / "demo"
 TOKEN_TARGET = 1.5  # gateway / pump

@@ -15,11 +15,11 @@ from typing import Any
 
 import click
 
+from baton.cluster.http_stream import ServerError
 from benchmarks.load import first_model, measure, run
 from benchmarks.measures import Ratio, Sample, ratio_of
 from benchmarks.processes import folder_of, gateway_and
 from benchmarks.prompts import Shape, body
-from benchmarks.streaming_client import ServerError
 from benchmarks.throttle import RATE
 
 PAIR = ("prefill_worker", "decode_worker")

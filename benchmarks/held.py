@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from benchmarks.streaming_client import request
+from baton.cluster.http_stream import request
 
 PAUSE = 0.001  # seconds between two readings; the page is served beside the worker's event loop
 SETTLED = 0.3  # seconds without a block before they count as given back for good

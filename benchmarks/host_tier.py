@@ -17,6 +17,7 @@ from statistics import median
 
 import click
 
+from baton.cluster.http_stream import ServerError, request
 from baton.core.layout import LayoutDescriptor
 from baton.engine.host_blocks import HostBlocks
 from baton.engine.kv_pool import KvPool
@@ -25,7 +26,6 @@ from benchmarks.measures import Ratio, ratio_of
 from benchmarks.prefix_cache import OUTPUT, PATIENCE, checked
 from benchmarks.processes import cluster, folder_of, of_a_cluster
 from benchmarks.prompts import Shape, body
-from benchmarks.streaming_client import ServerError, request
 
 BLOCK = 16  # tokens
 HITS = "baton_host_cache_hits_total"

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from baton.cluster.http_stream import ServerError, events, request
 from benchmarks.measures import Sample
 from benchmarks.prompts import Shape, body, brings_tokens
-from benchmarks.streaming_client import ServerError, events, request
 
 
 async def run(

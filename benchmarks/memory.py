@@ -13,12 +13,12 @@ from pathlib import Path
 
 import click
 
+from baton.cluster.http_stream import ServerError, request
 from baton.engine.weight_files import weight_files
 from benchmarks.load import first_model, make_bodies, run
 from benchmarks.processes import cluster, folder_of
 from benchmarks.prompts import Shape
 from benchmarks.report import Progress
-from benchmarks.streaming_client import ServerError, request
 
 MIB = 1 << 20
 ALLOWANCE = 300 * MIB  # beyond weights, pool and imports

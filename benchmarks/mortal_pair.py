@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from baton.cluster.http_stream import ServerError, request
 from benchmarks.processes import free_port
-from benchmarks.streaming_client import ServerError, request
 
 GATEWAY, PREFILL, DECODE = "gateway", "prefill", "decode"
 MODULES = {GATEWAY: "gateway", PREFILL: "prefill_worker", DECODE: "decode_worker"}

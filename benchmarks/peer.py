@@ -14,11 +14,11 @@ from typing import Any
 
 import click
 
+from baton.cluster.http_stream import ServerError
 from benchmarks.measures import Summary, headline, ratio_of
 from benchmarks.prompts import Shape
 from benchmarks.report import as_json
 from benchmarks.serve import Plan, one_round, warm_up
-from benchmarks.streaming_client import ServerError
 
 _REST = 1.0  # seconds; threads of the server that was measured last stop spinning
 _SCALE = {"tokens/s": 1.0, "ITL p99/median": 1.0}  # else seconds, shown as ms

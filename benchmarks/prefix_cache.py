@@ -12,11 +12,11 @@ from statistics import median
 
 import click
 
+from baton.cluster.http_stream import ServerError
 from benchmarks.load import first_model, measure
 from benchmarks.measures import Ratio, Sample, ratio_of
 from benchmarks.processes import cluster, folder_of, of_a_cluster
 from benchmarks.prompts import Shape, body
-from benchmarks.streaming_client import ServerError
 
 TARGET = 0.25  # of the first TTFT
 OUTPUT = 4  # tokens: enough to see that decode has taken over

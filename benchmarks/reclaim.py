@@ -18,12 +18,12 @@ from typing import Any
 
 import click
 
+from baton.cluster.http_stream import ServerError
 from baton.cluster.model_presets import make_model
 from benchmarks.held import INCOMING, OUTGOING, REST, Reclaim, read, reclaimed
 from benchmarks.load import measure
 from benchmarks.measures import quantile
 from benchmarks.mortal_pair import DECODE, GATEWAY, PREFILL, MortalPair, mortal_pair
-from benchmarks.streaming_client import ServerError
 
 BOUND = 1.0  # seconds
 PATIENCE = 20.0  # seconds after which a block counts as lost

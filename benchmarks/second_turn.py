@@ -14,11 +14,11 @@ from typing import Any
 
 import click
 
+from baton.cluster.http_stream import ServerError, request
 from benchmarks.load import first_model, measure
 from benchmarks.measures import Ratio, Sample, ratio_of
 from benchmarks.processes import cluster, folder_of, of_a_cluster
 from benchmarks.prompts import Shape, body
-from benchmarks.streaming_client import ServerError, request
 
 OUTPUT = 4  # tokens of the second answer
 QUESTION = 20  # tokens of the second question

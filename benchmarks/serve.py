@@ -12,11 +12,11 @@ from typing import Any
 
 import click
 
+from baton.cluster.http_stream import ServerError
 from benchmarks.load import first_model, make_bodies, run
 from benchmarks.measures import Summary, ratios, summarise
 from benchmarks.prompts import Shape
 from benchmarks.report import Progress, as_json, comparison, text
-from benchmarks.streaming_client import ServerError
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ class ChatStream:
         job, options = self._job, self._options
         shown = delta.token_ids and (options.token_ids or job.params.logprobs is not None)
         quiet = job.plan.parsed and not options.continuous_usage
-        return quiet and not shown and delta.finish_reason is None
+        return quiet and not (shown or delta.resume) and delta.finish_reason is None
 
     def _beginning(self, choice: int) -> str:
         self._begun.add(choice)
@@ -153,6 +153,8 @@ class ChatStream:
         if delta.finish_reason is not None:
             stop = to_json(delta.stop_reason)
             reason, tail = f'"{delta.finish_reason}","stop_reason":{stop}', self._last_tail
+        elif delta.resume is not None:
+            tail = f',"kv_transfer_params":{{"resume":{to_json(delta.resume)}}}'
         ids = to_json(delta.token_ids) if self._options.token_ids else "null"
         scores = "null"
         if self._job.params.logprobs is not None:

@@ -132,6 +132,8 @@ class CompletionStream:
         reason, tail = "null", ""
         if delta.finish_reason is not None:
             reason, tail = f'"{delta.finish_reason}"', self._last_tails.get(prompt, "")
+        elif delta.resume is not None:
+            tail = f',"kv_transfer_params":{{"resume":{to_json(delta.resume)}}}'
         stop = "null" if delta.stop_reason is None else to_json(delta.stop_reason)
         return (
             f'{self._head}{{"index":{prompt * job.params.n + delta.choice},'

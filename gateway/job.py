@@ -3,10 +3,12 @@
 import time
 from dataclasses import dataclass, field, replace
 
+from baton.core.handoff import Handoff
 from baton.core.sampling_params import SamplingParams
 from gateway.objectives import NONE, Objectives
 from gateway.output.plan import PLAIN, OutputPlan
 from gateway.placement_record import PlacementRecord
+from gateway.told_so_far import NOTHING_TOLD, ToldSoFar
 from gateway.wishes import ANY, Wishes
 
 
@@ -23,10 +25,13 @@ class Job:
     tenant: str = ""  # nor do requests of unequal tenants
     priority: int = 0  # in the line of this gateway and on the workers; lower is earlier
     plan: OutputPlan = PLAIN
+    brought: Handoff | None = None  # by which the prompt's KV can be had, read for another router
     answered: tuple[int, ...] = ()  # told already, read behind the prompt; of one choice only
     objectives: Objectives = NONE
     record: PlacementRecord | None = field(default=None, compare=False)  # hears where it goes
     wishes: Wishes = ANY
+    words: str = ""  # digest of prompt and parameters, of an answer that can be gone on with
+    told: ToldSoFar = NOTHING_TOLD  # of what was `answered`, to the client
     asked_at: float | None = None  # `time.monotonic` seconds; None: just now
 
     def waited_ms(self) -> int:
@@ -36,5 +41,7 @@ class Job:
         return round((time.monotonic() - self.asked_at) * 1000)
 
     def echoing(self, text: str) -> "Job":
-        """The same with this text before the answer."""
+        """The same with this text before the answer, unless the client has it."""
+        if self.answered:
+            return self
         return replace(self, plan=replace(self.plan, echo=text))

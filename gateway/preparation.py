@@ -24,7 +24,9 @@ from gateway.job import Job
 from gateway.limits import Limits
 from gateway.model_names import ModelNames
 from gateway.output_planner import OutputPlanner
+from gateway.remote_desk import RemoteDesk
 from gateway.request_scope import adopt_request_id
+from gateway.resume_desk import ResumeDesk
 from gateway.sampling import (
     PLAIN_RULES,
     RandomBits,
@@ -60,6 +62,8 @@ class Preparation:
         defaults: GenerationDefaults,
         planner: OutputPlanner,
         grammars: GrammarDesk,
+        resume_desk: ResumeDesk,
+        remote_desk: RemoteDesk,
         *,
         vocab_size: int,
         fingerprint: str,
@@ -93,6 +97,8 @@ class Preparation:
         self._ignores_priority = ignores_priority
         self._details = prompt_tokens_details
         self._grammars = grammars
+        self._resume_desk = resume_desk
+        self._remote_desk = remote_desk
         self._stall = stall  # seconds that a client may send nothing
         self._patience = patience  # seconds, until a first worker has joined
 
@@ -177,7 +183,7 @@ class Preparation:
         settled = settle(asked, self._defaults, limits, self._rules)
         if self._strict_greedy_n:
             check_greedy(settled)
-        return [
+        jobs = [
             Job(
                 request_id=f"{caller.request_id}-{new_id()[:8]}",
                 prompt=tuple(prompt),
@@ -204,6 +210,7 @@ class Preparation:
             )
             for prompt in prompts
         ]
+        return self._resume_desk.prepared(self._remote_desk.prepared(jobs), asked)
 
     def head(self, prefix: str, caller: Caller) -> AnswerHead:
         return AnswerHead(

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from baton.core.errors import InternalError
 from baton.core.handoff import Handoff
-from baton.core.token_record import TokenLogprobs
+from baton.core.token_record import TokenLogprobs, TokenRecord
 from gateway.attempt import Attempt
 from gateway.breaks import Breaks
 from gateway.continuation import Part, continued
@@ -19,7 +19,10 @@ from gateway.workers import Assignment
 
 
 class RequestLife:
-    """Log and output live as long as the request: whoever goes on with it goes on with them."""
+    """Log and output live as long as the request: whoever goes on with it goes on with them.
+
+    `again`: what became of the tokens that were answered before this request.
+    """
 
     def __init__(self, job: Job, output: Output, turn: Turn) -> None:
         self.job = job
@@ -27,9 +30,11 @@ class RequestLife:
         self.turn = turn
         self.breaks = Breaks()
         self.refusals = Refusals()
-        self._log = TokenLog(len(job.prompt), job.params.n)
+        self._log = self._new_log()
+        self.again = output.push(self._log.records(0)) if job.answered else []
         self._attempts = 0
         self._first: Attempt | None = None
+        self._carrier: Attempt | None = None  # of the KV that the request has brought
         self._continued_on: list[str] = []
         self._moves = 0
 
@@ -49,14 +54,26 @@ class RequestLife:
         """`handoff`: from a decode worker that lets go of the part."""
         self._attempts += 1
         log = self._log.section(part.choices)
-        return Attempt(part.job, self._attempts, assignment, silence, log, conversation, handoff)
+        tried = self._carrier is not None and self._carrier.reserved
+        brought = None if handoff or tried else part.job.brought
+        attempt = Attempt(
+            part.job, self._attempts, assignment, silence, log, conversation, handoff, brought
+        )
+        if brought is not None:
+            self._carrier = attempt
+        return attempt
+
+    @property
+    def took_brought(self) -> bool:
+        """A decode worker was asked to pull the KV that the request has brought."""
+        return self._carrier is not None and self._carrier.reserved
 
     def gave(self, attempt: Attempt) -> None:
         """The attempt's first tokens are given out."""
         if self._first is None:
             self._first = attempt
         else:
-            self._continued_on.append(attempt.reading.decode_worker)
+            self._continued_on.append(attempt.decode_worker.info.worker_id)
             self._moves += attempt.takes_over
 
     def broke(self, attempt: Attempt) -> bool:
@@ -69,7 +86,7 @@ class RequestLife:
         out, that is all of it, and what was held back does not count.
         """
         if not self.begun:
-            self._log = TokenLog(len(self.job.prompt), self.job.params.n)
+            self._log = self._new_log()
             return [part]
         return self.going_on(part.choices)
 
@@ -88,6 +105,12 @@ class RequestLife:
         reading.continued_on = tuple(self._continued_on)
         reading.moves = self._moves
         return reading
+
+    def _new_log(self) -> TokenLog:
+        """With what was answered before this request."""
+        log, first = TokenLog(len(self.job.prompt), self.job.params.n), len(self.job.prompt)
+        log.add([TokenRecord(0, first + i, t) for i, t in enumerate(self.job.answered)])
+        return log
 
     @property
     def _first_attempt(self) -> Attempt:

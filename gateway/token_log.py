@@ -25,8 +25,12 @@ class TokenLog:
         records = self._records[choice]
         return bool(records and records[-1].finish_reason)
 
-    def token_ids(self, choice: int) -> tuple[int, ...]:
+    def records(self, choice: int) -> Sequence[TokenRecord]:
         """All that is known of the choice's answer."""
+        return self._records[choice]
+
+    def token_ids(self, choice: int) -> tuple[int, ...]:
+        """Likewise."""
         return tuple([record.token_id for record in self._records[choice]])
 
     def section(self, choices: Sequence[int]) -> "Section":

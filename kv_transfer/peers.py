@@ -24,6 +24,7 @@ from baton.v1 import kv_transfer_pb2_grpc as pb_grpc
 from kv_transfer.memory import Memory, Run
 from kv_transfer.same_host import is_this_host
 from kv_transfer.set_aside import SetAside
+from kv_transfer.staging import Landing, StagedReader
 from kv_transfer.transports import shm
 from kv_transfer.transports.base import Endpoint, LinkLimits, Reader
 from kv_transfer.transports.mapping import MappedReader
@@ -170,9 +171,11 @@ class Peers:
         choice: str,
         limits: LinkLimits,
         tls: TlsIdentity | None = None,
+        landing: Landing | None = None,
     ) -> None:
         self._instance_id = instance_id
         self._memory = memory
+        self._landing = landing
         self._fingerprint = fingerprint
         self._secret = secret
         self._choice = choice
@@ -248,8 +251,11 @@ class Peers:
         find = partial(
             negotiate, endpoints, self._memory, self._choice, self._limits, self._secret, self._tls
         )
-        await peer.link(find)
+        await peer.link(lambda: self._to_pool(find()))
         peer.avoided = aside - {peer.transport}
+
+    def _to_pool(self, reader: Reader) -> Reader:
+        return reader if self._landing is None else StagedReader(reader, self._landing)
 
     async def _link_again(self, peer: Peer) -> None:
         """What was set aside is tried again; reads that come meanwhile wait for it."""

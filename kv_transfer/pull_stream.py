@@ -37,6 +37,8 @@ class PullStream:
                         return
                     case ev.SendSegment():
                         for part in self._parts(message):
+                            if not await self._staged(part):
+                                continue  # the lease is over, and the next message says so
                             if self._next.HasField("segment"):
                                 yield self._taken()
                             self._next.segment.CopyFrom(part)
@@ -44,7 +46,8 @@ class PullStream:
                                 found = await self._sender.checksums.of(part.block_ids)
                                 self._next.segment.checksums.extend(found)
                     case ev.SendLease():
-                        self._next.lease.CopyFrom(self._lease(message))
+                        if await self._has_room(message.num_blocks):
+                            self._next.lease.CopyFrom(self._lease(message))
                     case ev.SendLast(_, records, continuation):
                         last = pb.PullLast(
                             records=records_to_pb(records), continuation=continuation
@@ -53,6 +56,25 @@ class PullStream:
                     case ev.AnswerConfirm(outcome):
                         self._next.verdict = OUTCOMES[outcome]
             yield self._taken()
+
+    async def _has_room(self, num_blocks: int) -> bool:
+        """False: the lease ended before there was room for it beside the pool."""
+        lending, machine = self._sender.lending, self._queue.machine
+        return (
+            lending is None
+            or machine is None
+            or await lending.reserve(machine.transfer_id, num_blocks)
+        )
+
+    async def _staged(self, part: pb.PullSegment) -> bool:
+        """Where peers cannot read the pool: copies the blocks to where they can, and names that."""
+        lending, machine = self._sender.lending, self._queue.machine
+        if lending is None or machine is None:
+            return True
+        slots = await lending.copied(machine.transfer_id, part.block_ids)
+        if slots is not None:
+            part.block_ids[:] = slots
+        return slots is not None
 
     def _taken(self) -> pb.PullResponse:
         taken, self._next = self._next, pb.PullResponse()

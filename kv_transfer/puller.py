@@ -19,6 +19,7 @@ from kv_transfer.peers import Peers
 from kv_transfer.pulling import Allocate, Pulled, Pulling, Release
 from kv_transfer.receiver import ReceiverMachine
 from kv_transfer.receiver_events import ReceiverLimits
+from kv_transfer.staging import Landing
 from kv_transfer.transports.base import LinkLimits
 from kv_transfer.transports.negotiate import AUTO
 
@@ -64,8 +65,13 @@ class Puller:
         limits: PullLimits | None = None,
         tls: TlsIdentity | None = None,
         checksums: str = "auto",
+        landing: Landing | None = None,
     ) -> None:
-        """`transports` is one of `negotiate.CHOICES`, `checksums` one of `checksums.CHOICES`."""
+        """`transports` is one of `negotiate.CHOICES`, `checksums` one of `checksums.CHOICES`.
+
+        `memory` is what transports write to: the pool itself, or with `landing` the slots in its place.
+        """
+        self._landing = landing
         self._instance_id = instance_id
         self._memory = memory
         self._digest = fingerprint.digest()
@@ -74,7 +80,7 @@ class Puller:
         self._checksums = checksums
         self._repaired = 0
         self._peers = Peers(
-            instance_id, memory, fingerprint, secret, transports, self._limits.link, tls
+            instance_id, memory, fingerprint, secret, transports, self._limits.link, tls, landing
         )
         self._pulls: dict[asyncio.Task[Pulled], Pulling] = {}
         self._rest: set[asyncio.Task[None]] = set()  # aborts to tell, streams to see the end of
@@ -161,6 +167,7 @@ class Puller:
             release,
             self._tell_abort,
             prefix.names if prefix else (),
+            self._landing,
         )
 
     def _tell_abort(self, handoff: Handoff, reason: str) -> None:

@@ -27,6 +27,7 @@ from kv_transfer.peers import Landed, Peer, Peers
 from kv_transfer.pull_call import PullCall
 from kv_transfer.pull_events import verdict_of
 from kv_transfer.receiver import ReceiverMachine
+from kv_transfer.staging import Landing, wrong_behind
 from kv_transfer.timeline import Timeline, Timing
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,9 @@ class Pulling:
         release: Release,
         tell_abort: Callable[[Handoff, str], None],
         prefix_names: tuple[bytes, ...] = (),
+        landing: Landing | None = None,
     ) -> None:
+        self._landing = landing
         self._instance_id = instance_id
         self._handoff = handoff
         self._machine = machine
@@ -218,6 +221,8 @@ class Pulling:
         """In the reading thread."""
         if not read.checksums:
             return ()
+        if self._landing is not None:
+            return wrong_behind(self._landing, self._memory, read.target_blocks, read.checksums)
         return wrong_blocks(self._memory, read.target_blocks, read.checksums)
 
     def _read_ended(self, read: ev.StartRead, peer: Peer, done: asyncio.Future[Landed]) -> None:

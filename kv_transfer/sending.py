@@ -18,7 +18,8 @@ from kv_transfer import sender_events as ev
 from kv_transfer.checksums import Checksums
 from kv_transfer.memory import Memory
 from kv_transfer.sender import Instructions, SenderMachine
-from kv_transfer.sender_table import SenderCounts, SenderTable
+from kv_transfer.sender_table import Hold, SenderCounts, SenderTable
+from kv_transfer.staging import Lending
 from kv_transfer.transports.base import Endpoint, Exporter
 
 logger = logging.getLogger(__name__)
@@ -125,13 +126,16 @@ class Sender:
         exporters: Sequence[Exporter],
         limits: ev.SenderLimits | None = None,
         lend: Lend = _lend_nothing,
+        lending: Lending | None = None,
     ) -> None:
+        """`memory` is what peers read: the pool itself, or with `lending` the slots in its place."""
         self.instance_id = instance_id
         self.fingerprint = fingerprint
         self.fingerprint_digest = fingerprint.digest()
         self.num_blocks = num_blocks
         self.endpoints: tuple[Endpoint, ...] = ()
         self.checksums = Checksums(memory)
+        self.lending = lending
         self._release = release
         self._lend = lend
         self._block_size = fingerprint.layout.block_size
@@ -160,17 +164,22 @@ class Sender:
         for exporter in self._exporters:
             exporter.close()
         self.checksums.close()
+        if self.lending is not None:
+            self.lending.close()
 
     def counts(self) -> SenderCounts:
         """A reading, taken from any thread."""
         return self._table.counts()
 
-    def open(self, transfer_id: str, ticket: bytes, drop: Callable[[], None]) -> Lease:
+    def open(
+        self, transfer_id: str, ticket: bytes, drop: Callable[[], None], hold: Hold | None = None
+    ) -> Lease:
         """`drop` is called when the engine must abort the prefill, at most once.
 
-        Raises RefusedError when the transfer is open, over, or was aborted before it came.
+        Raises RefusedError when the transfer is open, over, or was aborted before it came, or when
+        no more blocks may be held.
         """
-        machine, instructions = self._table.open(transfer_id, ticket, self._now())
+        machine, instructions = self._table.open(transfer_id, ticket, self._now(), hold)
         lease = self._leases[transfer_id] = Lease(self, machine, drop)
         self._do(transfer_id, instructions)
         return lease
@@ -221,6 +230,12 @@ class Sender:
         queue.put(next(i for i in instructions if isinstance(i, ev.AnswerConfirm)))
         self._do(transfer_id, instructions)
 
+    def renew(self, transfer_id: str, ticket: bytes, hold_s: float) -> float:
+        """Seconds for which the blocks are held now; 0: they are not."""
+        instructions = self._table.renew(transfer_id, ticket, hold_s, self._now())
+        self._do(transfer_id, instructions)
+        return next(i.left_s for i in instructions if isinstance(i, ev.AnswerRenewal))
+
     def abort(self, transfer_id: str, ticket: bytes, reason: str) -> None:
         self._do(transfer_id, self._table.abort(transfer_id, ticket, reason, self._now()))
 
@@ -241,9 +256,11 @@ class Sender:
                 case ev.LeaseOver(confirmed, reason):
                     logger.info("Transfer %s is over: %s", transfer_id, reason)
                     self._leases.pop(transfer_id).end(confirmed)
+                    if self.lending is not None:
+                        self.lending.end(transfer_id)
                 case ev.TicketRefused(rpc, fault):
                     logger.warning("Transfer %s: %s: a ticket is %s", transfer_id, rpc, fault.value)
-                case ev.AnswerConfirm():
+                case ev.AnswerConfirm() | ev.AnswerRenewal():
                     pass  # whoever asked has it
                 case _:
                     self._say(instruction)

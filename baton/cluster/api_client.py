@@ -60,7 +60,7 @@ class ApiClient:
     def _asked(
         self, method: str, path: str, body: bytes | None
     ) -> Iterator[http.client.HTTPResponse]:
-        parts = self._parts()
+        parts = self.parts()
         connection = self._connection(parts)
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         if body is not None:
@@ -88,7 +88,8 @@ class ApiClient:
         finally:
             connection.close()
 
-    def _parts(self) -> SplitResult:
+    def parts(self) -> SplitResult:
+        """Of `url`. Raises SettingsError."""
         url = self.url if "://" in self.url or self.url.startswith("unix:") else f"//{self.url}"
         try:
             parts = urlsplit(url, "http")
@@ -106,10 +107,11 @@ class ApiClient:
         if parts.scheme == "http":
             return http.client.HTTPConnection(host, parts.port, timeout=self.timeout)
         return http.client.HTTPSConnection(
-            host, parts.port, timeout=self.timeout, context=self._trust()
+            host, parts.port, timeout=self.timeout, context=self.trust()
         )
 
-    def _trust(self) -> ssl.SSLContext:
+    def trust(self) -> ssl.SSLContext:
+        """Raises SettingsError when `cacert` cannot be read."""
         context = ssl.create_default_context()
         if self.cacert:
             try:

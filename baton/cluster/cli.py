@@ -23,6 +23,7 @@ COMMANDS = {  # name: module in baton.cluster.commands, where it has the module'
     "chat": "chat",
     "status": "status",
     "drain": "drain",
+    "replay": "replay",
     "make-model": "make_model",
     "build-kernels": "build_kernels",
     "completion": "completion",

@@ -25,6 +25,7 @@ class LaunchPlan:
     cores: int  # that this machine lends us
     log_format: str  # decided for the terminal that the lines end up on
     core_board: str = ""  # path of a page for workers that lend each other their cores
+    gpus: tuple[str, ...] = ()  # as CUDA_VISIBLE_DEVICES names them
 
     def gateway(self, port: int, registry_port: int) -> Command:
         told = replace(
@@ -68,10 +69,13 @@ class LaunchPlan:
             threads=self.threads,
             core_board=self.core_board,
             core_slot=self._slot_of(worker_id) if self.core_board else 0,
+            gpu_memory_utilization=self._gpu_share,
             log_level=self.settings.log_level,
             log_format=self.log_format,
         )
         env = {**self._environment(told), "OMP_NUM_THREADS": str(self.threads)}
+        if self._spreads_gpus:
+            env["CUDA_VISIBLE_DEVICES"] = self.gpus[self._slot_of(worker_id) % len(self.gpus)]
         return Command((*_PYTHON, f"{role.value}_worker", *as_flags(told)), env)
 
     def _slot_of(self, worker_id: str) -> int:
@@ -81,6 +85,19 @@ class LaunchPlan:
     def threads(self) -> int:
         """Of each worker: the cores shared out, so that workers do not fight over them."""
         return self.settings.threads or max(1, self.cores // self.settings.num_workers)
+
+    @property
+    def _spreads_gpus(self) -> bool:
+        """Unless one device is named, workers take turns on those that there are."""
+        return len(self.gpus) > 1 and self.settings.worker.device in ("auto", "cuda")
+
+    @property
+    def _gpu_share(self) -> float:
+        """Of its device's memory: what the setting says is for all workers on it together."""
+        devices = len(self.gpus) if self._spreads_gpus else 1
+        workers = -(-self.settings.num_workers // devices)
+        share = self.settings.worker.gpu_memory_utilization
+        return share / workers if self.gpus else share
 
     @property
     def _has_redis(self) -> bool:

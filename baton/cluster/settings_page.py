@@ -8,6 +8,7 @@ import click
 
 from baton.cluster.commands.chat import chat
 from baton.cluster.commands.drain import drain
+from baton.cluster.commands.replay import replay
 from baton.cluster.commands.status import status
 from baton.cluster.up_settings import UpSettings
 from baton.settings import Setting, settings_of
@@ -78,6 +79,8 @@ def page() -> str:
         _client_table(status),
         "## baton drain\n",
         _client_table(drain),
+        "## baton replay\n",
+        _client_table(replay),
     ]
     return "\n".join(parts)
 
@@ -115,7 +118,9 @@ def _client_table(command: click.Command) -> str:
 def _client_row(one: click.Option) -> str:
     variables = [one.envvar] if isinstance(one.envvar, str) else one.envvar or ()
     names = ", ".join(f"`{name}`" for name in variables)
-    default: Any = one.default if isinstance(one.default, str) else ""
+    value = one.default
+    told = isinstance(value, str | int | float) and not isinstance(value, bool)
+    default: Any = value if told else ""
     return _line(f"`{one.opts[0]}`", names, f"`{default}`" if default else "", one.help or "")
 
 

@@ -1,6 +1,7 @@
 """The blocks that several threads share: reserved, allocated, found again and given back."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from baton.engine.host_cache import HostCache, Slots
 from baton.engine.host_tier import HostCounts, Kept
 from baton.engine.kv_log import KvLog, coalesced
 from baton.engine.reservation import Reservation
+
+KEPT_SHARE = 0.25  # of a pool, that may be given up last; the rest caches for everybody
 
 
 class BlockPool:
@@ -26,9 +29,14 @@ class BlockPool:
     """
 
     def __init__(
-        self, num_blocks: int, slots: Slots | None = None, log: KvLog | None = None
+        self,
+        num_blocks: int,
+        slots: Slots | None = None,
+        log: KvLog | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`log` None: one of every block."""
+        self._clock = clock
         self._lock = threading.Lock()
         self._log = KvLog() if log is None else log
         self._host = HostCache(self._lock, slots, self._log)
@@ -99,6 +107,7 @@ class BlockPool:
                 return None
             if reservation:
                 self._books.reserved -= reservation.spend()
+            self._books.cache.expire(self._clock())
             taken = self._books.take(count)
         self._host.keep(taken.given_up)
         if held > count:
@@ -128,6 +137,7 @@ class BlockPool:
                 return None
             for block in run:
                 books.hold(block)
+            books.cache.expire(self._clock())
             found = self._host.tier.lend(names[len(run) :], books.available)
             taken = books.take(len(found))
         if not found:
@@ -165,6 +175,15 @@ class BlockPool:
                 run.append(first)
                 parent = Published(first, name)
         return run
+
+    def keep(self, block: int, seconds: float) -> None:
+        """For so long this published block, and all before it, are given up after all others; as
+        many of the first ones as `KEPT_SHARE` of the pool leaves room for.
+        """
+        with self._lock:
+            now = self._clock()
+            self._books.cache.expire(now)
+            self._books.cache.keep(block, now + seconds, int(self.total * KEPT_SHARE))
 
     def withdraw(self, blocks: Sequence[int]) -> None:
         """No name finds these blocks any more, nor what was computed from them."""

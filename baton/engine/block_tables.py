@@ -129,6 +129,11 @@ class BlockTables:
         if not sequence.lends:
             sequence.blocks[done : done + len(run)] = run
 
+    def keep(self, sequence: Sequence) -> None:
+        """Before its end: what it has published is wanted again soon."""
+        if sequence.published and sequence.work.keep_seconds:
+            self._pool.keep(sequence.published[-1], sequence.work.keep_seconds)
+
     def withdraw(self, sequence: Sequence) -> None:
         """What it has read or written may be unsound: nobody shall find it any more."""
         self._pool.withdraw(sequence.blocks)

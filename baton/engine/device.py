@@ -72,4 +72,5 @@ class Fetched:
 def _copy_to_host(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type == CPU:
         return tensor
-    return host_buffer(tensor.shape, tensor.dtype, device).copy_(tensor, non_blocking=True)
+    copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=device.type == CUDA)
+    return copy.copy_(tensor, non_blocking=True)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from baton.core.errors import InternalError
 from baton.engine.kv_log import KvLog, Tier
 
+NEVER = float("-inf")
+
 
 @dataclass(slots=True, eq=False)
 class _Entry:
@@ -17,6 +19,7 @@ class _Entry:
     depth: int  # blocks from the sequence's first to this one
     children: "set[_Entry]" = field(default_factory=set)
     pins: int = 0
+    kept_until: float = NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,9 @@ class PrefixCache:
     its parent, so a parent becomes idle after all its children: the oldest idle block never has
     any left, and no cached block is ever without its parent.
 
+    Some are to be kept until a time: they are evicted after all others, and their parents are kept
+    at least as long. That is all: they are as free as the others to whoever needs the last block.
+
     Its owner counts the references and says when the first comes (`hold`) and the last goes
     (`drop`).
     """
@@ -46,6 +52,9 @@ class PrefixCache:
         self._by_name: dict[bytes, _Entry] = {}
         self._by_block: dict[int, _Entry] = {}
         self._idle: dict[int, _Entry] = {}  # by block, the oldest first
+        self._idle_kept: dict[int, _Entry] = {}  # likewise
+        self._kept: dict[int, _Entry] = {}  # idle or not
+        self._next_expiry = float("inf")  # of none before this
 
     def __contains__(self, block: int) -> bool:
         return block in self._by_block
@@ -53,7 +62,11 @@ class PrefixCache:
     @property
     def num_idle(self) -> int:
         """How often `evict` can be called."""
-        return len(self._idle)
+        return len(self._idle) + len(self._idle_kept)
+
+    @property
+    def num_kept(self) -> int:
+        return len(self._kept)
 
     def num_idle_up_from(self, block: int) -> int:
         """How many would be idle no more if this published block were pinned."""
@@ -108,12 +121,41 @@ class PrefixCache:
 
     def evict(self) -> Evicted:
         """Takes the oldest idle block out; it is the caller's now."""
-        entry = next(iter(self._idle.values()))
+        entry = next(iter((self._idle or self._idle_kept).values()))
         if entry.children:
             raise InternalError(f"block {entry.block} is to go before what was computed from it")
         self._remove(entry)
         parent = None if entry.parent is None else entry.parent.name
         return Evicted(entry.block, entry.name, parent, entry.depth)
+
+    def keep(self, block: int, until: float, most: int) -> None:
+        """This published block and all before it are evicted last until then, the first ones of
+        them where more than `most` would be kept. `until` is on the clock of `expire`.
+        """
+        chain = []
+        entry = self._by_block.get(block)
+        while entry is not None:
+            chain.append(entry)
+            entry = entry.parent
+        new = [entry for entry in reversed(chain) if entry.block not in self._kept]
+        beyond = {entry.block for entry in new[max(0, most - len(self._kept)) :]}
+        for entry in chain:  # children first, also among the idle ones
+            if entry.block not in beyond:
+                self._move(entry, max(until, entry.kept_until))
+        self._next_expiry = min(self._next_expiry, until)
+
+    def expire(self, now: float) -> None:
+        """What was to be kept until before now is like any other from now on."""
+        if now < self._next_expiry:
+            return
+        idle = list(self._idle_kept.values())  # in their order, children first
+        due = [*idle, *(entry for entry in self._kept.values() if entry.pins)]
+        for entry in due:
+            if entry.kept_until <= now:
+                self._move(entry, NEVER)
+        self._next_expiry = min(
+            (entry.kept_until for entry in self._kept.values()), default=float("inf")
+        )
 
     def withdraw(self, block: int) -> tuple[list[int], list[bytes]]:
         """Takes out the block and all that was computed from it, if it is published.
@@ -127,7 +169,7 @@ class PrefixCache:
             below += entry.children
         free = []
         for entry in reversed(below):  # children first: a parent that only they pin is idle by then
-            if entry.block in self._idle:
+            if not entry.pins:
                 free.append(entry.block)
             self._remove(entry)
         return free, [entry.name for entry in below]
@@ -137,14 +179,20 @@ class PrefixCache:
         held_blocks = set(held)
         for block, entry in self._by_block.items():
             pins = (block in held_blocks) + sum(child.pins > 0 for child in entry.children)
-            if entry.pins != pins or (block in self._idle) != (pins == 0):
+            idle = (block in self._idle) + (block in self._idle_kept)
+            if entry.pins != pins or idle != (pins == 0):
                 raise InternalError(f"published block {block} has {entry.pins} pins, not {pins}")
             if entry.parent is not None and self._by_block.get(entry.parent.block) is not (
                 entry.parent
             ):
                 raise InternalError(f"published block {block} is without its parent")
-        order = {block: index for index, block in enumerate(self._idle)}
-        for block, entry in self._idle.items():
+            if (block in self._kept) != (entry.kept_until > NEVER) or (
+                entry.parent is not None and entry.parent.kept_until < entry.kept_until
+            ):
+                raise InternalError(f"block {block} is kept longer than what it was computed from")
+        in_order = [*self._idle.values(), *self._idle_kept.values()]
+        order = {entry.block: index for index, entry in enumerate(in_order)}
+        for block, entry in zip(order, in_order, strict=True):
             if any(order[child.block] > order[block] for child in entry.children):
                 raise InternalError(f"block {block} would go before what was computed from it")
 
@@ -153,7 +201,7 @@ class PrefixCache:
             entry.pins += 1
             if entry.pins > 1:
                 return
-            del self._idle[entry.block]
+            del self._idles(entry)[entry.block]
             entry = entry.parent
 
     def _unpin(self, entry: _Entry | None) -> None:
@@ -161,15 +209,32 @@ class PrefixCache:
             entry.pins -= 1
             if entry.pins:
                 return
-            self._idle[entry.block] = entry
+            self._idles(entry)[entry.block] = entry
             entry = entry.parent
+
+    def _idles(self, entry: _Entry) -> dict[int, _Entry]:
+        """Where it is as long as it is idle."""
+        return self._idle_kept if entry.kept_until > NEVER else self._idle
+
+    def _move(self, entry: _Entry, kept_until: float) -> None:
+        """To the end of those that are idle, if it is."""
+        if not entry.pins:
+            del self._idles(entry)[entry.block]
+        entry.kept_until = kept_until
+        if not entry.pins:
+            self._idles(entry)[entry.block] = entry
+        if kept_until > NEVER:
+            self._kept[entry.block] = entry
+        else:
+            self._kept.pop(entry.block, None)
 
     def _remove(self, entry: _Entry) -> None:
         """`entry` has no children."""
         if entry.pins:
             self._unpin(entry.parent)
         else:
-            del self._idle[entry.block]
+            del self._idles(entry)[entry.block]
+        self._kept.pop(entry.block, None)
         if entry.parent is not None:
             entry.parent.children.remove(entry)
         del self._by_name[entry.name], self._by_block[entry.block]

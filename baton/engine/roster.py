@@ -39,6 +39,7 @@ class Roster:
 
     def finish(self, sequence: Sequence) -> None:
         """Gives up what it holds."""
+        self._tables.keep(sequence)
         self._tables.release(sequence)
         self.queues[sequence.state].remove(sequence)
         sequence.move(SequenceState.FINISHED)

@@ -47,6 +47,7 @@ class Work:
     reads_cache: bool = True  # False: computes every token itself, and still fills the cache
     names: tuple[bytes, ...] = ()  # of its first full blocks, if `Engine.prefix_names` was asked
     priority: int = 0  # lower goes first, within one whoever was asked for earlier
+    keep_seconds: float = 0.0  # that its KV is to be evicted last, after its end
     asked_at: float = 0.0  # seconds on the worker's clock
 
     @property

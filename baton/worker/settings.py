@@ -81,8 +81,8 @@ class WorkerSettings:
     )
     gpu_memory_utilization: float = setting(
         0.9,
-        "Share of a CUDA device's memory that this worker may take, weights and a step's own needs "
-        "included.",
+        "Share of a CUDA device's memory that a worker may take, weights and a step's own needs "
+        "included; of `baton up` all its workers on one device together.",
     )
     enforce_eager: bool = setting(
         False, "Compute decode steps on a CUDA device without CUDA graphs."

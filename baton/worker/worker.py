@@ -18,11 +18,14 @@ from baton.worker.load import LoadBoard
 from baton.worker.prefix_pulls import PrefixPulls
 from baton.worker.room import Room
 from baton.worker.settings import WorkerSettings
+from baton.worker.stage import stage_for
 from baton.worker.traffic import Traffic
+from kv_transfer.memory import Memory
 from kv_transfer.puller import Puller
 from kv_transfer.pulling import Pulled
 from kv_transfer.sender_events import SenderLimits
 from kv_transfer.sending import Sender
+from kv_transfer.staging import Staging
 from kv_transfer.transports import nixl_agent
 from kv_transfer.transports.base import Exporter
 from kv_transfer.transports.grpc_export import GrpcExporter
@@ -30,6 +33,8 @@ from kv_transfer.transports.nixl_export import NixlExporter
 from kv_transfer.transports.planes import allowed, exposed
 from kv_transfer.transports.shm import ShmExporter
 from kv_transfer.transports.tcp_export import TcpExporter
+
+HELD_SHARE = 0.5  # of the pool, in leases that wait for another router's decode worker
 
 logger = logging.getLogger(__name__)
 
@@ -49,26 +54,31 @@ class Worker:
         self.board = LoadBoard(self.load)
         self.desk = Desk(max_choices, self.board.touch)
         self.bridge = EngineBridge(engine, asyncio.get_running_loop(), self.board.touch)
-        exporters = _exporters(engine, settings, info.address)
+        self._stage = stage_for(engine)
+        staging = None if self._stage is None else Staging(self._stage)
+        memory = engine.pool if staging is None else staging.memory
+        exporters = _exporters(memory, settings, info.address)
         self.served_planes = [e for e in exporters if isinstance(e, GrpcExporter)]
         self.sender = Sender(
             info.instance_id,
             info.fingerprint,
             engine.blocks.total,
-            engine.pool,
+            memory,
             release=self.release,
             exporters=exporters,
-            limits=lease_limits,
+            limits=lease_limits or SenderLimits(held_blocks=int(engine.blocks.total * HELD_SHARE)),
             lend=self.lend,
+            lending=None if staging is None else staging.lending,
         )
         self._puller = Puller(
             info.instance_id,
-            engine.pool,
+            memory,
             info.fingerprint,
             secret=settings.cluster_secret,
             transports=settings.kv_transport,
             tls=settings.cluster_tls.identity(),
             checksums=settings.kv_checksums,
+            landing=None if staging is None else staging.landing,
         )
         self._prefix_pulls = PrefixPulls(
             self._puller,
@@ -119,6 +129,8 @@ class Worker:
     async def close(self) -> None:
         await self._puller.close()
         self.sender.close()
+        if self._stage is not None:
+            self._stage.close()
 
     def release(self, blocks: tuple[int, ...]) -> None:
         self.blocks.release(blocks)
@@ -158,6 +170,12 @@ class Worker:
         if pulled is not None:
             self._traffic.bytes += pulled.bytes
         return pulled
+
+    def publish(self, work: Work, blocks: tuple[int, ...]) -> None:
+        """Blocks that were pulled for the work, the references on which are taken: the engine finds
+        them in the prefix cache.
+        """
+        self._prefix_pulls.publish(blocks, work.names)
 
     async def pull(self, handoff: Handoff, room: Room) -> Pulled:
         """The blocks of what is known, now ours, and its first tokens. Cancelling leaves nothing
@@ -228,25 +246,25 @@ class Worker:
         )
 
 
-def _exporters(engine: Engine, settings: WorkerSettings, address: str) -> list[Exporter]:
+def _exporters(memory: Memory, settings: WorkerSettings, address: str) -> list[Exporter]:
     """Best first; `--kv-transport` restricts what this worker offers as well as what it takes.
 
     NIXL is offered only where it is asked for: the others are as good for memory of the host.
     """
-    pool, host = engine.pool, settings.host
+    host = settings.host
     advertise = settings.advertise_host or host
     wanted, tls = settings.kv_transport, settings.cluster_tls.is_on
     if wanted == nixl_agent.NAME:
-        return [NixlExporter(pool, host, advertise)]
+        return [NixlExporter(memory, host, advertise)]
     offers: dict[str, Exporter] = {
-        "shm": ShmExporter(pool),
+        "shm": ShmExporter(memory),
         "tcp": TcpExporter(
-            pool,
+            memory,
             host,
             settings.kv_port,
             advertise=advertise,
             advertise_port=settings.advertise_kv_port,
         ),
-        "grpc": GrpcExporter(pool, address),
+        "grpc": GrpcExporter(memory, address),
     }
     return [offer for name, offer in offers.items() if allowed(wanted, name, tls)]

@@ -34,6 +34,7 @@ class Delta:
     # step kept back and that are shown now.
     hidden: int = 0
     reasoning_tokens: int | None = None  # of the choice, on its last delta; None: not told apart
+    resume: str | None = None  # a handle by which the answer goes on behind this delta
 
     @property
     def num_tokens(self) -> int:
@@ -53,6 +54,7 @@ class Delta:
             self.records + later.records,
             self.hidden + later.hidden,
             later.reasoning_tokens,
+            later.resume,
         )
 
 

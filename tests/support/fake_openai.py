@@ -19,9 +19,11 @@ def answer(tokens: int, usage: int | None = None, done: bool = True) -> list[byt
 
 @contextlib.asynccontextmanager
 async def openai_server(
-    events: list[bytes], status: int = 200, cut: bool = False
+    events: list[bytes], status: int = 200, cut: bool = False, retry_after: int | None = None
 ) -> AsyncIterator[str]:
-    """Its URL. `cut` closes the connection where the last chunk should be."""
+    """Its URL. `cut` closes the connection where the last chunk should be. `retry_after`, in
+    seconds, goes with a status that is an error.
+    """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -30,7 +32,8 @@ async def openai_server(
         if head.startswith("GET /v1/models"):
             writer.write(plain(200, b'{"data": [{"id": "tiny"}]}'))
         elif status != 200:
-            writer.write(plain(status, b'{"error": {"message": "no room"}}'))
+            told = "" if retry_after is None else f"Retry-After: {retry_after}\r\n"
+            writer.write(plain(status, b'{"error": {"message": "no room"}}', told))
         else:
             writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
             for event in events:
@@ -48,5 +51,6 @@ async def openai_server(
         await server.wait_closed()
 
 
-def plain(status: int, body: bytes) -> bytes:
-    return f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+def plain(status: int, body: bytes, headers: str = "") -> bytes:
+    head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
+    return head.encode() + body

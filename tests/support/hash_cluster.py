@@ -19,6 +19,7 @@ from gateway.policies import policy_of
 from gateway.prompt_chain import PromptChain
 from gateway.queue import AdmissionQueue
 from gateway.reading import Reading
+from gateway.resume_handle import ResumeHandles
 from gateway.vocabulary import Vocabulary
 from gateway.workers import Assignment, Workers
 from tests.support.engine_hash_model import HASH_MODEL
@@ -87,7 +88,7 @@ async def hash_cluster(
         queue: AdmissionQueue[Assignment] = AdmissionQueue(100, 10.0, Assignment.give_back)
         metrics = GatewayMetrics("m")
         metrics.follow(workers.prefixes)
-        dispatcher = Dispatcher(workers, queue, metrics, 10.0, 10.0)
+        dispatcher = Dispatcher(workers, queue, metrics, 10.0, 10.0, ResumeHandles("", 60.0))
         following = asyncio.create_task(workers.run(queue.pump))
         cluster = HashCluster(served, workers, dispatcher, metrics)
         try:

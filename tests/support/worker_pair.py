@@ -15,6 +15,7 @@ from baton.core.worker_info import Role, WorkerLoad
 from baton.engine.engine import Engine
 from baton.engine.hash_model import HashModelConfig
 from baton.engine.plan import Runner
+from baton.engine.storage import Storage
 from baton.rpc import wire
 from baton.rpc.channel import open_channel
 from baton.rpc.server import bind, make_server
@@ -72,6 +73,7 @@ async def serving(
     settings: WorkerSettings | None = None,
     runner: Runner | None = None,
     lease_limits: SenderLimits | None = None,
+    storage: Storage | None = None,
 ) -> AsyncIterator[Served]:
     """Of a hash model, unless there is a `runner`."""
     runner = runner or hash_runner(model)
@@ -80,7 +82,7 @@ async def serving(
         worker_id=role.value,
         kv_cache_memory_bytes=num_blocks * runner.layout.block_bytes,
     )
-    engine = Engine(runner, settings.engine)
+    engine = Engine(runner, settings.engine, storage)
     engine.start()
     server = make_server(settings.cluster_secret)
     tls = settings.cluster_tls.identity()

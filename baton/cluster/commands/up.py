@@ -20,6 +20,7 @@ from baton.core.interrupts import Interrupts
 from baton.engine.core_board import shared_page
 from baton.engine.host_cores import available_cores
 from baton.engine.model_check import check_model
+from baton.engine.visible_gpus import visible_gpus
 from baton.settings import SettingsCommand, options
 
 _TO_END = 10.0  # seconds that a process gets beyond what its requests get
@@ -77,6 +78,7 @@ async def _run(settings: UpSettings, hurry: asyncio.Event) -> None:
             cores=available_cores(),
             log_format=_log_format(settings.log_format),
             core_board=core_board,
+            gpus=visible_gpus(os.environ),
         )
         await Supervisor(plan, _voices, hurry, patience).run()
 

@@ -44,7 +44,7 @@ PREFIX_KEYS = ("prefix_from", "prefix_tokens_moved", "prefix_ms")
 NO_PREFIX = dict.fromkeys(PREFIX_KEYS)
 KEYS = {
     *("prefill_worker", "decode_worker", "reason", "cached_tokens", *PREFIX_KEYS, *MOVED_KEYS),
-    *("failovers", "moves", "continued_on"),
+    *("failovers", "moves", "continued_on", "resume"),
 }
 WHOLE = {
     "prefill_worker": "p0",
@@ -67,6 +67,7 @@ WHOLE = {
     "failovers": 0,
     "moves": 0,
     "continued_on": [],
+    "resume": None,
 }
 NOT_TOLD: dict[str, Any] = {
     **NO_PREFIX,
@@ -74,6 +75,7 @@ NOT_TOLD: dict[str, Any] = {
     "failovers": 0,
     "moves": 0,
     "continued_on": [],
+    "resume": None,
 }
 
 

@@ -40,6 +40,14 @@ async def test_pins_modes_and_what_is_avoided_decide_who_answers(model_folder: P
         assert refused.json()["error"]["param"] == "kv_transfer_params.decode_worker"
 
 
+async def test_how_long_an_answer_is_to_be_kept_reaches_who_writes_it(model_folder: Path) -> None:
+    async with running_gateway(model_folder) as gateway:
+        _, decode = await gateway.pair()
+        for number, (wishes, keep_ms) in enumerate([({"keep": 1.5}, 1500), ({}, 0)]):
+            assert way(await ask(gateway, **wishes)) == ("p0", "d0")
+            assert (await decode.calls.number(number)).request.keep_ms == keep_ms
+
+
 async def test_a_pin_on_a_worker_that_stays_away_is_told_when_to_come_back(
     model_folder: Path,
 ) -> None:

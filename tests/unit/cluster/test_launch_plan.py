@@ -1,6 +1,7 @@
 """How the processes of a cluster are started."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from baton.cluster.launch_plan import LaunchPlan
 from baton.cluster.up_settings import UpSettings
 from baton.core.errors import SettingsError
 from baton.core.worker_info import Role
+from baton.engine.visible_gpus import visible_gpus
 from baton.registry.redis_settings import RedisSettings
 from baton.worker.settings import WorkerSettings
 from gateway.settings import GatewaySettings
@@ -175,3 +177,38 @@ def test_workers_that_lend_their_cores_have_places_of_their_own(model: str) -> N
 def test_a_page_has_places_for_so_many_workers(model: str) -> None:
     with pytest.raises(SettingsError, match="--lend-cores is for 64 workers at most"):
         UpSettings(model=model, prefill_workers=64, lend_cores=True)
+
+
+def test_workers_share_the_gpus_and_the_memory_of_each(model: str) -> None:
+    settings = UpSettings(model=model, prefill_workers=2, worker=WorkerSettings())
+    names = [name for name, _ in plan(settings).workers()]
+    for gpus, devices, share in (((), None, 0.9), (("4",), None, 0.3), (("4", "6"), "464", 0.45)):
+        made = replace(plan(settings), gpus=gpus)
+        commands = [made.worker(name, Role.DECODE, "") for name in names]
+        shares = [
+            float(flag(c, "--gpu-memory-utilization"))
+            for c in commands
+            if "--gpu-memory-utilization" in c.argv  # else the default's
+        ]
+        assert shares == ([pytest.approx(share)] * 3 if gpus else [])
+        given = [c.env.get("CUDA_VISIBLE_DEVICES") for c in commands]
+        assert given == (list(devices) if devices else [None] * 3)
+
+
+def test_a_named_gpu_is_everybodys(model: str) -> None:
+    settings = UpSettings(model=model, worker=WorkerSettings(device="cuda:1"))
+    command = replace(plan(settings), gpus=("0", "1")).worker("prefill-0", Role.PREFILL, "")
+    assert "CUDA_VISIBLE_DEVICES" not in command.env
+    assert flag(command, "--device") == "cuda:1"
+    assert flag(command, "--gpu-memory-utilization") == "0.45"
+
+
+def test_gpus_are_counted_without_asking_cuda(tmp_path: Path) -> None:
+    assert visible_gpus({}, tmp_path) == ()
+    for node in ("nvidia0", "nvidia1", "nvidia10", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / "dev" / node).parent.mkdir(exist_ok=True)
+        (tmp_path / "dev" / node).touch()
+    assert visible_gpus({}, tmp_path) == ("0", "1", "2")
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": "GPU-5a, 7"}, tmp_path) == ("GPU-5a", "7")
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": "1,-1,0"}, tmp_path) == ("1",)
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": ""}, tmp_path) == ()

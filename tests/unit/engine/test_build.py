@@ -47,3 +47,26 @@ def test_a_hash_model_has_nothing_to_check(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "config.json").write_text('{"model_type": "baton_hash"}')
     monkeypatch.setattr("baton.engine.model_check.available_memory", lambda: 0)
     check_model(str(tmp_path), EngineConfig())
+
+
+def test_a_device_that_is_not_there_is_refused_before_a_weight_is_read(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(SettingsError, match="--device cuda:99 is not possible"):
+        build_engine(str(tmp_path), EngineConfig(device="cuda:99"))
+
+
+def test_a_stand_in_is_not_for_devices(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "baton_hash"}')
+    with pytest.raises(SettingsError, match="a stand-in for the CPU alone"):
+        build_engine(str(tmp_path), EngineConfig(device="cuda"))
+
+
+def test_what_lies_on_a_device_is_not_counted_as_host_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    (tmp_path / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    monkeypatch.setattr("baton.engine.model_check.available_memory", lambda: 1 << 30)
+    check_model(str(tmp_path), EngineConfig(device="cuda"))
+    with pytest.raises(SettingsError, match="a worker needs"):
+        check_model(str(tmp_path), EngineConfig(device="auto"))

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
 from baton.core.errors import InternalError
 from baton.core.kv_events import key_of
 from baton.engine.block_books import Published
-from baton.engine.block_pool import BlockPool
+from baton.engine.block_pool import KEPT_SHARE, BlockPool
 from tests.support.fake_slots import FakeSlots
 from tests.support.publishing import publish_one
 
@@ -220,6 +220,57 @@ def test_a_withdrawn_block_that_only_its_child_kept_comes_free_and_that_is_told(
     assert found(pool, 1) == [parent]
 
 
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def kept_pool(num_blocks: int) -> tuple[BlockPool, Clock]:
+    clock = Clock()
+    return BlockPool(num_blocks, clock=clock), clock
+
+
+def test_what_is_to_be_kept_goes_last_and_is_free_all_the_same() -> None:
+    pool, _ = kept_pool(8)
+    kept, other = published(pool, 1, 2), published(pool, 3, 4)
+    pool.keep(kept[-1], 60)
+    pool.release(kept)
+    pool.release(other)
+    assert pool.free == 8
+    assert not {*kept} & {*(pool.allocate(6) or ())}
+    assert found(pool, 1, 2) == kept
+    assert found(pool, 3) == []
+    assert pool.allocate(1) == (kept[1],), "the child first"
+    assert pool.allocate(1) == (kept[0],)
+
+
+def test_after_its_time_it_goes_like_any_other() -> None:
+    pool, clock = kept_pool(8)
+    kept, other = published(pool, 1, 2), published(pool, 3, 4)
+    pool.keep(kept[-1], 60)
+    pool.release(kept)
+    clock.now = 60
+    assert pool.allocate(4) is not None
+    pool.check_integrity()
+    pool.release(other)
+    assert not {*other} & {*(pool.allocate(2) or ())}
+
+
+def test_no_more_than_its_share_of_the_pool_is_kept_and_of_a_chain_the_first_ones() -> None:
+    pool, _ = kept_pool(8)
+    chain, late = published(pool, 1, 2, 3), published(pool, 4)
+    pool.keep(chain[-1], 60)
+    pool.keep(late[-1], 60)
+    assert pool._books.cache.num_kept == 8 * KEPT_SHARE == 2
+    pool.release(late)
+    pool.release(chain)
+    assert {*(pool.allocate(6) or ())} >= {late[0], chain[2]}
+    assert found(pool, 1, 2) == chain[:2]
+    pool.check_integrity()
+
+
 @dataclass
 class Table:
     """A sequence's blocks, one token each."""
@@ -239,13 +290,14 @@ class PrefixCacheMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.memory = FakeSlots(0)
+        self.clock = Clock()
         self.pool = BlockPool(7)
         self.tables: list[Table] = []
 
     @initialize(num_slots=st.sampled_from([0, 1, 3, 6, 20]))
     def build(self, num_slots: int) -> None:
         self.memory = FakeSlots(num_slots)
-        self.pool = BlockPool(7, self.memory if num_slots else None)
+        self.pool = BlockPool(7, self.memory if num_slots else None, clock=self.clock)
 
     @rule(
         act=st.sampled_from(["publish", "end", "fail", "need", "begin"]),
@@ -312,6 +364,17 @@ class PrefixCacheMachine(RuleBasedStateMachine):
             if not table.lent:
                 table.blocks[index] = got
 
+    @precondition(lambda self: self.pool._books.cache._by_block)
+    @rule(data=st.data(), seconds=st.integers(1, 3))
+    def keep(self, data: st.DataObject, seconds: int) -> None:
+        self.pool.keep(
+            data.draw(st.sampled_from(sorted(self.pool._books.cache._by_block))), seconds
+        )
+
+    @rule(seconds=st.integers(1, 3))
+    def time_passes(self, seconds: int) -> None:
+        self.clock.now += seconds
+
     @precondition(lambda self: self.tables)
     @rule(data=st.data())
     def end(self, data: st.DataObject) -> None:
@@ -368,6 +431,10 @@ class PrefixCacheMachine(RuleBasedStateMachine):
         assert self.pool.free <= self.pool.total - len(held)
         if not held:
             assert self.pool.free == self.pool.total
+
+    @invariant()
+    def no_more_is_kept_than_may_be(self) -> None:
+        assert self.pool._books.cache.num_kept <= 7 * KEPT_SHARE
 
     @invariant()
     def no_cached_block_is_without_its_parent(self) -> None:

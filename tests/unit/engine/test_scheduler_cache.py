@@ -50,6 +50,17 @@ def test_the_next_turn_finds_the_answer_too() -> None:
         assert_answers(made, "second", turn, params)
 
 
+def test_an_answer_that_is_to_be_kept_outlives_what_came_after_it() -> None:
+    prompt, params = prompt_of(10), sampled(9)
+    with bench(caching=True) as made:
+        run(made, replace(generate("kept", prompt, params), keep_seconds=60.0))
+        answer = tuple(record.token_id for record in made.records("kept"))
+        for salt in range(2, 10):  # more than the pool has room for
+            run(made, generate(f"other {salt}", prompt_of(20, salt), params))
+        run(made, generate("next", (*prompt, *answer), params))
+        assert cached(made, "next") == 16
+
+
 @pytest.mark.parametrize(
     "other", [{"cache_salt": "x"}, {"tenant": "x"}, {"cache_salt": "a", "tenant": "b"}]
 )

@@ -153,3 +153,10 @@ def test_it_compiles_for_gpus_in_bfloat16(name: str, tmp_path: Path) -> None:
     for capability, kernel in found.items():
         assert kernel.shared <= 99 << 10, capability
         assert kernel.uses_matrix_units == (name in ("prefill_tile", "decode_part"))
+
+
+def test_a_fixed_decode_step_equals_one_that_is_prepared() -> None:
+    """And attends in as many parts as its longest context would need."""
+    from tests.unit.engine_torch.test_optional_attention import check_fixed_step
+
+    check_fixed_step(interpreted)

@@ -20,6 +20,7 @@ from gateway.output import ChoiceText, Delta, Output, OutputPlan, fold
 from gateway.output.interval import Interval
 from gateway.parsers.reasoning_formats import reasoning_format
 from gateway.parsers.tool_formats import tool_format
+from gateway.told_so_far import NOTHING_TOLD, Behind
 from gateway.tool_use import ToolMode, ToolUse
 from tests.support.gateway_output import EOS, TAGGED, ids_of
 
@@ -138,6 +139,29 @@ def calls_told(deltas: Sequence[Delta], choice: int) -> None:
             seen.append(part.index)
         assert part.index == seen[-1]
     assert seen == list(range(len(seen)))
+
+
+@given(answer=sequences, finish=finishes, plan=plans, prompt=prompts, at=st.integers(0, 60))
+def test_an_answer_that_was_cut_anywhere_goes_on_behind_what_was_told_of_it(
+    answer: list[int], finish: FinishReason, plan: OutputPlan, prompt: str, at: int
+) -> None:
+    ids, params = ids_of(prompt), SamplingParams(99, 0)
+    batch = records_of(answer, 0, finish, len(ids))
+    whole = Output(TAGGED, ids, params, plan).push(batch)
+    first = Output(TAGGED, ids, params, plan)
+    before = first.push(batch[:at]) if at else []
+    if first.ended:
+        return
+
+    again, behind = Output(TAGGED, ids, params, plan), Behind(NOTHING_TOLD.plus(before))
+    for delta in again.push(batch[:at]) if at else []:
+        cut_off = behind.cut(delta)
+        assert (cut_off.text, cut_off.reasoning, cut_off.tool_calls) == ("", "", ())
+    after = [behind.cut(delta) for delta in again.push(batch[at:])]
+    calls_told([*before, *after], 0)
+    (got,), (want,) = fold([*before, *after], 1), fold(whole, 1)
+    got.hidden, got.token_ids = want.hidden, want.token_ids  # what is kept back is told apart
+    assert without_ids([got]) == without_ids([want])
 
 
 @given(answer=sequences, finish=finishes, plan=plans)

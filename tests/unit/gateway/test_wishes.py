@@ -52,11 +52,21 @@ def left(wishes: Wishes, infos: list[WorkerInfo] = CLUSTER) -> set[str]:
         ({"avoid": "d0"}, "avoid"),
         ({"avoid": ["d0", 1]}, "avoid"),
         ({"avoid": ["x"] * 257}, "avoid"),
+        ({"keep": -1}, "keep"),
+        ({"keep": 3601}, "keep"),
+        ({"keep": True}, "keep"),
+        ({"keep": "60"}, "keep"),
+        ({"keep": float("nan")}, "keep"),
         ({"prefil_worker": "p0"}, "prefil_worker"),
         ({"address": "10.0.0.1:80"}, "address"),
         ({"do_remote_decode": "yes"}, "do_remote_decode"),
         ({"do_remote_prefill": True, "do_remote_decode": True}, "do_remote_decode"),
         ({"remote_block_ids": [1]}, "remote_block_ids"),
+        ({"do_remote_prefill": True, "remote_host": "h"}, "remote_ticket"),
+        ({"do_remote_prefill": True, "remote_ticket": 1}, "remote_ticket"),
+        ({"remote_bootstrap_addr": "http://h"}, "remote_bootstrap_addr"),
+        ({"transfer_id": "t"}, "transfer_id"),
+        ({"resume": ""}, "resume"),
     ],
 )
 def test_what_cannot_be_read_is_refused_by_its_key(params: Any, param: str) -> None:
@@ -68,6 +78,13 @@ def test_what_cannot_be_read_is_refused_by_its_key(params: Any, param: str) -> N
     [
         ({"mode": "aggregated", "prefill_worker": "p0"}, "prefill_worker"),
         ({"decode_worker": "d0", "avoid": ["d1", "d0"]}, "decode_worker"),
+        ({"do_remote_decode": True, "decode_worker": "d0"}, "do_remote_decode"),
+        ({"do_remote_decode": True, "mode": "aggregated"}, "do_remote_decode"),
+        ({"do_remote_decode": True, "resume": True}, "do_remote_decode"),
+        (
+            {"do_remote_prefill": True, "remote_ticket": "x", "prefill_worker": "p0"},
+            "do_remote_prefill",
+        ),
         ({"prefill_worker": "zone=a", "avoid": [{"zone": "a"}]}, "prefill_worker"),
         ({"prefill_worker": "p1", "avoid": ["rack=7"]}, "prefill_worker"),
         ({"decode_worker": "zone=a", "avoid": ["d0"]}, "decode_worker"),
@@ -122,6 +139,9 @@ def test_a_prefill_worker_that_is_named_is_a_pair_and_so_is_disaggregated() -> N
 
 
 def test_equal_wishes_wait_in_one_lane() -> None:
-    ways = [{"decode_worker": "zone=b,rack=7"}, {"decode_worker": {"rack": "7", "zone": "b"}}]
+    ways: list[dict[str, Any]] = [
+        {"decode_worker": "zone=b,rack=7"},
+        {"decode_worker": {"rack": "7", "zone": "b"}},
+    ]
     assert len({read_wishes(way).lane for way in ways}) == 1
     assert read_wishes(ways[0]).lane != read_wishes({"decode_worker": "rack=7"}).lane

@@ -38,6 +38,11 @@ from baton.worker.settings import WorkerSettings
         ("tensor_parallel_size", 0, "--tensor-parallel-size must be at least 1, not 0"),
         ("enable_lora", True, "--enable-lora .* not supported yet: merge the adapter"),
         ("logits_processor_pattern", "(", "--logits-processor-pattern . is no regular expression"),
+        ("device", "gpu", "--device 'gpu' is none of: auto, cpu, cuda, cuda:N"),
+        ("gpu_memory_utilization", 0.0, "--gpu-memory-utilization must be above 0"),
+        ("gpu_memory_utilization", 1.1, "--gpu-memory-utilization must be above 0"),
+        ("cuda_graph_sizes", ("2", "x"), "--cuda-graph-sizes takes whole numbers, not 2, x"),
+        ("cuda_graph_sizes", ("65",), "between 1 and --max-num-seqs .64., not 65"),
         ("kv_transfer_config", "{}", "a worker's role is its command"),
         ("lora_modules", ("a=b",), "--lora-modules are not supported yet"),
     ],
@@ -77,3 +82,21 @@ def test_the_promise_of_equal_bits_reaches_the_engine() -> None:
 
 def test_the_attention_backend_reaches_the_engine() -> None:
     assert WorkerSettings(model="m", attention_backend="torch").engine.attention_backend == "torch"
+
+
+def test_the_device_and_what_belongs_to_it_reach_the_engine() -> None:
+    made = WorkerSettings(
+        model="m",
+        device="cuda:1",
+        gpu_memory_utilization=0.5,
+        enforce_eager=True,
+        cuda_graph_sizes=("4", "1"),
+    ).engine
+    assert (made.device, made.gpu_memory_utilization) == ("cuda:1", 0.5)
+    assert (made.enforce_eager, made.cuda_graph_sizes) == (True, (4, 1))
+
+
+def test_a_pools_size_is_left_to_the_device_unless_it_is_given() -> None:
+    assert WorkerSettings(model="m").engine.kv_cache_memory_bytes is None
+    assert WorkerSettings(model="m").engine.pool_bytes == 1 << 30
+    assert WorkerSettings(model="m", kv_cache_memory_bytes=5).engine.pool_bytes == 5
