@@ -17,8 +17,8 @@ from baton.core.handoff import new_id
 from baton.core.sampling_params import SamplingParams
 from baton.rpc import wire
 from baton.rpc.channel import open_channel
-from baton.rpc.event_loop import LOOP_FACTORY
 from baton.v1 import decode_pb2, decode_pb2_grpc
+from gateway.__main__ import LOOP_FACTORY
 from gateway.head_limits import HeadLimits
 from gateway.http_protocol import protocol_with
 

@@ -4,17 +4,24 @@ import asyncio
 import logging
 import os
 import sys
+from collections.abc import Callable
 
 import click
 
 from baton.core.collector import without_collector
 from baton.core.errors import SettingsError
-from baton.rpc.event_loop import LOOP_FACTORY
 from baton.settings import options
 from baton.telemetry.logs import setup_logging
 from gateway.settings import GatewaySettings
 
 logger = logging.getLogger(__name__)
+
+try:  # not built for every platform
+    import uvloop
+except ImportError:
+    LOOP_FACTORY: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+else:
+    LOOP_FACTORY = uvloop.new_event_loop
 
 
 def run(settings: GatewaySettings) -> None:

@@ -25,7 +25,6 @@ from baton.engine.engine import Engine
 from baton.model_source import Part, resolve
 from baton.registry.choice import Member, member_in_redis
 from baton.registry.membership import Membership
-from baton.rpc.event_loop import LOOP_FACTORY
 from baton.rpc.server import bind, make_server
 from baton.settings import options
 from baton.telemetry.logs import setup_logging
@@ -93,8 +92,7 @@ def run(settings: WorkerSettings, role: Role, add_service: AddService) -> int:
     with without_collector():
         engine = build_engine(str(folder), settings.engine)
     try:
-        with asyncio.Runner(loop_factory=LOOP_FACTORY) as runner:
-            return runner.run(_serve(settings, role, engine, add_service))
+        return asyncio.run(_serve(settings, role, engine, add_service))
     finally:
         engine.close()
 
