@@ -249,7 +249,7 @@ class Workers:
     def _set_members(self, members: Iterable[WorkerInfo]) -> None:
         self._listed = {info.instance_id: info for info in members}
         self._drop_gone()
-        for instance_id in self._listed.keys() - self._workers.keys():
+        for instance_id in [i for i in self._listed if i not in self._workers]:
             info = self._listed[instance_id]
             client = self._connect(info.address, self._secret, self._tls)
             worker = Worker(

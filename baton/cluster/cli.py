@@ -24,6 +24,7 @@ COMMANDS = {  # name: module in baton.cluster.commands, where it has the module'
     "status": "status",
     "drain": "drain",
     "replay": "replay",
+    "simulate": "simulate",
     "make-model": "make_model",
     "build-kernels": "build_kernels",
     "completion": "completion",

@@ -9,6 +9,7 @@ import click
 from baton.cluster.commands.chat import chat
 from baton.cluster.commands.drain import drain
 from baton.cluster.commands.replay import replay
+from baton.cluster.commands.simulate import simulate
 from baton.cluster.commands.status import status
 from baton.cluster.up_settings import UpSettings
 from baton.settings import Setting, settings_of
@@ -81,6 +82,8 @@ def page() -> str:
         _client_table(drain),
         "## baton replay\n",
         _client_table(replay),
+        "## baton simulate\n",
+        _client_table(simulate),
     ]
     return "\n".join(parts)
 

@@ -10,15 +10,15 @@ import click
 from baton.cluster.api_client import ApiClient
 from baton.cluster.endpoint_options import endpoint_options
 from baton.cluster.outcomes import Objectives, summarise
+from baton.cluster.outcomes.files import check_writable, write_json, write_plot
 from baton.cluster.outcomes.report import as_json, as_text
 from baton.cluster.outcomes.summary import by_tenant
-from baton.cluster.replay.files import check_writable, write_json, write_plot
-from baton.cluster.replay.options import Cut, trace_options
 from baton.cluster.replay.replay import Replayed, check_lengths, without_too_long
 from baton.cluster.replay.replay import replay as run
 from baton.cluster.replay.sender import Manners
 from baton.cluster.replay.target import met
 from baton.cluster.replay.tenant import Tenant, check_names, tenant_of
+from baton.cluster.trace_options import Cut, trace_options
 from baton.cluster.traces import Trace
 
 INTERRUPTED = 130  # the exit code that shells know

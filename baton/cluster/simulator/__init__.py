@@ -1,0 +1,1 @@
+"""A cluster under a virtual clock: the gateway's own code in front of workers that are modelled."""

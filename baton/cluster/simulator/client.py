@@ -1,0 +1,27 @@
+"""How the gateway's own view of its workers reaches modelled ones."""
+
+from collections.abc import AsyncGenerator, Callable
+
+from baton.cluster.simulator.worker import SimulatedWorker
+from baton.core.kv_events import KvChange
+from baton.core.worker_info import WorkerLoad
+from gateway.worker_client import WorkerClient
+
+
+class SimulatedClient(WorkerClient):
+    """Requests do not go through it: it only listens."""
+
+    def __init__(self, worker: SimulatedWorker) -> None:
+        self._modelled = worker
+
+    async def watch(self) -> AsyncGenerator[WorkerLoad | KvChange, None]:
+        async for news in self._modelled.watch():
+            yield news
+
+    async def close(self) -> None:
+        pass
+
+
+def connecting(workers: dict[str, SimulatedWorker]) -> Callable[..., WorkerClient]:
+    """By address."""
+    return lambda address, secret, tls: SimulatedClient(workers[address])

@@ -1,0 +1,115 @@
+"""A whole run: a trace against so many workers, from the first request to the last answer."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from baton.cluster.outcomes import Objectives, Outcome
+from baton.cluster.simulator.client import connecting
+from baton.cluster.simulator.profile import Profile
+from baton.cluster.simulator.prompt import TracePrompt
+from baton.cluster.simulator.request import Gateway, Request
+from baton.cluster.simulator.virtual_time import run_virtually
+from baton.cluster.simulator.worker import SimulatedWorker
+from baton.cluster.traces import Trace, TraceRequest
+from baton.core.errors import SettingsError
+from baton.core.worker_info import Role
+from baton.registry.memory import InMemoryRegistry
+from gateway import objectives as gateway_objectives
+from gateway.policies import policy_of
+from gateway.queue import AdmissionQueue
+from gateway.workers import Assignment, Workers
+
+SETTLED = 1.0  # seconds until the gateway has heard of every worker; then the trace begins
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    prefill: int
+    decode: int
+    profile: Profile
+    policy: str = "auto"
+    max_queued: int = 1000
+    max_queue_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    outcomes: Sequence[Outcome]
+    drifts: int  # beliefs of the prefix index that no event explains
+
+
+def simulate(trace: Trace, cluster: Cluster, objectives: Objectives, seed: int) -> Simulated:
+    """Equal arguments, equal results. Raises SettingsError for a trace that cannot fit."""
+    _check_room(trace, cluster.profile)
+    return run_virtually(_simulated(trace, cluster, objectives, seed))
+
+
+async def _simulated(
+    trace: Trace, cluster: Cluster, objectives: Objectives, seed: int
+) -> Simulated:
+    made = _workers(cluster, seed)
+    registry = InMemoryRegistry()
+    policy = policy_of(cluster.policy, random.Random(f"policy/{seed}"))
+    by_address = {one.info.address: one for one in made}
+    workers = Workers(registry, "t", "", None, connecting(by_address), policy)
+    queue: AdmissionQueue[Assignment] = AdmissionQueue(
+        cluster.max_queued, cluster.max_queue_seconds, Assignment.give_back
+    )
+    for one in made:
+        registry.join(one.info)
+    following = asyncio.create_task(workers.run(queue.pump))
+    await asyncio.sleep(SETTLED)
+    gateway = Gateway(workers, queue, {one.info.instance_id: one for one in made})
+    outcomes = await _all_of(trace.requests, gateway, objectives)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    await workers.close()
+    return Simulated(outcomes, workers.prefixes.audit.drifts.total())
+
+
+async def _all_of(
+    requests: Sequence[TraceRequest], gateway: Gateway, objectives: Objectives
+) -> list[Outcome]:
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
+    stride = next(iter(gateway.simulated.values())).stride
+    limits = _limits(objectives)
+    outcomes: list[Outcome] = []
+    async with asyncio.TaskGroup() as group:
+        for number, one in enumerate(requests):
+            await asyncio.sleep(begin + one.at - loop.time())
+            outcome = Outcome("all", one.at, one.input_tokens)
+            outcomes.append(outcome)
+            prompt = TracePrompt(one.pieces, "", stride)
+            request = Request(gateway, number, prompt, one.output_tokens, limits, outcome, begin)
+            group.create_task(request.run())
+    return outcomes
+
+
+def _limits(objectives: Objectives) -> gateway_objectives.Objectives:
+    none = gateway_objectives.NONE
+    ttft = none.ttft if objectives.ttft is None else objectives.ttft
+    return gateway_objectives.Objectives(
+        ttft, none.itl if objectives.itl is None else objectives.itl
+    )
+
+
+def _workers(cluster: Cluster, seed: int) -> list[SimulatedWorker]:
+    return [
+        SimulatedWorker(role, n, cluster.profile, random.Random(f"{role.value}/{n}/{seed}"))
+        for role, count in ((Role.PREFILL, cluster.prefill), (Role.DECODE, cluster.decode))
+        for n in range(count)
+    ]
+
+
+def _check_room(trace: Trace, profile: Profile) -> None:
+    room = profile.num_blocks * profile.block_size
+    longest = trace.longest
+    tokens = longest.input_tokens + longest.output_tokens
+    if tokens + 2 * profile.block_size > room:
+        raise SettingsError(
+            f"a request of {longest.input_tokens} + {longest.output_tokens} tokens does not fit in "
+            f"the {room} that a worker of this profile has: shorten all with --length-scale"
+        )
