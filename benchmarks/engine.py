@@ -22,12 +22,12 @@ from baton.cluster.model_weights import SHAPES, save_random_weights
 from baton.core.sampling_params import SamplingParams
 from baton.engine.attention.choice import choose_attention
 from baton.engine.attention.paged_tensor import TORCH_DTYPES
-from baton.engine.checkpoint import load_checkpoint
+from baton.engine.checkpoint import Checkpoint, load_checkpoint
 from baton.engine.config import EngineConfig
 from baton.engine.grammar_masks import GrammarMasks
 from baton.engine.host_cores import available_cores
 from baton.engine.kv_pool import KvPool
-from baton.engine.plan import Draw, Slice, StepPlan
+from baton.engine.plan import Draw, Runner, Slice, StepPlan
 from baton.engine.torch_runner import TorchRunner, replace_modules
 from benchmarks.measures import ratio_of
 
@@ -74,7 +74,12 @@ CASES = (
 
 
 @click.command()
-@click.option("--preset", default="tiny", show_default=True, type=click.Choice(["tiny", "small"]))
+@click.option(
+    "--device", default="cpu", show_default=True, help="cpu, or cuda: graphs against eager steps."
+)
+@click.option(
+    "--preset", default="tiny", show_default=True, type=click.Choice(["tiny", "small", "8b"])
+)
 @click.option("--dtype", default="bfloat16", show_default=True)
 @click.option("--threads", default=available_cores(), show_default=True, type=click.IntRange(1))
 @click.option("--rounds", default=7, show_default=True, type=click.IntRange(1))
@@ -83,10 +88,38 @@ CASES = (
     "--json", "out", type=click.Path(path_type=Path), help="Writes the figures there, too."
 )
 def main(
-    preset: str, dtype: str, threads: int, rounds: int, seconds: float, out: Path | None
+    device: str,
+    preset: str,
+    dtype: str,
+    threads: int,
+    rounds: int,
+    seconds: float,
+    out: Path | None,
 ) -> None:
     """The two take turns round by round; one more round before them is not measured."""
     torch.set_num_threads(threads)
+    if device == "cpu":
+        found = on_cpu(preset, dtype, threads, rounds, seconds)
+    else:
+        from benchmarks.engine_device import measure_on_device
+
+        found = measure_on_device(device, preset, dtype, threads, rounds, seconds)
+    if out is not None:
+        about = {
+            "device": device,
+            "preset": preset,
+            "dtype": dtype,
+            "threads": threads,
+            "torch": torch.__version__,
+        }
+        out.write_text(json.dumps({**about, "cases": found}, indent=2) + "\n", encoding="utf-8")
+
+
+def on_cpu(
+    preset: str, dtype: str, threads: int, rounds: int, seconds: float
+) -> list[dict[str, float | str]]:
+    if preset == "8b":
+        raise click.UsageError("--preset 8b is for --device cuda")
     with tempfile.TemporaryDirectory() as scratch:
         click.echo(f"making a random {preset} model")
         folder = Path(scratch)
@@ -102,10 +135,7 @@ def main(
             "ratio: fast / plain, with its range; limit: to read the weights and the KV once, or to "
             "multiply by the layers' weights as fast as torch multiplies large matrices"
         )
-        found = [measured(case, plain, fast, weights, rounds, seconds) for case in CASES]
-    if out is not None:
-        about = {"preset": preset, "dtype": dtype, "threads": threads, "torch": torch.__version__}
-        out.write_text(json.dumps({**about, "cases": found}, indent=2) + "\n", encoding="utf-8")
+        return [measured(case, plain, fast, weights, rounds, seconds) for case in CASES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +150,21 @@ def load(folder: Path, dtype: str, threads: int, *, fast: bool) -> tuple[TorchRu
     config = EngineConfig(block_size=BLOCK, dtype=dtype, threads=threads)
     make_attention = choose_attention("cpu" if fast else "torch", os.environ)
     checkpoint = load_checkpoint(str(folder), dtype)
-    model = checkpoint.model
-    linears = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
-    head = checkpoint.vocab_size * model.config.hidden_size
-    weights = Weights(
-        sum(linear.weight.nbytes for linear in linears),
-        sum(linear.weight.numel() for linear in linears) - head,
-    )
+    weights = weights_of(checkpoint)
     if fast:
         replace_modules(checkpoint)
     masks = GrammarMasks(folder, checkpoint.vocab_size, checkpoint.eos_token_ids)
     return TorchRunner(checkpoint, config, make_attention, masks), weights
+
+
+def weights_of(checkpoint: Checkpoint) -> Weights:
+    model = checkpoint.model
+    linears = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
+    head = checkpoint.vocab_size * model.config.hidden_size
+    return Weights(
+        sum(linear.weight.nbytes for linear in linears),
+        sum(linear.weight.numel() for linear in linears) - head,
+    )
 
 
 @contextmanager
@@ -173,7 +207,7 @@ def limit_of(case: Case, runner: TorchRunner, weights: Weights) -> float:
     return (weights.bytes + context * runner.layout.block_bytes // BLOCK) / read_speed()
 
 
-def step_time(runner: TorchRunner, plan: StepPlan, seconds: float) -> float:
+def step_time(runner: Runner, plan: StepPlan, seconds: float) -> float:
     """Seconds, the median of as many steps as fit, after one that is not measured."""
     runner.run(plan)
     times: list[float] = []

@@ -18,6 +18,7 @@ import click
 from baton.cluster.http_stream import ServerError
 from baton.cluster.model_presets import make_model
 
+PAIRS = ("--placement-policy=prefix_aware",)  # what is measured here is mostly the hand-off
 _START = 120.0  # seconds
 _STOP = 30.0
 
@@ -72,7 +73,7 @@ def folder_of(model: Path | None) -> Iterator[Path]:
 @contextmanager
 def cluster(words: list[str]) -> Iterator[str]:
     """The address of a `baton up` that is ready; ended by Ctrl-C. Raises ServerError."""
-    argv = [sys.executable, "-m", "baton.cluster.entry", "up", "--port=0", *words]
+    argv = [sys.executable, "-m", "baton.cluster.entry", "up", "--port=0", *PAIRS, *words]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as up:
         try:
             yield _endpoint(up).removesuffix("/v1")
@@ -103,7 +104,7 @@ def gateway_and(
     port, registry = free_port(), free_port()
     environ = {**os.environ, "OMP_NUM_THREADS": str(threads), **(env or {})}
     place = [f"--port={port}", f"--registry-port={registry}", f"--shutdown-seconds={_STOP}"]
-    commands = [["gateway", f"--model={model}", *place]]
+    commands = [["gateway", f"--model={model}", *PAIRS, *place]]
     told = [f"--model={model}", f"--registry=127.0.0.1:{registry}", f"--threads={threads}", *flags]
     commands += [
         [module, f"--worker-id={index}-{module}", *told] for index, module in enumerate(workers)

@@ -19,8 +19,6 @@ from decode_worker.adoption import adopted
 from decode_worker.hand_over import hand_over
 from kv_transfer.pulling import Pulled
 
-RESERVATION_SECONDS = 30.0  # prefill may queue that long before its first segment
-
 
 class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
     def __init__(self, worker: Worker) -> None:
@@ -30,12 +28,13 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
         self, request: pb.GenerateRequest, context: Any
     ) -> AsyncGenerator[pb.GenerateResponse, None]:
         params = wire.sampling_from_pb(request.sampling)
-        with self._worker.desk.take(request.request_id, request.attempt, params.n) as key:
+        desk, name = self._worker.desk, request.request_id
+        with desk.take(name, request.attempt, params.n, request.priority) as key:
             work = Work(
                 key,
                 tuple(request.prompt_token_ids),
                 params,
-                Mode.DECODE if request.HasField("handoff") else Mode.GENERATE,
+                Mode.DECODE if request.HasField("handoff") and not request.anew else Mode.GENERATE,
                 cache_salt=request.cache_salt,
                 tenant=request.tenant,
                 answered=tuple(request.answered_token_ids),
@@ -54,8 +53,7 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
         # Hashed now, while prefill has yet to begin; the engine would do it behind the hand-off.
         work = replace(work, names=self._worker.bridge.engine.prefix_names(work))
         with self._room(work) as room:
-            ttl_ms = round(RESERVATION_SECONDS * 1000)
-            yield pb.GenerateResponse(reserved=pb.GenerateReserved(ttl_ms=ttl_ms))
+            yield pb.GenerateResponse(reserved=pb.GenerateReserved())
             work, told, pulled = await self._with_blocks(work, request.handoff, room)
             async with aclosing(self._run(work, told)) as batches:
                 async for batch in batches:
@@ -80,13 +78,22 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
         The blocks that were pulled come with it, and are ours until the engine has taken them:
         submit before anything else is awaited.
         """
-        if work.mode is Mode.GENERATE:
+        if not handoff.transfer_id:
             room.close()  # the engine allocates as it goes
             return work, (), None
         try:
             pulled = await self._worker.pull(wire.handoff_from_pb(handoff), room)
         except UnavailableError as error:  # the other worker is, not this one
             raise TransferError(str(error)) from error
+        if work.mode is Mode.GENERATE:
+            if pulled.num_tokens != work.num_known:
+                self._worker.release(pulled.blocks)
+                raise TransferError(
+                    f"the KV of {pulled.num_tokens} tokens came for {work.num_known}"
+                )
+            self._worker.publish(work, pulled.blocks)
+            room.close()
+            return work, (), pulled
         try:
             return *adopted(work, pulled), pulled
         except TransferError:
@@ -122,10 +129,14 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
 
     @contextmanager
     def _room(self, work: Work) -> Iterator[Room]:
-        """Sets aside the blocks of what is known and one more per choice, or refuses at once."""
+        """Sets aside the blocks of what is known and one more per choice, or refuses at once.
+
+        For as long as the stream lives: prefill may queue, or be paused for more urgent prompts, and
+        every wait of the hand-off has a bound of its own.
+        """
         worker = self._worker
         wanted = worker.info.fingerprint.layout.blocks_for(work.num_known) + work.params.n
-        room = Room(worker.blocks, work.names, wanted, RESERVATION_SECONDS, worker.board.touch)
+        room = Room(worker.blocks, work.names, wanted, None, worker.board.touch)
         try:
             yield room
         finally:

@@ -65,8 +65,11 @@ class Attempt:
         log: Section,
         conversation: Conversation,
         handoff: Handoff | None = None,
+        brought: Handoff | None = None,
     ) -> None:
+        """`brought`: by which the decode worker may get the prompt's KV, to read the rest itself."""
         self._job = job
+        self._brought = brought
         self._conversation = conversation
         self.number = number
         self._silence = silence  # seconds
@@ -278,7 +281,7 @@ class Attempt:
                 self.suspects.add(leg.worker)
 
     def _open_decode(self, worker: Worker) -> Leg:
-        call = worker.client.generate(self._job, self.number, self._handoff)
+        call = worker.client.generate(self._job, self.number, self._handoff, self._brought)
         unread = self._unread if self._prefill_worker is None else 0
         leg = Leg(worker, call, self._mailbox, unread)
         self._legs.append(leg)

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from baton import __version__
 from baton.core.sampling_params import GrammarBackend, LogprobsMode
 from baton.registry.choice import directory_in_redis
+from baton.registry.lone_worker import LoneWorker
 from baton.registry.memory import InMemoryRegistry
 from baton.registry.service import RegistryServicer
 from baton.registry.store import Directory
@@ -43,6 +44,8 @@ from gateway.placement_record import PlacementHistory
 from gateway.policies import policy_of
 from gateway.preparation import Preparation
 from gateway.queue import AdmissionQueue
+from gateway.remote_desk import RemoteDesk
+from gateway.remote_ticket import RemoteTickets
 from gateway.rendering import RenderingRules
 from gateway.request_log import RequestLog
 from gateway.resume_desk import ResumeDesk
@@ -57,6 +60,8 @@ from gateway.tokenizer import ChatTokenizer, load_tokenizer, vocab_size_of
 from gateway.translations.response_desk import ResponseDesk
 from gateway.translations.response_store import ResponseStore
 from gateway.workers import Assignment, Workers
+
+TICKET_SECONDS = 600.0  # longer than any lease is renewed
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,7 @@ def build(settings: GatewaySettings) -> Gateway:
         settings.cluster_secret,
         settings.cluster_tls.identity(),
         policy=policy_of(settings.placement_policy),
+        bound=bool(settings.worker),
     )
     queue: AdmissionQueue[Assignment] = AdmissionQueue(
         settings.max_queued_requests, settings.max_queue_seconds, Assignment.give_back
@@ -92,6 +98,7 @@ def build(settings: GatewaySettings) -> Gateway:
     metrics.watch_queue(lambda: len(queue))
     metrics.register(TaskCollector(asyncio.get_running_loop()))
     history = PlacementHistory(settings.placement_history)
+    tickets = RemoteTickets(settings.cluster_secret, TICKET_SECONDS) if settings.worker else None
     handles = ResumeHandles(settings.cluster_secret, settings.resume_seconds)
     dispatcher = Dispatcher(
         workers,
@@ -100,11 +107,23 @@ def build(settings: GatewaySettings) -> Gateway:
         settings.worker_silence_seconds,
         settings.failover_timeout,
         handles,
+        tickets,
         history,
     )
+    remote_desk = RemoteDesk(tickets, lambda: workers.known)
     resume_desk = ResumeDesk(handles, lambda: workers.model_digest)
     crowd = Crowd()
-    app = _app(settings, tokenizer, workers, dispatcher, metrics, crowd, history, resume_desk)
+    app = _app(
+        settings,
+        tokenizer,
+        workers,
+        dispatcher,
+        metrics,
+        crowd,
+        history,
+        resume_desk,
+        remote_desk,
+    )
     doorway = Doorway(app, crowd)
     return Gateway(guarded(doorway, settings), doorway, server, workers, queue, dispatcher)
 
@@ -112,6 +131,8 @@ def build(settings: GatewaySettings) -> Gateway:
 def _registry(settings: GatewaySettings) -> tuple[Directory, grpc.aio.Server | None]:
     """Where to read who is a member, and the door that workers join through, if it is ours."""
     place, secret = settings.redis.place, settings.cluster_secret
+    if settings.worker:
+        return LoneWorker(settings.worker, secret, settings.cluster_tls.identity()), None
     if place is not None:
         return directory_in_redis(place, secret), None
     registry = InMemoryRegistry()
@@ -129,6 +150,7 @@ def _app(
     crowd: Crowd,
     history: PlacementHistory,
     resume_desk: ResumeDesk,
+    remote_desk: RemoteDesk,
 ) -> FastAPI:
     names = ModelNames(settings.served_names, settings.model)
     vocab_size = vocab_size_of(settings.model_folder, tokenizer.vocabulary)
@@ -142,6 +164,7 @@ def _app(
         planner,
         _grammars(settings, tokenizer, planner, vocab_size),
         resume_desk,
+        remote_desk,
         vocab_size=vocab_size,
         fingerprint=f"baton-{__version__}-{tokenizer.digest[:8]}",
         strict_fields=settings.strict_fields,

@@ -12,6 +12,7 @@ from baton.core.worker_info import WorkerInfo
 from gateway.attempt import Attempt
 from gateway.branch import Branch, Told, joined
 from gateway.breaks import MENDABLE, Mendable, reason_of
+from gateway.brought_kv import awaited
 from gateway.candidate import Candidate
 from gateway.continuation import whole
 from gateway.conversation import Conversation
@@ -24,9 +25,11 @@ from gateway.mover import Mover
 from gateway.moves import Moves
 from gateway.output import Output
 from gateway.placement_record import PlacementHistory
+from gateway.prefill_only import HOLD_SECONDS, PrefillOnly
 from gateway.prompt_chain import PromptChain
 from gateway.queue import AdmissionQueue, Turn
 from gateway.recent_answers import RecentAnswers
+from gateway.remote_ticket import RemoteTickets
 from gateway.request_life import RequestLife
 from gateway.resumable import Resumable
 from gateway.resume_handle import ResumeHandles
@@ -50,8 +53,11 @@ class Dispatcher:
         silence: float,
         failover_timeout: float,
         handles: ResumeHandles,
+        tickets: RemoteTickets | None = None,
         history: PlacementHistory | None = None,
     ) -> None:
+        """`tickets`: of KV that another router takes from here to its decode worker."""
+        self._reads = PrefillOnly(workers, queue, silence, tickets) if tickets else None
         self._handles = handles
         self._workers = workers
         self._queue = queue
@@ -74,13 +80,22 @@ class Dispatcher:
         """What is new, as it comes, whoever makes it. When the text has ended every choice, the
         workers are told to stop.
         """
+        if job.wishes.remote_decode and self._reads is not None:
+            async with aclosing(self._reads.stream(job, output)) as items:
+                async for item in items:
+                    yield item
+            return
         with self._metrics.watching(job) as meter:
             life = RequestLife(job, output(), self._queue.turn(job.priority, job.wishes.lane))
             digest = self._workers.model_digest
             resumable = Resumable(job, self._handles, digest, life.again)
             scored = job.params.prompt_logprobs is None
             branch = Branch(life, Moves(self._mover, life), whole(job), meter)
-            async with self._moving(branch.moves), aclosing(joined(branch, self._told)) as batches:
+            async with (
+                self._keeping(life),
+                self._moving(branch.moves),
+                aclosing(joined(branch, self._told)) as batches,
+            ):
                 async for batch in batches:
                     if not scored:
                         scored = True
@@ -201,6 +216,17 @@ class Dispatcher:
                 f"{self._failover_timeout:g} s.",
                 error.retry_after,
             ) from error
+
+    @asynccontextmanager
+    async def _keeping(self, life: RequestLife) -> AsyncIterator[None]:
+        """KV that the request has brought waits with it."""
+        brought = life.job.brought
+        if brought is None:
+            yield
+            return
+        connect = self._workers.connect
+        async with awaited(brought, connect, HOLD_SECONDS, lambda: life.took_brought):
+            yield
 
     @asynccontextmanager
     async def _held(self, attempt: Attempt, branch: Branch) -> AsyncIterator[None]:

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, field, replace
 
+from baton.core.handoff import Handoff
 from baton.core.sampling_params import SamplingParams
 from gateway.objectives import NONE, Objectives
 from gateway.output.plan import PLAIN, OutputPlan
@@ -24,6 +25,7 @@ class Job:
     tenant: str = ""  # nor do requests of unequal tenants
     priority: int = 0  # in the line of this gateway and on the workers; lower is earlier
     plan: OutputPlan = PLAIN
+    brought: Handoff | None = None  # by which the prompt's KV can be had, read for another router
     answered: tuple[int, ...] = ()  # told already, read behind the prompt; of one choice only
     objectives: Objectives = NONE
     record: PlacementRecord | None = field(default=None, compare=False)  # hears where it goes

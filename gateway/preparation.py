@@ -24,6 +24,7 @@ from gateway.job import Job
 from gateway.limits import Limits
 from gateway.model_names import ModelNames
 from gateway.output_planner import OutputPlanner
+from gateway.remote_desk import RemoteDesk
 from gateway.request_scope import adopt_request_id
 from gateway.resume_desk import ResumeDesk
 from gateway.sampling import (
@@ -62,6 +63,7 @@ class Preparation:
         planner: OutputPlanner,
         grammars: GrammarDesk,
         resume_desk: ResumeDesk,
+        remote_desk: RemoteDesk,
         *,
         vocab_size: int,
         fingerprint: str,
@@ -96,6 +98,7 @@ class Preparation:
         self._details = prompt_tokens_details
         self._grammars = grammars
         self._resume_desk = resume_desk
+        self._remote_desk = remote_desk
         self._stall = stall  # seconds that a client may send nothing
         self._patience = patience  # seconds, until a first worker has joined
 
@@ -207,7 +210,7 @@ class Preparation:
             )
             for prompt in prompts
         ]
-        return self._resume_desk.prepared(jobs, asked)
+        return self._resume_desk.prepared(self._remote_desk.prepared(jobs), asked)
 
     def head(self, prefix: str, caller: Caller) -> AnswerHead:
         return AnswerHead(

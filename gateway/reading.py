@@ -11,7 +11,7 @@ class Reading:
     told.
     """
 
-    decode_worker: str
+    decode_worker: str | None  # None: only the prompt was read, for another router
     prefill_worker: str | None  # None: the decode worker read the prompt itself
     cached_tokens: int | None = None  # of the prompt
     transfer: Transferred | None = None
@@ -21,6 +21,7 @@ class Reading:
     failovers: int = 0  # what broke under the request and was made up for elsewhere
     moves: int = 0  # choices that a decode worker handed over, KV and all
     continued_on: tuple[str, ...] = ()  # decode workers that went on with the answer, in order
+    remote: dict[str, object] | None = None  # all that such a router is told
     resume: str | None = None  # a handle to go on with the answer, if it was asked for and can
 
 
@@ -28,6 +29,8 @@ def told(reading: Reading | None) -> dict[str, object] | None:
     """Every key is always there."""
     if reading is None:
         return None
+    if reading.remote is not None:
+        return reading.remote  # it hands that on as it is
     moved, prefix = reading.transfer, reading.prefix
     return {
         "prefill_worker": reading.prefill_worker,

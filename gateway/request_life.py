@@ -34,6 +34,7 @@ class RequestLife:
         self.again = output.push(self._log.records(0)) if job.answered else []
         self._attempts = 0
         self._first: Attempt | None = None
+        self._carrier: Attempt | None = None  # of the KV that the request has brought
         self._continued_on: list[str] = []
         self._moves = 0
 
@@ -53,14 +54,26 @@ class RequestLife:
         """`handoff`: from a decode worker that lets go of the part."""
         self._attempts += 1
         log = self._log.section(part.choices)
-        return Attempt(part.job, self._attempts, assignment, silence, log, conversation, handoff)
+        tried = self._carrier is not None and self._carrier.reserved
+        brought = None if handoff or tried else part.job.brought
+        attempt = Attempt(
+            part.job, self._attempts, assignment, silence, log, conversation, handoff, brought
+        )
+        if brought is not None:
+            self._carrier = attempt
+        return attempt
+
+    @property
+    def took_brought(self) -> bool:
+        """A decode worker was asked to pull the KV that the request has brought."""
+        return self._carrier is not None and self._carrier.reserved
 
     def gave(self, attempt: Attempt) -> None:
         """The attempt's first tokens are given out."""
         if self._first is None:
             self._first = attempt
         else:
-            self._continued_on.append(attempt.reading.decode_worker)
+            self._continued_on.append(attempt.decode_worker.info.worker_id)
             self._moves += attempt.takes_over
 
     def broke(self, attempt: Attempt) -> bool:

@@ -140,9 +140,8 @@ async def _hurry(http: HttpServer, hurry: asyncio.Event) -> None:
 
 
 def _announce(url: str, registry: str, ready_fd: int | None) -> None:
-    logger.info(
-        "serving at %s, workers register %s", url, f"at {registry}" if registry else "in Redis"
-    )
+    where = f"at {registry}" if registry else "elsewhere"
+    logger.info("serving at %s, workers register %s", url, where)
     if ready_fd is not None:
         with os.fdopen(ready_fd, "w") as ready:
             ready.write(json.dumps({"url": url, "registry": registry}) + "\n")

@@ -89,6 +89,11 @@ class GatewaySettings:
         (), "Full names of ASGI middleware classes, or async functions; the first is outermost."
     )
     disable_fastapi_docs: bool = setting(False, "Serve neither /docs nor /openapi.json.")
+    worker: str = setting(
+        "",
+        "HOST:PORT of the one worker to ask, for routers that choose workers themselves; it need not "
+        "be registered.",
+    )
     registry_host: str = setting(_OWN[0], "Address that workers register at.")
     registry_port: int = setting(_OWN[1], "Port that workers register at; 0 takes a free one.")
     redis: RedisSettings = nested(RedisSettings)
@@ -306,6 +311,7 @@ class GatewaySettings:
                 raise SettingsError("--max-log-len does nothing without --enable-log-requests")
         if self.root_path and not self.root_path.startswith("/"):
             raise SettingsError(f"--root-path {self.root_path} must begin with /")
+        self._check_bound()
         read_config(self.structured_outputs_config)
         self.tls.check()
         self.cluster_tls.check()
@@ -316,6 +322,20 @@ class GatewaySettings:
                 "--registry-host and --registry-port are for a gateway that keeps the registry "
                 "itself; with --redis-url workers join in Redis"
             )
+
+    def _check_bound(self) -> None:
+        if not self.worker:
+            return
+        host, _, port = self.worker.rpartition(":")
+        if not (host and port.isascii() and port.isdigit() and 0 < int(port) <= 65535):
+            raise SettingsError(f"--worker {self.worker} must be HOST:PORT")
+        if not self.cluster_secret:
+            raise SettingsError(
+                "--worker needs --cluster-secret: what routers carry from a prefill worker's gateway "
+                "to a decode worker's is signed with it"
+            )
+        if self.redis.place is not None or (self.registry_host, self.registry_port) != _OWN:
+            raise SettingsError("--worker names the only worker; there is no registry beside it")
 
     def located(self, say: Callable[[str], None]) -> "GatewaySettings":
         """With folders for hub ids, downloaded where needed. Raises SettingsError, see `resolve`."""

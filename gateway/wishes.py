@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from baton.core.errors import RequestError
 from baton.core.worker_info import Role, WorkerInfo
@@ -29,6 +30,8 @@ class Wishes:
     keep_seconds: float = 0.0  # that the answer's KV is evicted last
     gives_handles: bool = False  # by which the answer can be gone on with
     resume: str = ""  # the handle of an answer to go on with
+    remote_decode: bool = False  # the prompt is only read, for a decode worker of another router's
+    brings: tuple[tuple[str, Any], ...] = ()  # what such a router says of KV that was read for it
 
     def __post_init__(self) -> None:
         """Raises RequestError where two of them contradict each other."""
@@ -36,6 +39,10 @@ class Wishes:
             raise wrong(
                 "prefill_worker", "contradicts mode aggregated, in which the decode worker reads"
             )
+        if self.remote_decode and (self.decode or self.mode is not Mode.AUTO or self.gives_handles):
+            raise wrong("do_remote_decode", "only reads the prompt, whoever decodes")
+        if self.brings and (self.prefill or self.mode is not Mode.AUTO or self.resume):
+            raise wrong("do_remote_prefill", "the prompt was read, and an answer begins behind it")
         for key, pin in (("prefill_worker", self.prefill), ("decode_worker", self.decode)):
             if pin in self.avoid:
                 raise wrong(key, f"{pin} is to be avoided as well")

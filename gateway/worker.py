@@ -47,7 +47,7 @@ class Worker:
         self._most_unread = 0  # of ours at once, since the last load was heard
         self._others_unread = 0  # of other gateways', by the latest load
         self.revision = 0
-        self._candidate: Candidate | None = None
+        self.latest: Candidate | None = None  # `candidate`, while nothing has changed since
         self._changed = changed
         self._hear = hear
         self._learned = learned
@@ -63,8 +63,8 @@ class Worker:
 
     @property
     def candidate(self) -> Candidate:
-        if self._candidate is None:
-            self._candidate = Candidate(
+        if self.latest is None:
+            self.latest = Candidate(
                 self.info,
                 self.load,
                 self.in_flight,
@@ -72,19 +72,19 @@ class Worker:
                 kind=self.naming.digest,
                 speed=self._learned.speed(self.info.instance_id, self.naming.digest),
             )
-        return self._candidate
+        return self.latest
 
     def take(self, unread: int = 0) -> None:
         """`unread`: tokens that it is to compute before it gives the first one."""
         self.in_flight += 1
         self.unread += unread
         self._most_unread = max(self._most_unread, self.unread)
-        self._candidate = None
+        self.latest = None
 
     def has_read(self, tokens: int) -> None:
         """As many of what was `unread`."""
         self.unread -= tokens
-        self._candidate = None
+        self.latest = None
 
     def give_back(self, freed: bool = True, unread: int = 0) -> None:
         """`freed`: the worker has more room than before, so that others may try it."""
@@ -170,5 +170,5 @@ class Worker:
 
     def _touch(self) -> None:
         self.revision += 1
-        self._candidate = None
+        self.latest = None
         self._changed()

@@ -17,12 +17,16 @@ from baton.rpc.tls_identity import TlsIdentity
 from baton.v1 import (
     decode_pb2,
     decode_pb2_grpc,
+    kv_transfer_pb2,
+    kv_transfer_pb2_grpc,
     prefill_pb2,
     prefill_pb2_grpc,
     worker_pb2,
     worker_pb2_grpc,
 )
 from gateway.job import Job
+
+SHORT_CALL_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +132,25 @@ class WorkerClient:
         self._prefill: prefill_pb2_grpc.PrefillServiceAsyncStub = (
             prefill_pb2_grpc.PrefillServiceStub(self._channel)
         )
+        self._kv: kv_transfer_pb2_grpc.KvTransferServiceAsyncStub = (
+            kv_transfer_pb2_grpc.KvTransferServiceStub(self._channel)
+        )
         self._worker: worker_pb2_grpc.WorkerServiceAsyncStub = worker_pb2_grpc.WorkerServiceStub(
             self._channel
         )
 
-    def generate(self, job: Job, attempt: int, handoff: Handoff | None) -> Call:
+    def generate(
+        self, job: Job, attempt: int, handoff: Handoff | None, brought: Handoff | None = None
+    ) -> Call:
+        """`brought`: a hand-off of the prompt's KV alone; the first token is drawn there."""
+        source = handoff or brought
         request = decode_pb2.GenerateRequest(
             request_id=job.request_id,
             attempt=attempt,
             prompt_token_ids=job.prompt,
             sampling=wire.sampling_to_pb(job.params),
-            handoff=wire.handoff_to_pb(handoff) if handoff is not None else None,
+            handoff=wire.handoff_to_pb(source) if source is not None else None,
+            anew=handoff is None and brought is not None,
             cache_salt=job.cache_salt,
             tenant=job.tenant,
             answered_token_ids=job.answered,
@@ -149,8 +161,14 @@ class WorkerClient:
         return _GenerateCall(self._decode.Generate(request))
 
     def prefill(
-        self, job: Job, attempt: int, handoff: Handoff, prefix: PrefixSource | None
+        self,
+        job: Job,
+        attempt: int,
+        handoff: Handoff,
+        prefix: PrefixSource | None,
+        hold: float = 0.0,
     ) -> Call:
+        """`hold`: seconds that the blocks outlive the call, once they are computed."""
         request = prefill_pb2.PrefillRequest(
             request_id=job.request_id,
             attempt=attempt,
@@ -164,6 +182,7 @@ class WorkerClient:
             priority=job.priority,
             waited_ms=job.waited_ms(),
             prefix=wire.prefix_source_to_pb(prefix) if prefix is not None else None,
+            hold_ms=round(hold * 1000),
         )
         return _PrefillCall(self._prefill.Prefill(request))
 
@@ -177,6 +196,27 @@ class WorkerClient:
             ticket=handoff.ticket,
         )
         return _HandOverCall(self._decode.HandOver(request))
+
+    async def renew(self, handoff: Handoff, hold: float) -> float:
+        """Seconds for which the blocks are held now; 0: they are not."""
+        request = kv_transfer_pb2.RenewRequest(
+            transfer_id=handoff.transfer_id, ticket=handoff.ticket, hold_ms=round(hold * 1000)
+        )
+        try:
+            answer = await self._kv.Renew(request, timeout=SHORT_CALL_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+        return answer.left_ms / 1000
+
+    async def abort(self, handoff: Handoff, reason: str) -> None:
+        """Gives a hand-off up that nobody pulls."""
+        request = kv_transfer_pb2.AbortRequest(
+            transfer_id=handoff.transfer_id, ticket=handoff.ticket, reason=reason
+        )
+        try:
+            await self._kv.Abort(request, timeout=SHORT_CALL_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
 
     async def watch(self) -> AsyncGenerator[WorkerLoad | KvChange, None]:
         """Ends with the worker, by a BatonError if it breaks. Begins with a load and a snapshot."""

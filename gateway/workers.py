@@ -75,7 +75,10 @@ class Workers:
         tls: TlsIdentity | None = None,
         connect: Callable[[str, str, TlsIdentity | None], WorkerClient] = WorkerClient,
         policy: Policy | None = None,
+        bound: bool = False,
     ) -> None:
+        """`bound`: to one worker, whatever it can do."""
+        self._bound = bound
         self._connect = connect
         self._policy = policy or policy_of(AUTO)
         self.learned = Learned()
@@ -123,8 +126,9 @@ class Workers:
 
     @property
     def can_answer(self) -> bool:
-        """Whether some decode worker takes requests."""
-        return any(c.takes_requests and not c.prefills for c in self.candidates())
+        """Whether some decode worker takes requests, or the one that there is."""
+        usable = self.candidates()
+        return any(c.takes_requests and (self._bound or not c.prefills) for c in usable)
 
     @property
     def model_digest(self) -> str:
@@ -138,7 +142,7 @@ class Workers:
 
     def candidates(self) -> list[Candidate]:
         """The usable members, whatever one request has met with them."""
-        return [worker.candidate for worker in self._usable]
+        return [worker.latest or worker.candidate for worker in self._usable]
 
     @property
     def max_model_len(self) -> int | None:
@@ -182,6 +186,24 @@ class Workers:
             return None
         forecast = Forecast(decision, learned, ask.choices, time.monotonic())
         return self._taken(forecast, prompt, ask.held)
+
+    def assign_reader(self, prompt: PromptChain) -> Assignment | None:
+        """A prefill worker alone, in the place of whoever reads: another router has the decode worker.
+        None: nobody takes it now.
+        """
+        held = self.prefixes.held(prompt, self._namings.values())
+        for worker in self._usable:
+            if worker.candidate.prefills and worker.candidate.takes_requests:
+                instance_id = worker.info.instance_id
+                unread = len(prompt) - held.get(instance_id, 0)
+                worker.take(unread)
+                admitted = self.prefixes.expecting(prompt, instance_id, worker.naming, held)
+                return Assignment(worker, None, admitted, unread)
+        return None
+
+    def connect(self, address: str) -> WorkerClient:
+        """To a worker that need not be a member; close it."""
+        return self._connect(address, self._secret, self._tls)
 
     def holders(self, prompt: PromptChain) -> list[tuple[Worker, int]]:
         """Usable workers whose cache has the beginning of the prompt, with so many tokens of it, the

@@ -47,11 +47,17 @@ class SenderMachine:
         self._sent = 0  # blocks
         self._finished: ev.PrefillFinished | None = None
         self._expires: float | None = None
+        self._hold_s = 0.0  # after which the lease ends that nobody's stream owns; 0: a stream does
         self._story = Story()
 
     @property
     def over(self) -> bool:
         return self.state in TERMINAL
+
+    @property
+    def is_held(self) -> bool:
+        """It may outlive its Prefill's stream, and is not over."""
+        return self._hold_s > 0 and not self.over
 
     @property
     def waiting_pulls(self) -> int:
@@ -72,8 +78,8 @@ class SenderMachine:
 
     def _live(self, event: SenderEvent, now: float) -> Instructions:
         match event:
-            case ev.PrefillOpened(ticket):
-                return self._prefill_opened(ticket, now)
+            case ev.PrefillOpened():
+                return self._prefill_opened(event, now)
             case ev.BlocksLent():
                 return self._blocks_lent(event, now)
             case ev.ChunkComputed(num_tokens):
@@ -84,6 +90,8 @@ class SenderMachine:
                 return self._prefill_failed(reason)
             case ev.PrefillStreamClosed():
                 return self._prefill_stream_closed()
+            case ev.HoldRenewed():
+                return self._hold_renewed(event, now)
             case ev.PullOpened():
                 return self._pull_opened(event, now)
             case ev.PullClosed(pull_id):
@@ -108,6 +116,8 @@ class SenderMachine:
             case ev.ConfirmAsked(epoch):
                 held = self.state is S.CONFIRMED and epoch == self.epoch
                 return [ev.AnswerConfirm(Outcome.OK if held else Outcome.STALE)]
+            case ev.HoldRenewed():
+                return [ev.AnswerRenewal(0.0)]
             case ev.PrefillOpened():
                 raise self._story.illegal(f"{self.transfer_id} is over and cannot open again")
             case _:
@@ -122,9 +132,10 @@ class SenderMachine:
 
     # Prefill
 
-    def _prefill_opened(self, ticket: bytes, now: float) -> Instructions:
+    def _prefill_opened(self, event: ev.PrefillOpened, now: float) -> Instructions:
         self._move(S.COMPUTING)
-        self._ticket = ticket
+        self._ticket = event.ticket
+        self._hold_s = min(event.hold_s, self._limits.longest_hold_s)
         out: Instructions = []
         for pull_id, shown in self._waiting.take():
             out += self._attach_or_refuse(pull_id, shown, now)
@@ -156,7 +167,7 @@ class SenderMachine:
             raise self._story.illegal("prefill finished without blocks")
         self._finished = event
         self._computed = self._num_tokens
-        self._expires = now + self._limits.ttl_s
+        self._expires = now + (self._hold_s or self._limits.ttl_s)
         if self.state is S.COMPUTING:
             self._move(S.READY)
             return []
@@ -168,9 +179,20 @@ class SenderMachine:
 
     def _prefill_stream_closed(self) -> Instructions:
         self._require(S.COMPUTING, S.PULLED, S.READY, S.SENT)
-        if self.state is S.SENT:
+        if self.state is S.SENT or (self.state is S.READY and self._hold_s):
             return []
         return self._end(S.ABORTED, "the Prefill stream was closed")
+
+    def _hold_renewed(self, event: ev.HoldRenewed, now: float) -> Instructions:
+        """Never shortens, and changes nothing where a stream owns the lease."""
+        if not self._hold_s or not hmac.compare_digest(event.ticket, self._ticket):
+            return [ev.AnswerRenewal(0.0)]
+        if self._expires is None:
+            return [ev.AnswerRenewal(self._hold_s)]
+        if self.state is S.READY:
+            hold_s = min(event.hold_s, self._limits.longest_hold_s)
+            self._expires = max(self._expires, now + hold_s)
+        return [ev.AnswerRenewal(max(0.0, self._expires - now))]
 
     # Pull
 
@@ -192,6 +214,8 @@ class SenderMachine:
             return [refused, ev.RefusePull(pull_id, Refusal.TAKEN)]
         self._pull_id = pull_id
         if self.state is S.READY:
+            if self._hold_s:  # from here on it is a lease like any other
+                self._expires = now + self._limits.ttl_s
             return self._lease(now) + self._rest()
         self._move(S.PULLED)
         return self._lease(now) + self._segment(self._computed // self._block_size)

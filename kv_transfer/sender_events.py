@@ -42,13 +42,22 @@ class SenderLimits:
     waiting_pulls: int = 4  # per hand-off whose Prefill has not come
     tombstone_s: float = 120.0  # that ended hand-offs and early aborts are remembered
     tombstones: int = 4096  # of each kind
+    longest_hold_s: float = (
+        120.0  # that a lease outlives its Prefill's stream, from one word to the next
+    )
+    held_blocks: int = 0  # of all leases that may do so; 0: none may
 
 
 @dataclass(frozen=True, slots=True)
 class PrefillOpened:
-    """The request has come; `ticket` is what its Pull must show."""
+    """The request has come; `ticket` is what its Pull must show.
+
+    `hold_s`: once everything is computed, the lease is its own owner for so long, until a Pull
+    attaches; 0: it is the stream's, as ever.
+    """
 
     ticket: bytes
+    hold_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +93,14 @@ class PrefillFailed:
 @dataclass(frozen=True, slots=True)
 class PrefillStreamClosed:
     """The gateway's stream is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRenewed:
+    """Somebody who has the ticket still wants the blocks: they are held for `hold_s` from now on."""
+
+    ticket: bytes
+    hold_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +146,7 @@ SenderEvent = (
     | PrefillFinished
     | PrefillFailed
     | PrefillStreamClosed
+    | HoldRenewed
     | PullOpened
     | PullClosed
     | ConfirmAsked
@@ -209,6 +227,13 @@ class AnswerConfirm:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerRenewal:
+    """How long the blocks are held now; 0: they are not."""
+
+    left_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseOver:
     """The hand-off has ended and holds nothing; said once."""
 
@@ -226,5 +251,6 @@ SenderInstruction = (
     | AbortPrefill
     | ReleaseBlocks
     | AnswerConfirm
+    | AnswerRenewal
     | LeaseOver
 )

@@ -19,6 +19,14 @@ PULLED = frozenset({SenderState.PULLED, SenderState.SENT})
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """The second kind of owner that a lease may have: nobody's stream, but a time."""
+
+    seconds: float  # from one word to the next
+    num_blocks: int
+
+
+@dataclass(frozen=True, slots=True)
 class SenderCounts:
     """The first four are readings, the others only grow."""
 
@@ -30,6 +38,7 @@ class SenderCounts:
     aborted: int
     expired: int
     refused_tickets: int
+    held_blocks: int = 0  # of leases that may outlive their Prefill's stream, computed or not
 
 
 class SenderTable:
@@ -43,15 +52,19 @@ class SenderTable:
         self._aborts: OrderedDict[tuple[str, bytes], float] = OrderedDict()
         self._ends = dict.fromkeys(SenderState, 0)
         self._refused_tickets = 0
+        self._holds: dict[str, int] = {}  # blocks, by transfer id
 
     def open(
-        self, transfer_id: str, ticket: bytes, now: float
+        self, transfer_id: str, ticket: bytes, now: float, hold: Hold | None = None
     ) -> tuple[SenderMachine, Instructions]:
         """A Prefill has come. The machine outlives its entry here: feed it late events, too.
 
-        Raises RefusedError when the transfer is open already, over, or was aborted before it came.
+        Raises RefusedError when the transfer is open already, over, or was aborted before it came,
+        and when the blocks that are held beyond their Prefill's stream would become too many.
         """
         self._forget(now)
+        if hold is not None and self._held_blocks + hold.num_blocks > self._limits.held_blocks:
+            raise RefusedError("too many KV blocks are held here for others to come for them")
         if (transfer_id, ticket) in self._aborts:
             raise RefusedError(f"transfer {transfer_id} was aborted before its Prefill came")
         if transfer_id in self._ended:
@@ -59,7 +72,10 @@ class SenderTable:
         machine = self._machine(transfer_id)
         if machine.state not in NOT_OPEN:
             raise RefusedError(f"transfer {transfer_id} is open already")
-        return machine, self.feed(machine, ev.PrefillOpened(ticket), now)
+        opened = ev.PrefillOpened(ticket, hold.seconds if hold else 0.0)
+        if hold is not None:
+            self._holds[transfer_id] = hold.num_blocks
+        return machine, self.feed(machine, opened, now)
 
     def pull(
         self, transfer_id: str, ticket: bytes, pull_id: int, now: float
@@ -76,6 +92,12 @@ class SenderTable:
         if machine is None:
             return [ev.AnswerConfirm(ev.Outcome.STALE)]
         return self.feed(machine, ev.ConfirmAsked(epoch), now)
+
+    def renew(self, transfer_id: str, ticket: bytes, hold_s: float, now: float) -> Instructions:
+        machine = self._live.get(transfer_id)
+        if machine is None or machine.state in NOT_OPEN:
+            return [ev.AnswerRenewal(0.0)]
+        return self.feed(machine, ev.HoldRenewed(ticket, hold_s), now)
 
     def abort(self, transfer_id: str, ticket: bytes, reason: str, now: float) -> Instructions:
         self._forget(now)
@@ -118,7 +140,12 @@ class SenderTable:
             aborted=self._ends[SenderState.ABORTED],
             expired=self._ends[SenderState.EXPIRED],
             refused_tickets=self._refused_tickets,
+            held_blocks=self._held_blocks,
         )
+
+    @property
+    def _held_blocks(self) -> int:
+        return sum(list(self._holds.values()))
 
     def _find(self, transfer_id: str) -> SenderMachine | None:
         ended = self._ended.get(transfer_id)
@@ -134,6 +161,7 @@ class SenderTable:
 
     def _bury(self, machine: SenderMachine, now: float) -> None:
         del self._live[machine.transfer_id]
+        self._holds.pop(machine.transfer_id, None)
         self._ends[machine.state] += 1
         self._ended[machine.transfer_id] = (machine, now)
         while len(self._ended) > self._limits.tombstones:

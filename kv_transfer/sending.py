@@ -18,7 +18,7 @@ from kv_transfer import sender_events as ev
 from kv_transfer.checksums import Checksums
 from kv_transfer.memory import Memory
 from kv_transfer.sender import Instructions, SenderMachine
-from kv_transfer.sender_table import SenderCounts, SenderTable
+from kv_transfer.sender_table import Hold, SenderCounts, SenderTable
 from kv_transfer.staging import Lending
 from kv_transfer.transports.base import Endpoint, Exporter
 
@@ -171,12 +171,15 @@ class Sender:
         """A reading, taken from any thread."""
         return self._table.counts()
 
-    def open(self, transfer_id: str, ticket: bytes, drop: Callable[[], None]) -> Lease:
+    def open(
+        self, transfer_id: str, ticket: bytes, drop: Callable[[], None], hold: Hold | None = None
+    ) -> Lease:
         """`drop` is called when the engine must abort the prefill, at most once.
 
-        Raises RefusedError when the transfer is open, over, or was aborted before it came.
+        Raises RefusedError when the transfer is open, over, or was aborted before it came, or when
+        no more blocks may be held.
         """
-        machine, instructions = self._table.open(transfer_id, ticket, self._now())
+        machine, instructions = self._table.open(transfer_id, ticket, self._now(), hold)
         lease = self._leases[transfer_id] = Lease(self, machine, drop)
         self._do(transfer_id, instructions)
         return lease
@@ -227,6 +230,12 @@ class Sender:
         queue.put(next(i for i in instructions if isinstance(i, ev.AnswerConfirm)))
         self._do(transfer_id, instructions)
 
+    def renew(self, transfer_id: str, ticket: bytes, hold_s: float) -> float:
+        """Seconds for which the blocks are held now; 0: they are not."""
+        instructions = self._table.renew(transfer_id, ticket, hold_s, self._now())
+        self._do(transfer_id, instructions)
+        return next(i.left_s for i in instructions if isinstance(i, ev.AnswerRenewal))
+
     def abort(self, transfer_id: str, ticket: bytes, reason: str) -> None:
         self._do(transfer_id, self._table.abort(transfer_id, ticket, reason, self._now()))
 
@@ -251,7 +260,7 @@ class Sender:
                         self.lending.end(transfer_id)
                 case ev.TicketRefused(rpc, fault):
                     logger.warning("Transfer %s: %s: a ticket is %s", transfer_id, rpc, fault.value)
-                case ev.AnswerConfirm():
+                case ev.AnswerConfirm() | ev.AnswerRenewal():
                     pass  # whoever asked has it
                 case _:
                     self._say(instruction)

@@ -72,6 +72,10 @@ class KvTransferServicer(pb_grpc.KvTransferServiceServicer):
         self._sender.abort(request.transfer_id, request.ticket, request.reason)
         return pb.AbortResponse()
 
+    async def Renew(self, request: pb.RenewRequest, context: Any) -> pb.RenewResponse:
+        left_s = self._sender.renew(request.transfer_id, request.ticket, request.hold_ms / 1000)
+        return pb.RenewResponse(left_ms=round(left_s * 1000))
+
     def _attached(self, request: pb.PullRequest) -> PullQueue:
         if request.prefix_names:
             return self._sender.attach_to_cached(

@@ -13,6 +13,7 @@ from baton.v1 import prefill_pb2 as pb
 from baton.v1 import prefill_pb2_grpc
 from baton.worker.worker import Worker
 from kv_transfer.pulling import Pulled
+from kv_transfer.sender_table import Hold
 from kv_transfer.sending import Lease
 from prefill_worker.relay import Relay
 
@@ -28,7 +29,10 @@ class PrefillServicer(prefill_pb2_grpc.PrefillServiceServicer):
         bridge = self._worker.bridge
         with self._worker.desk.take(request.request_id, request.attempt, params.n) as key:
             lease = self._worker.sender.open(
-                request.transfer_id, request.ticket, drop=lambda: bridge.abort(key)
+                request.transfer_id,
+                request.ticket,
+                drop=lambda: bridge.abort(key),
+                hold=self._hold(request),
             )
             work = Work(
                 key,
@@ -63,6 +67,13 @@ class PrefillServicer(prefill_pb2_grpc.PrefillServiceServicer):
             finally:
                 bridge.abort(key)
                 lease.stream_closed()
+
+    def _hold(self, request: pb.PrefillRequest) -> Hold | None:
+        if not request.hold_ms:
+            return None
+        num_tokens = len(request.prompt_token_ids) + len(request.answered_token_ids)
+        blocks = self._worker.info.fingerprint.layout.blocks_for(num_tokens)
+        return Hold(request.hold_ms / 1000, blocks)
 
     async def _pulled(self, work: Work, source: PrefixSource, lease: Lease) -> Pulled | None:
         """Cached blocks of another worker; None: none came. Cut short when nobody wants the prompt

@@ -15,7 +15,7 @@ from gateway.settings import GatewaySettings
 _DECIDED = frozenset(
     {"model", "cluster_secret", "ready_fd", "shutdown_seconds", "log_level", "log_format"}
 )
-_GATEWAY_DECIDED = _DECIDED | {"registry_host", "registry_port"}
+_GATEWAY_DECIDED = _DECIDED | {"registry_host", "registry_port", "worker"}
 _WORKER_DECIDED = _DECIDED | {
     *("worker_id", "host", "advertise_host", "port", "advertise_port", "kv_port"),
     *("advertise_kv_port", "metrics_port", "registry", "threads"),

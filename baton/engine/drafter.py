@@ -56,8 +56,8 @@ class Drafter:
         for sequence in (s for s in running if s.remaining == 1):
             self._advance(draft, sequence)
         self._searches.drop_partial(draft)
-        if any(not sequence.is_prompt for sequence in draft.picks):
-            draft.leave_for_prompts(self._limits.max_mixed_prompt_tokens)
+        if writers := sum(not sequence.is_prompt for sequence in draft.picks):
+            draft.leave_for_prompts(self._limits.mixed_prompt_tokens(writers))
         prompts = [s for s in running if s.remaining > 1]
         for sequence in sorted(prompts, key=lambda s: _claim(s, turn)):
             self._admit(draft, _claim(sequence, turn))

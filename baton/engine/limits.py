@@ -10,6 +10,8 @@ from baton.engine.config import EngineConfig
 from baton.engine.plan import Runner
 from baton.engine.work import Mode, Work
 
+MIXED_WITH = 16  # answers, up to which a step reads no more of prompts than is set
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -23,6 +25,12 @@ class Limits:
     vocab_size: int
     eos_token_ids: frozenset[int]
     num_blocks: int  # of the pool
+
+    def mixed_prompt_tokens(self, writers: int) -> int:
+        """Of prompts, in a step that also writes so many answers. It grows with them, as the step
+        does, and so that short answers cannot finish faster than prompts are read.
+        """
+        return self.max_mixed_prompt_tokens * max(writers, MIXED_WITH) // MIXED_WITH
 
     def blocks_for(self, num_tokens: int) -> int:
         return -(-num_tokens // self.block_size)

@@ -26,7 +26,7 @@ from baton.engine.kernel_build import KernelError, default_recipe, load_kernels
 from baton.engine.kv_shape import call_model, kv_shape
 from baton.engine.logits_parts import logits_in_parts, parts_of
 from baton.engine.modules.kernels import Kernels
-from baton.engine.modules.release import release_files, weight_bytes
+from baton.engine.modules.release import release_files, release_heap, weight_bytes
 from baton.engine.modules.swap import swap_modules
 from baton.engine.numeric_class import check_parts, kernel_class
 from baton.engine.packed_linear import pack_linears
@@ -56,6 +56,7 @@ def load_torch_runner(model: str, config: EngineConfig) -> "TorchRunner":
         )
         numeric_class = kernel_class(os.environ)
     masks = GrammarMasks(Path(model), checkpoint.vocab_size, checkpoint.eos_token_ids)
+    release_heap()
     return TorchRunner(checkpoint, config, make_attention, masks, numeric_class)
 
 

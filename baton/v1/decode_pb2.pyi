@@ -36,6 +36,7 @@ class GenerateRequest(google.protobuf.message.Message):
     PRIORITY_FIELD_NUMBER: builtins.int
     WAITED_MS_FIELD_NUMBER: builtins.int
     KEEP_MS_FIELD_NUMBER: builtins.int
+    ANEW_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """The gateway's name of the request."""
     attempt: builtins.int
@@ -50,6 +51,8 @@ class GenerateRequest(google.protobuf.message.Message):
     """The same that prefill gets."""
     keep_ms: builtins.int
     """For so long behind its end the KV of prompt and answer is evicted last."""
+    anew: builtins.bool
+    """The hand-off brings the prompt's KV alone: records that come with it are dropped, and the first token is drawn here."""
     @property
     def prompt_token_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """The whole prompt."""
@@ -80,9 +83,10 @@ class GenerateRequest(google.protobuf.message.Message):
         priority: builtins.int = ...,
         waited_ms: builtins.int = ...,
         keep_ms: builtins.int = ...,
+        anew: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["handoff", b"handoff", "sampling", b"sampling"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "handoff", b"handoff", "keep_ms", b"keep_ms", "priority", b"priority", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "waited_ms", b"waited_ms"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["anew", b"anew", "answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "handoff", b"handoff", "keep_ms", b"keep_ms", "priority", b"priority", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "waited_ms", b"waited_ms"]) -> None: ...
 
 Global___GenerateRequest: typing_extensions.TypeAlias = GenerateRequest
 
@@ -274,13 +278,13 @@ Global___GenerateResponse: typing_extensions.TypeAlias = GenerateResponse
 
 @typing.final
 class GenerateReserved(google.protobuf.message.Message):
-    """Blocks are set aside."""
+    """Blocks are set aside, as long as the stream lives."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TTL_MS_FIELD_NUMBER: builtins.int
     ttl_ms: builtins.int
-    """For how long, unless the hand-off begins."""
+    """For how long, unless the hand-off begins; 0: no bound but the stream's end."""
     def __init__(
         self,
         *,

@@ -434,3 +434,47 @@ class AbortResponse(google.protobuf.message.Message):
     ) -> None: ...
 
 Global___AbortResponse: typing_extensions.TypeAlias = AbortResponse
+
+@typing.final
+class RenewRequest(google.protobuf.message.Message):
+    """Names a lease that is still wanted."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TRANSFER_ID_FIELD_NUMBER: builtins.int
+    TICKET_FIELD_NUMBER: builtins.int
+    HOLD_MS_FIELD_NUMBER: builtins.int
+    transfer_id: builtins.str
+    """The hand-off."""
+    ticket: builtins.bytes
+    """Proof of being one of its parties."""
+    hold_ms: builtins.int
+    """From now on; cut down to what the worker grants."""
+    def __init__(
+        self,
+        *,
+        transfer_id: builtins.str = ...,
+        ticket: builtins.bytes = ...,
+        hold_ms: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["hold_ms", b"hold_ms", "ticket", b"ticket", "transfer_id", b"transfer_id"]) -> None: ...
+
+Global___RenewRequest: typing_extensions.TypeAlias = RenewRequest
+
+@typing.final
+class RenewResponse(google.protobuf.message.Message):
+    """What came of it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LEFT_MS_FIELD_NUMBER: builtins.int
+    left_ms: builtins.int
+    """How long the blocks are held now; 0: they are not."""
+    def __init__(
+        self,
+        *,
+        left_ms: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["left_ms", b"left_ms"]) -> None: ...
+
+Global___RenewResponse: typing_extensions.TypeAlias = RenewResponse

@@ -55,6 +55,11 @@ class KvTransferServiceStub(object):
                 request_serializer=baton_dot_v1_dot_kv__transfer__pb2.AbortRequest.SerializeToString,
                 response_deserializer=baton_dot_v1_dot_kv__transfer__pb2.AbortResponse.FromString,
                 _registered_method=True)
+        self.Renew = channel.unary_unary(
+                '/baton.v1.KvTransferService/Renew',
+                request_serializer=baton_dot_v1_dot_kv__transfer__pb2.RenewRequest.SerializeToString,
+                response_deserializer=baton_dot_v1_dot_kv__transfer__pb2.RenewResponse.FromString,
+                _registered_method=True)
 
 
 class KvTransferServiceServicer(object):
@@ -89,6 +94,13 @@ class KvTransferServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Renew(self, request, context):
+        """Holds a lease longer that outlives its Prefill's stream (PrefillRequest.hold_ms); never shortens, and does nothing to any other.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_KvTransferServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -111,6 +123,11 @@ def add_KvTransferServiceServicer_to_server(servicer, server):
                     servicer.Abort,
                     request_deserializer=baton_dot_v1_dot_kv__transfer__pb2.AbortRequest.FromString,
                     response_serializer=baton_dot_v1_dot_kv__transfer__pb2.AbortResponse.SerializeToString,
+            ),
+            'Renew': grpc.unary_unary_rpc_method_handler(
+                    servicer.Renew,
+                    request_deserializer=baton_dot_v1_dot_kv__transfer__pb2.RenewRequest.FromString,
+                    response_serializer=baton_dot_v1_dot_kv__transfer__pb2.RenewResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +239,33 @@ class KvTransferService(object):
             '/baton.v1.KvTransferService/Abort',
             baton_dot_v1_dot_kv__transfer__pb2.AbortRequest.SerializeToString,
             baton_dot_v1_dot_kv__transfer__pb2.AbortResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Renew(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/baton.v1.KvTransferService/Renew',
+            baton_dot_v1_dot_kv__transfer__pb2.RenewRequest.SerializeToString,
+            baton_dot_v1_dot_kv__transfer__pb2.RenewResponse.FromString,
             options,
             channel_credentials,
             insecure,

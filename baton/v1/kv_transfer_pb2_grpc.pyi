@@ -89,7 +89,23 @@ _KvTransferServiceAbortType = typing_extensions.TypeVar(
     ],
 )
 
-class KvTransferServiceStub(typing.Generic[_KvTransferServiceDescribeType, _KvTransferServicePullType, _KvTransferServiceConfirmType, _KvTransferServiceAbortType]):
+_KvTransferServiceRenewType = typing_extensions.TypeVar(
+    '_KvTransferServiceRenewType',
+    grpc.UnaryUnaryMultiCallable[
+        baton.v1.kv_transfer_pb2.RenewRequest,
+        baton.v1.kv_transfer_pb2.RenewResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        baton.v1.kv_transfer_pb2.RenewRequest,
+        baton.v1.kv_transfer_pb2.RenewResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        baton.v1.kv_transfer_pb2.RenewRequest,
+        baton.v1.kv_transfer_pb2.RenewResponse,
+    ],
+)
+
+class KvTransferServiceStub(typing.Generic[_KvTransferServiceDescribeType, _KvTransferServicePullType, _KvTransferServiceConfirmType, _KvTransferServiceAbortType, _KvTransferServiceRenewType]):
     """The control side of a hand-off; the receiver calls, the sender answers."""
 
     @typing.overload
@@ -109,6 +125,10 @@ class KvTransferServiceStub(typing.Generic[_KvTransferServiceDescribeType, _KvTr
         grpc.UnaryUnaryMultiCallable[
             baton.v1.kv_transfer_pb2.AbortRequest,
             baton.v1.kv_transfer_pb2.AbortResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            baton.v1.kv_transfer_pb2.RenewRequest,
+            baton.v1.kv_transfer_pb2.RenewResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -130,6 +150,10 @@ class KvTransferServiceStub(typing.Generic[_KvTransferServiceDescribeType, _KvTr
             baton.v1.kv_transfer_pb2.AbortRequest,
             baton.v1.kv_transfer_pb2.AbortResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            baton.v1.kv_transfer_pb2.RenewRequest,
+            baton.v1.kv_transfer_pb2.RenewResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     Describe: _KvTransferServiceDescribeType
@@ -143,6 +167,9 @@ class KvTransferServiceStub(typing.Generic[_KvTransferServiceDescribeType, _KvTr
 
     Abort: _KvTransferServiceAbortType
     """Gives a hand-off up; remembered when it comes before its request."""
+
+    Renew: _KvTransferServiceRenewType
+    """Holds a lease longer that outlives its Prefill's stream (PrefillRequest.hold_ms); never shortens, and does nothing to any other."""
 
 KvTransferServiceAsyncStub: typing_extensions.TypeAlias = KvTransferServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -160,6 +187,10 @@ KvTransferServiceAsyncStub: typing_extensions.TypeAlias = KvTransferServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         baton.v1.kv_transfer_pb2.AbortRequest,
         baton.v1.kv_transfer_pb2.AbortResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        baton.v1.kv_transfer_pb2.RenewRequest,
+        baton.v1.kv_transfer_pb2.RenewResponse,
     ],
 ]
 
@@ -197,6 +228,14 @@ class KvTransferServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[baton.v1.kv_transfer_pb2.AbortResponse, collections.abc.Awaitable[baton.v1.kv_transfer_pb2.AbortResponse]]:
         """Gives a hand-off up; remembered when it comes before its request."""
+
+    @abc.abstractmethod
+    def Renew(
+        self,
+        request: baton.v1.kv_transfer_pb2.RenewRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[baton.v1.kv_transfer_pb2.RenewResponse, collections.abc.Awaitable[baton.v1.kv_transfer_pb2.RenewResponse]]:
+        """Holds a lease longer that outlives its Prefill's stream (PrefillRequest.hold_ms); never shortens, and does nothing to any other."""
 
 def add_KvTransferServiceServicer_to_server(servicer: KvTransferServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
 

@@ -37,6 +37,7 @@ class PrefillRequest(google.protobuf.message.Message):
     PREFIX_FIELD_NUMBER: builtins.int
     PRIORITY_FIELD_NUMBER: builtins.int
     WAITED_MS_FIELD_NUMBER: builtins.int
+    HOLD_MS_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """The gateway's name of the request."""
     attempt: builtins.int
@@ -53,6 +54,8 @@ class PrefillRequest(google.protobuf.message.Message):
     """Lower goes first."""
     waited_ms: builtins.int
     """How long ago the gateway took the request in; the longest goes first within a priority."""
+    hold_ms: builtins.int
+    """Once everything is computed the lease outlives this stream by so long, until a Pull comes for it; 0: it ends with the stream. Refused with RESOURCE_EXHAUSTED when too many blocks are held so."""
     @property
     def prompt_token_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """The whole prompt."""
@@ -84,9 +87,10 @@ class PrefillRequest(google.protobuf.message.Message):
         prefix: Global___PrefixSource | None = ...,
         priority: builtins.int = ...,
         waited_ms: builtins.int = ...,
+        hold_ms: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["prefix", b"prefix", "sampling", b"sampling"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "prefix", b"prefix", "priority", b"priority", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "ticket", b"ticket", "transfer_id", b"transfer_id", "waited_ms", b"waited_ms"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "hold_ms", b"hold_ms", "prefix", b"prefix", "priority", b"priority", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "ticket", b"ticket", "transfer_id", b"transfer_id", "waited_ms", b"waited_ms"]) -> None: ...
 
 Global___PrefillRequest: typing_extensions.TypeAlias = PrefillRequest
 

@@ -6,20 +6,24 @@ from contextlib import contextmanager
 from baton.core.errors import RefusedError, RequestError
 from baton.core.worker_info import WorkerState
 
+CROWD = 2  # times the bound, in all
+
 
 class Desk:
     """Counts requests and their choices; each (request id, attempt) is served once at a time.
     `changed` is called when one has come or gone, and when the desk closes.
 
     `max_choices` bounds what is in progress (None: the engine's queue takes everything); a single
-    request wider than that is taken when nothing else is there: slow rather than impossible.
+    request wider than that is taken when nothing else is there: slow rather than impossible. Those
+    of a worse priority are no rivals: they give way in the batch, and only so many again are taken
+    beside them.
     """
 
     def __init__(self, max_choices: int | None, changed: Callable[[], None] = lambda: None) -> None:
         self.state = WorkerState.READY
         self._max_choices = max_choices
         self._changed = changed
-        self._choices: dict[str, int] = {}
+        self._choices: dict[str, tuple[int, int]] = {}  # how many, and their priority
 
     @property
     def requests(self) -> int:
@@ -31,16 +35,16 @@ class Desk:
         self._changed()
 
     @contextmanager
-    def take(self, request_id: str, attempt: int, choices: int) -> Iterator[str]:
+    def take(self, request_id: str, attempt: int, choices: int, priority: int = 0) -> Iterator[str]:
         """Gives the request's key in the engine. Raises RefusedError at once when it must wait."""
         key = key_of(request_id, attempt)
         if self.state is not WorkerState.READY:
             raise RefusedError("this worker is draining")
         if key in self._choices:
             raise RequestError(f"request {key} is running already", "request_id")
-        if self._choices and self._is_full(choices):
+        if self._is_full(choices, priority):
             raise RefusedError(f"this worker already writes {self._max_choices} answers")
-        self._choices[key] = choices
+        self._choices[key] = choices, priority
         self._changed()
         try:
             yield key
@@ -48,10 +52,15 @@ class Desk:
             del self._choices[key]
             self._changed()
 
-    def _is_full(self, choices: int) -> bool:
+    def _is_full(self, choices: int, priority: int) -> bool:
         if self._max_choices is None:
             return False
-        return sum(self._choices.values()) + choices > self._max_choices
+        here = self._choices.values()
+        rivals = [count for count, its_priority in here if its_priority <= priority]
+        if rivals and sum(rivals) + choices > self._max_choices:
+            return True
+        others = sum(count for count, _ in here)
+        return bool(others) and others + choices > CROWD * self._max_choices
 
 
 def key_of(request_id: str, attempt: int) -> str:

@@ -65,7 +65,7 @@ class PrefixPulls:
         finally:
             room.close()
         if pulled is not None:
-            self._publish(pulled.blocks, wanted)
+            self.publish(pulled.blocks, wanted)
         return pulled
 
     def _room(self, names: tuple[bytes, ...]) -> Room | None:
@@ -101,11 +101,13 @@ class PrefixPulls:
         self.tokens += pulled.num_tokens - pulled.held_tokens
         return pulled
 
-    def _publish(self, blocks: tuple[int, ...], names: Sequence[bytes]) -> None:
-        """And gives our references back: a prompt that waits for its turn pins nothing, or two of
+    def publish(self, blocks: tuple[int, ...], names: Sequence[bytes]) -> None:
+        """Lets the engine find those that have names, the first ones. Gives the references on all of
+        them back: a prompt that waits for its turn pins nothing, or two of
         them could keep each other waiting.
         """
-        run = self._blocks.publish(blocks, names[: len(blocks)], parent=None)
+        full = blocks[: len(names)]
+        run = self._blocks.publish(full, names[: len(full)], parent=None)
         self._release((*run, *blocks[len(run) :]))
 
     def _release(self, blocks: tuple[int, ...]) -> None:

@@ -16,11 +16,11 @@ class Room:
         blocks: BlockPool,
         names: Sequence[bytes],
         wanted: int,
-        seconds: float,
+        seconds: float | None,
         changed: Callable[[], None],
     ) -> None:
         """Sets `wanted` blocks aside, those that `names` find among them; RefusedError at once
-        where there are too few. The count expires after `seconds`; `changed` is called then.
+        where there are too few. The count expires after `seconds`, if any; `changed` is called then.
 
         More than the whole pool is never set aside: such a request is alone here, or waits.
         """
@@ -36,7 +36,9 @@ class Room:
             raise RefusedError(f"no room for {wanted} KV blocks now")
         self._cached = cached
         self.reservation: Reservation = reservation
-        self._expiry = asyncio.get_running_loop().call_later(seconds, self._expire)
+        self._expiry: asyncio.TimerHandle | None = None
+        if seconds is not None:
+            self._expiry = asyncio.get_running_loop().call_later(seconds, self._expire)
         changed()
 
     def take_cached(self) -> tuple[int, ...]:
@@ -46,7 +48,8 @@ class Room:
 
     def close(self) -> None:
         """Gives back what was not taken; a second call does nothing."""
-        self._expiry.cancel()
+        if self._expiry is not None:
+            self._expiry.cancel()
         self.reservation.cancel()
         self._blocks.release(self.take_cached())
         self._changed()

@@ -65,8 +65,8 @@ class WorkerSettings:
     max_num_batched_tokens: int = setting(1024, "Tokens in one step.", size=True)
     max_mixed_prompt_tokens: int = setting(
         96,
-        "Tokens of prompts in a step that also writes answers, which wait for it: less is a steadier "
-        "stream, more a sooner first token.",
+        "Tokens of prompts in a step that also writes up to 16 answers (beyond that in proportion), "
+        "which wait for it: less is a steadier stream, more a sooner first token.",
         size=True,
     )
     device: str = setting(

@@ -34,6 +34,8 @@ from kv_transfer.transports.planes import allowed, exposed
 from kv_transfer.transports.shm import ShmExporter
 from kv_transfer.transports.tcp_export import TcpExporter
 
+HELD_SHARE = 0.5  # of the pool, in leases that wait for another router's decode worker
+
 logger = logging.getLogger(__name__)
 
 
@@ -64,7 +66,7 @@ class Worker:
             memory,
             release=self.release,
             exporters=exporters,
-            limits=lease_limits,
+            limits=lease_limits or SenderLimits(held_blocks=int(engine.blocks.total * HELD_SHARE)),
             lend=self.lend,
             lending=None if staging is None else staging.lending,
         )
@@ -168,6 +170,12 @@ class Worker:
         if pulled is not None:
             self._traffic.bytes += pulled.bytes
         return pulled
+
+    def publish(self, work: Work, blocks: tuple[int, ...]) -> None:
+        """Blocks that were pulled for the work, the references on which are taken: the engine finds
+        them in the prefix cache.
+        """
+        self._prefix_pulls.publish(blocks, work.names)
 
     async def pull(self, handoff: Handoff, room: Room) -> Pulled:
         """The blocks of what is known, now ours, and its first tokens. Cancelling leaves nothing

@@ -29,7 +29,7 @@ class RoutingFields(BaseModel):
     )
     kv_transfer_params: dict[str, Any] | None = Field(
         None,
-        description="Wishes for the placement: prefill_worker, decode_worker, mode, avoid, keep, resume; "
+        description="Wishes for the placement: prefill_worker, decode_worker, mode, avoid, keep, resume; vLLM's keys with --worker; "
         "see docs/kv-transfer-params.md. Default: {}.",
     )
 

@@ -8,15 +8,19 @@ from gateway.wishes import Mode, Wishes, wrong
 
 MOST_AVOIDED = 256
 LONGEST_KEEP = 3600.0  # seconds
+TICKET = "remote_ticket"
 
+# By which a router of vLLM's kind has one worker read and another one write; and what vouches for it.
+REMOTE = frozenset(
+    {"do_remote_decode", "do_remote_prefill", "remote_block_ids", "remote_engine_id"}
+    | {"remote_host", "remote_num_tokens", "remote_port", "remote_request_id", "tp_size", TICKET}
+)
 # By which other servers let two of their own hand a KV cache over. Whom it comes from is decided
 # here, and no address that a client names is ever dialled.
-HANDSHAKE = frozenset(
-    {"disagg_spec", "do_remote_decode", "do_remote_prefill", "prompt_token_ids", "ret_first_tok"}
-    | {"tp_size", "transfer_id"}
-    | {"remote_block_ids", "remote_bootstrap_addr", "remote_dp_rank", "remote_dp_size"}
-    | {"remote_engine_id", "remote_handshake_port", "remote_host", "remote_hosts"}
-    | {"remote_notify_port", "remote_num_tokens", "remote_port", "remote_request_id"}
+FOREIGN = frozenset(
+    {"disagg_spec", "prompt_token_ids", "ret_first_tok", "transfer_id"}
+    | {"remote_bootstrap_addr", "remote_dp_rank", "remote_dp_size", "remote_handshake_port"}
+    | {"remote_hosts", "remote_notify_port"}
 )
 FLAGS = ("do_remote_decode", "do_remote_prefill")
 OURS = frozenset({"avoid", "decode_worker", "keep", "mode", "prefill_worker", "resume"})
@@ -25,9 +29,11 @@ OURS = frozenset({"avoid", "decode_worker", "keep", "mode", "prefill_worker", "r
 def read_wishes(params: Mapping[str, Any]) -> Wishes:
     """Null is left out. Raises RequestError with the key's path."""
     said = {key: value for key, value in params.items() if value is not None}
-    _check_handshake(said)
-    for key in said.keys() - OURS - HANDSHAKE:
-        raise wrong(key, "is not a key that is known here")
+    for key in said:
+        if key in FOREIGN and said[key] is not False:
+            raise wrong(key, "is not supported by this version")
+        if key not in OURS | REMOTE | FOREIGN:
+            raise wrong(key, "is not a key that is known here")
     return Wishes(
         prefill=_selector("prefill_worker", said.get("prefill_worker")),
         decode=_selector("decode_worker", said.get("decode_worker")),
@@ -36,18 +42,31 @@ def read_wishes(params: Mapping[str, Any]) -> Wishes:
         keep_seconds=_keep(said.get("keep", 0)),
         gives_handles=bool(said.get("resume")),
         resume=_resume(said.get("resume", False)),
+        remote_decode=_flag(said, "do_remote_decode"),
+        brings=_brought(said),
     )
 
 
-def _check_handshake(said: Mapping[str, Any]) -> None:
-    for flag in FLAGS:
-        if not isinstance(said.get(flag, False), bool):
-            raise wrong(flag, "must be true or false")
-    if all(said.get(flag) for flag in FLAGS):
-        raise wrong(FLAGS[0], f"contradicts {FLAGS[1]}")
-    for key in said:
-        if key in HANDSHAKE and said[key] is not False:
-            raise wrong(key, "is not supported by this version")
+def _flag(said: Mapping[str, Any], key: str) -> bool:
+    value = said.get(key, False)
+    if not isinstance(value, bool):
+        raise wrong(key, "must be true or false")
+    return value
+
+
+def _brought(said: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """What was told of KV that waits for whoever shows it."""
+    keys = {key: said[key] for key in sorted(REMOTE & said.keys()) if key not in FLAGS}
+    keys = {key: value for key, value in keys.items() if value is not False}
+    if not _flag(said, "do_remote_prefill"):
+        for key in keys:
+            raise wrong(key, "says nothing without do_remote_prefill")
+        return ()
+    if _flag(said, "do_remote_decode"):
+        raise wrong("do_remote_decode", "contradicts do_remote_prefill")
+    if not isinstance(keys.get(TICKET), str):
+        raise wrong(TICKET, "is missing: the prefill worker's gateway tells it with the other keys")
+    return tuple(keys.items())
 
 
 def _selector(key: str, value: object) -> Selector | None:

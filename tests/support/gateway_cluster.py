@@ -94,10 +94,11 @@ async def running_gateway(
     if send_buffer is not None:  # connections inherit it
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
     gateway = build(chosen)
-    assert gateway.registry_server is not None
     tls = chosen.cluster_tls.identity()
-    registry = f"127.0.0.1:{bind(gateway.registry_server, '127.0.0.1', 0, tls)}"
-    await gateway.registry_server.start()
+    registry, server = "", gateway.registry_server
+    if server is not None:
+        registry = f"127.0.0.1:{bind(server, '127.0.0.1', 0, tls)}"
+        await server.start()
     http = HttpServer(gateway.app, 1, chosen.tls.context(), chosen.head_limits)
     serving = asyncio.create_task(http.serve([listener]))
     changed = asyncio.Event()
@@ -128,5 +129,6 @@ async def running_gateway(
         await gateway.dispatcher.close()
         await gateway.workers.close()
         await asyncio.gather(*(worker.stop() for worker in under_test.workers))
-        await gateway.registry_server.stop(None)
+        if server is not None:
+            await server.stop(None)
         listener.close()

@@ -13,7 +13,7 @@ from kv_transfer.sender_table import SenderTable
 
 BLOCK_SIZE = 4
 DIGEST = "fits"
-SENDER_LIMITS = sev.SenderLimits(ttl_s=10, pull_wait_s=10, tombstone_s=1000)
+SENDER_LIMITS = sev.SenderLimits(ttl_s=10, pull_wait_s=10, tombstone_s=1000, held_blocks=1000)
 RECEIVER_LIMITS = rev.ReceiverLimits(
     reserved_s=10, opening_s=10, receiving_s=10, confirming_s=5, confirm_attempts=3
 )

@@ -8,6 +8,7 @@ from baton.core.token_record import TokenRecord
 from kv_transfer import receiver_events as rev
 from kv_transfer import sender_events as sev
 from kv_transfer.sender import SenderMachine
+from kv_transfer.sender_table import Hold
 from tests.support.kv_model_books import (
     BLOCK_SIZE,
     DIGEST,
@@ -17,6 +18,8 @@ from tests.support.kv_model_books import (
     PrefillLife,
     checksum,
 )
+
+HOLD_S = 8.0
 
 
 class PrefillModel:
@@ -34,6 +37,7 @@ class PrefillModel:
         self.num_blocks = -(-num_tokens // BLOCK_SIZE)
         self.num_tokens = self.num_blocks * BLOCK_SIZE if cached_there else num_tokens
         self.cached_there = cached_there
+        self.outlives = not cached_there and num_tokens % 3 == 0  # its Prefill's stream
         self.engine = Engine(ended=cached_there)
         self.home: PrefillLife | None = None  # the process that the Prefill came to
         self.lease: SenderMachine | None = None
@@ -53,7 +57,8 @@ class PrefillModel:
     def open_prefill(self) -> None:
         home = self.world.prefill
         try:
-            self.lease, out = home.table.open(self.transfer_id, self.ticket, self.world.now)
+            hold = Hold(HOLD_S, self.num_blocks) if self.outlives else None
+            self.lease, out = home.table.open(self.transfer_id, self.ticket, self.world.now, hold)
         except RefusedError:
             self.prefill_refused = True
             return
@@ -70,6 +75,12 @@ class PrefillModel:
             self.source.content[block] = self.tag(position)
         self.feed(sev.BlocksLent(blocks, self.num_tokens))
         self.feed(sev.PrefillFinished((), True))
+
+    def renew(self) -> None:
+        """Another router asks for more time."""
+        table, now = self.world.prefill.table, self.world.now
+        if self.world.prefill.alive:
+            self.do_sender(table.renew(self.transfer_id, self.ticket, HOLD_S, now))
 
     @property
     def lives(self) -> bool:
@@ -161,6 +172,8 @@ class PrefillModel:
                 self.leases_over += 1
                 assert self.leases_over == 1
                 assert self.lease is None or not self.lease.blocks
+            case sev.AnswerRenewal(left_s):
+                assert left_s == 0 or (self.outlives and self.lease and not self.lease.over)
             case sev.TicketRefused():
                 pass
 

@@ -77,6 +77,7 @@ class Relay(HandOffModel):
         if self.world.prefill.alive:
             link = Link.GATEWAY_PREFILL
             actions.append(("an abort is sent", lambda: self.send_abort("gateway", link)))
+        actions.append(("more time is asked for", self.renew))
         if self.lease is not None:
             actions.append(("the gateway leaves", self.close_prefill))
             if not self.engine.ended and not self.engine.dropped and self.lives:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from baton.engine.modules.weight_memory import WeightMemory
+
 DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 VECTOR = 16  # floats; weights of norms are padded to whole ones
 
@@ -63,6 +65,7 @@ class Kernels:
 
     def __init__(self, library: ctypes.CDLL, matrix_units: bool = True) -> None:
         self.matrix_units = matrix_units
+        self.memory = WeightMemory()  # of what they read
         self.decoder_layer = library.baton_decoder_layer
         structures = (ctypes.POINTER(DecoderLayer), ctypes.POINTER(DecoderBatch))
         self.decoder_layer.argtypes = (*structures, ctypes.c_int, ctypes.c_int)

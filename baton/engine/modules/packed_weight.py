@@ -31,6 +31,9 @@ class PackedWeight:
         self._mkldnn: Tensor | None = None
         if kernels.matrix_units and weight.dtype == torch.bfloat16 and "amx_bf16" in cpu_flags():
             self._share_with_mkldnn(weight)
+        if self._mkldnn is None:
+            panels = kernels.memory.take(tuple(self._panels.shape), self.dtype)
+            self._panels = panels.copy_(self._panels)
         floats = None if self._floats is None else self._floats.data_ptr()
         self.matrix = Matrix(self._panels.data_ptr(), floats, self.inputs, self.outputs)
 

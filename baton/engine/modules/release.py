@@ -1,4 +1,6 @@
-"""Gives back the files that a model's weights were read from, once most of them lie elsewhere."""
+"""Gives back what loading a model took: the files its weights were read from, and the heap's free memory."""
+
+import ctypes
 
 import torch
 from torch import nn
@@ -19,3 +21,10 @@ def release_files(model: nn.Module, loaded: int) -> None:
         for parameter in model.parameters():
             if not parameter.is_meta:
                 parameter.data = parameter.detach().clone()
+
+
+def release_heap() -> None:
+    """What was freed while a model was loaded, which the C library keeps: some 170 MB for one of 1.2 GB."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
+    if trim is not None:
+        trim(0)

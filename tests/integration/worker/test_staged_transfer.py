@@ -61,7 +61,10 @@ async def test_answers_are_those_of_pools_in_the_open(staged: str, transport: st
         for prompt, params in jobs:
             assert await relay(*workers, prompt, params) == hash_answer(HASH_MODEL, prompt, params)
         await both_idle(*workers)
-        for served in workers:
+        for served, copied in zip(workers, ("sent", "landed"), strict=True):
+            stage = served.worker._stage
+            assert (stage is not None) == (served.worker.info.role.value[0] in staged)
+            assert stage is None or len(getattr(stage, copied)) == 1 + 1 + 3 + 44, "by way of slots"
             check_at_rest(served)
 
 

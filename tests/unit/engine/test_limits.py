@@ -108,6 +108,11 @@ def test_settings_that_do_not_fit_stop_the_start(config: EngineConfig, flag: str
         limits_for(config, hash_runner(), 10)
 
 
+def test_prompts_get_more_of_a_step_only_where_it_writes_more_than_16_answers() -> None:
+    limits = limits_for(EngineConfig(max_mixed_prompt_tokens=96), hash_runner(), 10)
+    assert [limits.mixed_prompt_tokens(n) for n in (1, 16, 24, 32)] == [96, 96, 144, 192]
+
+
 def test_host_memory_is_none_or_holds_a_block() -> None:
     layout = HASH_MODEL.layout(16)
     assert num_slots_for(EngineConfig(), layout) == 0

@@ -62,6 +62,11 @@ def left(wishes: Wishes, infos: list[WorkerInfo] = CLUSTER) -> set[str]:
         ({"do_remote_decode": "yes"}, "do_remote_decode"),
         ({"do_remote_prefill": True, "do_remote_decode": True}, "do_remote_decode"),
         ({"remote_block_ids": [1]}, "remote_block_ids"),
+        ({"do_remote_prefill": True, "remote_host": "h"}, "remote_ticket"),
+        ({"do_remote_prefill": True, "remote_ticket": 1}, "remote_ticket"),
+        ({"remote_bootstrap_addr": "http://h"}, "remote_bootstrap_addr"),
+        ({"transfer_id": "t"}, "transfer_id"),
+        ({"resume": ""}, "resume"),
     ],
 )
 def test_what_cannot_be_read_is_refused_by_its_key(params: Any, param: str) -> None:
@@ -73,6 +78,13 @@ def test_what_cannot_be_read_is_refused_by_its_key(params: Any, param: str) -> N
     [
         ({"mode": "aggregated", "prefill_worker": "p0"}, "prefill_worker"),
         ({"decode_worker": "d0", "avoid": ["d1", "d0"]}, "decode_worker"),
+        ({"do_remote_decode": True, "decode_worker": "d0"}, "do_remote_decode"),
+        ({"do_remote_decode": True, "mode": "aggregated"}, "do_remote_decode"),
+        ({"do_remote_decode": True, "resume": True}, "do_remote_decode"),
+        (
+            {"do_remote_prefill": True, "remote_ticket": "x", "prefill_worker": "p0"},
+            "do_remote_prefill",
+        ),
         ({"prefill_worker": "zone=a", "avoid": [{"zone": "a"}]}, "prefill_worker"),
         ({"prefill_worker": "p1", "avoid": ["rack=7"]}, "prefill_worker"),
         ({"decode_worker": "zone=a", "avoid": ["d0"]}, "decode_worker"),

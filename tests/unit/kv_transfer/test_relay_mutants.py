@@ -214,6 +214,24 @@ def ended_hand_offs_are_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SenderTable, "_bury", bury)
 
 
+def a_held_lease_that_was_renewed_never_ends(patch: pytest.MonkeyPatch) -> None:
+    def renewed(self: Any, event: sev.HoldRenewed, now: float) -> Any:
+        if self._hold_s:
+            self._expires = None
+        return [sev.AnswerRenewal(self._hold_s)]
+
+    patch.setattr(SenderMachine, "_hold_renewed", renewed)
+
+
+def a_held_lease_needs_no_gateway_while_it_computes(patch: pytest.MonkeyPatch) -> None:
+    right = SenderMachine._prefill_stream_closed
+    patch.setattr(
+        SenderMachine,
+        "_prefill_stream_closed",
+        lambda self: [] if self._hold_s else right(self),
+    )
+
+
 BREAKS: list[Break] = [
     target_blocks_go_back_while_reads_run,
     blocks_allocated_after_the_abort_are_forgotten,
@@ -236,6 +254,8 @@ BREAKS: list[Break] = [
     a_block_is_named_before_it_is_full,
     the_lease_ends_with_the_last_word,
     ended_hand_offs_are_forgotten,
+    a_held_lease_that_was_renewed_never_ends,
+    a_held_lease_needs_no_gateway_while_it_computes,
 ]
 
 

@@ -270,6 +270,64 @@ def test_every_state_has_its_moves_and_the_ends_have_none() -> None:
     assert {state for state, onward in MOVES.items() if not onward} == TERMINAL
 
 
+def held(*events: ev.SenderEvent) -> SenderMachine:
+    """Its Prefill's stream may end once everything is computed."""
+    return machine_after(ev.PrefillOpened(TICKET, 4.0), *events)
+
+
+def test_a_held_lease_outlives_its_stream_and_then_belongs_to_its_pull() -> None:
+    machine = held(LENT, FINISHED, ev.PrefillStreamClosed())
+    assert (machine.state, machine.deadline, machine.is_held) == (SenderState.READY, 4.0, True)
+    assert of_type(machine.handle(ev.PullOpened(1, TICKET), 3.0), ev.SendLast)
+    assert machine.deadline == 13.0
+    ended = machine.handle(ev.ConfirmAsked(EPOCH), 12.0)
+    assert ended[0] == ev.AnswerConfirm(Outcome.OK)
+    assert of_type(ended, ev.ReleaseBlocks) == [ev.ReleaseBlocks((5, 6, 7))]
+    assert not machine.is_held
+
+
+def test_a_held_lease_ends_with_its_time_and_each_renewal_begins_it_anew() -> None:
+    machine = held(LENT, FINISHED, ev.PrefillStreamClosed())
+    assert machine.handle(ev.HoldRenewed(TICKET, 4.0), 3.0) == [ev.AnswerRenewal(4.0)]
+    assert machine.handle(ev.HoldRenewed(TICKET, 1.0), 3.0) == [
+        ev.AnswerRenewal(4.0)
+    ]  # not shorter
+    assert machine.handle(ev.Tick(), 6.9) == []
+    assert of_type(machine.handle(ev.Tick(), 7.0), ev.ReleaseBlocks)
+    assert machine.state is SenderState.EXPIRED
+    assert machine.handle(ev.HoldRenewed(TICKET, 4.0), 7.0) == [ev.AnswerRenewal(0.0)]
+
+
+def test_no_word_holds_a_lease_longer_than_its_worker_grants() -> None:
+    machine = machine_after(ev.PrefillOpened(TICKET, 1e9), LENT, FINISHED)
+    assert machine.deadline == LIMITS.longest_hold_s
+    machine.handle(ev.HoldRenewed(TICKET, 1e9), 1.0)
+    assert machine.deadline == 1.0 + LIMITS.longest_hold_s
+
+
+@pytest.mark.parametrize("ticket", [b"", b"another", TICKET + b"x"])
+def test_more_time_is_for_those_with_the_ticket(ticket: bytes) -> None:
+    machine = held(LENT, FINISHED)
+    assert machine.handle(ev.HoldRenewed(ticket, 4.0), 3.0) == [ev.AnswerRenewal(0.0)]
+    assert machine.deadline == 4.0
+
+
+def test_a_lease_that_a_stream_owns_is_not_renewed() -> None:
+    machine = opened(LENT, FINISHED)
+    assert machine.handle(ev.HoldRenewed(TICKET, 4.0), 0.0) == [ev.AnswerRenewal(0.0)]
+    assert of_type(machine.handle(ev.PrefillStreamClosed(), 0.0), ev.ReleaseBlocks)
+    pulled_one = held(LENT, FINISHED, ev.PullOpened(1, TICKET))
+    pulled_one.handle(ev.HoldRenewed(TICKET, 100.0), 0.0)
+    assert pulled_one.deadline == LIMITS.ttl_s
+
+
+def test_while_it_computes_even_a_held_lease_needs_its_stream() -> None:
+    machine = held(LENT)
+    assert machine.handle(ev.HoldRenewed(TICKET, 4.0), 0.0) == [ev.AnswerRenewal(4.0)]
+    assert of_type(machine.handle(ev.PrefillStreamClosed(), 0.0), ev.AbortPrefill)
+    assert machine.state is SenderState.ABORTED
+
+
 class AnySender(RuleBasedStateMachine):
     """Whatever the outside does in whatever order, the books balance."""
 

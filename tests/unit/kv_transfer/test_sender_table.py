@@ -1,5 +1,7 @@
 """All hand-offs of one sender: who is found, what is remembered, what is counted."""
 
+from dataclasses import replace
+
 import pytest
 
 from baton.core.errors import RefusedError
@@ -7,7 +9,7 @@ from baton.core.handoff import Epoch
 from kv_transfer import sender_events as ev
 from kv_transfer.sender import SenderMachine
 from kv_transfer.sender_events import Outcome, Refusal
-from kv_transfer.sender_table import SenderCounts, SenderTable
+from kv_transfer.sender_table import Hold, SenderCounts, SenderTable
 
 pytestmark = pytest.mark.unit
 
@@ -149,3 +151,30 @@ def test_the_late_end_of_a_pull_that_waited_in_vain_leaves_the_prefill_alone() -
     assert table.counts().open_leases == 1
     table.feed(machine, ev.PrefillStreamClosed(), 6)
     assert table.counts().aborted == 1
+
+
+def test_only_so_many_blocks_are_held_for_others_to_come_for_them() -> None:
+    table = SenderTable("p", 4, replace(LIMITS, held_blocks=5))
+    first, _ = table.open("a", TICKET, 0, Hold(3.0, 2))
+    table.open("b", TICKET, 0, Hold(3.0, 3))
+    assert table.counts().held_blocks == 5
+    with pytest.raises(RefusedError, match="held"):
+        table.open("c", TICKET, 0, Hold(3.0, 1))
+    table.open("d", TICKET, 0)  # one that a stream owns is not among them
+    table.feed(first, ev.PrefillFailed("broken"), 0)
+    table.open("c", TICKET, 0, Hold(3.0, 2))
+    assert table.counts().held_blocks == 5
+
+
+def test_where_none_may_be_held_none_is() -> None:
+    with pytest.raises(RefusedError):
+        new_table().open("a", TICKET, 0, Hold(3.0, 1))
+
+
+def test_a_renewal_of_nothing_holds_nothing() -> None:
+    table = SenderTable("p", 4, replace(LIMITS, held_blocks=5))
+    assert table.renew("a", TICKET, 9.0, 0) == [ev.AnswerRenewal(0.0)]
+    table.pull("a", TICKET, 1, 0)  # waits for its Prefill
+    assert table.renew("a", TICKET, 9.0, 0) == [ev.AnswerRenewal(0.0)]
+    confirmed(table, "b")
+    assert table.renew("b", TICKET, 9.0, 0) == [ev.AnswerRenewal(0.0)]

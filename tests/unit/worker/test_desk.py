@@ -25,6 +25,19 @@ def test_a_request_wider_than_the_bound_is_taken_alone() -> None:
         desk.take("a", 1, 5).__enter__()
 
 
+def test_those_of_a_worse_priority_keep_nobody_out_but_for_so_many() -> None:
+    desk = Desk(max_choices=2)
+    with desk.take("a", 0, 1, 5), desk.take("b", 0, 1, 0):
+        with pytest.raises(RefusedError):
+            desk.take("worse", 0, 1, 6).__enter__()
+        with pytest.raises(RefusedError):
+            desk.take("equal to a", 0, 1, 5).__enter__()
+        with desk.take("better than a", 0, 1, 4), desk.take("best", 0, 1, -1):
+            assert desk.requests == 4
+            with pytest.raises(RefusedError):
+                desk.take("one too many", 0, 1, -9).__enter__()
+
+
 def test_one_attempt_is_served_once_and_another_attempt_is_another() -> None:
     desk = Desk(max_choices=None)
     with desk.take("a", 0, 1):

@@ -1,0 +1,108 @@
+"""Reads a prompt for a decode worker that another router chooses: the KV waits where it was computed."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+
+from baton.core.errors import BatonError, TransferError
+from baton.core.handoff import Handoff, new_id, new_ticket
+from baton.core.token_record import FinishReason, TokenLogprobs, TokenRecord
+from gateway.items import Item, PromptRead, PromptScores
+from gateway.job import Job
+from gateway.leg import Broken, Ended, Leg, Letters
+from gateway.mailbox import Mailbox
+from gateway.output import Output
+from gateway.prompt_chain import PromptChain
+from gateway.queue import AdmissionQueue
+from gateway.reading import Reading
+from gateway.remote_ticket import RemoteTickets, Waiting, prompt_digest
+from gateway.worker import Worker
+from gateway.worker_client import Admitted, PromptScored, Tokens
+from gateway.workers import Assignment, Workers
+
+logger = logging.getLogger(__name__)
+
+MAILBOX_SIZE = 256
+HOLD_SECONDS = 30.0  # that the blocks wait from one word to the next
+ABORT_SECONDS = 1.0
+
+
+class PrefillOnly:
+    """Nothing is tried again: the other router decides where."""
+
+    def __init__(
+        self,
+        workers: Workers,
+        queue: AdmissionQueue[Assignment],
+        silence: float,
+        tickets: RemoteTickets,
+    ) -> None:
+        self._workers = workers
+        self._queue = queue
+        self._silence = silence  # seconds
+        self._tickets = tickets
+
+    async def stream(self, job: Job, output: Callable[[], Output]) -> AsyncGenerator[Item, None]:
+        """An answer of one token, and with it where the KV waits, unless that token ended it."""
+        prompt = PromptChain(job.prompt, job.cache_salt, job.tenant)
+        turn = self._queue.turn(job.priority)
+        assignment = await self._queue.admit(turn, lambda: self._workers.assign_reader(prompt))
+        info = assignment.decode.info
+        handoff = Handoff(new_id(), new_ticket(), info.address, info.instance_id)
+        waits = False
+        try:
+            read = _Read(job, assignment, handoff)
+            records = await read.records(self._silence)
+            waits = records[0].finish_reason is not FinishReason.STOP
+            if waits:
+                blocks = info.fingerprint.layout.blocks_for(len(job.prompt))
+                waiting = Waiting(handoff, prompt_digest(job), len(job.prompt), blocks)
+                read.reading.remote = self._tickets.told(waiting, job.tenant)
+            if job.params.prompt_logprobs is not None:
+                yield PromptScores(read.scores)
+            yield PromptRead(read.reading)
+            yield output().push(records)
+        finally:
+            if not waits:
+                await _abort(assignment.decode, handoff)
+
+
+class _Read:
+    def __init__(self, job: Job, assignment: Assignment, handoff: Handoff) -> None:
+        worker = assignment.decode
+        self._mailbox: Letters = Mailbox(MAILBOX_SIZE)
+        call = worker.client.prefill(job, 1, handoff, None, hold=HOLD_SECONDS)
+        self._leg = Leg(worker, call, self._mailbox, assignment.unread)
+        self._admitted = assignment.admitted
+        self.reading = Reading(None, worker.info.worker_id)
+        self.scores: tuple[TokenLogprobs, ...] = ()
+
+    async def records(self, silence: float) -> tuple[TokenRecord, ...]:
+        """The first token. Raises what the call breaks with."""
+        try:
+            while True:
+                _, event = await self._mailbox.get(silence)
+                match event:
+                    case Admitted(num_cached_tokens, kv_number):
+                        self.reading.cached_tokens = num_cached_tokens
+                        self._admitted(num_cached_tokens, kv_number)
+                    case PromptScored(scores):
+                        self.scores += scores.entries
+                    case Tokens(records):
+                        return records
+                    case Broken(error):
+                        raise error
+                    case Ended():
+                        raise TransferError("the prefill worker gave the prompt up")
+        finally:
+            self._mailbox.shut()
+            self._leg.cancel()  # from here on nobody's stream owns the lease
+
+
+async def _abort(worker: Worker, handoff: Handoff) -> None:
+    """Nobody will come for it."""
+    try:
+        async with asyncio.timeout(ABORT_SECONDS):
+            await worker.client.abort(handoff, "nobody decodes this prompt")
+    except (BatonError, TimeoutError) as error:
+        logger.info("transfer %s: its blocks wait for their time: %s", handoff.transfer_id, error)
