@@ -17,6 +17,7 @@ class _Holding:
         None  # of the last event heard of; None: a snapshot, or its rest, is wanted
     )
     to_come: int = 0  # keys of a snapshot that has begun
+    upto: int = 0  # number of the latest event in that snapshot
     pool: set[int] = field(default_factory=set)
     host: set[int] = field(default_factory=set)
 
@@ -55,9 +56,10 @@ class PrefixIndex:
         holding = self._holdings.get(worker) or self._enter(worker)
         if change.snapshot:
             self._forget(holding)
-            holding.to_come = change.to_come
+            holding.to_come, holding.upto = change.to_come, change.upto
         elif holding.to_come:
-            whole = holding.to_come == change.to_come + len(change)
+            piece = change.after == change.upto == holding.upto  # and no later events
+            whole = piece and holding.to_come == change.to_come + len(change)
             holding.to_come = change.to_come if whole else 0
             if not whole:
                 return False

@@ -123,6 +123,15 @@ def test_a_snapshot_in_pieces_is_a_snapshot() -> None:
     assert index.number("a") is None
 
 
+def test_later_events_are_not_taken_for_the_rest_of_a_snapshot() -> None:
+    first, *lost = snapshot(*CHAIN, upto=7).parts(4)
+    index = index_of(a=0)
+    assert index.hear("a", first)
+    assert [len(part) for part in lost] == [4, 1]
+    assert not index.hear("a", KvChange(7, 12, stored=(60, 70, 80, 90, 99))), "as many as were lost"
+    assert index.number("a") is None
+
+
 PROMPTS = st.lists(st.integers(0, 1), min_size=1, max_size=10)
 
 
