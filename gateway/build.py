@@ -76,7 +76,10 @@ def build(settings: GatewaySettings) -> Gateway:
         directory, tokenizer.digest, settings.cluster_secret, settings.cluster_tls.identity()
     )
     queue: AdmissionQueue[Assignment] = AdmissionQueue(
-        settings.max_queued_requests, settings.max_queue_seconds, Assignment.give_back
+        settings.max_queued_requests,
+        settings.max_queue_seconds,
+        Assignment.give_back,
+        lambda: workers.can_answer,
     )
     metrics = GatewayMetrics(settings.served_names[0])
     metrics.follow(workers.prefixes)

@@ -9,12 +9,13 @@ from typing import Any
 
 from baton.core.errors import RefusedError, UnavailableError
 from baton.core.worker_info import WorkerInfo
+from gateway.admission.line import Turn
 from gateway.attempt import Attempt
 from gateway.branch import Branch, Told, joined
 from gateway.breaks import MENDABLE, Mendable, reason_of
 from gateway.continuation import whole
 from gateway.conversation import Conversation
-from gateway.errors import NoRoomError
+from gateway.errors import NoRoomError, TooLateError
 from gateway.items import Answered, Item, PromptRead, PromptScores, collected
 from gateway.job import Job
 from gateway.leg import Left
@@ -23,7 +24,7 @@ from gateway.mover import Mover
 from gateway.moves import Moves
 from gateway.output import Output
 from gateway.prompt_chain import PromptChain
-from gateway.queue import AdmissionQueue, Turn
+from gateway.queue import AdmissionQueue
 from gateway.recent_answers import RecentAnswers
 from gateway.request_life import RequestLife
 from gateway.workers import Assignment, Workers
@@ -67,7 +68,9 @@ class Dispatcher:
         workers are told to stop.
         """
         with self._metrics.watching(job) as meter:
-            life = RequestLife(job, output(), self._queue.turn(job.priority))
+            life = RequestLife(
+                job, output(), self._queue.turn(job.priority, None, job.key, job.timeout)
+            )
             scored = job.params.prompt_logprobs is None
             branch = Branch(life, Moves(self._mover, life), whole(job), meter)
             async with self._moving(branch.moves), aclosing(joined(branch, self._told)) as batches:
@@ -156,13 +159,14 @@ class Dispatcher:
 
         try:
             return await self._queue.admit(branch.turn, place, returning=branch.returning)
-        except NoRoomError as error:
+        except (NoRoomError, TooLateError) as error:
             if not life.begun:
                 raise
             raise NoRoomError(
                 "The answer could not go on: its worker broke off, and no other had room within "
                 f"{self._failover_timeout:g} s.",
                 error.retry_after,
+                error.reason,
             ) from error
 
     @asynccontextmanager

@@ -21,7 +21,12 @@ class Job:
     priority: int = 0  # in the line of this gateway and on the workers; lower is earlier
     plan: OutputPlan = PLAIN
     answered: tuple[int, ...] = ()  # told already, read behind the prompt; of one choice only
+    timeout: float | None = None  # seconds that its client waits for room; None: as long as others
     asked_at: float | None = None  # `time.monotonic` seconds; None: just now
+
+    def key(self) -> int:
+        """The same for another request of the tenant with this prompt, in this process."""
+        return hash((self.tenant, self.prompt))
 
     def waited_ms(self) -> int:
         """Since the gateway took the request in."""

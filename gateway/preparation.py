@@ -195,6 +195,7 @@ class Preparation:
                 tenant=caller.tenant,
                 priority=(asked.priority or 0) if self._heeds_priority else 0,
                 plan=plan,
+                timeout=caller.timeout,
                 asked_at=time.monotonic(),
             )
             for prompt in prompts
