@@ -5,6 +5,7 @@ import random
 import secrets
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import grpc
 from fastapi import FastAPI
@@ -12,7 +13,8 @@ from starlette.types import ASGIApp
 
 from baton import __version__
 from baton.core.sampling_params import GrammarBackend, LogprobsMode
-from baton.registry.choice import directory_in_redis
+from baton.registry.choice import commons_in_redis, directory_in_redis
+from baton.registry.commons import Commons, LocalCommons
 from baton.registry.memory import InMemoryRegistry
 from baton.registry.service import RegistryServicer
 from baton.registry.store import Directory
@@ -47,6 +49,8 @@ from gateway.settings import PRIORITY, GatewaySettings
 from gateway.structured.checking import GrammarChecker
 from gateway.structured.config import read_config
 from gateway.structured.desk import GrammarDesk
+from gateway.tenants.roster import Roster
+from gateway.tenants.visit import Desk
 from gateway.token_wishes import SamplingRules
 from gateway.tokenizer import ChatTokenizer, load_tokenizer, vocab_size_of
 from gateway.translations.response_desk import ResponseDesk
@@ -62,6 +66,7 @@ class Gateway:
     workers: Workers
     queue: AdmissionQueue[Assignment]
     dispatcher: Dispatcher
+    commons: Commons
 
 
 def build(settings: GatewaySettings) -> Gateway:
@@ -71,9 +76,18 @@ def build(settings: GatewaySettings) -> Gateway:
         settings.chat_template,
         named_format(settings.chat_template_content_format),
     )
+    roster = Roster(
+        settings.api_key, Path(settings.tenants_file) if settings.tenants_file else None
+    )
     directory, server = _registry(settings)
+    place = settings.redis.place
+    commons: Commons = LocalCommons() if place is None else commons_in_redis(place)
     workers = Workers(
-        directory, tokenizer.digest, settings.cluster_secret, settings.cluster_tls.identity()
+        directory,
+        tokenizer.digest,
+        settings.cluster_secret,
+        settings.cluster_tls.identity(),
+        commons=commons,
     )
     queue: AdmissionQueue[Assignment] = AdmissionQueue(
         settings.max_queued_requests,
@@ -89,7 +103,8 @@ def build(settings: GatewaySettings) -> Gateway:
     )
     crowd = Crowd()
     doorway = Doorway(_app(settings, tokenizer, workers, dispatcher, metrics, crowd), crowd)
-    return Gateway(guarded(doorway, settings), doorway, server, workers, queue, dispatcher)
+    app = guarded(doorway, settings, roster, Desk(commons, metrics.tenants))
+    return Gateway(app, doorway, server, workers, queue, dispatcher, commons)
 
 
 def _registry(settings: GatewaySettings) -> tuple[Directory, grpc.aio.Server | None]:

@@ -2,20 +2,21 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any
 
 from baton.core.errors import RefusedError, UnavailableError
 from baton.core.worker_info import WorkerInfo
 from gateway.admission.line import Turn
+from gateway.admission.shares import Bill
 from gateway.attempt import Attempt
 from gateway.branch import Branch, Told, joined
 from gateway.breaks import MENDABLE, Mendable, reason_of
 from gateway.continuation import whole
 from gateway.conversation import Conversation
-from gateway.errors import NoRoomError, TooLateError
+from gateway.errors import NoRoomError, OverloadedError, TooLateError
 from gateway.items import Answered, Item, PromptRead, PromptScores, collected
 from gateway.job import Job
 from gateway.leg import Left
@@ -67,10 +68,9 @@ class Dispatcher:
         """What is new, as it comes, whoever makes it. When the text has ended every choice, the
         workers are told to stop.
         """
-        with self._metrics.watching(job) as meter:
-            life = RequestLife(
-                job, output(), self._queue.turn(job.priority, None, job.key, job.timeout)
-            )
+        with self._billed(job.bill), self._metrics.watching(job) as meter:
+            turn = self._queue.turn(job.priority, job.bill, job.key, job.timeout)
+            life = RequestLife(job, output(), turn)
             scored = job.params.prompt_logprobs is None
             branch = Branch(life, Moves(self._mover, life), whole(job), meter)
             async with self._moving(branch.moves), aclosing(joined(branch, self._told)) as batches:
@@ -157,6 +157,7 @@ class Dispatcher:
         def place() -> Assignment | None:
             return self._workers.assign(prompt, life.refusals)
 
+        began = asyncio.get_running_loop().time()
         try:
             return await self._queue.admit(branch.turn, place, returning=branch.returning)
         except (NoRoomError, TooLateError) as error:
@@ -168,6 +169,20 @@ class Dispatcher:
                 error.retry_after,
                 error.reason,
             ) from error
+        finally:
+            waited = asyncio.get_running_loop().time() - began
+            self._metrics.tenants.queued(job.bill.tenant, waited)
+
+    @contextmanager
+    def _billed(self, bill: Bill) -> Iterator[None]:
+        """The tenant's share is charged what the request has really cost."""
+        try:
+            yield
+        except (OverloadedError, NoRoomError, TooLateError) as error:
+            self._metrics.tenants.refused(bill.tenant, error.reason)
+            raise
+        finally:
+            self._queue.shares.settle(bill, bill.read + bill.written)
 
     @asynccontextmanager
     async def _held(self, attempt: Attempt, branch: Branch) -> AsyncIterator[None]:
@@ -203,6 +218,9 @@ class Dispatcher:
             raise error
         branch.returning = True
         branch.end_move()
+        if isinstance(error, UnavailableError):
+            for worker in attempt.suspects:
+                self._workers.commons.doubt(worker.info.instance_id)
         life = branch.life
         logger.info("%s: attempt %d broke: %s", life.job.request_id, attempt.number, error)
         if not attempt.gave and (not attempt.reserved or isinstance(error, RefusedError)):

@@ -1,9 +1,10 @@
 """One prompt to be answered by the cluster."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from baton.core.sampling_params import SamplingParams
+from gateway.admission.shares import Bill
 from gateway.output.plan import PLAIN, OutputPlan
 
 
@@ -21,6 +22,7 @@ class Job:
     priority: int = 0  # in the line of this gateway and on the workers; lower is earlier
     plan: OutputPlan = PLAIN
     answered: tuple[int, ...] = ()  # told already, read behind the prompt; of one choice only
+    bill: Bill = field(default_factory=Bill)  # of the tenant whose turn it takes
     timeout: float | None = None  # seconds that its client waits for room; None: as long as others
     asked_at: float | None = None  # `time.monotonic` seconds; None: just now
 

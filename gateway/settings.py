@@ -76,9 +76,15 @@ class GatewaySettings:
     root_path: str = setting("", "Prefix under which a proxy shows this server, such as /llm.")
     api_key: tuple[str, ...] = setting(
         (),
-        "Keys that clients must send one of. Requests of different keys share no cached prefix.",
+        "Keys that clients must send one of, without limits (see --tenants-file). Requests of different "
+        "keys share no cached prefix.",
         secret=True,
         env=("VLLM_API_KEY",),
+    )
+    tenants_file: str = setting(
+        "",
+        "YAML file of tenants with their API keys, weights and limits, see docs/tenants.md; a change "
+        "acts within a second.",
     )
     tls: TlsSettings = nested(TlsSettings)
     cors: CorsSettings = nested(CorsSettings)

@@ -9,6 +9,7 @@ from functools import partial
 
 from baton.core.errors import BatonError
 from baton.core.worker_info import WorkerInfo
+from baton.registry.commons import Commons, LocalCommons
 from baton.registry.store import Directory
 from baton.rpc.tls_identity import TlsIdentity
 from gateway.candidate import Candidate
@@ -55,6 +56,7 @@ class Workers:
         secret: str,
         tls: TlsIdentity | None = None,
         connect: Callable[[str, str, TlsIdentity | None], WorkerClient] = WorkerClient,
+        commons: Commons | None = None,
     ) -> None:
         self._connect = connect
         self._registry = registry
@@ -69,6 +71,7 @@ class Workers:
         self._namings: dict[str, Naming] = {}  # of usable workers, by digest
         self._leaving: list[Worker] = []
         self._lives: Counter[str] = Counter()  # instances seen, by worker id
+        self.commons = commons or LocalCommons()
         self._on_change: Callable[[], None] = lambda: None
         self.began = asyncio.Event()
         self._met = asyncio.Event()
@@ -127,8 +130,8 @@ class Workers:
     def assign(self, prompt: PromptChain, refusals: Refusals) -> Assignment | None:
         """None: nothing fits now."""
         candidates = self.candidates()
-        if refusals.any:
-            candidates = [_judged(worker, refusals) for worker in self._usable]
+        if refusals.any or self.commons.any_doubts:
+            candidates = [_judged(worker, refusals, self.commons) for worker in self._usable]
         held = self.prefixes.held(prompt, self._namings.values())
         placement = place(
             candidates,
@@ -169,7 +172,7 @@ class Workers:
         self, source: Worker, known_tokens: int, refusals: Refusals
     ) -> Assignment | None:
         """For a running answer that `source` is to hand over. None: nobody can take it now."""
-        candidates = [_judged(worker, refusals) for worker in self._usable]
+        candidates = [_judged(worker, refusals, self.commons) for worker in self._usable]
         info = refuge(candidates, source.candidate, known_tokens)
         if info is None:
             return None
@@ -231,8 +234,9 @@ class Workers:
         self._on_change()
 
 
-def _judged(worker: Worker, refusals: Refusals) -> Candidate:
-    refused, doubted = refusals.holds(worker), refusals.doubts(worker)
+def _judged(worker: Worker, refusals: Refusals, commons: Commons) -> Candidate:
+    refused = refusals.holds(worker)
+    doubted = refusals.doubts(worker) or commons.doubts(worker.info.instance_id)
     if not (refused or doubted):
         return worker.candidate
     return replace(worker.candidate, refused=refused, doubted=doubted)

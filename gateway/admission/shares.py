@@ -8,11 +8,16 @@ ANYBODY = ""  # the tenant of requests that name none
 
 @dataclass(slots=True, eq=False)
 class Bill:
-    """What one request costs its tenant: `tokens` are a guess until it is settled."""
+    """What one request costs its tenant: `tokens` are a guess until it is settled. `read` and
+    `written` count what it has got so far.
+    """
 
     tenant: str = ANYBODY
     weight: float = 1.0
     tokens: float = 1.0
+    answers: int = 1
+    read: int = field(default=0, init=False)
+    written: int = field(default=0, init=False)
     charged: bool = field(default=False, init=False)
 
 
