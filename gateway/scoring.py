@@ -20,7 +20,6 @@ NO_LINKS: frozenset[tuple[str, str]] = frozenset()
 
 # A missed objective outweighs any time, and whoever broke under the request is the last resort.
 MISS, DOUBT = 1e5, 1e9
-LONGEST_MISS = 1e3  # seconds; beyond them one miss is as bad as another
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +75,10 @@ class Terms:
 
 
 def miss(seconds: float) -> float:
-    """Of an objective, by so much."""
-    return MISS * (1.0 + min(seconds, LONGEST_MISS)) if seconds > 0.0 else 0.0
+    """Of an objective, by so much: as bad however long. What misses it everywhere goes where it costs
+    least, itself and others; else the others miss theirs for a request that is lost anyway.
+    """
+    return MISS if seconds > 0.0 else 0.0
 
 
 def token_bytes(decode: "Candidate") -> float:

@@ -6,6 +6,7 @@ import pytest
 
 from baton.core.errors import RequestError
 from gateway.objectives import NONE, Objectives, objectives_of
+from gateway.scoring import Terms
 
 
 def test_headers_are_milliseconds_and_llm_ds_names_mean_the_same() -> None:
@@ -30,3 +31,13 @@ def test_two_that_disagree_are_refused() -> None:
     with pytest.raises(RequestError, match="disagree") as raised:
         objectives_of({"x-slo-itl-ms": "10", "x-llm-d-slo-tpot-ms": "20"})
     assert raised.value.param == "x-llm-d-slo-tpot-ms"
+
+
+def test_who_misses_anyway_goes_where_it_costs_least_not_where_it_misses_by_least() -> None:
+    """Or else everybody pays for a request that is lost."""
+    tight = Objectives(ttft=0.1)
+    late_and_cheap = Terms(9.0, 1.0, 0.0, 0.0, 0.01, 0.0, 10.0, others=0.0, objectives=tight)
+    sooner_and_dear = Terms(0.0, 1.0, 0.0, 0.0, 0.01, 0.0, 10.0, others=50.0, objectives=tight)
+    assert late_and_cheap.misses
+    assert sooner_and_dear.misses
+    assert late_and_cheap.score < sooner_and_dear.score

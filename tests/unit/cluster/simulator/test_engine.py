@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -108,10 +109,13 @@ def test_who_comes_joins_at_the_end_of_the_step() -> None:
 def test_a_batch_that_is_full_makes_others_wait() -> None:
     ended: list[int] = []
 
+    def note(number: int, _: object) -> None:
+        ended.append(number)
+
     async def script(engine: Engine) -> None:
         works = [writing(2, 10, Gaps(), number) for number in range(3)]
         for number, work in enumerate(works):
-            work.done.add_done_callback(lambda _, number=number: ended.append(number))
+            work.done.add_done_callback(partial(note, number))
             engine.write(work)
         assert len(engine.waiting) == 2  # the first one's step has begun
         await asyncio.gather(*(work.done for work in works))

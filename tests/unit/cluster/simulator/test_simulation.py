@@ -94,5 +94,5 @@ def test_a_wrong_profile_is_one_sentence(change: dict[str, object], told: str) -
         profile_of({**values, **change}, "p")
     with pytest.raises(SettingsError, match="read_step, read_token"):
         profile_of({}, "p")
-    with pytest.raises(SettingsError, match="neither a file nor llama-8b-h100"):
+    with pytest.raises(SettingsError, match="neither a file nor baton-demo-cpu, llama-8b-h100"):
         read_profile("p")
