@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from baton.core.errors import BatonError
-from gateway.auth import Authentication, Keys
+from gateway.auth import Authentication
 from gateway.cors import with_cors
 from gateway.endpoints.chat import ChatEndpoint
 from gateway.endpoints.completions import CompletionEndpoint
@@ -25,6 +25,8 @@ from gateway.replies import error_reply
 from gateway.request_scope import RequestScope
 from gateway.root_path import RootPath
 from gateway.settings import GatewaySettings
+from gateway.tenants.roster import Roster
+from gateway.tenants.visit import Desk
 from gateway.translations.messages_error import COUNT_PATH, PATH
 
 RESPONSES = "/v1/responses"
@@ -81,11 +83,11 @@ def make_app(
     return app
 
 
-def guarded(app: ASGIApp, settings: GatewaySettings) -> ASGIApp:
+def guarded(app: ASGIApp, settings: GatewaySettings, roster: Roster, desk: Desk) -> ASGIApp:
     """The application as clients meet it. From the outside in: the proxy's prefix, the operator's
     own middleware, CORS (so that a browser may read errors too), the request's id, the key.
     """
-    inner = Authentication(app, Keys(settings.api_key))
+    inner = Authentication(app, roster, desk)
     whole = with_cors(RequestScope(inner), settings.cors)
     return RootPath(with_middleware(whole, settings.middleware), settings.root_path)
 

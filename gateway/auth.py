@@ -1,16 +1,15 @@
 """API keys: who may ask, and whose cached prefixes are whose."""
 
-import hashlib
-import hmac
-from collections.abc import Sequence
-
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import ErrorReply
 from gateway.replies import error_reply
 from gateway.root_path import path_of
+from gateway.tenants.roster import Roster
+from gateway.tenants.tenant import NOBODY
+from gateway.tenants.visit import Desk, Visit
 from gateway.translations.messages_error import is_anthropic
 
 # Whatever is not named here needs a key, so that a new route is never open by oversight.
@@ -24,49 +23,51 @@ MISSING = ErrorReply(
 WRONG = ErrorReply(401, "AuthenticationError", "This API key is not known here.")
 
 
-class Keys:
-    """The keys that the gateway was started with. Only their digests are kept."""
-
-    def __init__(self, keys: Sequence[str]) -> None:
-        self._digests = [_digest(key.encode()) for key in keys if key]
-
-    def __bool__(self) -> bool:
-        return bool(self._digests)
-
-    def tenant_of(self, key: bytes) -> str | None:
-        """The key's SHA-256, hex; None for an unknown one. Takes as long for every key."""
-        shown = _digest(key)
-        known = False
-        for digest in self._digests:
-            known |= hmac.compare_digest(shown, digest)
-        return shown if known else None
-
-
 class Authentication:
-    """ASGI middleware. Leaves the tenant in the request's state."""
+    """ASGI middleware. Leaves the visit of the tenant in the request's state, and ends it."""
 
-    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+    def __init__(self, app: ASGIApp, roster: Roster, desk: Desk) -> None:
         self._app = app
-        self._keys = keys
+        self._roster = roster
+        self._desk = desk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not self._keys or _is_open(scope):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        key = _key_of(scope)
-        tenant = self._keys.tenant_of(key) if key else None
-        if tenant is None:
-            await error_reply(WRONG if key else MISSING, scope, CHALLENGE)(scope, receive, send)
-            return
-        scope.setdefault("state", {})["tenant"] = tenant
-        await self._app(scope, receive, send)
+        known = NOBODY
+        if self._roster and not _is_open(scope):
+            key = _key_of(scope)
+            found = self._roster.find(key) if key else None
+            if found is None:
+                refusal = error_reply(WRONG if key else MISSING, scope, CHALLENGE)
+                await refusal(scope, receive, send)
+                return
+            known = found
+        visit = self._desk.visit(known)
+
+        async def send_with_limits(message: Message) -> None:
+            if visit.headers and message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(visit.headers)
+            await send(message)
+
+        scope.setdefault("state", {})["visit"] = visit
+        try:
+            await self._app(scope, receive, send_with_limits)
+        finally:
+            visit.end()
+
+
+def visit_of(request: Request) -> Visit:
+    visit: Visit = request.state.visit
+    return visit
 
 
 def tenant_of(request: Request) -> str:
-    """Digest of the key that the request came with, "" where no keys are asked for. Requests of
-    different tenants share no cached prefix.
+    """What the hashes of the request's blocks begin with, "" where no keys are asked for. Requests
+    that differ in it share no cached prefix.
     """
-    return str(getattr(request.state, "tenant", ""))
+    return visit_of(request).root
 
 
 def _is_open(scope: Scope) -> bool:
@@ -86,7 +87,3 @@ def bearer_of(header: bytes) -> bytes:
     """Empty for any other scheme."""
     scheme, _, key = header.partition(b" ")
     return key.strip(b" ") if scheme.lower() == b"bearer" else b""
-
-
-def _digest(key: bytes) -> str:
-    return hashlib.sha256(key).hexdigest()

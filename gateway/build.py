@@ -5,6 +5,7 @@ import random
 import secrets
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import grpc
 from fastapi import FastAPI
@@ -12,7 +13,8 @@ from starlette.types import ASGIApp
 
 from baton import __version__
 from baton.core.sampling_params import GrammarBackend, LogprobsMode
-from baton.registry.choice import directory_in_redis
+from baton.registry.choice import commons_in_redis, directory_in_redis
+from baton.registry.commons import Commons, LocalCommons
 from baton.registry.lone_worker import LoneWorker
 from baton.registry.memory import InMemoryRegistry
 from baton.registry.service import RegistryServicer
@@ -55,6 +57,8 @@ from gateway.settings import PRIORITY, GatewaySettings
 from gateway.structured.checking import GrammarChecker
 from gateway.structured.config import read_config
 from gateway.structured.desk import GrammarDesk
+from gateway.tenants.roster import Roster
+from gateway.tenants.visit import Desk
 from gateway.token_wishes import SamplingRules
 from gateway.tokenizer import ChatTokenizer, load_tokenizer, vocab_size_of
 from gateway.translations.response_desk import ResponseDesk
@@ -72,6 +76,7 @@ class Gateway:
     workers: Workers
     queue: AdmissionQueue[Assignment]
     dispatcher: Dispatcher
+    commons: Commons
 
 
 def build(settings: GatewaySettings) -> Gateway:
@@ -81,7 +86,12 @@ def build(settings: GatewaySettings) -> Gateway:
         settings.chat_template,
         named_format(settings.chat_template_content_format),
     )
+    roster = Roster(
+        settings.api_key, Path(settings.tenants_file) if settings.tenants_file else None
+    )
     directory, server = _registry(settings)
+    place = settings.redis.place
+    commons: Commons = LocalCommons() if place is None else commons_in_redis(place)
     workers = Workers(
         directory,
         tokenizer.digest,
@@ -89,9 +99,13 @@ def build(settings: GatewaySettings) -> Gateway:
         settings.cluster_tls.identity(),
         policy=policy_of(settings.placement_policy),
         bound=bool(settings.worker),
+        commons=commons,
     )
     queue: AdmissionQueue[Assignment] = AdmissionQueue(
-        settings.max_queued_requests, settings.max_queue_seconds, Assignment.give_back
+        settings.max_queued_requests,
+        settings.max_queue_seconds,
+        Assignment.give_back,
+        lambda: workers.can_answer,
     )
     metrics = GatewayMetrics(settings.served_names[0])
     metrics.follow(workers.prefixes)
@@ -125,7 +139,8 @@ def build(settings: GatewaySettings) -> Gateway:
         remote_desk,
     )
     doorway = Doorway(app, crowd)
-    return Gateway(guarded(doorway, settings), doorway, server, workers, queue, dispatcher)
+    door = guarded(doorway, settings, roster, Desk(commons, metrics.tenants))
+    return Gateway(door, doorway, server, workers, queue, dispatcher, commons)
 
 
 def _registry(settings: GatewaySettings) -> tuple[Directory, grpc.aio.Server | None]:

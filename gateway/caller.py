@@ -1,19 +1,26 @@
 """Who sent a request, as far as its jobs must know."""
 
+import math
 from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from gateway.auth import tenant_of
+from baton.core.errors import RequestError
+from gateway.auth import tenant_of, visit_of
 from gateway.objectives import NONE, Objectives, objectives_of
 from gateway.placement_record import PlacementRecord
 from gateway.request_scope import request_id_of
+from gateway.tenants.visit import Visit
+
+TIMEOUT_HEADER = "x-baton-timeout-ms"
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     request_id: str  # the client's, or a fresh one
-    tenant: str  # digest of its key, "" where none is asked for
+    tenant: str  # what its blocks' hashes begin with, "" where no keys are asked for
+    visit: Visit
+    timeout: float | None = None  # seconds that it waits for room, if it says so
     objectives: Objectives = NONE
     record: PlacementRecord | None = None  # of where its jobs go
 
@@ -23,7 +30,22 @@ def caller_of(request: Request) -> Caller:
     request went.
     """
     request_id, tenant = request_id_of(request), tenant_of(request)
-    objectives = objectives_of(request.headers)
+    objectives, timeout = objectives_of(request.headers), _timeout_of(request)
     record = PlacementRecord(request_id, tenant, objectives)
     request.state.placement = record
-    return Caller(request_id, tenant, objectives, record)
+    return Caller(request_id, tenant, visit_of(request), timeout, objectives, record)
+
+
+def _timeout_of(request: Request) -> float | None:
+    said = request.headers.get(TIMEOUT_HEADER)
+    if said is None:
+        return None
+    try:
+        milliseconds = float(said)
+    except ValueError:
+        milliseconds = math.nan
+    if not 0 < milliseconds < math.inf:
+        raise RequestError(
+            f"{TIMEOUT_HEADER} must be a positive number of milliseconds", TIMEOUT_HEADER
+        )
+    return milliseconds / 1000

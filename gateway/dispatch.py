@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any
 
 from baton.core.errors import RefusedError, UnavailableError
 from baton.core.worker_info import WorkerInfo
+from gateway.admission.line import Turn
+from gateway.admission.shares import Bill
 from gateway.attempt import Attempt
 from gateway.branch import Branch, Told, joined
 from gateway.breaks import MENDABLE, Mendable, reason_of
@@ -16,7 +18,7 @@ from gateway.brought_kv import awaited
 from gateway.candidate import Candidate
 from gateway.continuation import whole
 from gateway.conversation import Conversation
-from gateway.errors import NoRoomError
+from gateway.errors import NoRoomError, OverloadedError, TooLateError
 from gateway.items import Answered, Item, PromptRead, PromptScores, collected
 from gateway.job import Job
 from gateway.leg import Left
@@ -27,7 +29,7 @@ from gateway.output import Output
 from gateway.placement_record import PlacementHistory
 from gateway.prefill_only import HOLD_SECONDS, PrefillOnly
 from gateway.prompt_chain import PromptChain
-from gateway.queue import AdmissionQueue, Turn
+from gateway.queue import AdmissionQueue
 from gateway.recent_answers import RecentAnswers
 from gateway.remote_ticket import RemoteTickets
 from gateway.request_life import RequestLife
@@ -80,13 +82,19 @@ class Dispatcher:
         """What is new, as it comes, whoever makes it. When the text has ended every choice, the
         workers are told to stop.
         """
-        if job.wishes.remote_decode and self._reads is not None:
-            async with aclosing(self._reads.stream(job, output)) as items:
+        turn = self._queue.turn(job.priority, job.bill, job.key, job.timeout, job.wishes.lane)
+        with self._billed(job.bill):
+            if job.wishes.remote_decode and self._reads is not None:
+                items = self._reads.stream(job, output, turn)
+            else:
+                items = self._answer(job, output, turn)
+            async with aclosing(items):
                 async for item in items:
                     yield item
-            return
+
+    async def _answer(self, job: Job, output: MakeOutput, turn: Turn) -> AsyncGenerator[Item, None]:
         with self._metrics.watching(job) as meter:
-            life = RequestLife(job, output(), self._queue.turn(job.priority, job.wishes.lane))
+            life = RequestLife(job, output(), turn)
             digest = self._workers.model_digest
             resumable = Resumable(job, self._handles, digest, life.again)
             scored = job.params.prompt_logprobs is None
@@ -201,11 +209,12 @@ class Dispatcher:
         def place() -> Assignment | None:
             return self._workers.assign(prompt, life.refusals, wanted, job.wishes)
 
+        began = asyncio.get_running_loop().time()
         try:
             return await self._queue.admit(branch.turn, place, returning=branch.returning)
-        except NoRoomError as error:
-            if not life.begun and job.wishes.particular:
-                raise NoRoomError(
+        except (NoRoomError, TooLateError) as error:
+            if not life.begun and job.wishes.particular and isinstance(error, TooLateError):
+                raise TooLateError(
                     "No worker that kv_transfer_params leave to choose from had room in time.",
                     error.retry_after,
                 ) from error
@@ -215,7 +224,22 @@ class Dispatcher:
                 "The answer could not go on: its worker broke off, and no other had room within "
                 f"{self._failover_timeout:g} s.",
                 error.retry_after,
+                error.reason,
             ) from error
+        finally:
+            waited = asyncio.get_running_loop().time() - began
+            self._metrics.tenants.queued(job.bill.tenant, waited)
+
+    @contextmanager
+    def _billed(self, bill: Bill) -> Iterator[None]:
+        """The tenant's share is charged what the request has really cost."""
+        try:
+            yield
+        except (OverloadedError, NoRoomError, TooLateError) as error:
+            self._metrics.tenants.refused(bill.tenant, error.reason)
+            raise
+        finally:
+            self._queue.shares.settle(bill, bill.read + bill.written)
 
     @asynccontextmanager
     async def _keeping(self, life: RequestLife) -> AsyncIterator[None]:
@@ -264,6 +288,9 @@ class Dispatcher:
             raise error
         branch.returning = True
         branch.end_move()
+        if isinstance(error, UnavailableError):
+            for worker in attempt.suspects:
+                self._workers.commons.doubt(worker.info.instance_id)
         life = branch.life
         logger.info("%s: attempt %d broke: %s", life.job.request_id, attempt.number, error)
         if not attempt.gave and (not attempt.reserved or isinstance(error, RefusedError)):

@@ -4,11 +4,11 @@ import asyncio
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.errors import RETRY_SOON, NoRoomError, reply_to
+from gateway.errors import RETRY_SOON, NoRoomError, Reason, reply_to
 from gateway.replies import error_reply
 from gateway.root_path import path_of
 
-CLOSED = reply_to(NoRoomError("This server is shutting down.", RETRY_SOON))
+CLOSED = reply_to(NoRoomError("This server is shutting down.", RETRY_SOON, Reason.SHUTTING_DOWN))
 HEALTH = ("/health", "/ping")
 
 

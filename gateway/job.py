@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from baton.core.handoff import Handoff
 from baton.core.sampling_params import SamplingParams
+from gateway.admission.shares import Bill
 from gateway.objectives import NONE, Objectives
 from gateway.output.plan import PLAIN, OutputPlan
 from gateway.placement_record import PlacementRecord
@@ -27,12 +28,18 @@ class Job:
     plan: OutputPlan = PLAIN
     brought: Handoff | None = None  # by which the prompt's KV can be had, read for another router
     answered: tuple[int, ...] = ()  # told already, read behind the prompt; of one choice only
+    bill: Bill = field(default_factory=Bill, compare=False)  # of the tenant whose turn it takes
+    timeout: float | None = None  # seconds that its client waits for room; None: as long as others
     objectives: Objectives = NONE
     record: PlacementRecord | None = field(default=None, compare=False)  # hears where it goes
     wishes: Wishes = ANY
     words: str = ""  # digest of prompt and parameters, of an answer that can be gone on with
     told: ToldSoFar = NOTHING_TOLD  # of what was `answered`, to the client
     asked_at: float | None = None  # `time.monotonic` seconds; None: just now
+
+    def key(self) -> int:
+        """The same for another request of the tenant with this prompt, in this process."""
+        return hash((self.tenant, self.prompt))
 
     def waited_ms(self) -> int:
         """Since the gateway took the request in."""

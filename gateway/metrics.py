@@ -15,6 +15,7 @@ from gateway.output import Delta
 from gateway.placement_metrics import PlacementMetrics
 from gateway.prefix_book import PrefixBook
 from gateway.prefix_metrics import LABELS, PrefixCollector
+from gateway.tenants.metrics import TenantMetrics
 
 ENGINE = "0"  # vLLM's label; the gateway speaks for the one engine that a client sees
 REASONS = ("stop", "length", "abort", "error")
@@ -77,6 +78,7 @@ class GatewayMetrics:
             result.value: moves.labels(model_name, ENGINE, result.value) for result in MoveResult
         }
         self.placements = PlacementMetrics(self._registry, (model_name, ENGINE))
+        self.tenants = TenantMetrics(self._registry)
         self.ended = {reason: ended.labels(model_name, ENGINE, reason) for reason in REASONS}
 
     def follow(self, book: PrefixBook) -> None:
@@ -141,6 +143,7 @@ class JobMeter:
         now = time.monotonic()
         if not self._began:
             self._begin(now)
+        self._job.bill.written += sum(delta.num_tokens for delta in deltas)
         for delta in deltas:
             self._add_choice(delta, now)
         if now >= self._count_at:
@@ -172,6 +175,7 @@ class JobMeter:
     def _begin(self, now: float) -> None:
         self._began = True
         self._metrics.first_token.observe(now - self._start)
+        self._job.bill.read = len(self._job.prompt)
         self._metrics.prompt_tokens.inc(len(self._job.prompt))
         self._metrics.request_prompt.observe(len(self._job.prompt))
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from baton.core.errors import BatonError, TransferError
 from baton.core.handoff import Handoff, new_id, new_ticket
 from baton.core.token_record import FinishReason, TokenLogprobs, TokenRecord
+from gateway.admission.line import Turn
 from gateway.items import Item, PromptRead, PromptScores
 from gateway.job import Job
 from gateway.leg import Broken, Ended, Leg, Letters
@@ -42,10 +43,11 @@ class PrefillOnly:
         self._silence = silence  # seconds
         self._tickets = tickets
 
-    async def stream(self, job: Job, output: Callable[[], Output]) -> AsyncGenerator[Item, None]:
+    async def stream(
+        self, job: Job, output: Callable[[], Output], turn: Turn
+    ) -> AsyncGenerator[Item, None]:
         """An answer of one token, and with it where the KV waits, unless that token ended it."""
         prompt = PromptChain(job.prompt, job.cache_salt, job.tenant)
-        turn = self._queue.turn(job.priority)
         assignment = await self._queue.admit(turn, lambda: self._workers.assign_reader(prompt))
         info = assignment.decode.info
         handoff = Handoff(new_id(), new_ticket(), info.address, info.instance_id)
@@ -53,6 +55,7 @@ class PrefillOnly:
         try:
             read = _Read(job, assignment, handoff)
             records = await read.records(self._silence)
+            job.bill.read, job.bill.written = len(job.prompt), len(records)
             waits = records[0].finish_reason is not FinishReason.STOP
             if waits:
                 blocks = info.fingerprint.layout.blocks_for(len(job.prompt))

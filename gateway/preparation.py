@@ -183,33 +183,34 @@ class Preparation:
         settled = settle(asked, self._defaults, limits, self._rules)
         if self._strict_greedy_n:
             check_greedy(settled)
-        jobs = [
-            Job(
-                request_id=f"{caller.request_id}-{new_id()[:8]}",
-                prompt=tuple(prompt),
-                params=replace(
-                    for_prompt(
-                        settled,
-                        asked,
-                        self._defaults,
-                        len(prompt),
-                        limits,
-                        default_max_tokens,
-                        self._random_bits,
-                    ),
-                    grammar=self._grammars.bound(grammar, prompt, plan),
-                ),
-                cache_salt=asked.cache_salt or "",
-                tenant=caller.tenant,
-                priority=(asked.priority or 0) if self._heeds_priority else 0,
-                plan=plan,
-                objectives=caller.objectives,
-                record=caller.record,
-                wishes=wishes,
-                asked_at=time.monotonic(),
+        jobs = []
+        for prompt in prompts:
+            params = for_prompt(
+                settled,
+                asked,
+                self._defaults,
+                len(prompt),
+                limits,
+                default_max_tokens,
+                self._random_bits,
             )
-            for prompt in prompts
-        ]
+            jobs.append(
+                Job(
+                    request_id=f"{caller.request_id}-{new_id()[:8]}",
+                    prompt=tuple(prompt),
+                    params=replace(params, grammar=self._grammars.bound(grammar, prompt, plan)),
+                    cache_salt=asked.cache_salt or "",
+                    tenant=caller.tenant,
+                    priority=(asked.priority or 0) if self._heeds_priority else 0,
+                    plan=plan,
+                    bill=caller.visit.bill(len(prompt), params.n, params.max_tokens),
+                    timeout=caller.timeout,
+                    objectives=caller.objectives,
+                    record=caller.record,
+                    wishes=wishes,
+                    asked_at=time.monotonic(),
+                )
+            )
         return self._resume_desk.prepared(self._remote_desk.prepared(jobs), asked)
 
     def head(self, prefix: str, caller: Caller) -> AnswerHead:

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from baton.core.errors import InternalError
 from baton.core.handoff import Handoff
 from baton.core.token_record import TokenLogprobs, TokenRecord
+from gateway.admission.line import Turn
 from gateway.attempt import Attempt
 from gateway.breaks import Breaks
 from gateway.continuation import Part, continued
 from gateway.conversation import Conversation
 from gateway.job import Job
 from gateway.output import Output
-from gateway.queue import Turn
 from gateway.reading import Reading
 from gateway.refusals import Refusals
 from gateway.token_log import TokenLog

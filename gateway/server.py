@@ -74,6 +74,7 @@ async def _run(
     http = HttpServer(gateway.app, GRACE, settings.tls.context(), settings.head_limits)
     serving = asyncio.create_task(http.serve([listener]), name="http")
     following = asyncio.create_task(gateway.workers.run(gateway.queue.pump), name="registry")
+    sharing = asyncio.create_task(gateway.commons.run(gateway.queue.shares), name="commons")
     stopped = asyncio.create_task(interrupts.stop.wait(), name="until stopped")
     try:
         await http.until_ready(serving)
@@ -85,8 +86,9 @@ async def _run(
     finally:
         await _shut_down(gateway, http, serving, settings.shutdown_seconds, interrupts.hurry)
         following.cancel()
+        sharing.cancel()
         stopped.cancel()
-        await asyncio.gather(following, stopped, return_exceptions=True)
+        await asyncio.gather(following, sharing, stopped, return_exceptions=True)
         await gateway.dispatcher.close()
         await gateway.workers.close()
 

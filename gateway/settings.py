@@ -79,9 +79,15 @@ class GatewaySettings:
     root_path: str = setting("", "Prefix under which a proxy shows this server, such as /llm.")
     api_key: tuple[str, ...] = setting(
         (),
-        "Keys that clients must send one of. Requests of different keys share no cached prefix.",
+        "Keys that clients must send one of, without limits (see --tenants-file). Requests of different "
+        "keys share no cached prefix.",
         secret=True,
         env=("VLLM_API_KEY",),
+    )
+    tenants_file: str = setting(
+        "",
+        "YAML file of tenants with their API keys, weights and limits, see docs/tenants.md; a change "
+        "acts within a second.",
     )
     tls: TlsSettings = nested(TlsSettings)
     cors: CorsSettings = nested(CorsSettings)
@@ -213,8 +219,15 @@ class GatewaySettings:
     enable_tokenizer_info_endpoint: bool = setting(
         False, "Serve /tokenizer_info: the tokenizer's configuration and chat template."
     )
-    max_queued_requests: int = setting(1024, "Requests that may wait for room; more get 429.")
-    max_queue_seconds: float = setting(60.0, "Longest wait for room; then 503.")
+    max_queued_requests: int = setting(
+        1024,
+        "Requests that may wait for room; more get 429, and the moment from which a place is kept for "
+        "them.",
+    )
+    max_queue_seconds: float = setting(
+        60.0,
+        "Longest wait for room; then 504. No more are let in than will have their turn by then.",
+    )
     failover_timeout: float = setting(
         30.0,
         "Seconds that an answer that has begun waits for another worker when its own broke; then it "

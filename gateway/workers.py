@@ -10,6 +10,7 @@ from functools import partial
 from baton.core.errors import BatonError
 from baton.core.sampling_params import SamplingParams
 from baton.core.worker_info import WorkerInfo
+from baton.registry.commons import Commons, LocalCommons
 from baton.registry.store import Directory
 from baton.rpc.tls_identity import TlsIdentity
 from gateway.candidate import Candidate
@@ -76,6 +77,7 @@ class Workers:
         connect: Callable[[str, str, TlsIdentity | None], WorkerClient] = WorkerClient,
         policy: Policy | None = None,
         bound: bool = False,
+        commons: Commons | None = None,
     ) -> None:
         """`bound`: to one worker, whatever it can do."""
         self._bound = bound
@@ -94,6 +96,7 @@ class Workers:
         self._namings: dict[str, Naming] = {}  # of usable workers, by digest
         self._leaving: list[Worker] = []
         self._roll = Roll()
+        self.commons = commons or LocalCommons()
         self._on_change: Callable[[], None] = lambda: None
         self.began = asyncio.Event()
         self._met = asyncio.Event()
@@ -165,8 +168,8 @@ class Workers:
     ) -> Assignment | None:
         """None: nothing fits now."""
         candidates = self.candidates()
-        if refusals.any:
-            candidates = [_judged(worker, refusals) for worker in self._usable]
+        if refusals.any or self.commons.any_doubts:
+            candidates = [_judged(worker, refusals, self.commons) for worker in self._usable]
         learned = self.learned
         ask = Ask(
             tokens=len(prompt),
@@ -238,7 +241,7 @@ class Workers:
         self, source: Worker, known_tokens: int, refusals: Refusals, wishes: Wishes
     ) -> Assignment | None:
         """For a running answer that `source` is to hand over. None: nobody can take it now."""
-        candidates = [_judged(worker, refusals) for worker in self._usable]
+        candidates = [_judged(worker, refusals, self.commons) for worker in self._usable]
         info = refuge(wishes.of(candidates), source.candidate, known_tokens)
         if info is None:
             return None
@@ -301,8 +304,9 @@ class Workers:
         self._on_change()
 
 
-def _judged(worker: Worker, refusals: Refusals) -> Candidate:
-    refused, doubted = refusals.holds(worker), refusals.doubts(worker)
+def _judged(worker: Worker, refusals: Refusals, commons: Commons) -> Candidate:
+    refused = refusals.holds(worker)
+    doubted = refusals.doubts(worker) or commons.doubts(worker.info.instance_id)
     if not (refused or doubted):
         return worker.candidate
     return replace(worker.candidate, refused=refused, doubted=doubted)

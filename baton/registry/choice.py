@@ -4,6 +4,7 @@ import asyncio
 from typing import Protocol
 
 from baton.core.worker_info import WorkerInfo
+from baton.registry.commons import Commons
 from baton.registry.redis_place import RedisPlace
 from baton.registry.store import Directory
 
@@ -23,6 +24,13 @@ def member_in_redis(info: WorkerInfo, place: RedisPlace, secret: str) -> Member:
     from baton.registry.redis_store import RedisStore
 
     return RedisMembership(info, RedisStore(place, f"baton-{info.worker_id}"), secret)
+
+
+def commons_in_redis(place: RedisPlace) -> Commons:
+    from baton.registry.redis_commons import RedisCommons
+    from baton.registry.redis_store import RedisStore
+
+    return RedisCommons(RedisStore(place, "baton-gateway-commons"))
 
 
 def directory_in_redis(place: RedisPlace, secret: str) -> Directory:

@@ -8,7 +8,7 @@ membership has changed. Every step is one script, hence atomic.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -72,6 +72,7 @@ class RedisStore:
 
     def __init__(self, place: RedisPlace, client_name: str) -> None:
         self.place = place
+        self.connections = _CONNECTIONS  # at most so many calls at a time
         self._keys = (place.key("workers"), place.key("leases"))
         self._channel = place.key("changes")
         self._redis: Redis = Redis.from_url(
@@ -128,6 +129,17 @@ class RedisStore:
             _RENEW, worker_id, record, milliseconds, self._channel, int(overtake)
         )
         return held
+
+    async def script(
+        self,
+        script: str,
+        keys: Sequence[str],
+        words: Sequence[str | bytes | float],
+        seconds: float = TIMEOUT,
+    ) -> Any:
+        """For those who keep something else under the same prefix."""
+        async with self.bounded(seconds):
+            return await self._redis.eval(script, len(keys), *keys, *words)
 
     async def _eval(self, script: str, *arguments: str | bytes | int) -> Any:
         async with self.bounded():

@@ -90,6 +90,7 @@ class ChatEndpoint:
             continued=bool(asked.continue_final_message),
             grammar=grammar,
         )
+        await caller.visit.admit([job.bill for job in jobs])
         options = self._preparation.options(asked, prompt.rendering.role)
         last = asked.messages[-1]
         if asked.echo and last.role == options.role:

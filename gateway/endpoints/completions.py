@@ -39,6 +39,7 @@ class CompletionEndpoint:
         jobs = self._preparation.jobs(
             asked, limits, caller, prompts, "prompt", DEFAULT_MAX_TOKENS, grammar=grammar
         )
+        await caller.visit.admit([job.bill for job in jobs])
         head = self._preparation.head("cmpl", caller)
         options, headers = self._preparation.options(asked), self._preparation.headers(asked)
         if asked.echo:

@@ -108,6 +108,7 @@ async def running_gateway(
         changed.set()
 
     following = asyncio.create_task(gateway.workers.run(on_change))
+    sharing = asyncio.create_task(gateway.commons.run(gateway.queue.shares))
     await http.until_ready(serving)
     client = httpx.AsyncClient(
         base_url=url_of(listener, chosen.tls.scheme),
@@ -125,7 +126,8 @@ async def running_gateway(
         http.stop()
         await serving
         following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+        sharing.cancel()
+        await asyncio.gather(following, sharing, return_exceptions=True)
         await gateway.dispatcher.close()
         await gateway.workers.close()
         await asyncio.gather(*(worker.stop() for worker in under_test.workers))

@@ -8,7 +8,7 @@ from enum import Enum
 
 class Fate(Enum):
     DONE = "done"
-    REFUSED = "refused"  # 429 or 503, before the first token
+    REFUSED = "refused"  # 429, 503 or 504, before the first token
     FAILED = "failed"
     CUT = "cut"  # it still ran when the run was ended
 

@@ -18,7 +18,7 @@ class Summary:
 
     requests: int  # whose time had come
     done: int
-    refused: int  # 429 or 503
+    refused: int  # 429, 503 or 504
     failed: int
     cut: int
     seconds: float  # from the beginning of the run to its last end

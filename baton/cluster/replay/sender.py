@@ -15,7 +15,7 @@ from baton.cluster.traces.trace import TraceRequest
 from baton.core.errors import UnavailableError
 
 PATH = "/v1/completions"
-REFUSED = (429, 503)
+REFUSED = (429, 503, 504)
 COME_BACK = 1.0  # seconds, where a refusal does not say when
 
 

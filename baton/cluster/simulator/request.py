@@ -9,9 +9,10 @@ from baton.cluster.outcomes import Fate, Outcome
 from baton.cluster.simulator.prompt import TracePrompt
 from baton.cluster.simulator.worker import Lease, SimulatedWorker
 from baton.core.sampling_params import SamplingParams
-from gateway.errors import NoRoomError, OverloadedError
+from gateway.admission.line import Turn
+from gateway.errors import NoRoomError, OverloadedError, TooLateError
 from gateway.objectives import Objectives
-from gateway.queue import AdmissionQueue, Turn
+from gateway.queue import AdmissionQueue
 from gateway.refusals import Refusals
 from gateway.workers import Assignment, Wanted, Workers
 
@@ -54,7 +55,7 @@ class Request:
             await self._answered(turn)
             outcome.fate = Fate.DONE
             outcome.output_tokens = self._output
-        except (OverloadedError, NoRoomError) as error:
+        except (OverloadedError, NoRoomError, TooLateError) as error:
             outcome.fate, outcome.refusals, outcome.error = Fate.REFUSED, 1, str(error)
             outcome.retry_after = float(error.retry_after)
         outcome.ended = self._now()

@@ -262,8 +262,23 @@ async def test_a_full_queue_is_429_with_a_time_to_come_back(model_folder: Path) 
         assert response.status_code == 429
         assert int(response.headers["retry-after"]) >= 1
         assert response.json()["error"]["code"] == 429
+        assert response.headers["x-baton-reason"] == "queue_full"
         first.cancel()
         await gateway.until_queued(0)
+
+
+async def test_who_waits_for_longer_than_its_client_allows_is_dropped(
+    served: GatewayUnderTest,
+) -> None:
+    served.workers[1].decode_script = refusing
+    body, timeout = {"messages": HI}, {"x-baton-timeout-ms": "20"}
+    response = await served.client.post(CHAT, json=body, headers=timeout)
+    assert response.status_code == 504
+    assert response.headers["x-baton-reason"] == "queue_timeout"
+    assert int(response.headers["retry-after"]) >= 1
+    wrong = await served.client.post(CHAT, json=body, headers={"x-baton-timeout-ms": "soon"})
+    assert wrong.status_code == 400
+    assert wrong.json()["error"]["param"] == "x-baton-timeout-ms"
 
 
 async def test_without_a_worker_it_is_503_in_the_end(model_folder: Path) -> None:
@@ -274,6 +289,7 @@ async def test_without_a_worker_it_is_503_in_the_end(model_folder: Path) -> None
             response = await ask(gateway)
             assert response.status_code == 503
             assert int(response.headers["retry-after"]) >= 1
+            assert response.headers["x-baton-reason"] == "no_worker"
 
 
 async def test_a_request_waits_for_the_first_worker(model_folder: Path) -> None:

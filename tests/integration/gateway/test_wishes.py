@@ -57,7 +57,7 @@ async def test_a_pin_on_a_worker_that_stays_away_is_told_when_to_come_back(
         await away.stop()
         await gateway.until_gone("d1")
         late = await ask(gateway, decode_worker="d1")
-        assert late.status_code == 503
+        assert late.status_code == 504
         assert int(late.headers["retry-after"]) >= 1
         assert "kv_transfer_params" in late.json()["error"]["message"]
 

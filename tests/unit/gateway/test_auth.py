@@ -4,21 +4,23 @@ import hashlib
 
 import pytest
 
-from gateway.auth import Keys, bearer_of
+from gateway.auth import bearer_of
 from gateway.root_path import path_of, without
+from gateway.tenants.roster import Roster
+from gateway.tenants.tenant import DEFAULT, Known
 
 
-def test_each_key_is_a_tenant_of_its_own() -> None:
-    keys = Keys(["one", "two"])
-    assert keys.tenant_of(b"one") == hashlib.sha256(b"one").hexdigest()
-    assert keys.tenant_of(b"two") == hashlib.sha256(b"two").hexdigest()
+def test_each_key_of_a_flag_has_cached_prefixes_of_its_own() -> None:
+    roster = Roster(["one", "two"])
+    found = roster.find(b"one")
+    assert found == Known(DEFAULT, hashlib.sha256(b"one").hexdigest())
     for wrong in (b"", b"on", b"one ", b"three", "öne".encode()):
-        assert keys.tenant_of(wrong) is None
+        assert roster.find(wrong) is None
 
 
 def test_empty_keys_are_none() -> None:
-    assert not Keys(["", ""])
-    assert Keys(["", "x"]).tenant_of(b"") is None
+    assert not Roster(["", ""])
+    assert Roster(["", "x"]).find(b"") is None
 
 
 @pytest.mark.parametrize(

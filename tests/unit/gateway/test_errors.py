@@ -11,7 +11,7 @@ from baton.core.errors import (
     TransferError,
     UnavailableError,
 )
-from gateway.errors import BodyTooLargeError, NoRoomError, OverloadedError, reply_to
+from gateway.errors import BodyTooLargeError, NoRoomError, OverloadedError, TooLateError, reply_to
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,7 @@ from gateway.errors import BodyTooLargeError, NoRoomError, OverloadedError, repl
         (BodyTooLargeError("x"), 413, None),
         (OverloadedError("x", 7), 429, "7"),
         (NoRoomError("x", 3), 503, "3"),
+        (TooLateError("x", 3), 504, "3"),
         (UnavailableError("x"), 503, "1"),
         (RefusedError("x"), 503, "1"),
         (TransferError("x"), 503, "1"),

@@ -8,8 +8,9 @@ import pytest
 
 from baton.core.aging import OLDEST_EVERY
 from baton.core.errors import UnavailableError
-from gateway.errors import NoRoomError, OverloadedError
-from gateway.queue import MOST_LANES, AdmissionQueue, Turn
+from gateway.admission.line import Turn
+from gateway.errors import OverloadedError, TooLateError
+from gateway.queue import MOST_LANES, AdmissionQueue
 
 
 class Rooms:
@@ -167,7 +168,7 @@ async def test_a_full_line_refuses_and_says_when_to_come_back() -> None:
 async def test_patience_ends() -> None:
     rooms = Rooms(0)
     queue = rooms.queue(patience=0.02)
-    with pytest.raises(NoRoomError):
+    with pytest.raises(TooLateError):
         await queue.admit(queue.turn(), lambda: rooms.take("a"))
     assert len(queue) == 0
 

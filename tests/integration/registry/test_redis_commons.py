@@ -1,0 +1,159 @@
+"""Gateways that count together in a real Redis."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from baton.registry.quota import Bound, Quota
+from baton.registry.redis_commons import RedisCommons
+from baton.registry.redis_store import RedisStore
+from gateway.admission.shares import Bill, Shares
+from tests.support.redis_members import until
+from tests.support.redis_server import RedisUnderTest
+
+
+@asynccontextmanager
+async def gateway(
+    redis: RedisUnderTest, shares: Shares | None = None
+) -> AsyncIterator[RedisCommons]:
+    commons = RedisCommons(RedisStore(redis.place(), "gateway under test"))
+    running = asyncio.create_task(commons.run(shares or Shares()))
+    try:
+        yield commons
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def admitted(commons: RedisCommons, quota: Quota, tokens: float = 10.0) -> bool:
+    return (await commons.admit("t", quota, tokens)).bound is Bound.NONE
+
+
+async def test_two_gateways_keep_one_limit_of_requests(redis: RedisUnderTest) -> None:
+    quota = Quota(requests_per_minute=200)
+    async with gateway(redis) as one, gateway(redis) as two:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        granted = 0
+        for _ in range(20):
+            asks = [admitted(commons, quota) for commons in (one, two) for _ in range(10)]
+            granted += sum(await asyncio.gather(*asks))
+        allowed = 200 + 200 / 60 * (loop.time() - began)
+        assert 0.95 * 200 <= granted <= 1.05 * allowed
+
+
+async def test_two_gateways_keep_one_limit_of_tokens_by_what_was_really_used(
+    redis: RedisUnderTest,
+) -> None:
+    quota = Quota(tokens_per_minute=10_000)
+    used = 0
+    async with gateway(redis) as one, gateway(redis) as two:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        for turn in range(400):
+            commons = (one, two)[turn % 2]
+            if await admitted(commons, quota, tokens=100):
+                commons.settle("t", quota, 0, 60 - 100)
+                used += 60
+        await until(lambda: not one._settled and not two._settled)
+        while await admitted(one, quota, tokens=60):
+            one.settle("t", quota, 0, 0)
+            used += 60
+        allowed = 10_000 + 10_000 / 60 * (loop.time() - began)
+        assert 0.95 * 10_000 <= used <= 1.05 * allowed
+
+
+async def test_running_requests_are_counted_in_all_gateways_and_a_killed_one_is_forgotten(
+    redis: RedisUnderTest,
+) -> None:
+    quota = Quota(concurrent_requests=3)
+    async with gateway(redis) as one:
+        async with gateway(redis) as two:
+            assert await admitted(one, quota)
+            assert await admitted(two, quota)
+            assert await admitted(two, quota)
+            assert not await admitted(one, quota)
+            two.settle("t", quota, 0, 0)
+            await until(lambda: not two._news.is_set())
+            await until_async(one, quota)
+        # The other one has left in order: what ran there is not counted any more.
+        one.settle("t", quota, 0, 0)
+        assert await admitted(one, quota)
+        assert await admitted(one, quota)
+        # One that is killed is believed for as long as its lease.
+        killed = RedisCommons(RedisStore(redis.place(), "killed gateway"), lease=0.05)
+        one.settle("t", quota, 0, 0)
+        await until_async(killed, quota)
+        await killed._store.close()
+        await until_async(one, quota)
+
+
+async def until_async(commons: RedisCommons, quota: Quota) -> None:
+    """Until one more is let in. Bounded."""
+    async with asyncio.timeout(20):
+        while not await admitted(commons, quota):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_what_one_gateway_served_counts_in_the_lines_of_all(redis: RedisUnderTest) -> None:
+    one, two = Shares(), Shares()
+    async with gateway(redis, one) as first, gateway(redis, two):
+        one.charge(Bill("a", 2.0, 100))
+        first._news.set()
+        await until(lambda: two.time_of("a") == 50)
+        one.charge(Bill("a", 2.0, 20))
+        two.charge(Bill("a", 2.0, 40))
+        await until(lambda: one.time_of("a") == two.time_of("a") == 80)
+
+
+async def test_a_worker_that_one_gateway_doubts_is_doubted_by_all(redis: RedisUnderTest) -> None:
+    async with gateway(redis) as one, gateway(redis) as two:
+        one.doubt("w")
+        await until(lambda: two.doubts("w"))
+        assert not two.doubts("other")
+
+
+async def test_without_redis_each_goes_on_with_its_part_from_what_was_left(
+    redis: RedisUnderTest, caplog: pytest.LogCaptureFixture
+) -> None:
+    quota = Quota(requests_per_minute=100)
+    async with gateway(redis) as one, gateway(redis) as two:
+        await until(lambda: one._gateways == two._gateways == 2)
+        assert all([await admitted(one, quota) for _ in range(80)])
+        await redis.stop()
+        alone = [await admitted(one, quota) for _ in range(60)]
+        assert 15 <= sum(alone) <= 30  # 20 were left, and few have come since
+        both = [await admitted(two, quota) for _ in range(100)]
+        assert 45 <= sum(both) <= 60  # half of what it knew of
+        away = [r for r in caplog.records if "cannot reach Redis" in r.message]
+        assert len(away) == 2  # once per gateway
+        await redis.start()
+        await until(lambda: not one._away and not two._away)
+        # Redis has lost all, and is told what is left.
+        assert sum([await admitted(one, quota) for _ in range(60)]) < 20
+
+
+async def test_a_redis_that_hangs_holds_no_request_up_twice(redis: RedisUnderTest) -> None:
+    quota = Quota(requests_per_minute=1000)
+    async with gateway(redis) as one:
+        assert await admitted(one, quota)
+        redis.hang()
+        async with asyncio.timeout(20):
+            assert all(await asyncio.gather(*(admitted(one, quota) for _ in range(50))))
+        assert one._away
+        redis.go_on()
+        await until(lambda: not one._away)
+        assert await admitted(one, quota)
+
+
+async def test_nothing_is_left_when_the_last_gateway_has_gone_but_what_expires(
+    redis: RedisUnderTest,
+) -> None:
+    async with gateway(redis) as one:
+        await until(lambda: one._gateways == 1)
+        await admitted(one, Quota(requests_per_minute=5))
+    async with redis.client() as client:
+        for key in await redis.keys():
+            assert await client.pttl(key) > 0, key
