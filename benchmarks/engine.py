@@ -81,6 +81,11 @@ CASES = (
     "--preset", default="tiny", show_default=True, type=click.Choice(["tiny", "small", "8b"])
 )
 @click.option("--dtype", default="bfloat16", show_default=True)
+@click.option(
+    "--quantization",
+    type=click.Choice(["int8"]),
+    help="Fast is this, and instead of plain torch the same kernels without it stand beside it.",
+)
 @click.option("--threads", default=available_cores(), show_default=True, type=click.IntRange(1))
 @click.option("--rounds", default=7, show_default=True, type=click.IntRange(1))
 @click.option("--seconds", default=0.3, show_default=True, help="Of each measurement, at least.")
@@ -91,6 +96,7 @@ def main(
     device: str,
     preset: str,
     dtype: str,
+    quantization: str | None,
     threads: int,
     rounds: int,
     seconds: float,
@@ -99,7 +105,9 @@ def main(
     """The two take turns round by round; one more round before them is not measured."""
     torch.set_num_threads(threads)
     if device == "cpu":
-        found = on_cpu(preset, dtype, threads, rounds, seconds)
+        found = on_cpu(preset, dtype, quantization, threads, rounds, seconds)
+    elif quantization:
+        raise click.UsageError("--quantization is for --device cpu")
     else:
         from benchmarks.engine_device import measure_on_device
 
@@ -109,6 +117,7 @@ def main(
             "device": device,
             "preset": preset,
             "dtype": dtype,
+            "quantization": quantization,
             "threads": threads,
             "torch": torch.__version__,
         }
@@ -116,7 +125,7 @@ def main(
 
 
 def on_cpu(
-    preset: str, dtype: str, threads: int, rounds: int, seconds: float
+    preset: str, dtype: str, quantization: str | None, threads: int, rounds: int, seconds: float
 ) -> list[dict[str, float | str]]:
     if preset == "8b":
         raise click.UsageError("--preset 8b is for --device cuda")
@@ -126,8 +135,8 @@ def on_cpu(
         recipe = PRESETS[preset]
         shape = SHAPES[recipe.shape](recipe.vocab_size, recipe.max_length, 2, 0)
         save_random_weights(shape, folder)
-        plain, _ = load(folder, dtype, threads, fast=False)
-        fast, weights = load(folder, dtype, threads, fast=True)
+        plain, _ = load(folder, dtype, threads, fast=quantization is not None)
+        fast, weights = load(folder, dtype, threads, fast=True, quantization=quantization)
     with shared_pool(plain, fast) as pool:
         pool.view[: pool.canary_offset : 64] = bytes(-(-pool.canary_offset // 64))  # its pages
         click.echo(
@@ -146,23 +155,25 @@ class Weights:
     layers: int
 
 
-def load(folder: Path, dtype: str, threads: int, *, fast: bool) -> tuple[TorchRunner, Weights]:
+def load(
+    folder: Path, dtype: str, threads: int, *, fast: bool, quantization: str | None = None
+) -> tuple[TorchRunner, Weights]:
     config = EngineConfig(block_size=BLOCK, dtype=dtype, threads=threads)
     make_attention = choose_attention("cpu" if fast else "torch", os.environ)
     checkpoint = load_checkpoint(str(folder), dtype)
-    weights = weights_of(checkpoint)
+    weights = weights_of(checkpoint, quantization)
     if fast:
-        replace_modules(checkpoint)
+        replace_modules(checkpoint, int8=quantization == "int8")
     masks = GrammarMasks(folder, checkpoint.vocab_size, checkpoint.eos_token_ids)
     return TorchRunner(checkpoint, config, make_attention, masks), weights
 
 
-def weights_of(checkpoint: Checkpoint) -> Weights:
+def weights_of(checkpoint: Checkpoint, quantization: str | None = None) -> Weights:
     model = checkpoint.model
     linears = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
     head = checkpoint.vocab_size * model.config.hidden_size
     return Weights(
-        sum(linear.weight.nbytes for linear in linears),
+        sum(linear.weight.numel() if quantization else linear.weight.nbytes for linear in linears),
         sum(linear.weight.numel() for linear in linears) - head,
     )
 

@@ -16,7 +16,7 @@ class Fingerprint:
     model_digest: str  # configuration and weights
     revision: str
     tokenizer_digest: str
-    dtype: str  # of the computation
+    dtype: str  # of the computation, and what weights became for it if they were quantised at load
     layout: LayoutDescriptor
     rope_digest: str
     numeric_class: str = ""

@@ -51,13 +51,16 @@ class Checkpoint:
             self.num_layers, self.num_kv_heads, self.head_dim, block_size, self.dtype
         )
 
-    def fingerprint(self, block_size: int, numeric_class: str = "") -> Fingerprint:
+    def fingerprint(
+        self, block_size: int, numeric_class: str = "", quantization: str = ""
+    ) -> Fingerprint:
+        """`quantization` is what weights became at load, empty where they are the checkpoint's."""
         return Fingerprint(
             protocol=PROTOCOL_VERSION,
             model_digest=self.model_digest,
             revision=self.revision,
             tokenizer_digest=self.tokenizer_digest,
-            dtype=self.dtype,
+            dtype=f"{self.dtype}, {quantization} weights" if quantization else self.dtype,
             layout=self.layout(block_size),
             rope_digest=self.rope_digest,
             numeric_class=numeric_class,

@@ -17,7 +17,9 @@ class CheckpointRunner:
         """`numeric_class` is empty unless equal bits are promised."""
         self._checkpoint = checkpoint
         self._layout = checkpoint.layout(config.block_size)
-        self._fingerprint = checkpoint.fingerprint(config.block_size, numeric_class)
+        self._fingerprint = checkpoint.fingerprint(
+            config.block_size, numeric_class, config.quantization
+        )
         self._plugins = LogitsPlugins(config.logits_processor_pattern, config.logits_processors)
 
     @property

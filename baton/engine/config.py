@@ -17,6 +17,7 @@ class EngineConfig:
     max_mixed_prompt_tokens: int = 96  # of prompts, in a step that writes up to 16 answers as well
     max_model_len: int | None = None
     dtype: str = "auto"  # auto (the checkpoint's), float32, bfloat16
+    quantization: str = ""  # what weights become at load: int8, or empty: nothing else
     threads: int = 1
     core_board: str = ""  # file of the `CoreBoard` where cores are lent; empty: none are
     core_slot: int = 0  # ours on it

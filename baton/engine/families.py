@@ -71,8 +71,13 @@ def check_kind(raw: Mapping[str, Any], config: Mapping[str, Any] | None = None) 
 def kind_refused(config: Mapping[str, Any]) -> str | None:
     """What the model is, where no such model can be served; None where nothing speaks against it."""
     kind = str(config.get("model_type") or "")
-    if config.get("quantization_config") or config.get("compression_config"):
-        return "a quantized checkpoint; take the float one"
+    stored = config.get("quantization_config") or config.get("compression_config")
+    if stored:
+        method = stored.get("quant_method") if isinstance(stored, Mapping) else None
+        return (
+            f"a checkpoint quantized by {method or 'some method'}; take the float one, whose weights "
+            "--quantization int8 quantizes at load"
+        )
     if config.get("is_encoder_decoder") is True:
         return "an encoder-decoder model"
     if any(config.get(name) is not None for name in _OTHER_INPUTS):

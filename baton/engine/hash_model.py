@@ -232,6 +232,10 @@ def load_hash_runner(folder: Path, config: EngineConfig) -> HashRunner:
     """Reads the folder of a model whose config.json has model_type "baton_hash"."""
     if config.logits_processors or config.logits_processor_pattern:
         raise SettingsError("a hash model has no logits: it takes no logits processors")
+    if config.quantization:
+        raise SettingsError(
+            f"--quantization {config.quantization}: a hash model has no weights; leave it out"
+        )
     if config.dtype != "auto":
         raise SettingsError(
             f"--dtype {config.dtype}: a hash model has bytes only; leave it at auto"

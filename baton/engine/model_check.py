@@ -30,6 +30,10 @@ def check_model(model: str, config: EngineConfig, num_workers: int = 1) -> None:
             f"--batch-invariant is kept by the C++ kernels alone: --attention-backend "
             f"{config.attention_backend} sums up in an order that depends on the batch; leave it at auto"
         )
+    if config.quantization and on_device:
+        raise SettingsError(
+            f"--quantization {config.quantization} is of the C++ kernels alone: take --device cpu with it"
+        )
     folder = Path(model)
     check_kind(read_json(folder / "config.json"))
     check_memory(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from baton.core.errors import BatonError, InternalError
+from baton.core.errors import BatonError, InternalError, SettingsError
 from baton.core.token_record import TokenLogprobs
 from baton.engine.attention.backend import AttentionBackend
 from baton.engine.attention.choice import MakeAttention, choose_attention
@@ -46,7 +46,11 @@ def load_torch_runner(model: str, config: EngineConfig) -> "TorchRunner":
         kernel_class(os.environ)  # raises before a weight is read
     make_attention = choose_attention(config.attention_backend, os.environ)
     checkpoint = load_checkpoint(model, config.dtype)
-    replace_modules(checkpoint, matrix_units=not config.batch_invariant)
+    replace_modules(
+        checkpoint,
+        matrix_units=not config.batch_invariant,
+        int8=config.quantization == "int8",
+    )
     kv_shape(checkpoint.model)  # a class that reads a weight itself fails now, not in service
     numeric_class = ""
     if config.batch_invariant:
@@ -60,13 +64,19 @@ def load_torch_runner(model: str, config: EngineConfig) -> "TorchRunner":
     return TorchRunner(checkpoint, config, make_attention, masks, numeric_class)
 
 
-def replace_modules(checkpoint: Checkpoint, *, matrix_units: bool = True) -> None:
-    """By C++, or where that cannot be had by what torch has packed. `matrix_units` as in `Kernels`."""
+def replace_modules(
+    checkpoint: Checkpoint, *, matrix_units: bool = True, int8: bool = False
+) -> None:
+    """By C++, or where that cannot be had by what torch has packed. `matrix_units` and `int8` as in
+    `Kernels`; raises SettingsError where int8 cannot be had.
+    """
     loaded = weight_bytes(checkpoint.model)
     try:
         library = load_kernels(default_recipe(os.environ), logger.warning)
-        kernels = Kernels(library, matrix_units)
+        kernels = Kernels(library, matrix_units, int8=int8)
     except KernelError as error:
+        if int8:
+            raise SettingsError(f"--quantization int8 needs the C++ kernels: {error}") from error
         logger.warning("the model's modules stay in plain torch, which is slower: %s", error)
         if packs_linears(checkpoint.dtype):
             logger.info("%d linear layers are packed", pack_linears(checkpoint.model))

@@ -58,6 +58,12 @@ class WorkerSettings:
         "Of weights and KV cache; auto is the checkpoint's.",
         choices=("auto", "float32", "bfloat16", "float16"),
     )
+    quantization: str = setting(
+        "none",
+        "int8: linear layers hold weights of one byte, made at load, with a scale for each output; "
+        "activations and KV cache stay as --dtype says. For CPUs, with the C++ kernels.",
+        choices=("none", "int8"),
+    )
     max_model_len: int | None = setting(
         None, "Prompt and answer, tokens, such as 8192 or 8K (default: the model's).", size=True
     )
@@ -263,6 +269,7 @@ class WorkerSettings:
             max_mixed_prompt_tokens=self.max_mixed_prompt_tokens,
             max_model_len=self.max_model_len,
             dtype=self.dtype,
+            quantization="" if self.quantization == "none" else self.quantization,
             threads=self.threads or available_cores(),
             core_board=self.core_board,
             core_slot=self.core_slot,

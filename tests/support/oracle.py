@@ -69,6 +69,7 @@ def engine_for(
     kv_bytes: int = ROOMY,
     attention: str = "auto",
     offloading_bytes: int = 0,
+    quantization: str = "",
 ) -> Iterator[Engine]:
     config = EngineConfig(
         kv_offloading_bytes=offloading_bytes,
@@ -76,6 +77,7 @@ def engine_for(
         max_num_seqs=16,
         max_num_batched_tokens=budget,
         dtype=case.dtype,
+        quantization=quantization,
         attention_backend=attention,
     )
     with running_engine(config, load_torch_runner(str(case.folder), config)) as engine:

@@ -2,6 +2,8 @@
 //   16 bits and VNNI:  [panel][inputs / 2][64][2], inputs padded to a multiple of 32 (bfloat16)
 //   others:            [panel][inputs][64]
 // Outputs are padded to whole panels; what pads is 0. It is oneDNN's AB16b64a2b for bfloat16.
+// Weights of int8 lie in the same order. A block of them is widened, then multiplied as any other, and
+// the sums are scaled at the end.
 //
 // An output is summed up in the order of its inputs, whoever else is in the batch and however many
 // threads there are: a row's bits do not depend on the others.
@@ -22,7 +24,8 @@ constexpr int WIDTH = 2;
 
 struct Matrix {
     const void* weight;
-    const float* bias;  // or null
+    const float* bias;    // or null
+    const float* scales;  // of outputs, whose weights are int8 then; or null
     int32_t inputs, outputs;
 };
 
@@ -32,6 +35,18 @@ template <> constexpr int TOGETHER<BFloat16> = 2;
 // Inputs of an output in memory.
 template <class N> inline int padded(int inputs) { return inputs; }
 template <> inline int padded<BFloat16>(int inputs) { return (inputs + 31) / 32 * 32; }
+
+// Whole numbers of one byte as activations are stored, which is exact. `count` is a multiple of 64;
+// as many bytes from `ask` on are fetched meanwhile.
+template <class N>
+inline void widen(const int8_t* from, typename N::T* to, int count, const int8_t* ask) {
+    for (int at = 0; at < count; at += 64) {
+        __builtin_prefetch(ask + at);
+#pragma GCC unroll 8
+        for (int i = at; i < at + 64; i += 2 * VL)
+            N::put_two(to + i, floats_of(from + i), floats_of(from + i + VL));
+    }
+}
 
 // One step: `TOGETHER` inputs of one row times `W` vectors of outputs.
 template <class N, int W>
@@ -65,12 +80,21 @@ inline void add_step(const typename N::T* a, const vf (&weights)[W], vf (&sums)[
     add_step<N, W>(a, weights, sums);
 }
 
+// Weights of a vector of outputs for one step, as they are stored or in int8.
 template <class N> inline vf weights_of(const typename N::T* w) { return N::vec(w); }
 template <> inline vf weights_of<BFloat16>(const uint16_t* w) { return load((const float*)w); }
 
+template <class N>
+inline vf weights_of(const int8_t* w) {
+    typename N::T wide[VL * TOGETHER<N>];
+    if constexpr (TOGETHER<N> == 1) return floats_of(w);
+    N::put_two(wide, floats_of(w), floats_of(w + VL));
+    return weights_of<N>(wide);
+}
+
 // sums[r][..] += rows a[r] times `W` vectors of the panel `w`, over `steps`.
-template <class N, int R, int W>
-inline void add_tile(const typename N::T* a, size_t stride, const typename N::T* w, int steps,
+template <class N, int R, int W, class Weight>
+inline void add_tile(const typename N::T* a, size_t stride, const Weight* w, int steps,
     const char* ask, int lines, float* sums) {
     vf acc[R][W];
     for (int r = 0; r < R; r++)
@@ -87,11 +111,11 @@ inline void add_tile(const typename N::T* a, size_t stride, const typename N::T*
         for (int j = 0; j < W; j++) store(sums + r * PANEL + j * VL, acc[r][j]);
 }
 
-template <class N>
-inline void add_tiles(int rows, const typename N::T* a, size_t stride, const typename N::T* w,
+template <class N, class Weight>
+inline void add_tiles(int rows, const typename N::T* a, size_t stride, const Weight* w,
     int steps, const char* ask, int lines, float* sums) {
     for (int column = 0; column < PANEL; column += WIDTH * VL) {
-        const typename N::T* from = w + column * TOGETHER<N>;
+        const Weight* from = w + column * TOGETHER<N>;
         float* to = sums + column;
         switch (rows) {
             case 1: add_tile<N, 1, WIDTH>(a, stride, from, steps, ask, lines, to); break;
@@ -105,25 +129,32 @@ inline void add_tiles(int rows, const typename N::T* a, size_t stride, const typ
     }
 }
 
-// sums [rows][PANEL] of one panel; up to ROWS rows.
-template <class N>
+// sums [rows][PANEL] of one panel; up to ROWS rows. `Weight` is how weights are stored.
+template <class N, class Weight>
 void multiply(const Matrix& matrix, int panel, const typename N::T* a, size_t stride, int rows,
     float* sums) {
     typedef typename N::T T;
+    constexpr bool WHOLE = sizeof(Weight) == 1;
     const int steps = (matrix.inputs + TOGETHER<N> - 1) / TOGETHER<N>;
     const int step = PANEL * TOGETHER<N>;  // numbers
     const int tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
-    const T* w = (const T*)matrix.weight + (size_t)panel * PANEL * padded<N>(matrix.inputs);
+    const Weight* w = (const Weight*)matrix.weight + (size_t)panel * PANEL * padded<N>(matrix.inputs);
+    alignas(64) T wide[WHOLE ? STEPS * PANEL * TOGETHER<N> : 1];
     std::fill(sums, sums + rows * PANEL, 0.f);
     // Each tile asks for its share of the block that comes next.
-    const int per_step = step * sizeof(T) / 64, lines = (per_step + tiles - 1) / tiles;
+    const int per_step = step * sizeof(Weight) / 64, lines = (per_step + tiles - 1) / tiles;
     for (int s = 0; s < steps; s += STEPS, w += STEPS * step) {
-        int count = std::min(STEPS, steps - s);
+        const int count = std::min(STEPS, steps - s);
+        const Weight* ahead = w + STEPS * step;
+        const T* x = a + s * TOGETHER<N>;
+        if (WHOLE && tiles > 1) widen<N>((const int8_t*)w, wide, count * step, (const int8_t*)ahead);
         for (int tile = 0; tile < tiles; tile++) {
             int row = rows * tile / tiles, next = rows * (tile + 1) / tiles;
-            const char* ask = (const char*)(w + STEPS * step) + (size_t)tile * STEPS * lines * 64;
-            add_tiles<N>(next - row, a + row * stride + s * TOGETHER<N>, stride, w, count, ask,
-                lines, sums + row * PANEL);
+            const char* ask = (const char*)ahead + (size_t)tile * STEPS * lines * 64;
+            float* to = sums + row * PANEL;
+            if (WHOLE && tiles > 1)
+                add_tiles<N>(next - row, x + row * stride, stride, wide, count, ask, 0, to);
+            else add_tiles<N>(next - row, x + row * stride, stride, w, count, ask, lines, to);
         }
     }
 }
@@ -133,6 +164,7 @@ void multiply(const Matrix& matrix, int panel, const typename N::T* a, size_t st
 template <class N>
 void matmul(const Matrix& matrix, const typename N::T* a, size_t a_stride, typename N::T* out,
     size_t out_stride, int rows) {
+    typedef typename N::T T;
     const int panels = (matrix.outputs + PANEL - 1) / PANEL;
 #pragma omp for schedule(dynamic)
     for (int panel = 0; panel < panels; panel++) {
@@ -140,9 +172,12 @@ void matmul(const Matrix& matrix, const typename N::T* a, size_t a_stride, typen
         const int first = panel * PANEL, count = std::min(PANEL, matrix.outputs - first);
         for (int row = 0; row < rows; row += ROWS) {
             int some = std::min(ROWS, rows - row);
-            multiply<N>(matrix, panel, a + row * a_stride, a_stride, some, sums);
+            if (matrix.scales)
+                multiply<N, int8_t>(matrix, panel, a + row * a_stride, a_stride, some, sums);
+            else multiply<N, T>(matrix, panel, a + row * a_stride, a_stride, some, sums);
             for (int r = 0; r < some; r++) {
                 float* sum = sums + r * PANEL;
+                for (int i = 0; matrix.scales && i < PANEL; i++) sum[i] *= matrix.scales[first + i];
                 for (int i = 0; matrix.bias && i < PANEL; i++) sum[i] += matrix.bias[first + i];
                 write_row<N>(sum, count, out + (row + r) * out_stride + first);
             }

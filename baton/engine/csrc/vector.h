@@ -28,6 +28,18 @@ inline vf load(const float* p) { vf x; std::memcpy(&x, p, sizeof x); return x; }
 inline void store(float* p, vf x) { std::memcpy(p, &x, sizeof x); }
 inline vi lanes() { vi x = {}; for (int i = 0; i < VL; i++) x[i] = i; return x; }
 
+inline vf floats_of(const int8_t* from) {
+#if defined(__AVX512F__)
+    return (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)from)));
+#elif defined(__AVX2__)
+    return (vf)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)from)));
+#else
+    int8_t x __attribute__((vector_size(VL)));
+    std::memcpy(&x, from, sizeof x);
+    return __builtin_convertvector(x, vf);
+#endif
+}
+
 // x y + z, rounded once where the CPU can: said, not left to the compiler, whose choice would hang
 // on what stands around it, and a row's bits with it.
 inline vf fused(vf x, vf y, vf z) {
@@ -75,6 +87,7 @@ struct Float32 {
     static vf vec(const T* p) { return load(p); }
     static float one(T x) { return x; }
     static void put(T* p, vf x) { store(p, x); }
+    static void put_two(T* p, vf x, vf y) { put(p, x), put(p + VL, y); }
 };
 
 struct BFloat16 {
@@ -129,6 +142,7 @@ struct BFloat16 {
 
 struct Float16 {
     typedef uint16_t T;
+    static void put_two(T* p, vf x, vf y) { put(p, x), put(p + VL, y); }
 #if defined(__AVX512F__)
     static vf vec(const T* p) {
         return (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p));

@@ -17,10 +17,12 @@ def _fields(kind: type, names: str) -> list[tuple[str, type]]:
 
 
 class Matrix(ctypes.Structure):
-    """`weight` is packed, see `packed_weight`; `bias` is float32 in whole panels, or null."""
+    """`weight` is packed, see `packed_weight`; `bias` is float32 in whole panels, or null, and so are
+    the `scales` of a weight in int8.
+    """
 
     _fields_ = (
-        *_fields(ctypes.c_void_p, "weight bias"),
+        *_fields(ctypes.c_void_p, "weight bias scales"),
         *_fields(ctypes.c_int32, "inputs outputs"),
     )
 
@@ -60,11 +62,14 @@ ATTENTION, END = OUT, ADD + 1
 class Kernels:
     """What `kernel_build` loads, with types.
 
-    Without `matrix_units` no product goes to oneDNN, whose sums hang on how many rows there are.
+    Without `matrix_units` no product goes to oneDNN, whose sums hang on how many rows there are. With
+    `int8` weights are packed as whole numbers of one byte.
     """
 
-    def __init__(self, library: ctypes.CDLL, matrix_units: bool = True) -> None:
-        self.matrix_units = matrix_units
+    def __init__(
+        self, library: ctypes.CDLL, matrix_units: bool = True, *, int8: bool = False
+    ) -> None:
+        self.matrix_units, self.int8 = matrix_units, int8
         self.memory = WeightMemory()  # of what they read
         self.decoder_layer = library.baton_decoder_layer
         structures = (ctypes.POINTER(DecoderLayer), ctypes.POINTER(DecoderBatch))

@@ -10,6 +10,7 @@ from torch.nn.functional import pad
 
 from baton.engine.host_cores import cpu_flags
 from baton.engine.modules.kernels import Kernels, Matrix, floats_of
+from baton.engine.modules.quantised import dequantised, quantised
 
 PANEL = 64  # outputs that lie together
 _INPUTS = 32  # of bfloat16, padded to a multiple, as oneDNN has it
@@ -25,17 +26,25 @@ class PackedWeight:
         self.outputs, self.inputs = weight.shape
         self.dtype = weight.dtype
         self._kernels = kernels
-        self._panels = pack(weight)  # its memory is read by every call
+        self._scales: Tensor | None = None
+        if kernels.int8:
+            whole, scales = quantised(weight)
+            self._panels, self._scales = pack(whole, self.dtype), floats_of(scales, PANEL)
+        else:
+            self._panels = pack(weight, self.dtype)  # its memory is read by every call
         self._bias = bias
         self._floats = None if bias is None else floats_of(bias, PANEL)
         self._mkldnn: Tensor | None = None
-        if kernels.matrix_units and weight.dtype == torch.bfloat16 and "amx_bf16" in cpu_flags():
+        units = kernels.matrix_units and "amx_bf16" in cpu_flags()
+        if units and weight.dtype == torch.bfloat16 and not kernels.int8:
             self._share_with_mkldnn(weight)
         if self._mkldnn is None:
-            panels = kernels.memory.take(tuple(self._panels.shape), self.dtype)
+            panels = kernels.memory.take(tuple(self._panels.shape), self._panels.dtype)
             self._panels = panels.copy_(self._panels)
-        floats = None if self._floats is None else self._floats.data_ptr()
-        self.matrix = Matrix(self._panels.data_ptr(), floats, self.inputs, self.outputs)
+        floats, scales_at = (
+            None if one is None else one.data_ptr() for one in (self._floats, self._scales)
+        )
+        self.matrix = Matrix(self._panels.data_ptr(), floats, scales_at, self.inputs, self.outputs)
 
     @property
     def nbytes(self) -> int:
@@ -56,10 +65,12 @@ class PackedWeight:
     def rows(self, numbers: Tensor) -> Tensor:
         """Of the weight, [..., inputs]; `numbers` are int64."""
         panel, column = numbers // PANEL, numbers % PANEL
+        rows = self._panels[panel, :, column]
         if self.dtype == torch.bfloat16:
-            pairs = self._panels[panel, :, column]  # [..., inputs / 2, 2]
-            return pairs.flatten(-2)[..., : self.inputs]
-        return self._panels[panel, :, column]
+            rows = rows.flatten(-2)[..., : self.inputs]  # of pairs
+        if self._scales is None:
+            return rows
+        return dequantised(rows, self._scales[numbers], self.dtype)
 
     def _share_with_mkldnn(self, weight: Tensor) -> None:
         """If oneDNN packs into the very same bytes, one copy serves both."""
@@ -75,11 +86,14 @@ class PackedWeight:
             self._panels, self._mkldnn = theirs, packed
 
 
-def pack(weight: Tensor) -> Tensor:
-    """bfloat16: [panel][inputs / 2][64][2], inputs padded to 32; others: [panel][inputs][64]."""
+def pack(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """For activations in bfloat16: [panel][inputs / 2][64][2], inputs padded to 32; in others:
+    [panel][inputs][64].
+    """
     outputs, inputs = weight.shape
-    more = -inputs % _INPUTS if weight.dtype == torch.bfloat16 else 0
+    pairs = dtype == torch.bfloat16
+    more = -inputs % _INPUTS if pairs else 0
     whole = pad(weight.detach(), (0, more, 0, -outputs % PANEL))
-    if weight.dtype == torch.bfloat16:
+    if pairs:
         return whole.view(-1, PANEL, whole.shape[1] // 2, 2).permute(0, 2, 1, 3).contiguous()
     return whole.view(-1, PANEL, inputs).transpose(1, 2).contiguous()

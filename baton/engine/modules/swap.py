@@ -22,6 +22,7 @@ from baton.engine.modules.layer_parts import (
 )
 from baton.engine.modules.linear import KernelLinear, PackedEmbedding
 from baton.engine.modules.norm import KernelNorm, kernel_norm
+from baton.engine.modules.quantised import round_weights
 from baton.engine.modules.workspace import LayerSizes, Workspace
 
 logger = logging.getLogger(__name__)
@@ -40,12 +41,25 @@ def swap_modules(model: PreTrainedModel, shape: KvShape, kernels: Kernels) -> No
     if model.dtype not in DTYPES:
         return
     with torch.inference_mode():
+        if kernels.int8:  # before anything is compared: what is left as it was computes the same
+            _round_weights(model)
         layers = _swap_layers(model, shape, kernels)
         linears = _swap_linears(model, kernels)
         norms = _swap_norms(model, kernels)
     logger.info(
         "C++ kernels run %d decoder layers, and %d linear layers and %d norms beside them",
         *(layers, linears, norms),
+    )
+
+
+def _round_weights(model: PreTrainedModel) -> None:
+    every = {name for name, one in model.named_modules() if isinstance(one, nn.Linear)}
+    names = {one: name for name, one in model.named_modules()}
+    linears = [linear for _, _, linear in _linears(model)]
+    kept = sorted(every.difference(names[linear] for linear in linears))
+    logger.info(
+        "%d linear layers have int8 weights; the others keep theirs: %s",
+        *(round_weights(linears), ", ".join(kept) or "there are none"),
     )
 
 

@@ -126,6 +126,11 @@ def test_bytes_are_the_same_anywhere_but_only_workers_that_promise_it_are_paired
     assert promised.difference(plain) == "numeric_class is 'bytes' here and '' there"
 
 
+def test_it_has_no_weights_to_quantise(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="--quantization int8: a hash model has no weights"):
+        load_hash_runner(write_hash_model(tmp_path), EngineConfig(quantization="int8"))
+
+
 def test_a_folder_without_a_tokenizer_has_no_tokenizer_digest(tmp_path: Path) -> None:
     folder = write_hash_model(tmp_path)
     assert load_hash_runner(folder, EngineConfig()).fingerprint.tokenizer_digest == ""

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +116,19 @@ def test_an_architecture_of_nobody_is_refused_with_the_tested_ones(copy: Path) -
         load_checkpoint(str(copy), "auto")
 
 
+def quantized_by(method: str, config: dict[str, Any]) -> None:
+    config["quantization_config"] = {"quant_method": method}
+
+
 REFUSALS: dict[str, tuple[Edit, str]] = {
     "no architecture": (lambda c: c.pop("architectures"), "architecture"),
-    "quantized": (lambda c: c.update(quantization_config={"quant_method": "x"}), "quantized"),
+    **{
+        f"quantized by {method}": (
+            partial(quantized_by, method),
+            f"a checkpoint quantized by {method}; take the float one",
+        )
+        for method in ("fp8", "awq", "gptq", "compressed-tensors", "bitsandbytes")
+    },
     "dynamic rope": (
         lambda c: c.update(
             rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}

@@ -80,6 +80,11 @@ def test_the_promise_of_equal_bits_reaches_the_engine() -> None:
     assert WorkerSettings(model="m", batch_invariant=True).engine.batch_invariant
 
 
+def test_what_weights_become_reaches_the_engine() -> None:
+    assert WorkerSettings(model="m").engine.quantization == ""
+    assert WorkerSettings(model="m", quantization="int8").engine.quantization == "int8"
+
+
 def test_the_attention_backend_reaches_the_engine() -> None:
     assert WorkerSettings(model="m", attention_backend="torch").engine.attention_backend == "torch"
 
