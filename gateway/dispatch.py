@@ -82,7 +82,9 @@ class Dispatcher:
         """What is new, as it comes, whoever makes it. When the text has ended every choice, the
         workers are told to stop.
         """
-        turn = self._queue.turn(job.priority, job.bill, job.key, job.timeout, job.wishes.lane)
+        turn = self._queue.turn(
+            job.priority, job.bill, job.key, job.timeout, job.wishes.lane, job.objectives.ttft
+        )
         with self._billed(job.bill):
             if job.wishes.remote_decode and self._reads is not None:
                 items = self._reads.stream(job, output, turn)

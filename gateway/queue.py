@@ -3,6 +3,7 @@
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -60,11 +61,12 @@ class AdmissionQueue(Generic[T]):
         key: Key | None = None,
         timeout: float | None = None,
         lane: Hashable = None,
+        ttft: float = math.inf,
     ) -> Turn:
         """`timeout`: seconds that its client waits, if it has said so. `lane`: equal for those that
-        would take the same workers; None: any.
+        would take the same workers; None: any. `ttft`: seconds by which it wants its first token.
         """
-        return self._admission.turn(_now(), priority, bill, key, timeout, lane)
+        return self._admission.turn(_now(), priority, bill, key, timeout, lane, ttft)
 
     def new_deadline(self) -> float:
         return self._admission.deadline(_now())

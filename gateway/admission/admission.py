@@ -61,11 +61,15 @@ class Admission(Generic[T]):
         key: Key | None = None,
         timeout: float | None = None,
         lane: Hashable = None,
+        ttft: float = math.inf,
     ) -> Turn:
-        """`timeout`: seconds that its client waits, if it has said so; never more than others."""
+        """`timeout`: seconds that its client waits, if it has said so; never more than others. `ttft`:
+        seconds by which it wants its first token.
+        """
         self._numbers += 1
         deadline = self.deadline(now, timeout)
-        return Turn(self._numbers, deadline, deadline, priority, False, bill or Bill(), key, lane)
+        due = min(now + ttft, deadline)
+        return Turn(self._numbers, deadline, due, priority, False, bill or Bill(), key, lane)
 
     def deadline(self, now: float, timeout: float | None = None) -> float:
         return now + (self._patience if timeout is None else min(timeout, self._patience))

@@ -46,8 +46,9 @@ class Waiter(Generic[T]):
 class Line(Generic[T]):
     """By priority; then those whose clients read already; then the tenant that had the least for
     its weight; then who is due first. One of `OLDEST_EVERY` places is for the priority of whoever
-    waits longest, and of those places as few for that one itself: were it all of them, a tenant with
-    large requests would get more than its weight.
+    waits longest, and there for whoever waits longest of the tenant whose turn it is. Of those places
+    as few are for whoever waits longest of all: were it all of them, a tenant with large requests
+    would get more than its weight.
 
     Who is particular about its workers waits in a lane of its own: whoever asks for the head may leave
     out lanes that stand still.
@@ -150,17 +151,19 @@ class Line(Generic[T]):
         oldest = min(everybody, key=lambda waiter: waiter.turn.number)
         if is_turn_of_the_oldest(self._placed // OLDEST_EVERY):
             return oldest
-        priority = oldest.turn.priority
-        if priority == first.turn.priority:
-            return first
-        equals = (next((w for w in row if w.turn.priority == priority), None) for row in rows)
-        return self._first(waiter for waiter in equals if waiter is not None)
+        equals = ([w for w in row if w.turn.priority == oldest.turn.priority] for row in rows)
+        eldest = (min(row, key=lambda waiter: waiter.turn.number) for row in equals if row)
+        return min(eldest, key=lambda waiter: self._age_rank(waiter.turn))
 
     def _first(self, waiters: Iterable[Waiter[T]]) -> Waiter[T]:
         return min(waiters, key=lambda waiter: self._rank(waiter.turn))
 
     def _crowding(self, bill: Bill, more: int) -> float:
         return (len(self._rows.get(bill.tenant, ())) + more) / bill.weight
+
+    def _age_rank(self, turn: Turn) -> tuple[float, int]:
+        """Among equals of priority, whenever they are due."""
+        return self._shares.time_of(turn.bill.tenant), turn.number
 
     def _rank(self, turn: Turn) -> Rank:
         time = self._shares.time_of(turn.bill.tenant)

@@ -2,6 +2,7 @@
 shares.
 """
 
+import math
 import random
 from functools import partial
 
@@ -231,3 +232,65 @@ def test_a_lane_that_stands_still_is_left_out_for_every_tenant_and_shares_hold_i
     assert order == ["a-None", "b-None", "b-here"]
     assert (len(admission.line), admission.line.count(particular=True)) == (2, 2)
     assert {waiter.content for waiter in admission.line.clear()} == {"a-away", "b-away"}
+
+
+def test_of_a_tenant_and_priority_whoever_is_due_first_goes_first() -> None:
+    admission: Admission[str] = Admission(100, 30.0)
+    wanted = {"patient": math.inf, "tight": 0.5, "loose": 10.0}
+    for name, ttft in wanted.items():
+        admission.enter(admission.turn(0.0, ttft=ttft), name, 0.0)
+    admission.enter(admission.turn(0.0, -1), "urgent", 0.0)
+    admission.enter(admission.turn(29.0, ttft=2.0), "later", 29.0)
+    order = []
+    while (head := admission.line.head()) is not None:
+        order.append(head.content)
+        admission.line.remove(head)
+        admission.place(head.turn, 29.0)
+    assert order == ["urgent", "tight", "loose", "patient", "later"]
+
+
+def test_a_tight_objective_passes_nobody_of_another_tenant() -> None:
+    admission: Admission[str] = Admission(100, 30.0)
+    admission.shares.charge(Bill("hasty", 1.0, 100))
+    admission.enter(admission.turn(0.0, bill=Bill("other")), "other", 0.0)
+    hasty = admission.turn(0.0, bill=Bill("hasty"), ttft=0.001)
+    assert not admission.line.leads(hasty)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 4), st.integers(0, 20))
+def test_nobody_starves_behind_tighter_objectives(seed: int, tenants: int, before: int) -> None:
+    """Before every turn one of each tenant joins the line who wants to be first of its equals."""
+    draw = random.Random(seed)
+    admission: Admission[str] = Admission(10**9, 1e9)
+
+    def enter(tenant: int, ttft: float, name: str) -> None:
+        bill = Bill(str(tenant), 1.0, draw.uniform(50, 150))
+        admission.enter(admission.turn(0.0, bill=bill, ttft=ttft), name, 0.0)
+
+    for _ in range(before):
+        enter(draw.randrange(tenants), math.inf, "older")
+    enter(0, math.inf, "patient")
+    for _ in range(OLDEST_EVERY**2 * (before + 1)):
+        for tenant in range(tenants):
+            enter(tenant, draw.uniform(0.0, 1.0), "hasty")
+        head = admission.line.head()
+        assert head is not None
+        admission.line.remove(head)
+        admission.place(head.turn, 0.0)
+        if head.content == "patient":
+            return
+    raise AssertionError("it waits for ever")
+
+
+def test_one_of_so_many_places_is_for_whoever_waits_longest_whenever_it_is_due() -> None:
+    admission: Admission[str] = Admission(100, 30.0)
+    admission.enter(admission.turn(0.0), "patient", 0.0)
+    for _ in range(2 * OLDEST_EVERY):
+        admission.enter(admission.turn(0.0, ttft=0.1), "hasty", 0.0)
+    order = []
+    while (head := admission.line.head()) is not None:
+        order.append(head.content)
+        admission.line.remove(head)
+        admission.place(head.turn, 0.0)
+    assert order.index("patient") == OLDEST_EVERY - 1
