@@ -76,7 +76,7 @@ async def test_every_wrong_value_is_refused_with_its_field(client: Client, path:
         for value in values:
             body = f'{{{own}, "{field}": {value}}}'.encode()
             answer = await client.http.post(path, content=body, headers=JSON)
-            assert refused(answer).split(".")[0] == field, (field, value)
+            assert (refused(answer) or "").split(".")[0] == field, (field, value)
 
 
 async def test_lax_values_and_null_act(client: Client) -> None:
