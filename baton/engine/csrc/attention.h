@@ -55,7 +55,9 @@ struct Attention {
     struct Desk {
         const Task& task;
         const Slice& slice;
-        int head, count;  // KV head, queries
+        int head, heads;  // the first KV head of the task that is left, and how many are
+        int done;         // KV heads before it
+        int count;        // queries of each
         float *query, *scores, *keys, *values, *scales;
         Sums sums;
 
@@ -63,6 +65,16 @@ struct Attention {
             return slice.start + task.row - slice.first + m / group;
         }
     };
+
+    // Of the desk's KV heads how they are worked on: one by one.
+    Desk one_of(const Desk& desk, int i, float* sums) const {
+        const int padded = rounded(queries, Unit::ROWS);
+        Desk one = desk;
+        one.head += i, one.heads -= i, one.done += i;
+        one.query += i * padded * cells;
+        one.sums = Sums(sums + i * Sums::size(padded, columns), padded, columns);
+        return one;
+    }
 
     // The page that holds `position`; null behind the task's end.
     const T* page(const Desk& desk, int position, int kv) const {
@@ -72,33 +84,52 @@ struct Attention {
         return entry(block * step.block_size + offset, kv, desk.head);
     }
 
-    void attend(const Task& task, int head) const {
+    // Whether a task's queries are few, and so keys and values are not laid out.
+    bool few(const Task& task) const {
+        if constexpr (Unit::STEPS > 1) return false;
+        else return FewQueries<N, typename Unit::Cell>::take(task.rows * group, dim);
+    }
+
+    // Of `heads` KV heads from `head` on, which go through the context side by side: in the pool what
+    // they read of a block stands in a row.
+    void attend(const Task& task, int head, int heads) const {
         static thread_local Room room;
         const int padded = rounded(queries, Unit::ROWS);
         const size_t sums = Sums::size(padded, columns);
-        room.reserve(padded * cells + 2 * sums + UNIT * (Unit::TOGETHER + columns + 2) +
+        room.reserve(heads * (padded * cells + 2 * sums) + UNIT * (Unit::TOGETHER + columns + 2) +
                      UNIT * rounded(dim, 32) + 128);
-        Desk desk{task, step.slices[task.slice], head, task.rows * group, room.take(padded * cells),
-            room.take(Unit::TOGETHER * UNIT), room.take(rounded(dim, 32) * UNIT),
-            room.take(UNIT * columns), room.take(UNIT), Sums(room.take(sums), padded, columns)};
-        Sums total(room.take(sums), padded, columns);
+        Desk desk{task, step.slices[task.slice], head, heads, 0, task.rows * group,
+            room.take(heads * padded * cells), room.take(Unit::TOGETHER * UNIT),
+            room.take(rounded(dim, 32) * UNIT), room.take(UNIT * columns), room.take(UNIT),
+            Sums(nullptr, padded, columns)};
+        float *total = room.take(heads * sums), *part = room.take(heads * sums);
         if (Unit::STEPS > VL)  // keys are laid out in whole vectors of cells, and read in whole steps
             std::fill(desk.keys, desk.keys + rounded(dim, 32) * UNIT, 0.f);
-        take_queries(desk);
-        bool first = true;
-        for (int at = task.from / PART * PART; at < task.to; at += PART, first = false) {
-            desk.sums.clear(rounded(desk.count, Unit::ROWS), columns);
+        for (int i = 0; i < heads; i++) take_queries(one_of(desk, i, total));
+        float* into = total;  // the first part's sums are the total, which others are added to
+        for (int at = task.from / PART * PART; at < task.to; at += PART, into = part) {
+            for (int i = 0; i < heads; i++)
+                one_of(desk, i, into).sums.clear(rounded(desk.count, Unit::ROWS), columns);
             int end = std::min(at + PART, task.to);
-            for (int unit = std::max(at, task.from / UNIT * UNIT); unit < end; unit += UNIT) {
-                if (add_pages(desk, unit)) continue;
-                take_unit(desk, unit);
-                for (int m = 0; m < desk.count; m += Unit::TOGETHER) add_unit(desk, unit, m);
-            }
-            if (first) std::swap(total, desk.sums);
-            else total.add(desk.sums, desk.count, columns);
+            for (int unit = std::max(at, task.from / UNIT * UNIT); unit < end; unit += UNIT)
+                for (int i = 0; i < heads; i++) add(one_of(desk, i, into), unit);
+            for (int i = 0; into == part && i < heads; i++)
+                one_of(desk, i, total).sums.add(one_of(desk, i, part).sums, desk.count, columns);
         }
-        if (task.partial < 0) return finish(task, head, total);
-        Sums kept = partial(task.partial, head);
+        for (int i = 0; i < heads; i++) keep(one_of(desk, i, total));
+    }
+
+    void add(const Desk& desk, int unit) const {
+        if (add_pages(desk, unit)) return;
+        take_unit(desk, unit);
+        for (int m = 0; m < desk.count; m += Unit::TOGETHER) add_unit(desk, unit, m);
+    }
+
+    // The sums of all that the task sees.
+    void keep(const Desk& desk) const {
+        const Sums& total = desk.sums;
+        if (desk.task.partial < 0) return finish(desk.task, desk.head, total);
+        Sums kept = partial(desk.task.partial, desk.head);
         std::copy(total.out, total.out + desk.count * columns, kept.out);
         std::copy(total.largest, total.largest + desk.count, kept.largest);
         std::copy(total.weights, total.weights + desk.count, kept.weights);
@@ -148,7 +179,7 @@ struct Attention {
     bool add_pages(const Desk& desk, int unit) const {
         if constexpr (Unit::STEPS == 1) {
             typedef FewQueries<N, typename Unit::Cell> Few;
-            if (!Few::take(desk.count, dim)) return false;
+            if (!few(desk.task)) return false;
             int end = seen(desk, unit, 0, desk.count), low = desk.task.from, high = desk.task.to;
             if (!end) return true;
             UnitPages<T> pages = pages_of(desk, unit, end);
@@ -162,7 +193,7 @@ struct Attention {
     }
 
     // While one is worked on, that of `FETCHED` places further is fetched: values stand behind keys,
-    // and behind those the next unit's keys.
+    // and behind those the next head's keys.
     UnitPages<T> pages_of(const Desk& desk, int unit, int end) const {
         UnitPages<T> pages;
         const int count = pages.count = (end + PAGE - 1) / PAGE;
@@ -171,11 +202,19 @@ struct Attention {
             pages.values[i] = page(desk, unit + i * PAGE, 1);
         }
         for (int i = 0; i < FETCHED; i++) {
-            const T* next = page(desk, unit + UNIT + i * PAGE, 0);
+            const T* next = keys_behind(desk, unit, i);
             pages.keys[count + i] = pages.values[std::min(i, count - 1)];
             pages.values[count + i] = next ? next : pages.values[0];
         }
         return pages;
+    }
+
+    // Page `i` of the next head's keys, or where this is the last one of the first head's keys in the
+    // next unit; null behind the task's end.
+    const T* keys_behind(const Desk& desk, int unit, int i) const {
+        const bool last = desk.heads == 1;
+        const T* keys = page(desk, (last ? unit + UNIT : unit) + i * PAGE, 0);
+        return keys ? keys + (last ? -desk.done : 1) * step.block_size * dim : nullptr;
     }
 
     // Of the rows from m on as many as go together.

@@ -60,6 +60,24 @@ std::vector<Task> tasks_of(const Step& step, const Layer& layer, int together, i
     return tasks;
 }
 
+struct Piece {
+    int task, head, heads;
+};
+
+// What the threads share: tasks of few queries with as many KV heads together as leaves enough pieces.
+template <class Attention>
+std::vector<Piece> pieces_of(const Step& step, const Attention& attention, const std::vector<Task>& tasks) {
+    std::vector<Piece> pieces;
+    const int64_t all = (int64_t)tasks.size() * step.num_kv_heads;
+    const int most = std::max<int64_t>(1, all / (step.threads * TURNS));
+    for (size_t i = 0; i < tasks.size(); i++) {
+        const int together = attention.few(tasks[i]) ? std::min(most, step.num_kv_heads) : 1;
+        for (int head = 0; head < step.num_kv_heads; head += together)
+            pieces.push_back({(int)i, head, std::min(together, step.num_kv_heads - head)});
+    }
+    return pieces;
+}
+
 template <class N, class Unit, class Precision>
 void run(const Step& step, const Layer& layer) {
     static thread_local std::vector<float> partials;  // kept: fresh pages would cost more
@@ -70,13 +88,15 @@ void run(const Step& step, const Layer& layer) {
     if (partials.size() < size) partials.resize(size);
     attention.partials = partials.data();
     const int heads = step.num_kv_heads, all = (int)tasks.size() * heads;
+    const std::vector<Piece> pieces = pieces_of(step, attention, tasks);
 #pragma omp parallel num_threads(step.threads)
     {
 #pragma omp for schedule(static)
         for (int row = 0; row < step.num_rows; row++) attention.write(row);
         [[maybe_unused]] typename Unit::Setup setup;
 #pragma omp for schedule(dynamic)
-        for (int i = 0; i < all; i++) attention.attend(tasks[i / heads], i % heads);
+        for (size_t i = 0; i < pieces.size(); i++)
+            attention.attend(tasks[pieces[i].task], pieces[i].head, pieces[i].heads);
         if (num_partials) {
 #pragma omp for schedule(dynamic)
             for (int i = 0; i < all; i++)
