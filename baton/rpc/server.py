@@ -147,9 +147,18 @@ class _Errors(grpc.aio.ServerInterceptor):
                 await _abort_given_up(context)
                 raise
             except Exception as error:  # likewise
+                if _server_stopped(error):
+                    return
                 await _abort_unexpected(context, method, error)
 
         return _rebuild(handler, unary, stream)
+
+
+def _server_stopped(error: Exception) -> bool:
+    """The call was read just when this server had stopped: nobody is left to be answered. gRPC does
+    not export the error's class.
+    """
+    return type(error).__name__ == "_ServerStoppedError"
 
 
 async def _write_all(responses: Any, context: Any) -> None:
