@@ -97,10 +97,16 @@ class Admission(Generic[T]):
             self._paces[particular].emptied()
 
     def place(self, turn: Turn, now: float) -> None:
-        """It has got room, and is not in the line any more."""
+        """It has got room, and is not in the line any more. Who was placed before and had to come back
+        makes the line no faster than it is.
+        """
         self.line.placed()
         still_waiting = self.line.count(turn.particular) > 0
-        self._paces[turn.particular].departed(now, still_waiting)
+        pace = self._paces[turn.particular]
+        if not turn.bill.charged:
+            pace.departed(now, still_waiting)
+        elif not still_waiting:
+            pace.emptied()
         self.shares.charge(turn.bill, self.line.loads())
 
     def retry_after(self, turn: Turn, now: float) -> int:

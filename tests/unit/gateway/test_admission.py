@@ -202,6 +202,32 @@ def test_the_pace_of_a_line_counts_only_while_somebody_waits() -> None:
     assert pace.rate(411.0) == pytest.approx(0.5)  # it stands still
 
 
+def test_who_is_placed_and_comes_back_makes_the_line_no_faster() -> None:
+    """As with a worker that refuses: what is told to the refused would be too soon."""
+
+    def rate(rounds: int) -> float | None:
+        admission: Admission[str] = Admission(100, 1000.0)
+        turns = [admission.turn(0.0) for _ in range(40)]
+        waiters = []
+        for turn in turns:
+            entered = admission.enter(turn, "", 0.0)
+            assert isinstance(entered, Entered)
+            waiters.append(entered.waiter)
+        for now, waiter in enumerate(waiters[:20], 1):  # one a second
+            for _ in range(rounds):
+                admission.line.remove(waiter)
+                admission.place(waiter.turn, float(now))
+                back = admission.enter(waiter.turn, "", float(now), returning=True)
+                assert isinstance(back, Entered)
+                waiter = back.waiter
+            admission.line.remove(waiter)
+            admission.place(waiter.turn, float(now))
+        return admission._paces[False].rate(20.0)
+
+    assert rate(0) == pytest.approx(1.0)
+    assert rate(5) == rate(0)
+
+
 def test_who_waits_for_a_worker_that_is_away_slows_nobody_else_down() -> None:
     """Departures of others while it waits say nothing of a line that others stand in."""
     admission: Admission[str] = Admission(100, 10.0)
