@@ -25,6 +25,7 @@ from baton.cluster.simulator.profile import Profile
 from baton.cluster.status_page import fetch_status
 from baton.core.step_totals import NO_TOTALS, StepTotals
 from baton.core.worker_info import WorkerLoad
+from baton.engine.limits import MIXED_ON_CPU
 from baton.worker.settings import WorkerSettings
 from benchmarks.load import first_model, measure
 from benchmarks.measures import Sample
@@ -123,7 +124,7 @@ def fitted(steps: Steps, samples: list[Sample], num_blocks: int, model: Path, no
         num_blocks=num_blocks,
         max_num_seqs=defaults.max_num_seqs,
         max_num_batched_tokens=defaults.max_num_batched_tokens,
-        max_mixed_prompt_tokens=defaults.max_mixed_prompt_tokens,
+        max_mixed_prompt_tokens=MIXED_ON_CPU,
         step_noise=0.1,
         note=note or f"measured on {os.cpu_count()} CPUs; step_noise is an estimate",
     )

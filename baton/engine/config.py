@@ -14,7 +14,8 @@ class EngineConfig:
     kv_cache_memory_bytes: int | None = None
     max_num_seqs: int = 64  # sequences in one step
     max_num_batched_tokens: int = 1024  # tokens in one step
-    max_mixed_prompt_tokens: int = 96  # of prompts, in a step that writes up to 16 answers as well
+    # Of prompts, in a step that writes up to 16 answers as well. None: 96, on a CUDA device the budget.
+    max_mixed_prompt_tokens: int | None = None
     max_model_len: int | None = None
     dtype: str = "auto"  # auto (the checkpoint's), float32, bfloat16
     quantization: str = ""  # what weights become at load: int8, or empty: nothing else

@@ -55,6 +55,8 @@ def build_device_engine(model: str, config: EngineConfig, device: torch.device) 
     masks = GrammarMasks(Path(model), checkpoint.vocab_size, checkpoint.eos_token_ids)
     recorder = None if config.enforce_eager else CudaRecorder
     runner = DeviceRunner(checkpoint, config, device, make_attention, masks, recorder)
+    if config.max_mixed_prompt_tokens is None:  # a device reads prompts much faster than it writes
+        config = replace(config, max_mixed_prompt_tokens=config.max_num_batched_tokens)
     if config.kv_cache_memory_bytes is None:
         found = _room_for_pool(checkpoint, config, device, make_attention, masks, free_at_start)
         config = replace(config, kv_cache_memory_bytes=found)

@@ -10,6 +10,7 @@ from baton.engine.config import EngineConfig
 from baton.engine.plan import Runner
 from baton.engine.work import Mode, Work
 
+MIXED_ON_CPU = 96  # tokens of prompts: about one decode step's time more
 MIXED_WITH = 16  # answers, up to which a step reads no more of prompts than is set
 
 
@@ -91,7 +92,7 @@ def limits_for(config: EngineConfig, runner: Runner, num_blocks: int) -> Limits:
         block_size=config.block_size,
         max_num_seqs=config.max_num_seqs,
         max_num_batched_tokens=config.max_num_batched_tokens,
-        max_mixed_prompt_tokens=config.max_mixed_prompt_tokens,
+        max_mixed_prompt_tokens=config.max_mixed_prompt_tokens or MIXED_ON_CPU,
         max_model_len=_max_model_len(config, runner, num_blocks),
         vocab_size=runner.vocab_size,
         eos_token_ids=runner.eos_token_ids,
@@ -196,9 +197,10 @@ def _check_sizes(config: EngineConfig) -> None:
             f"--max-num-batched-tokens {config.max_num_batched_tokens} must be at least {least} "
             "(--max-num-seqs + --block-size), so that a full batch leaves room for a prompt"
         )
-    if config.max_mixed_prompt_tokens < config.block_size:
+    mixed = config.max_mixed_prompt_tokens
+    if mixed is not None and mixed < config.block_size:
         raise SettingsError(
-            f"--max-mixed-prompt-tokens {config.max_mixed_prompt_tokens} must be at least the "
+            f"--max-mixed-prompt-tokens {mixed} must be at least the "
             f"{config.block_size} of --block-size: prompts are read in whole blocks"
         )
 

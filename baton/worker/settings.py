@@ -69,10 +69,11 @@ class WorkerSettings:
     )
     max_num_seqs: int = setting(64, "Sequences in one step.")
     max_num_batched_tokens: int = setting(1024, "Tokens in one step.", size=True)
-    max_mixed_prompt_tokens: int = setting(
-        96,
+    max_mixed_prompt_tokens: int | None = setting(
+        None,
         "Tokens of prompts in a step that also writes up to 16 answers (beyond that in proportion), "
-        "which wait for it: less is a steadier stream, more a sooner first token.",
+        "which wait for it: less is a steadier stream, more a sooner first token (default: 96; on a "
+        "CUDA device --max-num-batched-tokens).",
         size=True,
     )
     device: str = setting(
