@@ -83,20 +83,25 @@ def is_over(search: Search) -> bool:
     if not search.live:
         return True
     leader = search.live[0]
-    length = rules.prompt_len + len(leader.tokens)
-    if length >= rules.max_len:
+    if _is_full(rules, leader):
         return True
     if len(search.ended) < rules.width:
         return False
+    length = rules.prompt_len + len(leader.tokens)
     lengths = (length, rules.max_len)  # a score is highest at one end of what may come
     hope = max(leader.total / math.pow(size, rules.length_penalty) for size in lengths)
     return hope < score(rules, search.ended[-1])
 
 
 def answers(search: Search) -> tuple[Beam, ...]:
-    """The best `width` of all, best first, once the search is over."""
-    cut = (replace(beam, reason=FinishReason.LENGTH) for beam in search.live)
-    return _best(search.rules, (*search.ended, *cut))
+    """The best `width` of all, best first, once the search is over.
+
+    Beams that are live when it ends early are hopeless only at the length that they would have had:
+    as they are, one whose last token does not count could still look better than one that has ended.
+    """
+    cut = [beam for beam in search.live if _is_full(search.rules, beam)]
+    told = (replace(beam, reason=FinishReason.LENGTH) for beam in cut)
+    return _best(search.rules, (*search.ended, *told))
 
 
 def records(search: Search) -> tuple[TokenRecord, ...]:
@@ -120,6 +125,10 @@ def score(rules: Rules, beam: Beam) -> float:
     if beam.tokens and beam.tokens[-1] in rules.eos:
         length -= 1
     return beam.total / math.pow(length, rules.length_penalty)
+
+
+def _is_full(rules: Rules, beam: Beam) -> bool:
+    return rules.prompt_len + len(beam.tokens) >= rules.max_len
 
 
 def _best(rules: Rules, beams: Iterable[Beam]) -> tuple[Beam, ...]:

@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from baton.core.sampling_params import BeamSearch, SamplingParams
@@ -40,6 +40,7 @@ def drawn(*candidates: tuple[int, float]) -> Drawn:
     stop_ids=st.sampled_from([(), (5,), (5, 6)]),
     grain=st.sampled_from([2, 16, 1000]),
 )
+@example(0, 4, 6, -1.0, True, (5,), 1000)  # a live beam ends in an EOS that counts for nothing
 def test_it_finds_what_a_search_to_the_last_token_finds(
     seed: int,
     width: int,
