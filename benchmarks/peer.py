@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from baton.cluster.http_stream import ServerError
+from benchmarks.load_options import load_options
 from benchmarks.measures import Summary, headline, ratio_of
 from benchmarks.prompts import Shape
 from benchmarks.report import as_json
@@ -76,17 +77,7 @@ class Sides:
 @click.option(
     "--output-len", default=128, show_default=True, type=click.IntRange(2), help="Tokens."
 )
-@click.option(
-    "--token-ids",
-    nargs=2,
-    type=int,
-    default=(300, 2500),
-    show_default=True,
-    help="Prompts draw from LOW up to HIGH.",
-)
-@click.option("--timeout", default=300.0, show_default=True, help="Seconds for one request.")
-@click.option("--seed", type=int, help="Of the prompts; drawn and printed if left out.")
-@click.option("--json", "as_object", is_flag=True, help="One JSON object instead of text.")
+@load_options
 def main(
     ours: str,
     peer: str,

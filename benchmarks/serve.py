@@ -14,6 +14,7 @@ import click
 
 from baton.cluster.http_stream import ServerError
 from benchmarks.load import first_model, make_bodies, run
+from benchmarks.load_options import load_options
 from benchmarks.measures import Summary, ratios, summarise
 from benchmarks.prompts import Shape
 from benchmarks.report import Progress, as_json, comparison, text
@@ -64,17 +65,7 @@ class Plan:
 @click.option(
     "--warmup", default=2, show_default=True, type=click.IntRange(0), help="Requests not measured."
 )
-@click.option(
-    "--token-ids",
-    nargs=2,
-    type=int,
-    default=(300, 2500),
-    show_default=True,
-    help="Prompts draw from LOW up to HIGH.",
-)
-@click.option("--timeout", default=300.0, show_default=True, help="Seconds for one request.")
-@click.option("--seed", type=int, help="Of the prompts; drawn and printed if left out.")
-@click.option("--json", "as_object", is_flag=True, help="One JSON object instead of text.")
+@load_options
 def main(
     url: str,
     pair: tuple[str, str] | None,
@@ -88,8 +79,6 @@ def main(
     **sizes: Any,
 ) -> None:
     """Time to first token, between tokens and per token of a server under load."""
-    if not 0 <= token_ids[0] < token_ids[1]:
-        raise click.BadParameter("LOW must be below HIGH", param_hint="--token-ids")
     shape = Shape(endpoint, input_len, output_len, token_ids)
     plan = Plan(shape=shape, seed=secrets.randbits(32) if seed is None else seed, **sizes)
     job = measure_pair(plan, pair, rounds, as_object) if pair else measure_one(plan, url, as_object)

@@ -6,6 +6,7 @@ while a prefill worker lives: they are here to be compared with. All are pure, b
 """
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -46,7 +47,7 @@ class Auto:
         return place(candidates, ask, link)
 
 
-class Simple:
+class Simple(ABC):
     """Ranks the workers of each role, and takes the first two that may be paired."""
 
     name: str
@@ -68,9 +69,9 @@ class Simple:
                 last_resort = last_resort or (prefill, decode)
         return None if last_resort is None else self._decided(ask, *last_resort, link)
 
+    @abstractmethod
     def order(self, candidates: list[Candidate], ask: Ask) -> list[Candidate]:
         """Of workers of one role, those to be tried first."""
-        raise NotImplementedError
 
     def _doubted_last(self, candidates: list[Candidate], ask: Ask) -> list[Candidate]:
         if len(candidates) < 2:
