@@ -8,18 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.signals import not_ignored
+
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_it_can_be_stopped_while_its_registry_is_not_there(
     hash_model: Path, number: signal.Signals
 ) -> None:
     words = ["--registry=127.0.0.1:1", "--kv-cache-memory-bytes=8388608", f"--model={hash_model}"]
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "baton.cluster.cli", "decode", *words),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
+    with not_ignored(number):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "baton.cluster.cli", "decode", *words),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
     assert process.stderr is not None
     try:
         async with asyncio.timeout(30):

@@ -7,17 +7,19 @@ import signal
 import pytest
 
 from baton.core.interrupts import Interrupts
+from tests.support.signals import not_ignored
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_the_first_signal_stops_and_the_second_hurries(number: signal.Signals) -> None:
-    interrupts = Interrupts()
-    interrupts.listen()
-    os.kill(os.getpid(), number)
-    await asyncio.wait_for(interrupts.stop.wait(), 20)
-    assert not interrupts.hurry.is_set()
-    os.kill(os.getpid(), number)
-    await asyncio.wait_for(interrupts.hurry.wait(), 20)
+    with not_ignored(number):
+        interrupts = Interrupts()
+        interrupts.listen()
+        os.kill(os.getpid(), number)
+        await asyncio.wait_for(interrupts.stop.wait(), 20)
+        assert not interrupts.hurry.is_set()
+        os.kill(os.getpid(), number)
+        await asyncio.wait_for(interrupts.hurry.wait(), 20)
 
 
 async def test_a_closed_terminal_does_not_stop_what_nohup_started() -> None:
