@@ -55,7 +55,7 @@ class OtherProtos:
         """
         service, name = rpc.split("/")
         method = self._pool.FindServiceByName(f"baton.v1.{service}").FindMethodByName(name)
-        call = channel.unary_stream(
+        call: Any = channel.unary_stream(
             f"/baton.v1.{rpc}",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=GetMessageClass(method.output_type).FromString,
