@@ -2,6 +2,7 @@
 
 from baton.telemetry.metrics_server import HEALTH, LIVE, MetricsServer, loop_answers
 from baton.telemetry.task_metrics import TaskCollector
+from baton.telemetry.worker_identity import WorkerIdentity
 from baton.telemetry.worker_metrics import WorkerCollector, WorkerReading
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "MetricsServer",
     "TaskCollector",
     "WorkerCollector",
+    "WorkerIdentity",
     "WorkerReading",
     "loop_answers",
 ]

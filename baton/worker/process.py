@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import click
 import grpc
 from grpc_health.v1 import health_pb2_grpc
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from baton.core.address import join_address
 from baton.core.collector import without_collector
@@ -34,6 +34,7 @@ from baton.telemetry.metrics import (
     MetricsServer,
     TaskCollector,
     WorkerCollector,
+    WorkerIdentity,
     loop_answers,
 )
 from baton.v1 import kv_transfer_pb2_grpc, worker_pb2_grpc
@@ -120,6 +121,8 @@ async def _serve(
         stack.push_async_callback(worker.close)
         worker.start()
         metrics.registry.register(WorkerCollector(settings.model, worker.reading))
+        metrics.registry.register(WorkerIdentity(lambda: worker.info))
+        ProcessCollector(registry=metrics.registry)
         loop = asyncio.get_running_loop()
         metrics.registry.register(TaskCollector(loop))
         metrics.probes[LIVE] = lambda: loop_answers(loop)
