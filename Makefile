@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make run` and `make test`. Each installs into $(VENV) first, when needed.
-.PHONY: run test test-fast test-long chaos demo-model install clients helm3 buf protos protos-fresh protos-compatible released-protos settings-page chart format check clean
+.PHONY: run test test-fast test-long chaos demo-model install clients helm3 buf protos protos-fresh protos-compatible released-protos settings-page chart dashboards format check clean
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -82,6 +82,9 @@ settings-page: $(VENV)/.dev       ## write docs/settings.md and the chart's sche
 
 chart: settings-page              ## and what the chart renders: read the difference before you commit it
 	$(BIN)/python -m tests.support.chart
+
+dashboards: $(VENV)/.dev          ## write deploy/grafana/*.json anew
+	$(BIN)/python -m deploy.grafana.write
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix --exit-zero . && $(BIN)/ruff format .
