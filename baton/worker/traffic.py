@@ -11,6 +11,7 @@ BOUNDS = (
     *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
+PULLED, FAILED = "pulled", "pull_failed"
 
 
 class Traffic:
@@ -18,13 +19,13 @@ class Traffic:
         self.bytes = 0
         self.seconds = Durations(BOUNDS)
         self.exposed = Durations(BOUNDS)
-        self.results: Counter[str] = Counter()
+        self.results = Counter({PULLED: 0, FAILED: 0})  # told before the first of each, for rates
 
     def pulled(self, pulled: Pulled) -> None:
         self.bytes += pulled.bytes
         self.seconds.see(pulled.timing.total_ms / 1000)
         self.exposed.see(pulled.timing.exposed_ms / 1000)
-        self.results["pulled"] += 1
+        self.results[PULLED] += 1
 
     def failed(self) -> None:
-        self.results["pull_failed"] += 1
+        self.results[FAILED] += 1
