@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import click
 import grpc
 from grpc_health.v1 import health_pb2_grpc
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from baton.core.address import join_address
 from baton.core.collector import without_collector
@@ -120,6 +120,7 @@ async def _serve(
         stack.push_async_callback(worker.close)
         worker.start()
         metrics.registry.register(WorkerCollector(settings.model, worker.reading))
+        ProcessCollector(registry=metrics.registry)
         loop = asyncio.get_running_loop()
         metrics.registry.register(TaskCollector(loop))
         metrics.probes[LIVE] = lambda: loop_answers(loop)
