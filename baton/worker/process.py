@@ -53,6 +53,7 @@ _SERVICE_OF_ROLE = {
 }
 
 AddService = Callable[[Worker, grpc.aio.Server], None]
+OnReady = Callable[[dict[str, Any]], None]
 
 
 def command(role: Role, be_worker: Callable[[WorkerSettings], NoReturn]) -> click.Command:
@@ -85,23 +86,40 @@ def be_worker_of(role: Role, settings: WorkerSettings, add_service: AddService) 
     sys.exit(code)
 
 
-def run(settings: WorkerSettings, role: Role, add_service: AddService) -> int:
-    """Serves until SIGTERM or SIGINT; returns the exit code. Raises SettingsError at start-up."""
+def run(
+    settings: WorkerSettings,
+    role: Role,
+    add_service: AddService,
+    on_ready: OnReady | None = None,
+    interrupts: Interrupts | None = None,
+) -> int:
+    """Serves until SIGTERM or SIGINT; returns the exit code. Raises SettingsError at start-up.
+
+    Who runs it in a process that is not its own gives `on_ready`, which is called with the ready
+    line on the loop of its own that this runs, and `interrupts`, which are set there instead of by
+    signals.
+    """
     settings.check()
     folder = resolve(settings.model, settings.hub, Part.ALL, logger.info)
     with without_collector():
         engine = build_engine(str(folder), settings.engine)
     try:
-        return asyncio.run(_serve(settings, role, engine, add_service))
+        return asyncio.run(_serve(settings, role, engine, add_service, on_ready, interrupts))
     finally:
         engine.close()
 
 
 async def _serve(
-    settings: WorkerSettings, role: Role, engine: Engine, add_service: AddService
+    settings: WorkerSettings,
+    role: Role,
+    engine: Engine,
+    add_service: AddService,
+    on_ready: OnReady | None,
+    interrupts: Interrupts | None,
 ) -> int:
-    interrupts = Interrupts()
-    interrupts.listen()
+    if interrupts is None:
+        interrupts = Interrupts()
+        interrupts.listen()
     async with AsyncExitStack() as stack:
         engine.start()
         stack.callback(engine.stop)  # while the loop that its events go to still runs
@@ -133,7 +151,7 @@ async def _serve(
         if interrupts.stop.is_set():
             return 0
         metrics.probes[HEALTH] = lambda: worker.takes_requests
-        _tell_ready(settings.ready_fd, info)
+        _tell_ready(settings.ready_fd, info, on_ready)
         logger.info("%s serves %s at %s", info.worker_id, settings.model, info.address)
         return await _until_over(interrupts.stop, worker, membership)
 
@@ -227,17 +245,18 @@ async def _cancelled(task: "asyncio.Task[None]") -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def _tell_ready(ready_fd: int | None, info: WorkerInfo) -> None:
-    if ready_fd is None:
-        return
+def _tell_ready(ready_fd: int | None, info: WorkerInfo, on_ready: OnReady | None) -> None:
     line = {
         "worker_id": info.worker_id,
         "address": info.address,
         "metrics_url": info.metrics_url,
         "pid": info.pid,
     }
-    with os.fdopen(ready_fd, "w") as ready:
-        ready.write(json.dumps(line) + "\n")
+    if on_ready is not None:
+        on_ready(line)
+    if ready_fd is not None:
+        with os.fdopen(ready_fd, "w") as ready:
+            ready.write(json.dumps(line) + "\n")
 
 
 async def _until_over(
