@@ -76,7 +76,7 @@ class LaunchPlan:
         env = {**self._environment(told), "OMP_NUM_THREADS": str(self.threads)}
         if self._spreads_gpus:
             env["CUDA_VISIBLE_DEVICES"] = self.gpus[self._slot_of(worker_id) % len(self.gpus)]
-        return Command((*_PYTHON, f"{role.value}_worker", *as_flags(told)), env)
+        return Command((*_PYTHON, "baton.cluster.entry", role.value, *as_flags(told)), env)
 
     def _slot_of(self, worker_id: str) -> int:
         return [name for name, _ in self.workers()].index(worker_id)
