@@ -40,6 +40,7 @@ _BACKEND = {
 _BACKEND_BACK = {wire: core for core, wire in _BACKEND.items()}
 _ROLE = {Role.PREFILL: types_pb2.ROLE_PREFILL, Role.DECODE: types_pb2.ROLE_DECODE}
 _ROLE_BACK = {wire: core for core, wire in _ROLE.items()}
+_NEXT_ROLE: dict[Role | None, "types_pb2.Role.ValueType"]
 _NEXT_ROLE = {None: types_pb2.ROLE_UNSPECIFIED, **_ROLE}
 _STATE = {
     WorkerState.READY: types_pb2.WORKER_STATE_READY,
