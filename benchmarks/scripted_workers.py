@@ -33,6 +33,7 @@ from baton.v1 import (
 )
 from baton.worker.desk import Desk
 from baton.worker.flipping import Flipping
+from baton.worker.flips import Flips
 from baton.worker.load import LoadBoard
 from baton.worker.worker_service import WorkerServicer
 from gateway.tokenizer import load_tokenizer
@@ -157,7 +158,7 @@ async def _start(
     )
     service = WorkerServicer(
         *(lambda: info, worker.desk, worker.board, lambda: True, lambda number: _NO_KEYS),
-        Flipping(worker.desk, worker.board, info, roles=(role,)),
+        Flipping(worker.desk, worker.board, info, (role,), Flips()),
     )
     worker_pb2_grpc.add_WorkerServiceServicer_to_server(service, server)
     if role is Role.PREFILL:

@@ -40,8 +40,6 @@ _BACKEND = {
 _BACKEND_BACK = {wire: core for core, wire in _BACKEND.items()}
 _ROLE = {Role.PREFILL: types_pb2.ROLE_PREFILL, Role.DECODE: types_pb2.ROLE_DECODE}
 _ROLE_BACK = {wire: core for core, wire in _ROLE.items()}
-_NEXT_ROLE: dict[Role | None, "types_pb2.Role.ValueType"]
-_NEXT_ROLE = {None: types_pb2.ROLE_UNSPECIFIED, **_ROLE}
 _STATE = {
     WorkerState.READY: types_pb2.WORKER_STATE_READY,
     WorkerState.DRAINING: types_pb2.WORKER_STATE_DRAINING,
@@ -321,7 +319,7 @@ def worker_load_to_pb(load: WorkerLoad) -> types_pb2.WorkerLoad:
         unread_tokens=load.unread_tokens,
         writing=_step_sums_to_pb(load.steps.writing),
         reading=_step_sums_to_pb(load.steps.reading),
-        next_role=_NEXT_ROLE[load.next_role],
+        next_role=_ROLE[load.next_role] if load.next_role else types_pb2.ROLE_UNSPECIFIED,
     )
 
 

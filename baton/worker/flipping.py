@@ -10,13 +10,11 @@ from collections.abc import Awaitable, Callable, Collection
 
 from baton.core.errors import RefusedError, RequestError, UnavailableError
 from baton.core.worker_info import Role, WorkerInfo
-from baton.telemetry.flip_metrics import CALLED_OFF, DONE, OVERTAKEN
 from baton.worker.desk import Desk
+from baton.worker.flips import CALLED_OFF, DONE, OVERTAKEN, Flips
 from baton.worker.load import LoadBoard
 
 logger = logging.getLogger(__name__)
-
-Count = Callable[[Role, str], None]  # from which role, and the result
 
 
 class Flipping:
@@ -28,14 +26,14 @@ class Flipping:
         board: LoadBoard,
         serves: WorkerInfo,
         roles: Collection[Role],
-        count: Count = lambda role, result: None,
+        flips: Flips,
     ) -> None:
-        """`roles`: those that this process has the services of. `count` is told how each ended."""
+        """`roles`: those that this process has the services of. `flips` are told how each ended."""
         self.serves = serves  # as whom it was announced last
         self._desk = desk
         self._board = board
         self._roles = roles
-        self._count = count
+        self._count = flips.count
 
     def ask(self, role: Role) -> int:
         """Requests that are left to be done before it. The role that it has: it stays what it is.

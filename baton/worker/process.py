@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 import click
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from baton.core.address import join_address
 from baton.core.collector import without_collector
@@ -26,7 +26,6 @@ from baton.registry.choice import Member, member_in_redis
 from baton.registry.membership import Membership
 from baton.rpc.server import bind, make_server
 from baton.settings import options
-from baton.telemetry.flip_metrics import FlipCounter
 from baton.telemetry.logs import setup_logging
 from baton.telemetry.metrics import (
     HEALTH,
@@ -109,11 +108,11 @@ async def _serve(settings: WorkerSettings, role: Role, engine: Engine, services:
         stack.push_async_callback(worker.close)
         worker.start()
         metrics.registry.register(WorkerCollector(settings.model, worker.reading))
+        ProcessCollector(registry=metrics.registry)
         loop = asyncio.get_running_loop()
         metrics.registry.register(TaskCollector(loop))
         metrics.probes[LIVE] = lambda: loop_answers(loop)
-        count = FlipCounter(metrics.registry).count
-        flipping = Flipping(worker.desk, worker.board, info, services.keys(), count)
+        flipping = Flipping(worker.desk, worker.board, info, services.keys(), worker.flips)
         add_shared_services(worker, server, flipping)
         for add_service in services.values():
             add_service(worker, server)

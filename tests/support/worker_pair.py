@@ -91,7 +91,7 @@ async def serving(
     address = f"127.0.0.1:{bind(server, '127.0.0.1', 0, tls)}"
     info = worker_info(settings, role, engine, address, "")
     worker = Worker(info, engine, settings, lease_limits)
-    flipping = Flipping(worker.desk, worker.board, info, roles or SERVICES)
+    flipping = Flipping(worker.desk, worker.board, info, roles or SERVICES, worker.flips)
     add_shared_services(worker, server, flipping)
     for add_service in SERVICES.values():
         add_service(worker, server)

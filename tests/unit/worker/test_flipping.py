@@ -9,9 +9,9 @@ import pytest
 
 from baton.core.errors import RefusedError, RequestError, UnavailableError
 from baton.core.worker_info import Role, WorkerInfo, WorkerState
-from baton.telemetry.flip_metrics import CALLED_OFF, DONE, OVERTAKEN
 from baton.worker.desk import Desk
 from baton.worker.flipping import Flipping
+from baton.worker.flips import CALLED_OFF, DONE, OVERTAKEN, Flips
 from baton.worker.load import LoadBoard
 from tests.support.worker_infos import worker_info
 from tests.unit.worker.test_load_board import Reading
@@ -26,13 +26,15 @@ class TurningWorker:
         self.board = LoadBoard(Reading())
         self.desk = Desk(DECODE, 8, self.board.touch)
         self.info = worker_info("decode-0")
-        self.ends: list[tuple[Role, str]] = []
+        self.flips = Flips()
         self.announced: list[WorkerInfo] = []
         self.registry_answers = asyncio.Event()
         self.registry_answers.set()
-        self.flipping = Flipping(
-            self.desk, self.board, self.info, roles, lambda *end: self.ends.append(end)
-        )
+        self.flipping = Flipping(self.desk, self.board, self.info, roles, self.flips)
+
+    @property
+    def ends(self) -> dict[tuple[str, str, str], int]:
+        return {end: count for end, count in self.flips.told().items() if count}
 
     def turn(self) -> WorkerInfo:
         self.desk.turn()
@@ -64,7 +66,7 @@ async def test_an_idle_worker_serves_in_the_other_role_at_once() -> None:
         serves = await worker.flipping.until_it_serves(PREFILL)
         assert (serves, [serves]) == (worker.info, worker.announced)
         assert (worker.desk.role, worker.desk.state) == (PREFILL, WorkerState.READY)
-        assert worker.ends == [(DECODE, DONE)]
+        assert worker.ends == {("decode", "prefill", DONE): 1}
         assert worker.flipping.ask(PREFILL) == 0  # again: it has it
         assert await worker.flipping.until_it_serves(PREFILL) == serves
 
@@ -95,7 +97,7 @@ async def test_who_waits_hears_that_it_was_called_off() -> None:
             assert (await worker.flipping.until_it_serves(DECODE)).role is DECODE
             with pytest.raises(RefusedError, match="called off"):
                 await waiting
-        assert worker.ends == [(DECODE, CALLED_OFF)]
+        assert worker.ends == {("decode", "prefill", CALLED_OFF): 1}
 
 
 async def test_a_worker_that_is_to_leave_changes_nothing_any_more() -> None:
@@ -110,7 +112,7 @@ async def test_a_worker_that_is_to_leave_changes_nothing_any_more() -> None:
             with pytest.raises(RefusedError, match="leave"):
                 worker.flipping.ask(PREFILL)
         assert (worker.desk.role, worker.desk.leaves) == (DECODE, True)
-        assert worker.ends == [(DECODE, OVERTAKEN)]
+        assert worker.ends == {("decode", "prefill", OVERTAKEN): 1}
 
 
 async def test_it_can_be_asked_for_the_first_role_while_it_joins_in_the_second() -> None:
