@@ -64,7 +64,7 @@ def _now() -> list[Panel]:
             "Alerts",
             "Of Baton that fire now; the rules have to be loaded.",
             "none",
-            Query(q.or_zero(q.total(q.of("ALERTS", alertname="Baton.*", alertstate="firing")))),
+            Query(q.or_zero(q.total(q.alerts(alertstate="firing")))),
         ),
     ]
 

@@ -34,6 +34,8 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
+from deploy.grafana.queries import alerts
+
 TAG = "baton"
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 WIDE, HALF, THIRD, SIXTH = 24, 12, 8, 4  # of the grid's 24 columns
@@ -171,7 +173,7 @@ def _alerts() -> AnnotationQuery:
         .datasource(SOURCE)
         .enable(True)
         .icon_color("red")
-        .expr('ALERTS{alertname=~"Baton.*", alertstate="firing"}')
+        .expr(alerts(alertstate="firing"))
     )
 
 
