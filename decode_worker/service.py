@@ -82,7 +82,7 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
             room.close()  # the engine allocates as it goes
             return work, (), None
         try:
-            pulled = await self._worker.pull(wire.handoff_from_pb(handoff), room)
+            pulled = await self._worker.pull(wire.handoff_from_pb(handoff), room, work.num_known)
         except UnavailableError as error:  # the other worker is, not this one
             raise TransferError(str(error)) from error
         if work.mode is Mode.GENERATE:

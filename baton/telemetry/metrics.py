@@ -2,8 +2,8 @@
 
 from baton.telemetry.metrics_server import HEALTH, LIVE, MetricsServer, loop_answers
 from baton.telemetry.task_metrics import TaskCollector
-from baton.telemetry.worker_identity import WorkerIdentity
-from baton.telemetry.worker_metrics import WorkerCollector, WorkerReading
+from baton.telemetry.worker_metrics import WorkerCollector
+from baton.telemetry.worker_reading import WorkerReading
 
 __all__ = [
     "HEALTH",
@@ -11,7 +11,6 @@ __all__ = [
     "MetricsServer",
     "TaskCollector",
     "WorkerCollector",
-    "WorkerIdentity",
     "WorkerReading",
     "loop_answers",
 ]

@@ -34,7 +34,6 @@ from baton.telemetry.metrics import (
     MetricsServer,
     TaskCollector,
     WorkerCollector,
-    WorkerIdentity,
     loop_answers,
 )
 from baton.v1 import kv_transfer_pb2_grpc, worker_pb2_grpc
@@ -121,7 +120,6 @@ async def _serve(
         stack.push_async_callback(worker.close)
         worker.start()
         metrics.registry.register(WorkerCollector(settings.model, worker.reading))
-        metrics.registry.register(WorkerIdentity(lambda: worker.info))
         ProcessCollector(registry=metrics.registry)
         loop = asyncio.get_running_loop()
         metrics.registry.register(TaskCollector(loop))

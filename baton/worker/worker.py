@@ -16,6 +16,7 @@ from baton.worker.bridge import EngineBridge
 from baton.worker.desk import Desk
 from baton.worker.load import LoadBoard
 from baton.worker.prefix_pulls import PrefixPulls
+from baton.worker.readout import Readout
 from baton.worker.room import Room
 from baton.worker.settings import WorkerSettings
 from baton.worker.stage import stage_for
@@ -89,6 +90,9 @@ class Worker:
         )
         self._exposed = exposed(settings.kv_transport, settings.cluster_tls.is_on)
         self._traffic = Traffic()
+        self._readout = Readout(
+            info, engine, self.sender, self._puller, self._prefix_pulls, self._traffic
+        )
         self.backlog = Backlog()
 
     @property
@@ -177,17 +181,18 @@ class Worker:
         """
         self._prefix_pulls.publish(blocks, work.names)
 
-    async def pull(self, handoff: Handoff, room: Room) -> Pulled:
-        """The blocks of what is known, now ours, and its first tokens. Cancelling leaves nothing
-        behind. What the room holds of them already does not travel.
+    async def pull(self, handoff: Handoff, room: Room, num_known: int) -> Pulled:
+        """The blocks of what is known, `num_known` tokens, now ours, and its first tokens. Cancelling
+        leaves nothing behind. What the room holds of them already does not travel.
         """
-        reservation = room.reservation
+        reservation, held = room.reservation, room.take_cached()
+        self._traffic.asked(num_known - len(held) * self.info.fingerprint.layout.block_size)
         try:
             pulled = await self._puller.pull(
                 handoff,
                 lambda count: self.blocks.allocate(count, reservation),
                 self.release,
-                room.take_cached(),
+                held,
             )
         except BatonError:
             self._traffic.failed()
@@ -210,40 +215,8 @@ class Worker:
         )
 
     def reading(self) -> WorkerReading:
-        """For the metrics page, on whichever thread serves it. Readings of the same moment, nearly."""
-        load, counts, traffic = self.load(), self.sender.counts(), self._traffic
-        engine, pulling = self.bridge.engine.load(), self._puller.counts()
-        block_size = self.info.fingerprint.layout.block_size
-        ended = {
-            "confirmed": counts.confirmed,
-            "aborted": counts.aborted,
-            "expired": counts.expired,
-            "refused_ticket": counts.refused_tickets,
-        }
-        return WorkerReading(
-            running=load.running,
-            waiting=load.waiting,
-            kv_usage=load.kv_usage,
-            cache_queries=engine.cache_queries,
-            cache_hits=engine.cache_hits,
-            host_queries=engine.host.queries * block_size,
-            host_hits=engine.host.hits * block_size,
-            host_blocks_stored=engine.host.stored,
-            host_blocks_evicted=engine.host.evicted,
-            host_usage=engine.host.usage,
-            leases_open=counts.open_leases,
-            leased_blocks=counts.leased_blocks,
-            reserved_blocks=load.reserved_blocks,
-            pulls_open=pulling.pulls,
-            pulling_blocks=pulling.blocks,
-            transfer_bytes=traffic.bytes,
-            repaired_blocks=self._puller.repaired_blocks,
-            transfer_seconds=traffic.seconds.reading(),
-            exposed_seconds=traffic.exposed.reading(),
-            handoffs={**ended, **traffic.results},
-            prefix_pulls=self._prefix_pulls.results,
-            prefix_tokens=self._prefix_pulls.tokens,
-        )
+        """For the metrics page, on whichever thread serves it."""
+        return self._readout.reading()
 
 
 def _exporters(memory: Memory, settings: WorkerSettings, address: str) -> list[Exporter]:

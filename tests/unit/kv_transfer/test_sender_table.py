@@ -138,6 +138,7 @@ def test_everything_is_counted() -> None:
         aborted=1,
         expired=1,
         refused_tickets=1,
+        reclaimed_blocks=1,  # of "v"; those of "t" were confirmed, those of "w" are lent
     )
 
 
