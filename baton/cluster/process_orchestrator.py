@@ -116,7 +116,7 @@ class ProcessOrchestrator:
             *(name, command, lambda ready: self._on_ready(name, ready)),
             *(self._voices, self._hurry, self._patience),
             may_leave=True,
-            on_death=lambda: self._note(name, stage=Stage.STARTING),
+            on_death=lambda: self._note(name, Stage.STARTING),
         )
         told = RunWorker(name, role, Stage.STARTING)
         task = asyncio.create_task(self._kept(name, keeper), name=name)
@@ -149,7 +149,7 @@ class ProcessOrchestrator:
         self._voices.say(
             f"{name} ready: pid {ready.pid}, {address}, {metrics} ({ready.seconds:.1f} s)"
         )
-        self._note(name, stage=Stage.READY, address=address)
+        self._note(name, Stage.READY, address, metrics)
         self._ready_or_gone(name)
 
     def _ready_or_gone(self, name: str) -> None:
@@ -157,10 +157,12 @@ class ProcessOrchestrator:
         if not self._unready:
             self._all_ready.set()
 
-    def _note(self, name: str, stage: Stage, address: str = "") -> None:
+    def _note(self, name: str, stage: Stage, address: str = "", metrics_url: str = "") -> None:
         member = self._members[name]
         if member.told.stage is not Stage.DRAINING:
-            member.told = replace(member.told, stage=stage, address=address)
+            member.told = replace(
+                member.told, stage=stage, address=address, metrics_url=metrics_url
+            )
 
     async def _let_go(self, member: _Member) -> None:
         before = member.told
