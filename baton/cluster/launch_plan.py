@@ -76,7 +76,7 @@ class LaunchPlan:
         env = {**self._environment(told), "OMP_NUM_THREADS": str(self.threads)}
         if self._spreads_gpus:
             env["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
-        return Command((*_PYTHON, f"{role.value}_worker", *as_flags(told)), env)
+        return Command((*_PYTHON, "baton.cluster.entry", role.value, *as_flags(told)), env)
 
     @property
     def threads(self) -> int:

@@ -1,17 +1,12 @@
 """Workers as plain processes of this machine."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
 from typing import Protocol
 
 from baton.cluster.child_process import Command
-from baton.cluster.keeper import GaveUpError, Keeper, Patience, Ready, Voices
-from baton.cluster.orchestrator import Pending, RunWorker, Stage, check_count, missing, surplus
-from baton.core.errors import SettingsError, UnavailableError
+from baton.cluster.keeper import Keeper, Patience, Voices
+from baton.cluster.kept_workers import KeptWorkers, TellToDrain, Vacancy
 from baton.core.worker_info import Role
-
-TellToDrain = Callable[[str], Awaitable[None]]  # takes an address; raises UnavailableError
 
 
 class WorkerPlan(Protocol):
@@ -24,19 +19,7 @@ class WorkerPlan(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Member:
-    """A worker and whatever keeps it alive."""
-
-    told: RunWorker
-    slot: int
-    keeper: Keeper
-    task: "asyncio.Task[None]"
-
-
-class ProcessOrchestrator:
-    """An `Orchestrator`. A worker that was drained by somebody else has left for good, too."""
-
+class ProcessOrchestrator(KeptWorkers):
     def __init__(
         self,
         plan: WorkerPlan,
@@ -45,77 +28,22 @@ class ProcessOrchestrator:
         patience: Patience,
         tell_to_drain: TellToDrain,
     ) -> None:
+        super().__init__(dict(plan.workers()), voices, tell_to_drain)
         self._plan = plan
-        self._voices = voices
         self._hurry = hurry
         self._patience = patience
-        self._tell_to_drain = tell_to_drain
-        self._first = dict(plan.workers())
-        self._wanted = {role: list(self._first.values()).count(role) for role in Role}
-        self._members: dict[str, _Member] = {}
-        self._pending: dict[str, Pending] = {}
-        self._unready = set(self._first)
-        self._all_ready = asyncio.Event()
-        self._failed: asyncio.Future[None] | None = None
-        self._registry = ""
 
-    async def run(self, registry: str) -> None:
-        self._registry = registry
-        self._failed = asyncio.get_running_loop().create_future()
-        for name, role in self._first.items():
-            self._start(name, role)
-        try:
-            await self._failed
-        finally:
-            tasks = [member.task for member in self._members.values()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def until_ready(self) -> None:
-        await self._all_ready.wait()
-
-    def wanted(self, role: Role) -> int:
-        return self._wanted[role]
-
-    async def scale(self, role: Role, count: int) -> None:
-        check_count(role, count)
-        self._wanted[role] = count
-        for name in [name for name in self._pending if name.startswith(f"{role.value}-")]:
-            del self._pending[name]
-        for name in missing(role, count, self.workers()):
-            self._start(name, role)
-        for worker in surplus(role, count, self.workers()):
-            await self._let_go(self._members[worker.worker_id])
-
-    async def drain(self, worker_id: str) -> None:
-        member = self._members.get(worker_id)
-        if member is None:
-            known = ", ".join(self._members) or "none"
-            raise SettingsError(f"there is no worker {worker_id}; there are {known}")
-        role = member.told.role
-        if member.told.stage is not Stage.DRAINING:
-            check_count(role, self._wanted[role] - 1)
-            await self._let_go(member)
-            self._wanted[role] -= 1
-
-    def workers(self) -> list[RunWorker]:
-        return [member.told for member in self._members.values()]
-
-    def pending(self) -> list[Pending]:
-        return list(self._pending.values())
-
-    def _start(self, name: str, role: Role) -> None:
-        taken = {member.slot for member in self._members.values()}
-        slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
-
+    def keeper_of(self, vacancy: Vacancy) -> Keeper:
         def command() -> Command:
-            return self._plan.worker(name, role, self._registry, slot)
+            return self._plan.worker(
+                *(vacancy.worker_id, vacancy.role, vacancy.registry, vacancy.slot)
+            )
 
-        keeper = Keeper(
-            *(name, command, lambda ready: self._on_ready(name, ready)),
+        return Keeper(
+            *(vacancy.worker_id, command, vacancy.on_ready),
             *(self._voices, self._hurry, self._patience),
             may_leave=True,
+<<<<<<< HEAD
             on_death=lambda: self._note(name, Stage.STARTING),
         )
         told = RunWorker(name, role, Stage.STARTING)
@@ -178,3 +106,7 @@ class ProcessOrchestrator:
             member.told = before
             member.keeper.keep()
             raise
+=======
+            on_death=vacancy.on_death,
+        )
+>>>>>>> main

@@ -31,8 +31,8 @@ class Scene:
         self.said: list[str] = []
         self.heard: list[str] = []
         self._changed = asyncio.Event()
-        voices = Voices(self._say, self._hear)
         self._foreign = set(_children())  # of other tests' fixtures
+        voices = Voices(self._say, self._hear)
         hurry, patience = asyncio.Event(), Patience()
         workers = ProcessOrchestrator(plan, voices, hurry, patience, nobody_drains)
         self.supervisor = Supervisor(plan, workers, voices, hurry, patience)
