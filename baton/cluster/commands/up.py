@@ -99,7 +99,7 @@ async def _run(settings: UpSettings, hurry: asyncio.Event) -> None:
 async def _tell_to_drain(address: str, access: ClusterAccess) -> None:
     """Raises UnavailableError. Whoever never makes his cluster smaller need not wait for gRPC."""
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"  # its handlers disturb starting processes
-    from baton.cluster.drained_worker import tell_to_drain
+    from baton.cluster.told_worker import tell_to_drain
 
     await tell_to_drain(address, access)
 
