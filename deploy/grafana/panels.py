@@ -34,11 +34,12 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from deploy.grafana.queries import alerts
+from deploy.grafana.queries import alerts, quantile
 
 TAG = "baton"
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
-WIDE, HALF, THIRD, SIXTH = 24, 12, 8, 4  # of the grid's 24 columns
+HALF, THIRD, SIXTH = 12, 8, 4  # of the grid's 24 columns
+QUANTILES = (0.5, 0.9, 0.99)
 
 Panel = TimeseriesPanel | StatPanel | HeatmapPanel
 
@@ -47,6 +48,11 @@ Panel = TimeseriesPanel | StatPanel | HeatmapPanel
 class Query:
     expr: str
     legend: str = ""
+
+
+def quantiles(histogram: str) -> list[Query]:
+    """A line for each."""
+    return [Query(quantile(share, histogram), f"p{share * 100:g}") for share in QUANTILES]
 
 
 def lines(
