@@ -49,8 +49,8 @@ class LaunchPlan:
         """What clients call the model."""
         return (self.settings.gateway.served_model_name or (self.settings.model,))[0]
 
-    def welcome(self, url: str) -> list[str]:
-        return welcome(url, self.served_name, self.settings.gateway)
+    def welcome(self, url: str, metrics: str = "") -> list[str]:
+        return welcome(url, self.served_name, self.settings.gateway, metrics)
 
     def workers(self) -> list[tuple[str, Role]]:
         """Their ids and roles."""

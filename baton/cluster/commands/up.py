@@ -14,6 +14,7 @@ from baton.cluster.demo_model import FOLDER, NAME
 from baton.cluster.keeper import GaveUpError, Patience, Voices
 from baton.cluster.launch_plan import LaunchPlan
 from baton.cluster.process_orchestrator import ProcessOrchestrator
+from baton.cluster.prometheus.local_prometheus import HOST, LocalPrometheus, program
 from baton.cluster.supervisor import Supervisor
 from baton.cluster.up_settings import UpSettings
 from baton.core.address import join_address
@@ -34,7 +35,9 @@ def up(settings: UpSettings) -> None:
     """Start a gateway and workers here; Ctrl-C stops all of them."""
     try:
         if not settings.gateway.uds:
-            check_free(settings.gateway.host, settings.gateway.port)
+            check_free(settings.gateway.host, settings.gateway.port, "--host and --port")
+        if settings.with_prometheus:
+            check_free(HOST, settings.prometheus_port, "--prometheus-port")
         if settings.model:  # here, where an interrupt ends a download
             settings = settings.located(_voices.say)
         sys.exit(asyncio.run(_until_interrupted(settings)))
@@ -86,7 +89,11 @@ async def _run(settings: UpSettings, hurry: asyncio.Event) -> None:
         workers = ProcessOrchestrator(
             *(plan, _voices, hurry, patience), lambda address: _tell_to_drain(address, access)
         )
-        await Supervisor(plan, workers, _voices, hurry, patience).run()
+        scraper = None
+        if settings.with_prometheus:
+            port = settings.prometheus_port
+            scraper = LocalPrometheus(program(), port, _voices, hurry, patience)
+        await Supervisor(plan, workers, _voices, hurry, patience, scraper).run()
 
 
 async def _tell_to_drain(address: str, access: ClusterAccess) -> None:
@@ -97,8 +104,8 @@ async def _tell_to_drain(address: str, access: ClusterAccess) -> None:
     await tell_to_drain(address, access)
 
 
-def check_free(host: str, port: int) -> None:
-    """Raises SettingsError when nobody could listen there."""
+def check_free(host: str, port: int, flags: str) -> None:
+    """Raises SettingsError when nobody could listen there; `flags` choose another place."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -108,7 +115,7 @@ def check_free(host: str, port: int) -> None:
             probe.bind(address)
     except OSError as error:
         raise SettingsError(
-            f"cannot listen on {join_address(host, port)} ({error.strerror}); choose with --host and --port"
+            f"cannot listen on {join_address(host, port)} ({error.strerror}); choose with {flags}"
         ) from error
 
 
