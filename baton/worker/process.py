@@ -119,7 +119,7 @@ async def _serve(
         worker = Worker(info, engine, settings, max_choices)
         stack.push_async_callback(worker.close)
         worker.start()
-        metrics.registry.register(WorkerCollector(settings.model, worker.reading))
+        metrics.registry.register(WorkerCollector(settings.shown_model, worker.reading))
         loop = asyncio.get_running_loop()
         metrics.registry.register(TaskCollector(loop))
         metrics.probes[LIVE] = lambda: loop_answers(loop)
