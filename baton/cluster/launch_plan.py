@@ -62,6 +62,7 @@ class LaunchPlan:
         told = replace(
             self.settings.worker,
             model=self.settings.model,
+            served_model_name=(self.served_name,),
             worker_id=worker_id,
             registry="" if self._has_redis else registry,
             cluster_secret=self.secret,

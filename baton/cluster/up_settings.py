@@ -18,7 +18,15 @@ _DECIDED = frozenset(
 )
 _GATEWAY_DECIDED = _DECIDED | {"registry_host", "registry_port", "worker"}
 _WORKER_DECIDED = _DECIDED | {
-    *("worker_id", "host", "advertise_host", "port", "advertise_port", "kv_port"),
+    *(
+        "served_model_name",
+        "worker_id",
+        "host",
+        "advertise_host",
+        "port",
+        "advertise_port",
+        "kv_port",
+    ),
     *("advertise_kv_port", "metrics_port", "registry", "threads"),
     *("core_board", "core_slot"),
 }

@@ -128,7 +128,7 @@ async def _serve(
         worker = Worker(info, engine, settings)
         stack.push_async_callback(worker.close)
         worker.start()
-        metrics.registry.register(WorkerCollector(settings.model, worker.reading))
+        metrics.registry.register(WorkerCollector(settings.shown_model, worker.reading))
         ProcessCollector(registry=metrics.registry)
         loop = asyncio.get_running_loop()
         metrics.registry.register(TaskCollector(loop))
