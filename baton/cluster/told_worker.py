@@ -18,6 +18,20 @@ from baton.v1 import worker_pb2_grpc
 PATIENCE = 5.0  # seconds
 
 
+async def tell_to_drain(address: str, access: ClusterAccess) -> None:
+    """Returns as soon as the worker has begun. Raises UnavailableError."""
+    tls = access.cluster_tls.identity()
+    async with open_channel(address, access.cluster_secret, tls) as channel:
+        stub: Any = worker_pb2_grpc.WorkerServiceStub(channel)
+        try:
+            await stub.Drain(pb.DrainRequest(), timeout=PATIENCE)
+        except grpc.aio.AioRpcError as error:
+            reason = from_rpc_error(error)
+            raise UnavailableError(
+                f"the worker at {address} cannot be drained: {reason}"
+            ) from error
+
+
 @dataclass(frozen=True, slots=True)
 class ToldWorker:
     """`address` and `pid` are the gateway's word."""

@@ -44,6 +44,8 @@ from baton.worker.worker import Worker
 
 logger = logging.getLogger(__name__)
 
+OnReady = Callable[[dict[str, Any]], None]
+
 
 def command(role: Role, be_worker: Callable[[WorkerSettings], NoReturn]) -> click.Command:
     """The command line of a role."""
@@ -76,21 +78,41 @@ def _log_as(role: Role, settings: WorkerSettings) -> None:
     )
 
 
-def run(settings: WorkerSettings, role: Role, services: Services) -> int:
-    """Serves until SIGTERM or SIGINT; returns the exit code. Raises SettingsError at start-up."""
+def run(
+    settings: WorkerSettings,
+    role: Role,
+    services: Services,
+    on_ready: OnReady | None = None,
+    interrupts: Interrupts | None = None,
+) -> int:
+    """Serves until SIGTERM or SIGINT; returns the exit code. Raises SettingsError at start-up.
+
+    Who runs it in a process that is not its own gives `on_ready`, which is called with the ready
+    line on the loop of its own that this runs, and `interrupts`, which are set there instead of by
+    signals.
+    """
     settings.check()
     folder = resolve(settings.model, settings.hub, Part.ALL, logger.info)
     with without_collector():
         engine = build_engine(str(folder), settings.engine)
     try:
-        return asyncio.run(_serve(settings, role, engine, services))
+        return asyncio.run(_serve(settings, role, engine, services, on_ready, interrupts))
     finally:
         engine.close()
 
 
-async def _serve(settings: WorkerSettings, role: Role, engine: Engine, services: Services) -> int:
-    interrupts = Interrupts()
-    interrupts.listen()
+async def _serve(
+    settings: WorkerSettings,
+    role: Role,
+    engine: Engine,
+    services: Services,
+    on_ready: OnReady | None,
+    interrupts: Interrupts | None,
+) -> int:
+    owns_process = interrupts is None
+    if interrupts is None:
+        interrupts = Interrupts()
+        interrupts.listen()
     async with AsyncExitStack() as stack:
         engine.start()
         stack.callback(engine.stop)  # while the loop that its events go to still runs
@@ -128,10 +150,12 @@ async def _serve(settings: WorkerSettings, role: Role, engine: Engine, services:
         )
         if interrupts.stop.is_set():
             return 0
-        changes = asyncio.create_task(_keep_changing(worker, flipping, enrolment, settings))
+        changes = asyncio.create_task(
+            _keep_changing(worker, flipping, enrolment, settings if owns_process else None)
+        )
         stack.push_async_callback(_cancelled, changes)
         metrics.probes[HEALTH] = lambda: worker.takes_requests
-        _tell_ready(settings.ready_fd, info)
+        _tell_ready(settings.ready_fd, info, on_ready)
         logger.info("%s serves %s at %s", info.worker_id, settings.model, info.address)
         await _first(
             *(interrupts.stop.wait(), worker.bridge.failed.wait(), worker.until_drained()),
@@ -141,12 +165,13 @@ async def _serve(settings: WorkerSettings, role: Role, engine: Engine, services:
 
 
 async def _keep_changing(
-    worker: Worker, flipping: Flipping, enrolment: Enrolment, settings: WorkerSettings
+    worker: Worker, flipping: Flipping, enrolment: Enrolment, logs: WorkerSettings | None
 ) -> None:
-    """Its role, whenever that is asked for."""
+    """Its role, whenever that is asked for. `logs` says how, where all of the process's are its own."""
 
     async def announce(info: WorkerInfo) -> None:
-        _log_as(info.role, settings)
+        if logs is not None:
+            _log_as(info.role, logs)
         await enrolment.join(info)
 
     await flipping.run(lambda: worker.idle, worker.turn, announce)
@@ -204,17 +229,18 @@ async def _cancelled(task: "asyncio.Task[None]") -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def _tell_ready(ready_fd: int | None, info: WorkerInfo) -> None:
-    if ready_fd is None:
-        return
+def _tell_ready(ready_fd: int | None, info: WorkerInfo, on_ready: OnReady | None) -> None:
     line = {
         "worker_id": info.worker_id,
         "address": info.address,
         "metrics_url": info.metrics_url,
         "pid": info.pid,
     }
-    with os.fdopen(ready_fd, "w") as ready:
-        ready.write(json.dumps(line) + "\n")
+    if on_ready is not None:
+        on_ready(line)
+    if ready_fd is not None:
+        with os.fdopen(ready_fd, "w") as ready:
+            ready.write(json.dumps(line) + "\n")
 
 
 async def _first(*works: Awaitable[Any]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from baton.cluster.keeper import GaveUpError, Patience, Voices
+from baton.cluster.process_orchestrator import ProcessOrchestrator
 from baton.cluster.supervisor import Supervisor
 from tests.support.fake_processes import (
     FakePlan,
@@ -20,15 +21,21 @@ from tests.support.fake_processes import (
 )
 
 
+async def nobody_drains(address: str) -> None:
+    raise AssertionError(f"{address} was told to drain")
+
+
 class Scene:
     def __init__(self, plan: FakePlan) -> None:
         self.plan = plan
         self.said: list[str] = []
         self.heard: list[str] = []
         self._changed = asyncio.Event()
-        voices = Voices(self._say, self._hear)
         self._foreign = set(_children())  # of other tests' fixtures
-        self.supervisor = Supervisor(plan, voices, asyncio.Event(), Patience())
+        voices = Voices(self._say, self._hear)
+        hurry, patience = asyncio.Event(), Patience()
+        workers = ProcessOrchestrator(plan, voices, hurry, patience, nobody_drains)
+        self.supervisor = Supervisor(plan, workers, voices, hurry, patience)
 
     def _say(self, line: str) -> None:
         self.said.append(line)
