@@ -206,7 +206,7 @@ class Dispatcher:
             reads_cache=job.params.prompt_logprobs is None,
         )
 
-        wanted = Wanted(job.params, job.objectives)
+        wanted = Wanted(job.params, job.objectives, job.priority)
 
         def place() -> Assignment | None:
             return self._workers.assign(prompt, life.refusals, wanted, job.wishes)

@@ -5,6 +5,7 @@ from enum import Enum
 
 from baton.core.fingerprint import Fingerprint
 from baton.core.labels import Labels
+from baton.core.room import NO_ROOM, Room
 from baton.core.step_totals import NO_TOTALS, StepTotals
 
 
@@ -48,6 +49,7 @@ class WorkerLoad:
     total_blocks: int
     unread_tokens: int = 0  # of prompts that are here, not computed yet
     steps: StepTotals = NO_TOTALS  # of its engine, since its process began
+    room: Room = NO_ROOM  # what newcomers find
 
     @property
     def kv_usage(self) -> float:

@@ -1,22 +1,20 @@
 """Which requests a worker has taken, and whether it takes more."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from baton.core.errors import RefusedError, RequestError
+from baton.core.room import Seated, keeps_out
 from baton.core.worker_info import WorkerState
-
-CROWD = 2  # times the bound, in all
 
 
 class Desk:
     """Counts requests and their choices; each (request id, attempt) is served once at a time.
     `changed` is called when one has come or gone, and when the desk closes.
 
-    `max_choices` bounds what is in progress (None: the engine's queue takes everything); a single
-    request wider than that is taken when nothing else is there: slow rather than impossible. Those
-    of a worse priority are no rivals: they give way in the batch, and only so many again are taken
-    beside them.
+    `max_choices` bounds what is in progress, as `keeps_out` has it (None: the engine's queue takes
+    everything).
     """
 
     def __init__(self, max_choices: int | None, changed: Callable[[], None] = lambda: None) -> None:
@@ -28,6 +26,20 @@ class Desk:
     @property
     def requests(self) -> int:
         return len(self._choices)
+
+    @property
+    def max_choices(self) -> int | None:
+        return self._max_choices
+
+    @property
+    def seated(self) -> Seated:
+        """Who has what is bounded; nobody where nothing is."""
+        if self._max_choices is None:
+            return ()
+        counts: Counter[int] = Counter()
+        for choices, priority in self._choices.values():
+            counts[priority] += choices
+        return tuple(sorted(counts.items()))
 
     def drain(self) -> None:
         """Takes nothing from now on."""
@@ -42,7 +54,7 @@ class Desk:
             raise RefusedError("this worker is draining")
         if key in self._choices:
             raise RequestError(f"request {key} is running already", "request_id")
-        if self._is_full(choices, priority):
+        if keeps_out(self._max_choices, self.seated, choices, priority):
             raise RefusedError(f"this worker already writes {self._max_choices} answers")
         self._choices[key] = choices, priority
         self._changed()
@@ -51,16 +63,6 @@ class Desk:
         finally:
             del self._choices[key]
             self._changed()
-
-    def _is_full(self, choices: int, priority: int) -> bool:
-        if self._max_choices is None:
-            return False
-        here = self._choices.values()
-        rivals = [count for count, its_priority in here if its_priority <= priority]
-        if rivals and sum(rivals) + choices > self._max_choices:
-            return True
-        others = sum(count for count, _ in here)
-        return bool(others) and others + choices > CROWD * self._max_choices
 
 
 def key_of(request_id: str, attempt: int) -> str:
