@@ -311,6 +311,6 @@ class Dispatcher:
 
     def _turn_again(self, branch: Branch) -> Turn:
         if not branch.life.begun:
-            return replace(branch.turn, deadline=self._queue.new_deadline())
+            return replace(branch.turn, deadline=self._queue.new_deadline(), lost_worker=True)
         deadline = asyncio.get_running_loop().time() + self._failover_timeout
         return replace(branch.turn, deadline=deadline, begun=True)
