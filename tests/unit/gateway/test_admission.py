@@ -109,12 +109,14 @@ def test_who_comes_first_in_a_full_line_is_who_is_more_urgent() -> None:
     assert isinstance(admission.enter(admission.turn(1.0, 5), "d", 1.0), Refused)
 
 
-@pytest.mark.parametrize("why", ["begun", "lost_worker"])
-def test_nobody_whose_client_reads_already_or_who_lost_a_worker_makes_way(why: str) -> None:
+@pytest.mark.parametrize("begun", [True, False])
+def test_nobody_whose_client_reads_already_or_who_lost_a_worker_makes_way(begun: bool) -> None:
     admission: Admission[str] = Admission(1, 60.0)
     placed = admission.turn(0.0, 5)
     admission.place(placed, 0.0)
-    admission.enter(replace(placed, **{why: True}), "came back", 1.0, returning=True)
+    admission.enter(
+        replace(placed, begun=begun, lost_worker=not begun), "came back", 1.0, returning=True
+    )
     assert isinstance(admission.enter(admission.turn(1.0, -1), "urgent", 1.0), Refused)
 
 
