@@ -79,6 +79,7 @@ class Attempt:
         self.decode_worker = assignment.decode
         self._prefill_worker = assignment.prefill
         self._unread = assignment.unread
+        self._claim = assignment.claim
         self._admitted = assignment.admitted
         self.forecast = assignment.forecast
         self.takes_over = handoff is not None
@@ -294,7 +295,7 @@ class Attempt:
     def _open_decode(self, worker: Worker) -> Leg:
         call = worker.client.generate(self._job, self.number, self._handoff, self._brought)
         unread = self._unread if self._prefill_worker is None else 0
-        leg = Leg(worker, call, self._mailbox, unread)
+        leg = Leg(worker, call, self._mailbox, unread, self._claim)
         self._legs.append(leg)
         return leg
 

@@ -217,7 +217,7 @@ class Dispatcher:
             reads_cache=job.params.prompt_logprobs is None,
         )
 
-        wanted = Wanted(job.params, job.objectives)
+        wanted = Wanted(job.params, job.objectives, job.priority)
 
         def place() -> Assignment | None:
             return self._workers.assign(prompt, life.refusals, wanted, job.wishes)
@@ -321,6 +321,6 @@ class Dispatcher:
 
     def _turn_again(self, branch: Branch) -> Turn:
         if not branch.life.begun:
-            return replace(branch.turn, deadline=self._queue.new_deadline())
+            return replace(branch.turn, deadline=self._queue.new_deadline(), lost_worker=True)
         deadline = asyncio.get_running_loop().time() + self._failover_timeout
         return replace(branch.turn, deadline=deadline, begun=True)
