@@ -154,6 +154,11 @@ class JobMeter:
         """Given out so far, on the average."""
         return sum(self._counts.values()) / self._job.params.n
 
+    @property
+    def finish_reasons(self) -> tuple[str, ...]:
+        """Of the choices that have ended, in their order."""
+        return tuple(self._reasons[choice] for choice in sorted(self._reasons))
+
     def failed_over(self, reason: str) -> None:
         """Something broke under it, and it goes on elsewhere."""
         self._metrics.failovers[reason].inc()

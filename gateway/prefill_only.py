@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable
 
 from baton.core.errors import BatonError, TransferError
@@ -17,6 +18,7 @@ from gateway.prompt_chain import PromptChain
 from gateway.queue import AdmissionQueue
 from gateway.reading import Reading
 from gateway.remote_ticket import RemoteTickets, Waiting, prompt_digest
+from gateway.trail import Trail
 from gateway.worker import Worker
 from gateway.worker_client import Admitted, PromptScored, Tokens
 from gateway.workers import Assignment, Workers
@@ -44,16 +46,19 @@ class PrefillOnly:
         self._tickets = tickets
 
     async def stream(
-        self, job: Job, output: Callable[[], Output], turn: Turn
+        self, job: Job, output: Callable[[], Output], turn: Turn, trail: Trail
     ) -> AsyncGenerator[Item, None]:
         """An answer of one token, and with it where the KV waits, unless that token ended it."""
         prompt = PromptChain(job.prompt, job.cache_salt, job.tenant)
-        assignment = await self._queue.admit(turn, lambda: self._workers.assign_reader(prompt))
+        waits_from = time.monotonic()
+        with trail.waiting():
+            assignment = await self._queue.admit(turn, lambda: self._workers.assign_reader(prompt))
         info = assignment.decode.info
         handoff = Handoff(new_id(), new_ticket(), info.address, info.instance_id)
         waits = False
         try:
             read = _Read(job, assignment, handoff)
+            trail.place(waits_from, time.monotonic(), read.reading)
             records = await read.records(self._silence)
             job.bill.read, job.bill.written = len(job.prompt), len(records)
             waits = records[0].finish_reason is not FinishReason.STOP
