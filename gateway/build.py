@@ -9,6 +9,7 @@ from pathlib import Path
 
 import grpc
 from fastapi import FastAPI
+from prometheus_client import ProcessCollector
 from starlette.types import ASGIApp
 
 from baton import __version__
@@ -116,6 +117,7 @@ def build(settings: GatewaySettings) -> Gateway:
     metrics.follow(workers.prefixes)
     metrics.watch_queue(lambda: len(queue))
     metrics.register(TaskCollector(asyncio.get_running_loop()))
+    metrics.register(ProcessCollector(registry=None))
     history = PlacementHistory(settings.placement_history)
     recent = RecentRequests(0 if settings.disable_status_page else KEPT)
     tickets = RemoteTickets(settings.cluster_secret, TICKET_SECONDS) if settings.worker else None

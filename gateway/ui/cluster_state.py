@@ -13,16 +13,20 @@ NO_RATES: Mapping[str, TokenRates] = {}
 
 
 def worker_status(worker: Worker, rates: Mapping[str, TokenRates] = NO_RATES) -> dict[str, object]:
-    """`state` is the worker's own, or `unusable`, or `unreachable`; numbers may be null."""
+    """`state` is the worker's own, or `unusable`, or `unreachable`; numbers may be null. `next_role`
+    is what a worker drains for.
+    """
     info, load = worker.info, worker.load
     rate = rates.get(info.instance_id)
     return {
         "id": info.worker_id,
         "role": info.role.value,
         "state": _state(worker),
+        "next_role": load.next_role.value if load and load.next_role else None,
         "reason": worker.unusable,
         "pid": info.pid,
         "restarts": worker.restarts,
+        "flips": info.flips,
         "address": info.address,
         "metrics_url": info.metrics_url,
         "model": info.model,
