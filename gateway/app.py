@@ -20,6 +20,7 @@ from gateway.endpoints.responses import ResponsesEndpoint
 from gateway.endpoints.status_page import StatusPageEndpoint
 from gateway.endpoints.tokenization import TokenizationEndpoint
 from gateway.errors import INTERNAL, reply_to, reply_to_status
+from gateway.http_metrics import HttpMetrics
 from gateway.middleware import with_middleware
 from gateway.openapi import describe
 from gateway.replies import error_reply
@@ -92,12 +93,14 @@ def make_app(
     return app
 
 
-def guarded(app: ASGIApp, settings: GatewaySettings, roster: Roster, desk: Desk) -> ASGIApp:
+def guarded(
+    app: ASGIApp, settings: GatewaySettings, roster: Roster, desk: Desk, metrics: HttpMetrics
+) -> ASGIApp:
     """The application as clients meet it. From the outside in: the proxy's prefix, the operator's
     own middleware, CORS (so that a browser may read errors too), the request's id, the key.
     """
     inner = Authentication(app, roster, desk)
-    whole = with_cors(RequestScope(inner), settings.cors)
+    whole = with_cors(RequestScope(inner, metrics), settings.cors)
     return RootPath(with_middleware(whole, settings.middleware), settings.root_path)
 
 

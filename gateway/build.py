@@ -115,7 +115,7 @@ def build(settings: GatewaySettings) -> Gateway:
     )
     metrics = GatewayMetrics(settings.served_names[0])
     metrics.follow(workers.prefixes)
-    metrics.watch_queue(lambda: len(queue))
+    metrics.watch_queue(queue.waiting)
     metrics.register(TaskCollector(asyncio.get_running_loop()))
     metrics.register(ProcessCollector(registry=None))
     history = PlacementHistory(settings.placement_history)
@@ -152,7 +152,7 @@ def build(settings: GatewaySettings) -> Gateway:
         feed,
     )
     doorway = Doorway(app, crowd)
-    door = guarded(doorway, settings, roster, Desk(commons, metrics.tenants))
+    door = guarded(doorway, settings, roster, Desk(commons, metrics.tenants), metrics.http)
     return Gateway(door, doorway, server, workers, queue, dispatcher, commons, feed)
 
 

@@ -92,10 +92,18 @@ class Dispatcher:
         )
         with self._billed(job.bill), self._recent.following(job) as trail:
             if job.wishes.remote_decode and self._reads is not None:
-                items = self._reads.stream(job, output, turn, trail)
+                items = self._read(self._reads, job, output, turn, trail)
             else:
                 items = self._answer(job, output, turn, trail)
             async with aclosing(items):
+                async for item in items:
+                    yield item
+
+    async def _read(
+        self, reads: PrefillOnly, job: Job, output: MakeOutput, turn: Turn, trail: Trail
+    ) -> AsyncGenerator[Item, None]:
+        with self._metrics.watching(job) as meter:
+            async with aclosing(reads.stream(job, output, turn, meter, trail)) as items:
                 async for item in items:
                     yield item
 
@@ -164,6 +172,8 @@ class Dispatcher:
                         if not began:
                             began = True
                             life.gave(attempt)
+                            branch.meter.read_since(attempt.admitted_at)
+                            branch.meter.went_on(branch)
                         yield item
                         branch.moves.look(attempt, branch.part.choices)
                 return
@@ -183,6 +193,7 @@ class Dispatcher:
             return branch.move.target
         waits_from = time.monotonic()
         assignment = await self._admit(branch)
+        branch.meter.placed()
         conversation = self._conversation(branch.part.job, assignment.decode.info)
         attempt = branch.life.attempt(branch.part, assignment, self._silence, conversation)
         self._note_placement(attempt, branch.part.job)
@@ -316,11 +327,10 @@ class Dispatcher:
             branch.barren.end()
         else:
             branch.barren.note(attempt.suspects, now)
-        another = life.broke(attempt)
+        if life.broke(attempt):
+            branch.meter.broke(branch, reason_of(error), attempt.phase)
         if branch.barren.hopeless(now, self._failover_timeout) or life.breaks.too_many:
             raise error
-        if another:
-            branch.meter.failed_over(reason_of(error))
         branch.turn = self._turn_again(branch)
 
     def _turn_again(self, branch: Branch) -> Turn:

@@ -11,6 +11,7 @@ from baton.core.token_record import FinishReason, TokenLogprobs, TokenRecord
 from gateway.admission.line import Turn
 from gateway.items import Item, PromptRead, PromptScores
 from gateway.job import Job
+from gateway.job_meter import JobMeter
 from gateway.leg import Broken, Ended, Leg, Letters
 from gateway.mailbox import Mailbox
 from gateway.output import Output
@@ -46,13 +47,14 @@ class PrefillOnly:
         self._tickets = tickets
 
     async def stream(
-        self, job: Job, output: Callable[[], Output], turn: Turn, trail: Trail
+        self, job: Job, output: Callable[[], Output], turn: Turn, meter: JobMeter, trail: Trail
     ) -> AsyncGenerator[Item, None]:
         """An answer of one token, and with it where the KV waits, unless that token ended it."""
         prompt = PromptChain(job.prompt, job.cache_salt, job.tenant)
         waits_from = time.monotonic()
         with trail.waiting():
             assignment = await self._queue.admit(turn, lambda: self._workers.assign_reader(prompt))
+        meter.placed()
         info = assignment.decode.info
         handoff = Handoff(new_id(), new_ticket(), info.address, info.instance_id)
         waits = False
@@ -60,7 +62,9 @@ class PrefillOnly:
             read = _Read(job, assignment, handoff)
             trail.place(waits_from, time.monotonic(), read.reading)
             records = await read.records(self._silence)
-            job.bill.read, job.bill.written = len(job.prompt), len(records)
+            meter.read_since(read.admitted_at)
+            deltas = output().push(records)
+            meter.add(deltas)
             waits = records[0].finish_reason is not FinishReason.STOP
             if waits:
                 blocks = info.fingerprint.layout.blocks_for(len(job.prompt))
@@ -69,7 +73,7 @@ class PrefillOnly:
             if job.params.prompt_logprobs is not None:
                 yield PromptScores(read.scores)
             yield PromptRead(read.reading)
-            yield output().push(records)
+            yield deltas
         finally:
             if not waits:
                 await _abort(assignment.decode, handoff)
@@ -83,6 +87,7 @@ class _Read:
         self._leg = Leg(worker, call, self._mailbox, assignment.unread)
         self._admitted = assignment.admitted
         self.reading = Reading(None, worker.info.worker_id)
+        self.admitted_at: float | None = None  # `time.monotonic` seconds
         self.scores: tuple[TokenLogprobs, ...] = ()
 
     async def records(self, silence: float) -> tuple[TokenRecord, ...]:
@@ -92,6 +97,7 @@ class _Read:
                 _, event = await self._mailbox.get(silence)
                 match event:
                     case Admitted(num_cached_tokens, kv_number):
+                        self.admitted_at = time.monotonic()
                         self.reading.cached_tokens = num_cached_tokens
                         self._admitted(num_cached_tokens, kv_number)
                     case PromptScored(scores):

@@ -1,6 +1,7 @@
-"""Around every request: its id, and the last resort when its handling fails."""
+"""Around every request: its id, its place in the metrics, the last resort when its handling fails."""
 
 import logging
+import time
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
@@ -8,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from baton.core.handoff import new_id
 from gateway.errors import INTERNAL, ErrorReply
+from gateway.http_metrics import HttpMetrics
 from gateway.placement_record import HEADER as PLACEMENT_HEADER
 from gateway.replies import error_reply
 from gateway.schema.routing_fields import LONGEST_ID
@@ -25,8 +27,9 @@ class RequestScope:
     every response.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -37,17 +40,19 @@ class RequestScope:
         request_id = asked if asked and not long else new_id()
         state = scope.setdefault("state", {})
         state |= {"request_id": request_id, "request_id_given": request_id == asked}
-        started = False
+        status: int | None = None
+        came = time.monotonic()
 
         async def send_with_id(message: Message) -> None:
-            nonlocal started
+            nonlocal status
             if message["type"] == "http.response.start":
-                started = True
+                status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers[HEADER] = state["request_id"]
                 record = state.get("placement")
                 if record is not None and record.header is not None:
                     headers[PLACEMENT_HEADER] = record.header
+                self._metrics.began(headers)
             await send(message)
 
         try:
@@ -57,8 +62,10 @@ class RequestScope:
             logger.info("%s: the client went away", state["request_id"])
         except Exception:  # the top of a request: the client must get an answer
             logger.exception("%s: failed", state["request_id"])
-            if not started:
+            if status is None:
                 await error_reply(INTERNAL, scope)(scope, receive, send_with_id)
+        finally:
+            self._metrics.ended(scope, status, time.monotonic() - came)
 
 
 def adopt_request_id(request: Request, request_id: str | None) -> None:
