@@ -134,6 +134,18 @@ class Worker:
         if self._left and self.in_flight == 0:
             self._start_closing()
 
+    def received(
+        self,
+        source: str,
+        num_bytes: int,
+        now: float,
+        transport: str = "",
+        exposed: float | None = None,
+    ) -> None:
+        """KV, of the worker with that instance id. `exposed`: seconds behind the end of prefill."""
+        own = self.info.instance_id
+        self._learned.traffic.add(source, own, num_bytes, now, transport, exposed)
+
     def leave(self) -> None:
         """No longer a member: nothing new goes there; what is on its way ends by itself."""
         self._left = True

@@ -110,7 +110,7 @@ class Request:
         await moving
         if assignment.forecast is not None:
             moved, exposed = moving.result()
-            assignment.forecast.transferred(moved, exposed)
+            assignment.forecast.transferred(moved, exposed, self._now())
         await self._write(assignment, decode)
 
     async def _move(
