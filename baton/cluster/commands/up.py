@@ -12,8 +12,10 @@ import click
 from baton.cluster.cluster_access import ClusterAccess
 from baton.cluster.demo_model import FOLDER, NAME
 from baton.cluster.keeper import GaveUpError, Patience, Voices
+from baton.cluster.kept_workers import TellToDrain
 from baton.cluster.launch_plan import LaunchPlan
 from baton.cluster.process_orchestrator import ProcessOrchestrator
+from baton.cluster.ray.environment import prepare
 from baton.cluster.supervisor import Supervisor
 from baton.cluster.up_settings import UpSettings
 from baton.core.address import join_address
@@ -70,7 +72,7 @@ async def _run(settings: UpSettings, hurry: asyncio.Event) -> None:
     if not settings.model:
         _voices.say(f"no --model given: serving {NAME}, the toy that comes with Baton")
         settings = settings.serving(str(FOLDER), NAME)
-    check_model(settings.model, settings.worker.engine, settings.num_workers)
+    _check_model(settings)
     patience = Patience(settings.start_seconds, settings.shutdown_seconds + _TO_END)
     with shared_page() if settings.lend_cores else nullcontext("") as core_board:
         plan = LaunchPlan(
@@ -83,10 +85,30 @@ async def _run(settings: UpSettings, hurry: asyncio.Event) -> None:
             gpus=visible_gpus(os.environ),
         )
         access = ClusterAccess(plan.secret, settings.worker.cluster_tls)
-        workers = ProcessOrchestrator(
-            *(plan, _voices, hurry, patience), lambda address: _tell_to_drain(address, access)
-        )
-        await Supervisor(plan, workers, _voices, hurry, patience).run()
+        running = _in_ray if settings.orchestrator == "ray" else _in_processes
+        await running(*(plan, hurry, patience), lambda address: _tell_to_drain(address, access))
+
+
+def _check_model(settings: UpSettings) -> None:
+    """Raises SettingsError. Of other machines only they can say."""
+    if not settings.joins_ray:
+        check_model(settings.model, settings.worker.engine, settings.num_workers)
+
+
+async def _in_processes(
+    plan: LaunchPlan, hurry: asyncio.Event, patience: Patience, tell_to_drain: TellToDrain
+) -> None:
+    workers = ProcessOrchestrator(plan, _voices, hurry, patience, tell_to_drain)
+    await Supervisor(plan, workers, _voices, hurry, patience).run()
+
+
+async def _in_ray(
+    plan: LaunchPlan, hurry: asyncio.Event, patience: Patience, tell_to_drain: TellToDrain
+) -> None:
+    prepare(own=not plan.settings.joins_ray)
+    from baton.cluster.ray.cluster import run_in_ray  # imports Ray, which may not be there
+
+    await run_in_ray(plan, _voices, hurry, patience, tell_to_drain)
 
 
 async def _tell_to_drain(address: str, access: ClusterAccess) -> None:
