@@ -6,6 +6,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 from fastapi import FastAPI
@@ -65,6 +66,9 @@ from gateway.translations.response_desk import ResponseDesk
 from gateway.translations.response_store import ResponseStore
 from gateway.workers import Assignment, Workers
 
+if TYPE_CHECKING:
+    from baton.telemetry.tracing import Tracer
+
 TICKET_SECONDS = 600.0  # longer than any lease is renewed
 
 
@@ -79,7 +83,7 @@ class Gateway:
     commons: Commons
 
 
-def build(settings: GatewaySettings) -> Gateway:
+def build(settings: GatewaySettings, tracer: "Tracer | None" = None) -> Gateway:
     """Raises SettingsError for a folder that does not hold what is needed. Wants a running loop."""
     tokenizer = load_tokenizer(
         settings.tokenizer_folder,
@@ -139,7 +143,7 @@ def build(settings: GatewaySettings) -> Gateway:
         remote_desk,
     )
     doorway = Doorway(app, crowd)
-    door = guarded(doorway, settings, roster, Desk(commons, metrics.tenants))
+    door = guarded(doorway, settings, roster, Desk(commons, metrics.tenants), tracer)
     return Gateway(door, doorway, server, workers, queue, dispatcher, commons)
 
 

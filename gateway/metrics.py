@@ -134,14 +134,14 @@ class JobMeter:
         self._latest: dict[int, float] = {}  # choice -> when its last token came
         self._counts: dict[int, int] = {}
         self._reasons: dict[int, str] = {}  # choice -> why it ended
-        self._began = False
+        self._first: float | None = None  # when tokens first came
         self._uncounted = 0  # tokens, on no page yet
         self._count_at = self._start + COUNT_SECONDS
 
     def add(self, deltas: Sequence[Delta]) -> None:
         """Of one step, one per choice."""
         now = time.monotonic()
-        if not self._began:
+        if self._first is None:
             self._begin(now)
         self._job.bill.written += sum(delta.num_tokens for delta in deltas)
         for delta in deltas:
@@ -167,13 +167,16 @@ class JobMeter:
             self._metrics.request_generation.observe(count)
         if len(self._reasons) == self._job.params.n:
             self._metrics.end_to_end.observe(time.monotonic() - self._start)
+        if (trace := self._job.trace) is not None:
+            reasons = [self._reasons.get(c, unfinished) for c in range(self._job.params.n)]
+            trace.ended(len(self._job.prompt), self._counts.values(), reasons, self._first)
 
     def _count(self, now: float) -> None:
         self._metrics.generation_tokens.inc(self._uncounted)
         self._uncounted, self._count_at = 0, now + COUNT_SECONDS
 
     def _begin(self, now: float) -> None:
-        self._began = True
+        self._first = now
         self._metrics.first_token.observe(now - self._start)
         self._job.bill.read = len(self._job.prompt)
         self._metrics.prompt_tokens.inc(len(self._job.prompt))

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 import grpc
@@ -43,6 +43,9 @@ from baton.worker.settings import WorkerSettings
 from baton.worker.worker import Worker
 from baton.worker.worker_service import WorkerServicer
 from kv_transfer.service import KvTransferServicer
+
+if TYPE_CHECKING:
+    from baton.telemetry.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -91,14 +94,21 @@ def run(settings: WorkerSettings, role: Role, add_service: AddService) -> int:
     folder = resolve(settings.model, settings.hub, Part.ALL, logger.info)
     with without_collector():
         engine = build_engine(str(folder), settings.engine)
+    tracer = settings.tracing.start(role.value, settings.worker_id)
     try:
-        return asyncio.run(_serve(settings, role, engine, add_service))
+        return asyncio.run(_serve(settings, role, engine, add_service, tracer))
     finally:
         engine.close()
+        if tracer is not None:
+            tracer.close()
 
 
 async def _serve(
-    settings: WorkerSettings, role: Role, engine: Engine, add_service: AddService
+    settings: WorkerSettings,
+    role: Role,
+    engine: Engine,
+    add_service: AddService,
+    tracer: "Tracer | None",
 ) -> int:
     interrupts = Interrupts()
     interrupts.listen()
@@ -116,7 +126,7 @@ async def _serve(
             metrics.url,
         )
         max_choices = settings.max_num_seqs if role is Role.DECODE else None
-        worker = Worker(info, engine, settings, max_choices)
+        worker = Worker(info, engine, settings, max_choices, tracer=tracer)
         stack.push_async_callback(worker.close)
         worker.start()
         metrics.registry.register(WorkerCollector(settings.model, worker.reading))
