@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,9 @@ KEY = {"Authorization": "Bearer top-secret-key"}
 async def served(
     request: pytest.FixtureRequest, model_folder: Path
 ) -> AsyncIterator[GatewayUnderTest]:
-    on = {} if request.param is None else {"enable_log_requests": True, "max_log_len": 20}
+    on: dict[str, Any] = (
+        {} if request.param is None else {"enable_log_requests": True, "max_log_len": 20}
+    )
     async with running_gateway(model_folder, api_key=("top-secret-key",), **on) as gateway:
         await gateway.pair()
         yield gateway
