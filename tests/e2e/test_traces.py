@@ -1,7 +1,8 @@
 """One connected trace per request, from real processes to a real collector."""
 
+import json
+import re
 from collections.abc import AsyncIterator
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,14 @@ import pytest_asyncio
 
 from tests.support.clients import Client
 from tests.support.cluster import RunningCluster, running_cluster
-from tests.support.trace_collector import SeenSpan, SeenTrace, TraceCollector, trace_collector
+from tests.support.trace_collector import SeenTrace, TraceCollector, filled, trace_collector
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PROMPT = list(range(100, 400))
+CALLER = "0af7651916cd43dd8448eb211c80319c"
 SERVICES = {"baton-gateway", "baton-prefill", "baton-decode"}
+ROOT = ["prepare", "queue", "placement", "attempt", "deliver"]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -24,64 +27,111 @@ async def collector() -> AsyncIterator[TraceCollector]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def traced(hash_model: Path, collector: TraceCollector) -> AsyncIterator[RunningCluster]:
+async def traced(slow_hash_model: Path, collector: TraceCollector) -> AsyncIterator[RunningCluster]:
     """Its spans go out at once, so that no test waits for a batch to fill."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+        environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
         async with running_cluster(
-            hash_model,
-            otlp_traces_endpoint=collector.endpoint,
+            slow_hash_model,
+            decode_workers=2,
+            log_level="info",
             placement_policy="prefix_aware",  # always pairs
         ) as cluster:
             yield cluster
 
 
-async def ask(cluster: RunningCluster, headers: dict[str, str], **fields: object) -> None:
+async def ask(cluster: RunningCluster, name: str, traceparent: str | None = None) -> None:
+    headers = {"X-Request-Id": name} | ({"traceparent": traceparent} if traceparent else {})
+    body = {"prompt": PROMPT, "max_tokens": 8, "temperature": 0, "cache_salt": name}
     async with Client(cluster.url) as client:
-        body = {
-            "prompt": PROMPT,
-            "max_tokens": 8,
-            "temperature": 0,
-            "cache_salt": str(headers),
-            **fields,
-        }
         answer = await client.http.post("/v1/completions", json=body, headers=headers)
         answer.raise_for_status()
 
 
-def has_all(trace: SeenTrace) -> bool:
+def is_whole(trace: SeenTrace) -> bool:
     return {"llm_request", "prefill_worker", "decode_worker"} <= {s.name for s in trace.spans}
 
 
-def fill(parent: SeenSpan, phases: list[SeenSpan]) -> None:
-    """Each begins where the one before it ended: no nanosecond of the parent is lost."""
-    assert phases[0].start == parent.start
-    for before, after in pairwise(phases):
-        assert before.end == after.start, (before.name, after.name)
-    assert phases[-1].end == parent.end
-    assert sum(p.end - p.start for p in phases) == parent.end - parent.start
-
-
-@pytest.mark.parametrize("stream", [False, True])
 async def test_a_request_is_one_trace_whose_phases_fill_it(
-    traced: RunningCluster, collector: TraceCollector, stream: bool
+    traced: RunningCluster, collector: TraceCollector
 ) -> None:
-    name = f"whole-{stream}"
-    await ask(traced, {"X-Request-Id": name}, stream=stream)
-    trace = await collector.trace(name, has_all)
+    await ask(traced, "whole")
+    trace = await collector.trace("whole", is_whole)
     root, attempt = trace.one("llm_request"), trace.one("attempt")
     reader, writer = trace.one("prefill_worker"), trace.one("decode_worker")
     assert {span.service for span in trace.spans} == SERVICES
     assert {span.error for span in trace.spans} == {None}
     phases = [
-        (root, ["prepare", "queue", "placement", "attempt", "deliver"]),
+        (root, ROOT),
         (attempt, ["reserve", "prefill", "decode"]),
         (reader, ["prefill.queue", "prefill.compute", "prefill.lend"]),
         (writer, ["decode.reserve", "transfer.wait", "transfer", "decode.write"]),
     ]
     for parent, names in phases:
         assert [span.name for span in trace.below(parent)] == names
-        fill(parent, trace.below(parent))
+        assert filled(parent, trace.below(parent))
     assert trace.parent(reader) == trace.one("prefill")
     assert trace.parent(writer) == attempt
-    assert len(trace.spans) == 1 + 5 + 3 + (1 + 3) + (1 + 4)
+    assert len(trace.spans) == 1 + len(ROOT) + 3 + (1 + 3) + (1 + 4)
+    assert trace.one("transfer").attributes["baton.transfer.tokens"] == len(PROMPT)
+
+
+async def test_a_callers_trace_goes_through_all_processes_or_through_none(
+    traced: RunningCluster, collector: TraceCollector
+) -> None:
+    """Spans leave a process in the order in which they end, so the first request's would be there."""
+    unsampled = CALLER[::-1]
+    await ask(traced, "unsampled", f"00-{unsampled}-b7ad6b7169203331-00")
+    await ask(traced, "sampled", f"00-{CALLER}-b7ad6b7169203331-01")
+    trace = await collector.trace("sampled", is_whole)
+    assert {span.trace_id for span in trace.spans} == {CALLER}
+    assert {span.service for span in trace.spans} == SERVICES
+    assert unsampled not in collector.traces()
+
+
+@pytest.mark.timeout(120)
+async def test_a_killed_worker_and_who_went_on_are_in_the_same_trace_and_in_the_log(
+    traced: RunningCluster, collector: TraceCollector
+) -> None:
+    body = {"prompt": PROMPT, "max_tokens": 100, "ignore_eos": True, "stream": True}
+    request = {"json": body, "headers": {"X-Request-Id": "killed"}}
+    async with (
+        Client(traced.url) as client,
+        client.http.stream("POST", "/v1/completions", **request) as response,  # type: ignore[arg-type]
+    ):
+        said = re.search(r"decode=(\S+?)(;|$)", response.headers["x-baton-placement"])
+        assert said is not None
+        lines = response.aiter_lines()
+        await anext(lines)
+        await traced.kill(said[1])
+        rest = [line async for line in lines if line]
+    assert rest[-1] == "data: [DONE]"
+
+    trace = await collector.trace("killed", lambda t: is_whole(t) and len(t.all("attempt")) == 2)
+    root, (broke, whole) = trace.one("llm_request"), trace.all("attempt")
+    assert [span.name for span in trace.below(root)] == [*ROOT[:-1], *ROOT[1:]]
+    assert filled(root, trace.below(root))
+    assert said[1] in (broke.error or "")
+    assert broke.attributes["baton.decode_worker"] == said[1]
+    assert (whole.error, root.error) == (None, None)
+    assert root.attributes["baton.failovers"] == 1
+    assert root.attributes["baton.continued_on"] == [whole.attributes["baton.decode_worker"]]
+    await traced.until_restarted(said[1])
+    told = [entry for line in traced.output if (entry := read(line)) and is_about(entry, "killed")]
+    assert {entry["trace_id"] for entry in told} == {root.trace_id}
+    assert {"gateway", "prefill"} <= {entry["process"] for entry in told}
+
+
+def read(line: str) -> dict[str, str]:
+    """Of a line of JSON, after the name that `baton up` puts before it; else nothing."""
+    found = re.search(r"{.*}$", line)
+    try:
+        return dict(json.loads(found[0])) if found else {}
+    except ValueError:
+        return {}
+
+
+def is_about(entry: dict[str, str], request_id: str) -> bool:
+    """At workers the id has a suffix."""
+    return entry.get("request_id", "").startswith(request_id)
