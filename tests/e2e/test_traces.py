@@ -3,6 +3,8 @@
 import json
 import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -41,9 +43,11 @@ async def traced(slow_hash_model: Path, collector: TraceCollector) -> AsyncItera
             yield cluster
 
 
-async def ask(cluster: RunningCluster, name: str, traceparent: str | None = None) -> None:
+async def ask(
+    cluster: RunningCluster, name: str, traceparent: str | None = None, **fields: object
+) -> None:
     headers = {"X-Request-Id": name} | ({"traceparent": traceparent} if traceparent else {})
-    body = {"prompt": PROMPT, "max_tokens": 8, "temperature": 0, "cache_salt": name}
+    body = {"prompt": PROMPT, "max_tokens": 8, "temperature": 0, "cache_salt": name, **fields}
     async with Client(cluster.url) as client:
         answer = await client.http.post("/v1/completions", json=body, headers=headers)
         answer.raise_for_status()
@@ -90,37 +94,90 @@ async def test_a_callers_trace_goes_through_all_processes_or_through_none(
     assert unsampled not in collector.traces()
 
 
+async def test_a_decode_worker_that_reads_the_prompt_itself_has_the_phases_of_both(
+    traced: RunningCluster, collector: TraceCollector
+) -> None:
+    await ask(traced, "alone", kv_transfer_params={"mode": "aggregated"})
+    alone = {"llm_request", "decode_worker"}
+    trace = await collector.trace("alone", lambda t: alone <= {s.name for s in t.spans})
+    writer = trace.one("decode_worker")
+    names = ["decode.reserve", "prefill.queue", "prefill.compute", "decode.write"]
+    assert [span.name for span in trace.below(writer)] == names
+    assert filled(writer, trace.below(writer))
+    assert not trace.all("prefill_worker")
+
+
 @pytest.mark.timeout(120)
 async def test_a_killed_worker_and_who_went_on_are_in_the_same_trace_and_in_the_log(
     traced: RunningCluster, collector: TraceCollector
 ) -> None:
-    body = {"prompt": PROMPT, "max_tokens": 100, "ignore_eos": True, "stream": True}
-    request = {"json": body, "headers": {"X-Request-Id": "killed"}}
-    async with (
-        Client(traced.url) as client,
-        client.http.stream("POST", "/v1/completions", **request) as response,  # type: ignore[arg-type]
-    ):
-        said = re.search(r"decode=(\S+?)(;|$)", response.headers["x-baton-placement"])
-        assert said is not None
-        lines = response.aiter_lines()
-        await anext(lines)
-        await traced.kill(said[1])
-        rest = [line async for line in lines if line]
-    assert rest[-1] == "data: [DONE]"
-
+    async with under_way(traced, "killed") as stream:
+        await traced.kill(stream.decode_worker)
+        await stream.rest()
     trace = await collector.trace("killed", lambda t: is_whole(t) and len(t.all("attempt")) == 2)
     root, (broke, whole) = trace.one("llm_request"), trace.all("attempt")
     assert [span.name for span in trace.below(root)] == [*ROOT[:-1], *ROOT[1:]]
     assert filled(root, trace.below(root))
-    assert said[1] in (broke.error or "")
-    assert broke.attributes["baton.decode_worker"] == said[1]
+    assert stream.decode_worker in (broke.error or "")
+    assert broke.attributes["baton.decode_worker"] == stream.decode_worker
     assert (whole.error, root.error) == (None, None)
     assert root.attributes["baton.failovers"] == 1
     assert root.attributes["baton.continued_on"] == [whole.attributes["baton.decode_worker"]]
-    await traced.until_restarted(said[1])
+    await traced.until_restarted(stream.decode_worker)
     told = [entry for line in traced.output if (entry := read(line)) and is_about(entry, "killed")]
     assert {entry["trace_id"] for entry in told} == {root.trace_id}
     assert {"gateway", "prefill"} <= {entry["process"] for entry in told}
+
+
+@pytest.mark.timeout(120)
+async def test_an_answer_that_is_handed_over_has_an_attempt_of_its_own(
+    traced: RunningCluster, collector: TraceCollector
+) -> None:
+    """The last of the module: the worker has left for good."""
+    async with under_way(traced, "moved") as stream:
+        await traced.terminate(stream.decode_worker)
+        await stream.rest()
+    ends = {"llm_request", "hand_over"}
+    trace = await collector.trace(
+        "moved",
+        lambda t: ends <= {s.name for s in t.spans} and len(t.all("decode_worker")) == 2,
+    )
+    left, arrived = trace.all("attempt")
+    assert (left.attributes["baton.move"], arrived.attributes["baton.move"]) == (False, True)
+    assert (left.error, arrived.error) == (None, None)
+    assert arrived.start < left.end  # no gap
+    given = trace.one("hand_over")
+    assert trace.parent(given) == left
+    assert [span.name for span in trace.below(given)] == ["hand_over.stop", "hand_over.lend"]
+    assert trace.one("llm_request").attributes["baton.moves"] == 1
+    await traced.until_said(f"{stream.decode_worker} has left", 30)
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A stream whose first event has come."""
+
+    decode_worker: str
+    lines: AsyncIterator[str]
+
+    async def rest(self) -> None:
+        """To its proper end."""
+        assert [line async for line in self.lines if line][-1] == "data: [DONE]"
+
+
+@asynccontextmanager
+async def under_way(cluster: RunningCluster, name: str) -> AsyncIterator[UnderWay]:
+    body = {"prompt": PROMPT, "max_tokens": 100, "ignore_eos": True, "stream": True}
+    headers = {"X-Request-Id": name}
+    async with (
+        Client(cluster.url) as client,
+        client.http.stream("POST", "/v1/completions", json=body, headers=headers) as response,
+    ):
+        said = re.search(r"decode=([^;]+)", response.headers["x-baton-placement"])
+        assert said is not None
+        lines = response.aiter_lines()
+        await anext(lines)
+        yield UnderWay(said[1], lines)
 
 
 def read(line: str) -> dict[str, str]:
