@@ -14,6 +14,7 @@ from baton.core.worker_info import Role
 from baton.telemetry import tracing
 from baton.telemetry.tracing import Tracer
 from baton.v1 import decode_pb2
+from tests.support.bound_gateways import bound_gateways
 from tests.support.gateway_answer import answering_pair
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
 from tests.support.gateway_fake_workers import RESERVED, answering, decoded, positions
@@ -118,6 +119,26 @@ async def test_prompts_of_one_request_have_phases_each(
     assert len(jobs) == 2
     assert all(job.startswith("r-") for job in jobs)
     assert trace.one("llm_request").attributes["gen_ai.usage.prompt_tokens"] == 5
+
+
+async def test_both_halves_of_an_outside_routers_request_are_traced(
+    model_folder: Path, collector: TraceCollector
+) -> None:
+    tracer = Tracer(collector.endpoint, "baton-gateway")
+    try:
+        async with bound_gateways(model_folder, tracer=tracer) as bound:
+            body = {"messages": HI, "max_tokens": 4, "ignore_eos": True}
+            read = await bound.read(body | {"request_id": "read"})
+            told = read.json()["kv_transfer_params"]
+            await bound.write(body | {"request_id": "write"}, told)
+    finally:
+        await asyncio.to_thread(tracer.close)
+    for request, tokens in (("read", 1), ("write", 4)):
+        trace = await collector.trace(request, lambda _: True)
+        root = trace.one("llm_request")
+        assert names(trace) == USUAL
+        assert filled(root, trace.below(root))
+        assert root.attributes["gen_ai.usage.completion_tokens"] == tokens
 
 
 @pytest.mark.usefixtures("soon_forgotten")
