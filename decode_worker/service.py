@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from baton.core.errors import RefusedError, TransferError, UnavailableError
 from baton.core.token_record import TokenRecord
+from baton.core.worker_info import Role
 from baton.engine.work import Admitted, ChoiceLeft, EngineEvent, Mode, PromptScored, Work
 from baton.rpc import wire
 from baton.telemetry.call_trace import traced_call
@@ -38,7 +39,7 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
             traced_call(
                 self._worker.tracer, "decode_worker", name, request.attempt, context
             ) as lane,
-            desk.take(name, request.attempt, params.n, request.priority) as key,
+            desk.take(Role.DECODE, name, request.attempt, params.n, request.priority) as key,
         ):
             work = Work(
                 key,
@@ -104,7 +105,7 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
             room.close()  # the engine allocates as it goes
             return work, (), None
         try:
-            pulled = await self._worker.pull(wire.handoff_from_pb(handoff), room)
+            pulled = await self._worker.pull(wire.handoff_from_pb(handoff), room, work.num_known)
         except UnavailableError as error:  # the other worker is, not this one
             raise TransferError(str(error)) from error
         if work.mode is Mode.GENERATE:

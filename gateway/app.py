@@ -19,6 +19,7 @@ from gateway.endpoints.placements import PlacementsEndpoint
 from gateway.endpoints.responses import ResponsesEndpoint
 from gateway.endpoints.tokenization import TokenizationEndpoint
 from gateway.errors import INTERNAL, reply_to, reply_to_status
+from gateway.http_metrics import HttpMetrics
 from gateway.middleware import with_middleware
 from gateway.openapi import describe
 from gateway.replies import error_reply
@@ -92,6 +93,7 @@ def guarded(
     settings: GatewaySettings,
     roster: Roster,
     desk: Desk,
+    metrics: HttpMetrics,
     tracer: "Tracer | None" = None,
 ) -> ASGIApp:
     """The application as clients meet it. From the outside in: the proxy's prefix, the operator's
@@ -99,7 +101,7 @@ def guarded(
     """
     inner = Authentication(app, roster, desk)
     traced = frozenset({CHAT, COMPLETIONS, RESPONSES, PATH})
-    scope = RequestScope(inner, tracer, traced, settings.served_names[0])
+    scope = RequestScope(inner, metrics, tracer, traced, settings.served_names[0])
     whole = with_cors(scope, settings.cors)
     return RootPath(with_middleware(whole, settings.middleware), settings.root_path)
 

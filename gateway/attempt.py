@@ -25,6 +25,7 @@ from gateway.leg import Broken, Ended, Left, Leg, LegEvent, Letters
 from gateway.mailbox import Mailbox
 from gateway.reading import Reading
 from gateway.refusals import Refusals
+from gateway.request_metrics import DECODE, PREFILL, TRANSFER
 from gateway.token_log import Section
 from gateway.worker import Worker
 from gateway.worker_client import (
@@ -102,6 +103,7 @@ class Attempt:
         self.reserved = False  # the decode worker has answered: something was started
         self.writes = False  # it has told tokens: its choices are under way
         self.gave = False  # tokens were given out
+        self.admitted_at: float | None = None  # `time.monotonic` when an engine began the prompt
         self.suspects: set[Worker] = set()
         self._link_broke = False
         self.reading = Reading(
@@ -115,6 +117,14 @@ class Attempt:
     def ended(self) -> bool:
         """Each of its choices has its last token, or has left."""
         return self._log.ended
+
+    @property
+    def phase(self) -> str:
+        """What it is in, for metrics."""
+        if not self._log.began:
+            return PREFILL
+        relayed = self._handoff is not None and not self.writes
+        return TRANSFER if relayed else DECODE
 
     async def tokens(self) -> AsyncGenerator[tuple[TokenRecord, ...] | Left, None]:
         """New records, until every choice has ended or left. Leaving early cancels both calls."""
@@ -293,6 +303,7 @@ class Attempt:
         match event:
             case Admitted(num_cached_tokens, kv_number):
                 self.reading.cached_tokens = num_cached_tokens
+                self.admitted_at = time.monotonic()
                 if self.forecast is not None:
                     self.forecast.actual.cached_tokens = num_cached_tokens
                 self._admitted(num_cached_tokens, kv_number)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from baton.core.token_record import TokenRecord
 from gateway.breaks import BarrenSpell
 from gateway.continuation import Part
+from gateway.job_meter import JobMeter
 from gateway.merge import Streams
-from gateway.metrics import JobMeter
 from gateway.move import Move
 from gateway.moves import Moves
 from gateway.request_life import RequestLife

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 from fastapi import FastAPI
+from prometheus_client import ProcessCollector
 from starlette.types import ASGIApp
 
 from baton import __version__
@@ -113,8 +114,9 @@ def build(settings: GatewaySettings, tracer: "Tracer | None" = None) -> Gateway:
     )
     metrics = GatewayMetrics(settings.served_names[0])
     metrics.follow(workers.prefixes)
-    metrics.watch_queue(lambda: len(queue))
+    metrics.watch_queue(queue.waiting)
     metrics.register(TaskCollector(asyncio.get_running_loop()))
+    metrics.register(ProcessCollector(registry=None))
     history = PlacementHistory(settings.placement_history)
     tickets = RemoteTickets(settings.cluster_secret, TICKET_SECONDS) if settings.worker else None
     handles = ResumeHandles(settings.cluster_secret, settings.resume_seconds)
@@ -143,7 +145,7 @@ def build(settings: GatewaySettings, tracer: "Tracer | None" = None) -> Gateway:
         remote_desk,
     )
     doorway = Doorway(app, crowd)
-    door = guarded(doorway, settings, roster, Desk(commons, metrics.tenants), tracer)
+    door = guarded(doorway, settings, roster, Desk(commons, metrics.tenants), metrics.http, tracer)
     return Gateway(door, doorway, server, workers, queue, dispatcher, commons)
 
 

@@ -88,10 +88,18 @@ class Dispatcher:
         )
         with self._billed(job.bill):
             if job.wishes.remote_decode and self._reads is not None:
-                items = self._reads.stream(job, output, turn)
+                items = self._read(self._reads, job, output, turn)
             else:
                 items = self._answer(job, output, turn)
             async with aclosing(items):
+                async for item in items:
+                    yield item
+
+    async def _read(
+        self, reads: PrefillOnly, job: Job, output: MakeOutput, turn: Turn
+    ) -> AsyncGenerator[Item, None]:
+        with self._metrics.watching(job) as meter:
+            async with aclosing(reads.stream(job, output, turn, meter)) as items:
                 async for item in items:
                     yield item
 
@@ -159,6 +167,8 @@ class Dispatcher:
                         if not began:
                             began = True
                             life.gave(attempt)
+                            branch.meter.read_since(attempt.admitted_at)
+                            branch.meter.went_on(branch)
                         yield item
                         branch.moves.look(attempt, branch.part.choices)
                 return
@@ -178,6 +188,7 @@ class Dispatcher:
             return branch.move.target
         with in_line(branch.life.job.trace, branch.lane) as wait:
             assignment = await self._admit(branch, wait)
+        branch.meter.placed()
         conversation = self._conversation(branch.part.job, assignment.decode.info)
         branch.placed(assignment)
         attempt = branch.life.attempt(
@@ -314,11 +325,10 @@ class Dispatcher:
             branch.barren.end()
         else:
             branch.barren.note(attempt.suspects, now)
-        another = life.broke(attempt)
+        if life.broke(attempt):
+            branch.meter.broke(branch, reason_of(error), attempt.phase)
         if branch.barren.hopeless(now, self._failover_timeout) or life.breaks.too_many:
             raise error
-        if another:
-            branch.meter.failed_over(reason_of(error))
         branch.turn = self._turn_again(branch)
 
     def _turn_again(self, branch: Branch) -> Turn:

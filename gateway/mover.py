@@ -60,6 +60,6 @@ class Mover:
         if not self._under_way[worker]:
             del self._under_way[worker]
         if result is not None:
-            self._metrics.moves[result.value].inc()
+            self._metrics.moves[result].inc()
         if result is MoveResult.REFUSED:
             target.doubt(life.refusals)

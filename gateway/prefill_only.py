@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from baton.telemetry.call_trace import failure_of
 from gateway.admission.line import Turn
 from gateway.items import Item, PromptRead, PromptScores
 from gateway.job import Job
+from gateway.job_meter import JobMeter
 from gateway.leg import Broken, Ended, Leg, Letters
 from gateway.mailbox import Mailbox
 from gateway.output import Output
@@ -50,7 +52,7 @@ class PrefillOnly:
         self._tickets = tickets
 
     async def stream(
-        self, job: Job, output: Callable[[], Output], turn: Turn
+        self, job: Job, output: Callable[[], Output], turn: Turn, meter: JobMeter
     ) -> AsyncGenerator[Item, None]:
         """An answer of one token, and with it where the KV waits, unless that token ended it."""
         prompt = PromptChain(job.prompt, job.cache_salt, job.tenant)
@@ -64,15 +66,18 @@ class PrefillOnly:
             assignment = await self._queue.admit(turn, place)
         if lane is not None:
             lane.phase("placement")
+        meter.placed()
         info = assignment.decode.info
         handoff = Handoff(new_id(), new_ticket(), info.address, info.instance_id)
         waits = False
         try:
             read = _Read(job, assignment, handoff, lane)
             records = await read.records(self._silence)
-            job.bill.read, job.bill.written = len(job.prompt), len(records)
             if job.trace is not None:
-                job.trace.answered(job, records, read.reading)
+                job.trace.read(read.reading)
+            meter.read_since(read.admitted_at)
+            deltas = output().push(records)
+            meter.add(deltas)
             waits = records[0].finish_reason is not FinishReason.STOP
             if waits:
                 blocks = info.fingerprint.layout.blocks_for(len(job.prompt))
@@ -81,7 +86,7 @@ class PrefillOnly:
             if job.params.prompt_logprobs is not None:
                 yield PromptScores(read.scores)
             yield PromptRead(read.reading)
-            yield output().push(records)
+            yield deltas
         finally:
             if not waits:
                 await _abort(assignment.decode, handoff)
@@ -99,6 +104,7 @@ class _Read:
         self._leg = Leg(worker, call, self._mailbox, assignment.unread)
         self._admitted = assignment.admitted
         self.reading = Reading(None, worker.info.worker_id)
+        self.admitted_at: float | None = None  # `time.monotonic` seconds
         self.scores: tuple[TokenLogprobs, ...] = ()
 
     async def records(self, silence: float) -> tuple[TokenRecord, ...]:
@@ -109,6 +115,7 @@ class _Read:
                 _, event = await self._mailbox.get(silence)
                 match event:
                     case Admitted(num_cached_tokens, kv_number):
+                        self.admitted_at = time.monotonic()
                         self.reading.cached_tokens = num_cached_tokens
                         self._admitted(num_cached_tokens, kv_number)
                     case PromptScored(scores):

@@ -1,4 +1,6 @@
-"""Around every request: its id, its trace, and the last resort when its handling fails."""
+"""Around every request: its id, its trace, its place in the metrics, and the last resort when its
+handling fails.
+"""
 
 import logging
 import time
@@ -12,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from baton.core.handoff import new_id
 from baton.telemetry.request_context import RequestContext, begin_request
 from gateway.errors import INTERNAL, ErrorReply
+from gateway.http_metrics import HttpMetrics
 from gateway.placement_record import HEADER as PLACEMENT_HEADER
 from gateway.replies import error_reply
 from gateway.request_trace import MODEL, NAME, RequestTrace
@@ -37,12 +40,14 @@ class RequestScope:
     def __init__(
         self,
         app: ASGIApp,
+        metrics: HttpMetrics,
         tracer: "Tracer | None" = None,
         traced: Container[str] = (),
         model: str = "",
     ) -> None:
         """`traced`: paths whose POSTs are answered by the model, which clients call `model`."""
         self._app = app
+        self._metrics = metrics
         self._tracer = tracer
         self._traced = traced
         self._model = model
@@ -56,10 +61,12 @@ class RequestScope:
         request_id = asked if asked and not long else new_id()
         state = scope.setdefault("state", {})
         state |= {"request_id": request_id, "request_id_given": request_id == asked}
-        trace = self._trace_of(scope)
+        came = time.monotonic()
+        trace = self._trace_of(scope, came)
         context = begin_request(request_id, "" if trace is None else trace.trace_id)
         state |= {"trace": trace, "context": context}
         status: int | None = None
+        left = False
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -70,6 +77,7 @@ class RequestScope:
                 record = state.get("placement")
                 if record is not None and record.header is not None:
                     headers[PLACEMENT_HEADER] = record.header
+                self._metrics.began(headers)
             await send(message)
 
         try:
@@ -77,25 +85,25 @@ class RequestScope:
             await app(scope, receive, send_with_id)
         except ClientDisconnect:
             logger.info("the client went away")
-            status = None
+            left = True
         except Exception:  # the top of a request: the client must get an answer
             logger.exception("failed")
             if status is None:
                 await error_reply(INTERNAL, scope)(scope, receive, send_with_id)
         finally:
+            self._metrics.ended(scope, status, time.monotonic() - came)
             if trace is not None:
-                trace.end(state["request_id"], status)
+                trace.end(state["request_id"], status, left)
 
-    def _trace_of(self, scope: Scope) -> RequestTrace | None:
+    def _trace_of(self, scope: Scope, came: float) -> RequestTrace | None:
         if self._tracer is None or scope["method"] != "POST" or path_of(scope) not in self._traced:
             return None
-        arrived = time.monotonic()
-        root = self._tracer.begin(NAME, Headers(scope=scope), arrived)
+        root = self._tracer.begin(NAME, Headers(scope=scope), came)
         if root is None:
             return None
         told = {"http.request.method": "POST", "url.path": path_of(scope)}
         root.set(told | dict.fromkeys(MODEL, self._model))
-        return RequestTrace(root, arrived)
+        return RequestTrace(root, came)
 
 
 def adopt_request_id(request: Request, request_id: str | None) -> None:

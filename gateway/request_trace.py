@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from baton.core.token_record import TokenRecord
 from baton.telemetry.call_trace import failure_of
 from gateway.job import Job
 from gateway.reading import Reading
@@ -63,12 +62,6 @@ class RequestTrace:
         if first is not None:
             self._first = first if self._first is None else min(first, self._first)
 
-    def answered(self, job: Job, records: tuple[TokenRecord, ...], reading: Reading) -> None:
-        """A prompt that was only read, with its one token."""
-        reasons = [r.finish_reason.value for r in records if r.finish_reason is not None]
-        self.ended(len(job.prompt), [len(records)], reasons, time.monotonic())
-        self.read(reading)
-
     def read(self, reading: Reading) -> None:
         """Where a prompt was read and answered, and what that took."""
         told = {
@@ -86,8 +79,10 @@ class RequestTrace:
         """The client was told so, behind a status that had promised an answer."""
         self._root.fail(error)
 
-    def end(self, request_id: str, status: int | None) -> None:
-        """When the last byte of the answer is written. `status`: None where the client left first."""
+    def end(self, request_id: str, status: int | None, left: bool) -> None:
+        """When the last byte of the answer is written, or the client has `left`. `status`: None where
+        no answer began.
+        """
         now = time.monotonic()
         self._root.set({"gen_ai.request.id": request_id, "gen_ai.latency.e2e": now - self._arrived})
         if self._prepared is None:
@@ -95,9 +90,9 @@ class RequestTrace:
         else:
             self._root.lane(max(lane.reached for lane in self._lanes)).phase("deliver", at=now)
             self._count()
-        if status is None:
+        if left:
             self._root.set({"baton.client_left": True})
-        else:
+        if status is not None:
             self._root.set({"http.response.status_code": status})
         self._root.end(now, f"HTTP {status}" if status is not None and status >= 500 else None)
 

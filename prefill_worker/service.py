@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 from baton.core.handoff import PrefixSource
+from baton.core.worker_info import Role
 from baton.engine.work import EngineEvent, Mode, Work
 from baton.rpc import wire
 from baton.telemetry.call_trace import traced_call
@@ -31,7 +32,7 @@ class PrefillServicer(prefill_pb2_grpc.PrefillServiceServicer):
         bridge, name, attempt = self._worker.bridge, request.request_id, request.attempt
         with (
             traced_call(self._worker.tracer, "prefill_worker", name, attempt, context) as lane,
-            self._worker.desk.take(name, attempt, params.n) as key,
+            self._worker.desk.take(Role.PREFILL, name, attempt, params.n) as key,
         ):
             lease = self._worker.sender.open(
                 request.transfer_id,

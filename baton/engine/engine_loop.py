@@ -64,6 +64,7 @@ class EngineLoop:
         self._state = LoopState.NEW
         self._inbox: list[_Command] = []
         self._works: dict[str, _Submit] = {}  # by key, until they end
+        self.aborts = 0  # works dropped before their end, only grows
         self._changed = False  # something may have become possible since the last step
         self._on_drop: Callable[[], None] = lambda: None
         self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
@@ -170,6 +171,7 @@ class EngineLoop:
             case _Submit(work):
                 self._core.submit(work)
             case _Abort(submit) if self._works.get(submit.work.key) is submit:
+                self.aborts += 1
                 self._core.abort(submit.work.key)
                 self._forget(submit.work.key)
                 self._on_drop()

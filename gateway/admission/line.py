@@ -1,6 +1,7 @@
 """Those who wait for room, in the order they go."""
 
 from bisect import insort
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -122,6 +123,10 @@ class Line(Generic[T]):
     def loads(self) -> dict[str, tuple[int, float]]:
         """How many wait and what their tenant's weight is, by tenant."""
         return {t: (len(row), row[0].turn.bill.weight) for t, row in self._rows.items()}
+
+    def waiting(self) -> dict[tuple[str, int], int]:
+        """How many wait, by tenant and priority."""
+        return Counter((t, w.turn.priority) for t, row in self._rows.items() for w in row)
 
     def last_for(self, turn: Turn) -> Waiter[T] | None:
         """Who makes way for a newcomer in a full line: the last of the least urgent priority, of
