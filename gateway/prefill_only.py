@@ -22,6 +22,7 @@ from gateway.queue import AdmissionQueue
 from gateway.reading import Reading
 from gateway.remote_ticket import RemoteTickets, Waiting, prompt_digest
 from gateway.request_trace import in_line
+from gateway.trail import Trail
 from gateway.worker import Worker
 from gateway.worker_client import Admitted, PromptScored, Tokens
 from gateway.workers import Assignment, Workers
@@ -52,12 +53,13 @@ class PrefillOnly:
         self._tickets = tickets
 
     async def stream(
-        self, job: Job, output: Callable[[], Output], turn: Turn, meter: JobMeter
+        self, job: Job, output: Callable[[], Output], turn: Turn, meter: JobMeter, trail: Trail
     ) -> AsyncGenerator[Item, None]:
         """An answer of one token, and with it where the KV waits, unless that token ended it."""
         prompt = PromptChain(job.prompt, job.cache_salt, job.tenant)
         lane = None if job.trace is None else job.trace.lane(job)
-        with in_line(job.trace, lane) as wait:
+        waits_from = time.monotonic()
+        with trail.waiting(), in_line(job.trace, lane) as wait:
 
             def place() -> Assignment | None:
                 wait.look()
@@ -72,6 +74,7 @@ class PrefillOnly:
         waits = False
         try:
             read = _Read(job, assignment, handoff, lane)
+            trail.place(waits_from, time.monotonic(), read.reading)
             records = await read.records(self._silence)
             if job.trace is not None:
                 job.trace.read(read.reading)

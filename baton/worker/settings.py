@@ -32,6 +32,11 @@ _COUNTS = (
 class WorkerSettings:
     model: str = setting("", "Folder of the checkpoint, or its hub id.", positional=True)
     hub: HubSettings = nested(HubSettings)
+    served_model_name: tuple[str, ...] = setting(
+        (),
+        "What clients call the model, as told to the gateway: metrics carry the first. Default: the "
+        "model as given.",
+    )
     worker_id: str = setting("", "Name in the cluster, stable across restarts (default: role-pid).")
     labels: str = setting(
         "", "What requests may choose this worker by beside its name: key=value,key=value."
@@ -171,6 +176,11 @@ class WorkerSettings:
         if not self.model:
             raise SettingsError("--model is missing: name the checkpoint's folder or hub id")
         self.check_values()
+
+    @property
+    def shown_model(self) -> str:
+        """What metrics call it."""
+        return self.served_model_name[0] if self.served_model_name else self.model
 
     def check_values(self) -> None:
         """`check` for those who do not know the model yet."""
