@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from baton.core.address import join_address
 from baton.core.errors import SettingsError
@@ -123,10 +123,10 @@ def _handler(
             self.end_headers()
 
         def _show(self) -> None:
-            encode, content_type = choose_encoder(self.headers.get("Accept", ""))
-            page = encode(registry)
+            # Whatever Accept says: as OpenMetrics the library writes `vllm_` for `vllm:`.
+            page = generate_latest(registry)
             self.send_response(200)
-            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Type", CONTENT_TYPE_PLAIN_0_0_4)
             self.send_header("Content-Length", str(len(page)))
             self.end_headers()
             self.wfile.write(page)
