@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import struct
 import threading
 import urllib.error
 import urllib.request
@@ -135,3 +136,24 @@ def test_a_loop_that_is_closed_does_not_answer() -> None:
     loop = asyncio.new_event_loop()
     loop.close()
     assert not loop_answers(loop)
+
+
+def test_a_scraper_that_goes_before_its_answer_is_no_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gone, asked = threading.Event(), threading.Event()
+
+    def when_gone() -> bool:
+        asked.set()
+        return gone.wait(10)
+
+    with page(CollectorRegistry()) as server:
+        server.probes[HEALTH] = when_gone
+        place = urlsplit(server.url)
+        with socket.create_connection((str(place.hostname), int(place.port or 0))) as scraper:
+            at_once = struct.pack("ii", 1, 0)
+            scraper.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+            scraper.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+            assert asked.wait(10)
+        gone.set()
+    assert capsys.readouterr().err == ""
