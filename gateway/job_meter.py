@@ -69,6 +69,11 @@ class JobMeter:
         """Given out so far, on the average."""
         return sum(self._counts.values()) / self._job.params.n
 
+    @property
+    def finish_reasons(self) -> tuple[str, ...]:
+        """Of the choices that have ended, in their order."""
+        return tuple(self._reasons[choice] for choice in sorted(self._reasons))
+
     def broke(self, branch: object, reason: str, phase: str) -> None:
         """Something broke under a branch of it."""
         self._broken.setdefault(branch, []).append((reason, phase))
@@ -95,6 +100,10 @@ class JobMeter:
             metrics.aborted[self._phase].inc()
         for branch in tuple(self._broken):
             self._tell_broken(branch, _RESULTS.get(unfinished, RESUMED))
+        if self._job.trace is not None:
+            reasons = [self._reasons.get(choice, unfinished) for choice in choices]
+            read, written = len(self._job.prompt), self._counts.values()
+            self._job.trace.ended(read, written, reasons, self._first)
 
     @property
     def _phase(self) -> str:

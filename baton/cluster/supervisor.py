@@ -12,8 +12,6 @@ from baton.cluster.reserved_port import reserved_port
 from baton.core.address import join_address
 from baton.core.errors import BatonError
 
-LOOPBACK = "127.0.0.1"
-
 
 class GatewayPlan(Protocol):
     """Says how the gateway is started."""
@@ -21,6 +19,11 @@ class GatewayPlan(Protocol):
     @property
     def port(self) -> int:
         """Of the gateway, 0 for a free one."""
+        ...
+
+    @property
+    def registry_host(self) -> str:
+        """An address of this machine that workers reach."""
         ...
 
     def welcome(self, url: str, metrics: str = "") -> list[str]:
@@ -77,9 +80,10 @@ class Supervisor:
 
     async def run(self) -> None:
         """Returns never. Raises GaveUpError when a process cannot start."""
-        with reserved_port(LOOPBACK) as registry_port:
+        host = self._plan.registry_host
+        with reserved_port(host) as registry_port:
             gateway = self._gateway_keeper(registry_port)
-            registry = join_address(LOOPBACK, registry_port)
+            registry = join_address(host, registry_port)
             running = [
                 asyncio.create_task(gateway.run(), name="gateway"),
                 asyncio.create_task(self._orchestrator.run(registry), name="workers"),

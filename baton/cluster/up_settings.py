@@ -4,6 +4,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from baton.cluster.ray.settings import RaySettings
 from baton.core.errors import SettingsError
 from baton.engine.core_board import MAX_WORKERS
 from baton.model_source import HubSettings, Part, resolve
@@ -18,7 +19,15 @@ _DECIDED = frozenset(
 )
 _GATEWAY_DECIDED = _DECIDED | {"registry_host", "registry_port", "worker"}
 _WORKER_DECIDED = _DECIDED | {
-    *("worker_id", "host", "advertise_host", "port", "advertise_port", "kv_port"),
+    *(
+        "served_model_name",
+        "worker_id",
+        "host",
+        "advertise_host",
+        "port",
+        "advertise_port",
+        "kv_port",
+    ),
     *("advertise_kv_port", "metrics_port", "registry", "threads"),
     *("core_board", "core_slot"),
 }
@@ -33,6 +42,11 @@ class UpSettings:
     )
     prefill_workers: int = setting(1, "Workers that read prompts; 0: the decode workers do.")
     decode_workers: int = setting(1, "Workers that write answers.")
+    orchestrator: str = setting(
+        "processes",
+        "What runs the workers: processes of this machine, or actors of a Ray cluster.",
+        choices=("processes", "ray"),
+    )
     threads: int | None = setting(
         None, "Compute threads of each worker (default: the cores shared out)."
     )
@@ -60,6 +74,7 @@ class UpSettings:
     log_format: str = setting("auto", "auto: text on a terminal, else JSON.", choices=FORMATS)
     gateway: GatewaySettings = nested(GatewaySettings, without=_GATEWAY_DECIDED)
     worker: WorkerSettings = nested(WorkerSettings, without=_WORKER_DECIDED)
+    ray: RaySettings = nested(RaySettings)
 
     def __post_init__(self) -> None:
         _at_least(0, self.prefill_workers, "--prefill-workers")
@@ -72,6 +87,7 @@ class UpSettings:
         if not 0 <= self.shutdown_seconds < float("inf"):
             raise SettingsError("--shutdown-seconds must be a number of seconds, 0 or more")
         self._check_prometheus()
+        self._check_orchestrator()
         self.gateway.check_values()
         self.worker.check_values()
         if self.worker.hub.revision and not self.model:
@@ -93,15 +109,34 @@ class UpSettings:
                 "--with-prometheus has no certificate to show, which --ssl-cert-reqs 2 demands"
             )
 
+    def _check_orchestrator(self) -> None:
+        self.ray.check()
+        if self.orchestrator == "ray" and self.lend_cores:
+            raise SettingsError(
+                "--lend-cores is for workers that are processes of this machine; with --orchestrator "
+                "ray give each the cores that it needs by --ray-prefill-resources and "
+                "--ray-decode-resources"
+            )
+        if self.orchestrator != "ray" and self.ray != RaySettings():
+            raise SettingsError("--ray-... settings are for --orchestrator ray")
+
+    @property
+    def joins_ray(self) -> bool:
+        """Workers may be on other machines, which have their own files."""
+        return self.orchestrator == "ray" and bool(self.ray.ray_address)
+
     @property
     def num_workers(self) -> int:
         return self.prefill_workers + self.decode_workers
 
     def located(self, say: Callable[[str], None]) -> "UpSettings":
-        """With folders for hub ids, downloaded where needed, so that no child asks a hub.
+        """With folders for hub ids, downloaded where needed, so that no child asks a hub; but in
+        a Ray cluster each node does for itself.
 
         Raises SettingsError, see `resolve`.
         """
+        if self.joins_ray:
+            return replace(self, gateway=replace(self.gateway, hub=self.worker.hub))
         folder = str(resolve(self.model, self.worker.hub, Part.ALL, say))
         gateway = replace(self.gateway, model=self.model, hub=self.worker.hub).located(say)
         return replace(

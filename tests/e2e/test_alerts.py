@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -71,9 +72,9 @@ def firing(alertmanager: str) -> str:
 async def test_somebody_is_told_of_what_breaks_and_of_its_end(
     slow_hash_model: Path, tmp_path: Path
 ) -> None:
-    flags = {"decode_workers": 2, "max_num_seqs": 1, "max_queued_requests": 1}
+    small: dict[str, Any] = {"max_num_seqs": 1, "max_queued_requests": 1}
     with pagers() as heard:
-        async with running_cluster(slow_hash_model, **flags) as cluster:
+        async with running_cluster(slow_hash_model, decode_workers=2, **small) as cluster:
             pids = await cluster.pids()
             async with alerting(tmp_path, await pages_of(cluster), heard.url) as alertmanager:
                 async with more_than_fits(cluster.url):

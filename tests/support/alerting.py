@@ -23,24 +23,23 @@ async def alerting(
     """URL of an Alertmanager that tells the webhooks at `pagers`, and that a Prometheus tells which
     scrapes `pages`: HOST:PORT by job.
     """
-    program, prometheus = (
-        needed("prometheus-alertmanager", "prometheus-alertmanager"),
-        _prometheus(),
-    )
+    manager = needed("prometheus-alertmanager", "prometheus-alertmanager")
+    prometheus = needed("prometheus", "prometheus")
     with reserved_port(HOST) as port, reserved_port(HOST) as asked:
-        config = _written(folder / "alertmanager.yml", _impatient_routes(pagers))
-        words = (f"--config.file={config}", f"--storage.path={folder / 'alerts'}")
-        listen = (f"--web.listen-address={HOST}:{port}", "--cluster.listen-address=")
-        async with logged_process(program, *words, *listen, ready="Listening on"):
-            config = _written(folder / "prometheus.yml", _scraping(folder, pages, port))
-            words = (f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}")
-            listen = (f"--web.listen-address={HOST}:{asked}",)
-            async with logged_process(prometheus, *words, *listen, ready="Server is ready"):
-                yield f"http://{HOST}:{port}"
-
-
-def _prometheus() -> str:
-    return needed("prometheus", "prometheus")
+        routes = _written(folder / "alertmanager.yml", _impatient_routes(pagers))
+        telling = logged_process(
+            *(manager, f"--config.file={routes}", f"--storage.path={folder / 'alerts'}"),
+            *(f"--web.listen-address={HOST}:{port}", "--cluster.listen-address="),
+            ready="Listening on",
+        )
+        scraped = _written(folder / "prometheus.yml", _scraping(folder, pages, port))
+        scraping = logged_process(
+            *(prometheus, f"--config.file={scraped}", f"--storage.tsdb.path={folder / 'data'}"),
+            f"--web.listen-address={HOST}:{asked}",
+            ready="Server is ready",
+        )
+        async with telling, scraping:
+            yield f"http://{HOST}:{port}"
 
 
 def _impatient_routes(pagers: str) -> dict[str, Any]:

@@ -85,6 +85,7 @@ class FakePlan:
     """A cluster of fakes; remembers what it was asked for."""
 
     port: int = 0
+    registry_host: str = "127.0.0.1"
     ids: tuple[str, ...] = ("prefill-0", "decode-0")
     odd: dict[str, Command] = field(default_factory=dict)  # instead of a server
     asked: list[tuple[str, ...]] = field(default_factory=list)
