@@ -3,14 +3,15 @@
 import asyncio
 import errno
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from baton.core.address import join_address
 from baton.core.errors import SettingsError
@@ -82,6 +83,11 @@ class _Server(ThreadingMixIn, TCPServer):
             self._open.discard(request)
         super().shutdown_request(request)
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A scraper that gave up waiting and closed its connection is no error of ours."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
     def hang_up(self) -> None:
         """Wakes the threads that wait for a client which says nothing."""
         with self._lock:
@@ -123,10 +129,10 @@ def _handler(
             self.end_headers()
 
         def _show(self) -> None:
-            encode, content_type = choose_encoder(self.headers.get("Accept", ""))
-            page = encode(registry)
+            # Whatever Accept says: as OpenMetrics the library writes `vllm_` for `vllm:`.
+            page = generate_latest(registry)
             self.send_response(200)
-            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Type", CONTENT_TYPE_PLAIN_0_0_4)
             self.send_header("Content-Length", str(len(page)))
             self.end_headers()
             self.wfile.write(page)
