@@ -1,8 +1,7 @@
 """The families on a worker's page: the engine's under vLLM's names, the hand-off's under our own."""
 
-from dataclasses import replace
-
 from baton.telemetry.family import STEP_TOKENS, Family, counter, gauge, histogram
+from baton.telemetry.task_metrics import TASKS
 
 # Of a pull: a megabyte in shared memory takes one or two milliseconds, a long prompt over a slow
 # network minutes.
@@ -113,16 +112,6 @@ PREFIX_PULLS = counter(
 PREFIX_TOKENS = counter(
     "baton_prefix_pulled_tokens",
     "Prompt tokens whose KV came from another worker's prefix cache.",
-)
-
-TASKS = replace(
-    gauge(
-        "baton_asyncio_tasks",
-        "Tasks of the process's event loop, by the coroutine that they run. A kind that only grows is "
-        "a leak.",
-        "coroutine",
-    ),
-    is_common=False,
 )
 
 WORKER_FAMILIES: tuple[Family, ...] = (

@@ -7,7 +7,8 @@ from prometheus_client import CollectorRegistry
 
 from baton.telemetry.distribution import Distribution
 from baton.telemetry.metrics import WorkerCollector, WorkerReading
-from baton.telemetry.worker_families import TASKS, WORKER_FAMILIES
+from baton.telemetry.task_metrics import TASKS
+from baton.telemetry.worker_families import WORKER_FAMILIES
 
 
 def reading(running: int = 2, handoffs: Mapping[str, int] | None = None) -> WorkerReading:
