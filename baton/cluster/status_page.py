@@ -3,6 +3,7 @@
 from typing import Any
 
 from baton.cluster.api_client import ApiClient
+from baton.cluster.table import aligned
 from baton.core.errors import UnavailableError
 
 
@@ -25,7 +26,7 @@ def table(status: dict[str, Any]) -> list[str]:
     )
     if not workers:
         return [headline]
-    rows = _aligned([_TITLES, *map(_row, workers)])
+    rows = aligned([_TITLES, *map(_row, workers)])
     reasons = [f"{w.get('id')} cannot be used: {w['reason']}" for w in workers if w.get("reason")]
     return [headline, *rows, *reasons]
 
@@ -51,11 +52,3 @@ def _row(worker: dict[str, Any]) -> tuple[str, ...]:
         f"{text('free_blocks')}/{text('total_blocks')}",
         *map(text, ("leased_blocks", "reserved_blocks")),
     )
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
