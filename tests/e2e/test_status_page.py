@@ -161,8 +161,12 @@ async def test_a_screen_reader_finds_landmarks_headings_and_tables(
 async def test_it_is_legible_in_light_and_dark(
     cluster: RunningCluster, chromium: Browser, scheme: Any
 ) -> None:
-    size = {"width": 1440, "height": 900}
-    options: dict[str, Any] = {"color_scheme": scheme, "viewport": size, "device_scale_factor": 1.5}
+    size = {"width": 1440, "height": 1000}
+    options: dict[str, Any] = {
+        "color_scheme": scheme,
+        "viewport": size,
+        "device_scale_factor": 1.25,
+    }
     async with looking_at(chromium, f"{cluster.url}/ui/", **options) as page:
         await until_live(page)
         for number, question in enumerate(QUESTIONS):
