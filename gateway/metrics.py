@@ -22,7 +22,7 @@ from gateway.tenants.metrics import TenantMetrics
 
 class GatewayMetrics:
     def __init__(self, model_name: str) -> None:
-        self._page = Instruments(model_name)
+        self._page = Instruments(model_name, families.COUNTED)
         self._requests = RequestMetrics(self._page)
         moves = self._page.counters(families.MOVES, [result.value for result in MoveResult])
         self.moves = {result: moves[result.value] for result in MoveResult}

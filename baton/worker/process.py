@@ -8,7 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -41,6 +41,9 @@ from baton.worker.flipping import Flipping
 from baton.worker.services import Services, add_shared_services
 from baton.worker.settings import WorkerSettings
 from baton.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from baton.telemetry.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -95,10 +98,13 @@ def run(
     folder = resolve(settings.model, settings.hub, Part.ALL, logger.info)
     with without_collector():
         engine = build_engine(str(folder), settings.engine)
+    tracer = settings.tracing.start(role.value, settings.worker_id)
     try:
-        return asyncio.run(_serve(settings, role, engine, services, on_ready, interrupts))
+        return asyncio.run(_serve(settings, role, engine, services, on_ready, interrupts, tracer))
     finally:
         engine.close()
+        if tracer is not None:
+            tracer.close()
 
 
 async def _serve(
@@ -108,7 +114,9 @@ async def _serve(
     services: Services,
     on_ready: OnReady | None,
     interrupts: Interrupts | None,
+    tracer: "Tracer | None",
 ) -> int:
+    owns_process = interrupts is None
     if interrupts is None:
         interrupts = Interrupts()
         interrupts.listen()
@@ -125,10 +133,10 @@ async def _serve(
             join_address(settings.advertise_host or settings.host, settings.advertise_port or port),
             metrics.url,
         )
-        worker = Worker(info, engine, settings)
+        worker = Worker(info, engine, settings, tracer=tracer)
         stack.push_async_callback(worker.close)
         worker.start()
-        metrics.registry.register(WorkerCollector(settings.model, worker.reading))
+        metrics.registry.register(WorkerCollector(settings.shown_model, worker.reading))
         ProcessCollector(registry=metrics.registry)
         loop = asyncio.get_running_loop()
         metrics.registry.register(TaskCollector(loop))
@@ -149,7 +157,9 @@ async def _serve(
         )
         if interrupts.stop.is_set():
             return 0
-        changes = asyncio.create_task(_keep_changing(worker, flipping, enrolment, settings))
+        changes = asyncio.create_task(
+            _keep_changing(worker, flipping, enrolment, settings if owns_process else None)
+        )
         stack.push_async_callback(_cancelled, changes)
         metrics.probes[HEALTH] = lambda: worker.takes_requests
         _tell_ready(settings.ready_fd, info, on_ready)
@@ -162,12 +172,13 @@ async def _serve(
 
 
 async def _keep_changing(
-    worker: Worker, flipping: Flipping, enrolment: Enrolment, settings: WorkerSettings
+    worker: Worker, flipping: Flipping, enrolment: Enrolment, logs: WorkerSettings | None
 ) -> None:
-    """Its role, whenever that is asked for."""
+    """Its role, whenever that is asked for. `logs` says how, where all of the process's are its own."""
 
     async def announce(info: WorkerInfo) -> None:
-        _log_as(info.role, settings)
+        if logs is not None:
+            _log_as(info.role, logs)
         await enrolment.join(info)
 
     await flipping.run(lambda: worker.idle, worker.turn, announce)
