@@ -64,8 +64,10 @@ def page() -> str:
     gateway, worker = settings_of(GatewaySettings), settings_of(WorkerSettings)
     up = settings_of(UpSettings)
     taken = {one.name for one in up}
-    names = {spec.name for spec in fields(UpSettings)}
-    own = [one for one in up if one.name in names]
+    elsewhere = {one.name for one in (*gateway, *worker)} - {
+        spec.name for spec in fields(UpSettings)
+    }
+    own = [one for one in up if one.name not in elsewhere]
     parts = [
         _HEAD,
         "## baton up\n\nThese, and all flags of the gateway and the workers below without a †.\n",

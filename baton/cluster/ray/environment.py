@@ -18,6 +18,7 @@ def prepare(own: bool) -> None:
             "--orchestrator ray needs Ray, which is not installed: pip install 'baton-serving[ray]'"
         )
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # Ray would tell its makers what it is used for
+    os.environ.setdefault("RAY_COLOR_PREFIX", "0")  # of lines that Ray prints among ours
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"  # gRPC's handlers disturb starting processes
     if own:
         os.environ["RAY_AUTH_MODE"] = "token"

@@ -1,17 +1,17 @@
 """Ray itself: started here for one cluster alone, or joined; left as it was found."""
 
 import asyncio
-import shutil
-import tempfile
+import signal
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import ray
 import ray.util
 
+from baton.cluster.ray.reaper import folder_of_ray
 from baton.cluster.ray.settings import RaySettings
 from baton.core.errors import SettingsError
 
@@ -52,19 +52,24 @@ class RayRuntime:
 @asynccontextmanager
 async def ray_runtime(settings: RaySettings, cpus: int) -> AsyncIterator[RayRuntime]:
     """Connected to Ray; `cpus` is what a Ray of our own shall have. Raises SettingsError."""
-    folder = "" if settings.ray_address else tempfile.mkdtemp(prefix="baton-ray-")
-    with ThreadPoolExecutor(1, "ray") as thread:
+    own = nullcontext("") if settings.ray_address else folder_of_ray()
+    with own as folder, ThreadPoolExecutor(1, "ray") as thread:
         loop = asyncio.get_running_loop()
         connecting = loop.run_in_executor(thread, _connect, settings, cpus, folder)
         try:
             owner = await asyncio.shield(connecting)
+            _hear_again(signal.SIGTERM)
             node_ip = await loop.run_in_executor(thread, ray.util.get_node_ip_address)
             yield RayRuntime(bool(settings.ray_address), node_ip, thread, owner)
         finally:
             await asyncio.wait({connecting})
             await loop.run_in_executor(thread, ray.shutdown)
-            if folder:
-                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _hear_again(number: signal.Signals) -> None:
+    """Ray's own handler would print where each thread is before it asks ours."""
+    signal.signal(number, signal.getsignal(number))
+    signal.siginterrupt(number, False)  # as asyncio has it
 
 
 def _connect(settings: RaySettings, cpus: int, folder: str) -> Any:
