@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make run` and `make test`. Each installs into $(VENV) first, when needed.
-.PHONY: run test test-fast test-long chaos demo-model install clients helm3 buf protos protos-fresh protos-compatible released-protos settings-page chart dashboards format check clean
+.PHONY: run test test-fast test-long chaos demo-model install clients helm3 buf protos protos-fresh protos-compatible released-protos settings-page metrics-page chart dashboards format check clean
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -79,6 +79,10 @@ settings-page: $(VENV)/.dev       ## write docs/settings.md and the chart's sche
 	$(BIN)/python -m baton.cluster.settings_page > docs/settings.md.new
 	mv docs/settings.md.new docs/settings.md
 	$(BIN)/python -m deploy.helm.values_schema
+
+metrics-page: $(VENV)/.dev        ## write docs/metrics.md anew
+	$(BIN)/python -m baton.cluster.metrics_page > docs/metrics.md.new
+	mv docs/metrics.md.new docs/metrics.md
 
 chart: settings-page              ## and what the chart renders: read the difference before you commit it
 	$(BIN)/python -m tests.support.chart

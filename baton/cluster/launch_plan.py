@@ -52,8 +52,8 @@ class LaunchPlan:
         """What clients call the model."""
         return (self.settings.gateway.served_model_name or (self.settings.model,))[0]
 
-    def welcome(self, url: str) -> list[str]:
-        return welcome(url, self.served_name, self.settings.gateway)
+    def welcome(self, url: str, metrics: str = "") -> list[str]:
+        return welcome(url, self.served_name, self.settings.gateway, metrics)
 
     def workers(self) -> list[tuple[str, Role]]:
         """Their ids and roles."""
@@ -72,13 +72,14 @@ class LaunchPlan:
         env = {**self._environment(told), "OMP_NUM_THREADS": str(self.threads)}
         if self._spreads_gpus:
             env["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
-        return Command((*_PYTHON, f"{role.value}_worker", *as_flags(told)), env)
+        return Command((*_PYTHON, "baton.cluster.entry", role.value, *as_flags(told)), env)
 
     def told_worker(self, worker_id: str, registry: str) -> WorkerSettings:
         """But for what depends on where it runs."""
         return replace(
             self.settings.worker,
             model=self.settings.model,
+            served_model_name=(self.served_name,),
             worker_id=worker_id,
             registry="" if self._has_redis else registry,
             cluster_secret=self.secret,

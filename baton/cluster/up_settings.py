@@ -1,5 +1,6 @@
 """The settings of `baton up`: how many workers, and what gateway and workers are told."""
 
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -18,7 +19,15 @@ _DECIDED = frozenset(
 )
 _GATEWAY_DECIDED = _DECIDED | {"registry_host", "registry_port", "worker"}
 _WORKER_DECIDED = _DECIDED | {
-    *("worker_id", "host", "advertise_host", "port", "advertise_port", "kv_port"),
+    *(
+        "served_model_name",
+        "worker_id",
+        "host",
+        "advertise_host",
+        "port",
+        "advertise_port",
+        "kv_port",
+    ),
     *("advertise_kv_port", "metrics_port", "registry", "threads"),
     *("core_board", "core_slot"),
 }
@@ -55,6 +64,12 @@ class UpSettings:
     shutdown_seconds: float = setting(
         5.0, "Longest time that requests get to finish after Ctrl-C or SIGTERM."
     )
+    with_prometheus: bool = setting(
+        False,
+        "Run a Prometheus beside the cluster, which scrapes all of it, with Baton's rules. It listens "
+        "on 127.0.0.1; what it stores is gone with the cluster.",
+    )
+    prometheus_port: int = setting(0, "Port of --with-prometheus; 0 takes a free one.")
     log_level: str = setting("warning", "How much the processes log.", choices=LEVELS)
     log_format: str = setting("auto", "auto: text on a terminal, else JSON.", choices=FORMATS)
     gateway: GatewaySettings = nested(GatewaySettings, without=_GATEWAY_DECIDED)
@@ -71,11 +86,28 @@ class UpSettings:
             raise SettingsError("--start-seconds must be a positive number")
         if not 0 <= self.shutdown_seconds < float("inf"):
             raise SettingsError("--shutdown-seconds must be a number of seconds, 0 or more")
+        self._check_prometheus()
         self._check_orchestrator()
         self.gateway.check_values()
         self.worker.check_values()
         if self.worker.hub.revision and not self.model:
             raise SettingsError("--revision needs --model: the hub id of the model")
+
+    def _check_prometheus(self) -> None:
+        if not 0 <= self.prometheus_port < 65536:
+            raise SettingsError(f"--prometheus-port must be a port, not {self.prometheus_port}")
+        if not self.with_prometheus:
+            if self.prometheus_port:
+                raise SettingsError("--prometheus-port does nothing without --with-prometheus")
+            return
+        if self.gateway.uds:
+            raise SettingsError(
+                "--with-prometheus cannot read metrics from a Unix socket: drop --uds"
+            )
+        if self.gateway.tls.ssl_cert_reqs == ssl.CERT_REQUIRED:
+            raise SettingsError(
+                "--with-prometheus has no certificate to show, which --ssl-cert-reqs 2 demands"
+            )
 
     def _check_orchestrator(self) -> None:
         self.ray.check()

@@ -6,9 +6,7 @@ from enum import StrEnum
 COMMON = ("model_name", "engine")  # vLLM's labels, which nearly all families have
 ENGINE = "0"  # vLLM numbers the engines of a process; a worker has one, and clients see one
 
-# Bounds that vLLM has, so that its dashboards' quantiles mean the same.
-TOKENS = tuple(factor * 10**power for power in range(6) for factor in (1, 2, 5))
-STEP_TOKENS = (1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
+STEP_TOKENS = (1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)  # as vLLM has it
 
 
 class Kind(StrEnum):

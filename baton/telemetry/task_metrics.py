@@ -3,14 +3,24 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from baton.telemetry.family import gauge
 from baton.telemetry.teller import Teller
-from baton.telemetry.worker_families import TASKS
 
+TASKS = replace(
+    gauge(
+        "baton_asyncio_tasks",
+        "Tasks of the process's event loop, by the coroutine that they run. A kind that only grows is "
+        "a leak.",
+        "coroutine",
+    ),
+    is_common=False,
+)
 FAMILY = TASKS.name
 
 

@@ -1,19 +1,24 @@
 """Engine, sender and receiver of one process, put together. Both roles have all three."""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from baton.core.errors import BatonError, RefusedError
-from baton.core.handoff import Handoff, PrefixSource
+from baton.core.handoff import Handoff, PrefixSource, new_id
+from baton.core.room import Room as RoomLeft
 from baton.core.worker_info import WorkerInfo, WorkerLoad, WorkerState
 from baton.engine.block_pool import BlockPool
 from baton.engine.engine import Engine
-from baton.engine.work import EventSink, Work
+from baton.engine.work import EngineLoad, EventSink, Work
 from baton.telemetry.metrics import WorkerReading
 from baton.worker.backlog import Backlog
 from baton.worker.bridge import EngineBridge
 from baton.worker.desk import Desk
+from baton.worker.flips import Flips
 from baton.worker.load import LoadBoard
 from baton.worker.prefix_pulls import PrefixPulls
 from baton.worker.readout import Readout
@@ -35,6 +40,9 @@ from kv_transfer.transports.planes import allowed, exposed
 from kv_transfer.transports.shm import ShmExporter
 from kv_transfer.transports.tcp_export import TcpExporter
 
+if TYPE_CHECKING:
+    from baton.telemetry.tracing import Tracer
+
 HELD_SHARE = 0.5  # of the pool, in leases that wait for another router's decode worker
 
 logger = logging.getLogger(__name__)
@@ -48,12 +56,13 @@ class Worker:
         info: WorkerInfo,
         engine: Engine,
         settings: WorkerSettings,
-        max_choices: int | None,
         lease_limits: SenderLimits | None = None,
+        tracer: "Tracer | None" = None,
     ) -> None:
         self.info = info
+        self.tracer = tracer
         self.board = LoadBoard(self.load)
-        self.desk = Desk(max_choices, self.board.touch)
+        self.desk = Desk(info.role, settings.max_num_seqs, self.board.touch)
         self.bridge = EngineBridge(engine, asyncio.get_running_loop(), self.board.touch)
         self._stage = stage_for(engine)
         staging = None if self._stage is None else Staging(self._stage)
@@ -90,10 +99,13 @@ class Worker:
         )
         self._exposed = exposed(settings.kv_transport, settings.cluster_tls.is_on)
         self._traffic = Traffic()
+        self.flips = Flips()
         self._readout = Readout(
-            info, engine, self.sender, self._puller, self._prefix_pulls, self._traffic
+            *(lambda: self.info, engine, self.sender, self._puller, self._prefix_pulls),
+            *(self._traffic, self.flips),
         )
         self.backlog = Backlog()
+        self._readings = itertools.count(1)  # of its room
 
     @property
     def blocks(self) -> BlockPool:
@@ -115,8 +127,19 @@ class Worker:
         return not (self.requests or load.running or load.waiting)
 
     async def until_drained(self) -> None:
-        """It was told to drain, and has nothing left."""
-        await self.board.until(lambda: self.desk.state is WorkerState.DRAINING and self.idle)
+        """It was told to leave, and has nothing left."""
+        await self.board.until(lambda: self.desk.leaves and self.idle)
+
+    def turn(self) -> WorkerInfo:
+        """Begins the role that it was emptied for, as another instance: nothing that was promised
+        under the old one holds.
+        """
+        self.desk.turn()
+        self.info = replace(
+            self.info, role=self.desk.role, instance_id=new_id(), flips=self.info.flips + 1
+        )
+        self.sender.fence(self.info.instance_id)
+        return self.info
 
     def start(self) -> None:
         """From now on peers can read the pool."""
@@ -212,6 +235,21 @@ class Worker:
             total_blocks=engine.total_blocks,
             unread_tokens=self.backlog.tokens,
             steps=engine.steps,
+            next_role=self.desk.next_role,
+            room=self._room_by(engine),
+        )
+
+    def room(self) -> RoomLeft:
+        """What newcomers find now. Read on the loop's thread, the later has the greater number."""
+        return self._room_by(self.bridge.engine.load())
+
+    def _room_by(self, load: EngineLoad) -> RoomLeft:
+        return RoomLeft(
+            number=next(self._readings),
+            free_blocks=load.free_blocks,
+            short_of_blocks=load.short_of_blocks,
+            seats=self.desk.max_choices,
+            seated=self.desk.seated,
         )
 
     def reading(self) -> WorkerReading:

@@ -91,7 +91,7 @@ class FakePlan:
     asked: list[tuple[str, ...]] = field(default_factory=list)
     slots: dict[str, int] = field(default_factory=dict)  # by worker, the latest
 
-    def welcome(self, url: str) -> list[str]:
+    def welcome(self, url: str, metrics: str = "") -> list[str]:
         return [f"endpoint: {url}/v1", f"  curl {url}"]
 
     def gateway(self, port: int, registry_port: int) -> Command:

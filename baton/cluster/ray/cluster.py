@@ -12,7 +12,7 @@ from baton.cluster.launch_plan import LaunchPlan
 from baton.cluster.ray.orchestrator import RayOrchestrator
 from baton.cluster.ray.plan import RayPlan, own_cpus
 from baton.cluster.ray.runtime import ray_runtime
-from baton.cluster.supervisor import Supervisor
+from baton.cluster.supervisor import Scraper, Supervisor
 
 
 async def run_in_ray(
@@ -21,6 +21,7 @@ async def run_in_ray(
     hurry: asyncio.Event,
     patience: Patience,
     tell_to_drain: TellToDrain,
+    scraper: Scraper | None,
 ) -> None:
     """As `Supervisor.run`. Raises SettingsError when there is no such Ray cluster."""
     settings = launch.settings.ray
@@ -35,4 +36,4 @@ async def run_in_ray(
         )
         plan = RayPlan(launch, runtime.joined, bool(resources.get("GPU")))
         workers = RayOrchestrator(plan, runtime, voices, hurry, patience, tell_to_drain)
-        await Supervisor(launch, workers, voices, hurry, patience).run()
+        await Supervisor(launch, workers, voices, hurry, patience, scraper).run()

@@ -86,6 +86,7 @@ class WorkerActor:
     def _served(self) -> int:
         """The exit code that its process would have."""
         # Here, for whoever places workers loads no engine.
+        from baton.cluster.either_role import SERVICES
         from baton.telemetry.logs import setup_logging
         from baton.worker.process import run
 
@@ -96,11 +97,7 @@ class WorkerActor:
             process=self._role.value,
             worker_id=settings.worker_id,
         )
-        if self._role is Role.PREFILL:
-            from prefill_worker.__main__ import add_service
-        else:
-            from decode_worker.__main__ import add_service
-        return run(settings, self._role, add_service, self._on_ready, self._interrupts)
+        return run(settings, self._role, SERVICES, self._on_ready, self._interrupts)
 
     def _on_ready(self, line: dict[str, Any]) -> None:
         self._loop = asyncio.get_running_loop()

@@ -50,20 +50,28 @@ def test_workers_are_named_by_role_and_number(model: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("role", "program"), [(Role.PREFILL, "prefill_worker"), (Role.DECODE, "decode_worker")]
+    ("role", "command_name"), [(Role.PREFILL, "prefill"), (Role.DECODE, "decode")]
 )
-def test_a_worker_is_told_its_name_model_and_registry(model: str, role: Role, program: str) -> None:
+def test_a_worker_is_told_its_name_model_and_registry(
+    model: str, role: Role, command_name: str
+) -> None:
     settings = UpSettings(
         model=model, worker=WorkerSettings(max_num_seqs=4, kv_offloading_size=0.5)
     )
     command = plan(settings).worker("w-0", role, "127.0.0.1:77", 0)
-    assert command.argv[1:3] == ("-m", program)
+    assert command.argv[1:4] == ("-m", "baton.cluster.entry", command_name)
     assert flag(command, "--worker-id") == "w-0"
-    assert flag(command, "--model") == model
+    assert flag(command, "--model") == flag(command, "--served-model-name") == model
     assert flag(command, "--registry") == "127.0.0.1:77"
     assert flag(command, "--max-num-seqs") == "4"
     assert flag(command, "--kv-offloading-size") == "0.5"
     assert flag(command, "--log-level") == "warning"
+
+
+def test_workers_call_the_model_in_their_metrics_what_the_gateway_does(model: str) -> None:
+    settings = UpSettings(model=model, gateway=GatewaySettings(served_model_name=("a", "b")))
+    command = plan(settings).worker("w-0", Role.DECODE, "127.0.0.1:77", 0)
+    assert flag(command, "--served-model-name") == "a"
 
 
 def test_with_redis_all_meet_there_and_its_password_is_on_no_command_line(model: str) -> None:
