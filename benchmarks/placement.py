@@ -48,7 +48,7 @@ class SilentClient(WorkerClient):
     def __init__(self, *_: object) -> None:
         pass
 
-    async def watch(self) -> AsyncGenerator[WorkerLoad | KvChange, None]:
+    async def watch(self, instance_id: str) -> AsyncGenerator[WorkerLoad | KvChange, None]:
         yield IDLE
         await asyncio.Event().wait()
 

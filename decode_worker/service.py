@@ -8,6 +8,7 @@ from typing import Any
 
 from baton.core.errors import RefusedError, TransferError, UnavailableError
 from baton.core.token_record import TokenRecord
+from baton.core.worker_info import Role
 from baton.engine.work import Admitted, ChoiceLeft, EngineEvent, Mode, PromptScored, Work
 from baton.rpc import wire
 from baton.v1 import decode_pb2 as pb
@@ -29,7 +30,7 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
     ) -> AsyncGenerator[pb.GenerateResponse, None]:
         params = wire.sampling_from_pb(request.sampling)
         desk, name = self._worker.desk, request.request_id
-        with desk.take(name, request.attempt, params.n, request.priority) as key:
+        with desk.take(Role.DECODE, name, request.attempt, params.n, request.priority) as key:
             work = Work(
                 key,
                 tuple(request.prompt_token_ids),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import grpc
 from fastapi import FastAPI
+from prometheus_client import ProcessCollector
 from starlette.types import ASGIApp
 
 from baton import __version__
@@ -111,6 +112,7 @@ def build(settings: GatewaySettings) -> Gateway:
     metrics.follow(workers.prefixes)
     metrics.watch_queue(queue.waiting)
     metrics.register(TaskCollector(asyncio.get_running_loop()))
+    metrics.register(ProcessCollector(registry=None))
     history = PlacementHistory(settings.placement_history)
     tickets = RemoteTickets(settings.cluster_secret, TICKET_SECONDS) if settings.worker else None
     handles = ResumeHandles(settings.cluster_secret, settings.resume_seconds)

@@ -145,7 +145,7 @@ class Worker:
 
     async def _watch_once(self) -> bool:
         """Until the stream ends. False: events were lost; a new one begins with a snapshot."""
-        async with aclosing(self.client.watch()) as news:
+        async with aclosing(self.client.watch(self.info.instance_id)) as news:
             async for one in news:
                 if isinstance(one, WorkerLoad):
                     self._set_load(one)

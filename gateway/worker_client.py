@@ -218,10 +218,11 @@ class WorkerClient:
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 
-    async def watch(self) -> AsyncGenerator[WorkerLoad | KvChange, None]:
-        """Ends with the worker, by a BatonError if it breaks. Begins with a load and a snapshot."""
+    async def watch(self, instance_id: str) -> AsyncGenerator[WorkerLoad | KvChange, None]:
+        """Ends with the instance, by a BatonError if it breaks. Begins with a load and a snapshot."""
+        request = worker_pb2.WatchRequest(instance_id=instance_id)
         try:
-            async for message in self._worker.Watch(worker_pb2.WatchRequest()):
+            async for message in self._worker.Watch(request):
                 if message.HasField("load"):
                     yield wire.worker_load_from_pb(message.load)
                 if message.HasField("kv"):

@@ -44,7 +44,7 @@ class SenderCounts:
 
 class SenderTable:
     def __init__(self, instance_id: str, block_size: int, limits: ev.SenderLimits) -> None:
-        self._instance_id = instance_id
+        self.instance_id = instance_id  # of epochs to come
         self._block_size = block_size
         self._limits = limits
         self._serials = count(1)
@@ -161,7 +161,7 @@ class SenderTable:
     def _machine(self, transfer_id: str) -> SenderMachine:
         machine = self._find(transfer_id)
         if machine is None:
-            epoch = Epoch(self._instance_id, next(self._serials))
+            epoch = Epoch(self.instance_id, next(self._serials))
             machine = SenderMachine(transfer_id, epoch, self._block_size, self._limits)
             self._live[transfer_id] = machine
         return machine

@@ -150,11 +150,18 @@ class Sender:
         """Lends the memory: from now on peers can read it."""
         self.endpoints = tuple(exporter.start() for exporter in self._exporters)
 
-    def give_up(self) -> None:
+    def give_up(self, reason: str = "the worker stops") -> None:
         """Ends every hand-off; their streams are still there to be told so."""
         for lease in list(self._leases.values()):
-            lease.abandon("the worker stops")
+            lease.abandon(reason)
         self._do_all(self._table.tick(inf))  # refuses the Pulls that wait
+
+    def fence(self, instance_id: str) -> None:
+        """Under this name from now on, as if another process had begun: what was opened under the
+        old one ends, and who comes for it is refused.
+        """
+        self.give_up("the worker has changed its role")
+        self.instance_id = self._table.instance_id = instance_id
 
     def close(self) -> None:
         """Ends every hand-off, then takes the memory back."""

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 from baton.core.handoff import PrefixSource
+from baton.core.worker_info import Role
 from baton.engine.work import EngineEvent, Mode, Work
 from baton.rpc import wire
 from baton.v1 import prefill_pb2 as pb
@@ -27,7 +28,9 @@ class PrefillServicer(prefill_pb2_grpc.PrefillServiceServicer):
     ) -> AsyncGenerator[pb.PrefillResponse, None]:
         params = wire.sampling_from_pb(request.sampling)
         bridge = self._worker.bridge
-        with self._worker.desk.take(request.request_id, request.attempt, params.n) as key:
+        with self._worker.desk.take(
+            Role.PREFILL, request.request_id, request.attempt, params.n
+        ) as key:
             lease = self._worker.sender.open(
                 request.transfer_id,
                 request.ticket,

@@ -58,7 +58,7 @@ class LaunchPlan:
         decode = [(f"decode-{i}", Role.DECODE) for i in range(self.settings.decode_workers)]
         return prefill + decode
 
-    def worker(self, worker_id: str, role: Role, registry: str) -> Command:
+    def worker(self, worker_id: str, role: Role, registry: str, slot: int) -> Command:
         told = replace(
             self.settings.worker,
             model=self.settings.model,
@@ -69,18 +69,15 @@ class LaunchPlan:
             shutdown_seconds=self.settings.shutdown_seconds,
             threads=self.threads,
             core_board=self.core_board,
-            core_slot=self._slot_of(worker_id) if self.core_board else 0,
+            core_slot=slot if self.core_board else 0,
             gpu_memory_utilization=self._gpu_share,
             log_level=self.settings.log_level,
             log_format=self.log_format,
         )
         env = {**self._environment(told), "OMP_NUM_THREADS": str(self.threads)}
         if self._spreads_gpus:
-            env["CUDA_VISIBLE_DEVICES"] = self.gpus[self._slot_of(worker_id) % len(self.gpus)]
-        return Command((*_PYTHON, f"{role.value}_worker", *as_flags(told)), env)
-
-    def _slot_of(self, worker_id: str) -> int:
-        return [name for name, _ in self.workers()].index(worker_id)
+            env["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
+        return Command((*_PYTHON, "baton.cluster.entry", role.value, *as_flags(told)), env)
 
     @property
     def threads(self) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from baton.core.errors import RequestError
 from baton.core.fingerprint import Fingerprint
 from baton.core.handoff import Epoch, Handoff, PrefixSource
 from baton.core.kv_events import KvChange
@@ -269,6 +270,7 @@ def worker_info_to_pb(info: WorkerInfo) -> types_pb2.WorkerInfo:
         num_blocks=info.num_blocks,
         fingerprint=fingerprint_to_pb(info.fingerprint),
         labels=dict(info.labels),
+        flips=info.flips,
     )
 
 
@@ -285,7 +287,20 @@ def worker_info_from_pb(message: types_pb2.WorkerInfo) -> WorkerInfo:
         num_blocks=message.num_blocks,
         fingerprint=fingerprint_from_pb(message.fingerprint),
         labels=tuple(sorted(message.labels.items())),
+        flips=message.flips,
     )
+
+
+def role_to_pb(role: Role) -> "types_pb2.Role.ValueType":
+    return _ROLE[role]
+
+
+def role_from_pb(value: "types_pb2.Role.ValueType") -> Role:
+    """Raises RequestError for one that is not known here."""
+    try:
+        return _ROLE_BACK[value]
+    except KeyError:
+        raise RequestError(f"there is no role {value}", "role") from None
 
 
 def state_to_pb(state: WorkerState) -> "types_pb2.WorkerState.ValueType":
@@ -304,6 +319,7 @@ def worker_load_to_pb(load: WorkerLoad) -> types_pb2.WorkerLoad:
         unread_tokens=load.unread_tokens,
         writing=_step_sums_to_pb(load.steps.writing),
         reading=_step_sums_to_pb(load.steps.reading),
+        next_role=_ROLE[load.next_role] if load.next_role else types_pb2.ROLE_UNSPECIFIED,
     )
 
 
@@ -318,6 +334,7 @@ def worker_load_from_pb(message: types_pb2.WorkerLoad) -> WorkerLoad:
         total_blocks=message.total_blocks,
         unread_tokens=message.unread_tokens,
         steps=StepTotals(_step_sums_from_pb(message.writing), _step_sums_from_pb(message.reading)),
+        next_role=_ROLE_BACK.get(message.next_role),
     )
 
 

@@ -44,13 +44,19 @@ CACHE_CONFIG = gauge(
 
 ABOUT = gauge(
     "baton_worker_info",
-    "Always 1; its labels say who this is. `role` is prefill or decode.",
+    "Always 1; its labels say who this is. `role` is prefill or decode, and may change.",
     *("worker_id", "role", "version"),
 )
 ABORTS = counter(
     "baton_engine_aborts",
     "Requests that the engine dropped before their end: their caller went away, has all that it "
     "wanted, or asks elsewhere.",
+)
+
+ROLE_FLIPS = counter(
+    "baton_role_flips",
+    "Changes of this worker's role that were asked for: done, called_off, or overtaken by its end.",
+    *("from", "to", "result"),
 )
 
 HOST_QUERIES = counter(
@@ -111,7 +117,7 @@ PREFIX_TOKENS = counter(
 WORKER_FAMILIES: tuple[Family, ...] = (
     *(RUNNING, WAITING, KV_USAGE, CACHE_QUERIES, CACHE_HITS, EXTERNAL_QUERIES, EXTERNAL_HITS),
     *(PREEMPTIONS, ITERATION_TOKENS, CACHE_CONFIG),
-    *(ABOUT, ABORTS),
+    *(ABOUT, ABORTS, ROLE_FLIPS),
     *(LEASES, LEASED_BLOCKS, RESERVED_BLOCKS, PULLS, PULLING_BLOCKS, HANDOFFS, RECLAIMED_BLOCKS),
     *(TRANSFER_BYTES, TRANSFER_TIME, EXPOSED_TIME, CHECKSUM_FAILURES, REPAIRED_BLOCKS),
     *(PREFIX_PULLS, PREFIX_TOKENS),

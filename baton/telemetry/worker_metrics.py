@@ -37,6 +37,7 @@ class WorkerCollector(Collector):
         yield tell.one(families.WAITING, reading.waiting)
         yield tell.one(families.PREEMPTIONS, reading.preemptions)
         yield tell.one(families.ABORTS, reading.aborts)
+        yield tell.rows(families.ROLE_FLIPS, reading.role_flips.items())
         yield tell.distribution(families.ITERATION_TOKENS, reading.step_tokens)
         yield tell.one(families.KV_USAGE, reading.kv_usage)
         yield tell.one(families.CACHE_QUERIES, reading.cache_queries)

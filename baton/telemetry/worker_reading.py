@@ -40,4 +40,5 @@ class WorkerReading:
     exposed_seconds: Distribution  # of pulls, from the end of prefill's computing on
     handoffs: Mapping[str, int]  # ended hand-offs by result, such as "confirmed", only grow
     prefix_pulls: Mapping[str, int]  # cached prefixes of other workers, by result, only grow
+    role_flips: Mapping[tuple[str, str, str], int]  # from, to, result, only grow
     prefix_tokens: int  # whose KV came that way, only grows

@@ -595,10 +595,11 @@ class WorkerInfo(google.protobuf.message.Message):
     NUM_BLOCKS_FIELD_NUMBER: builtins.int
     FINGERPRINT_FIELD_NUMBER: builtins.int
     LABELS_FIELD_NUMBER: builtins.int
+    FLIPS_FIELD_NUMBER: builtins.int
     worker_id: builtins.str
     """Stable across restarts, such as "prefill-0"."""
     instance_id: builtins.str
-    """Random, once per process."""
+    """Random, once per process and role: whoever holds something of another one holds nothing."""
     role: Global___Role.ValueType
     """What it may be asked for."""
     address: builtins.str
@@ -613,6 +614,8 @@ class WorkerInfo(google.protobuf.message.Message):
     """Prompt + answer, tokens."""
     num_blocks: builtins.int
     """Blocks of its pool."""
+    flips: builtins.int
+    """How often this process has changed its role."""
     @property
     def fingerprint(self) -> Global___Fingerprint:
         """Who may exchange KV caches with it."""
@@ -635,9 +638,10 @@ class WorkerInfo(google.protobuf.message.Message):
         num_blocks: builtins.int = ...,
         fingerprint: Global___Fingerprint | None = ...,
         labels: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        flips: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["fingerprint", b"fingerprint"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["address", b"address", "fingerprint", b"fingerprint", "instance_id", b"instance_id", "labels", b"labels", "max_model_len", b"max_model_len", "metrics_url", b"metrics_url", "model", b"model", "num_blocks", b"num_blocks", "pid", b"pid", "role", b"role", "worker_id", b"worker_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["address", b"address", "fingerprint", b"fingerprint", "flips", b"flips", "instance_id", b"instance_id", "labels", b"labels", "max_model_len", b"max_model_len", "metrics_url", b"metrics_url", "model", b"model", "num_blocks", b"num_blocks", "pid", b"pid", "role", b"role", "worker_id", b"worker_id"]) -> None: ...
 
 Global___WorkerInfo: typing_extensions.TypeAlias = WorkerInfo
 
@@ -657,6 +661,7 @@ class WorkerLoad(google.protobuf.message.Message):
     UNREAD_TOKENS_FIELD_NUMBER: builtins.int
     WRITING_FIELD_NUMBER: builtins.int
     READING_FIELD_NUMBER: builtins.int
+    NEXT_ROLE_FIELD_NUMBER: builtins.int
     state: Global___WorkerState.ValueType
     """Whether it takes requests."""
     running: builtins.int
@@ -673,6 +678,8 @@ class WorkerLoad(google.protobuf.message.Message):
     """All blocks of the pool."""
     unread_tokens: builtins.int
     """Of prompts that are here to be read: tokens whose KV is not computed yet."""
+    next_role: Global___Role.ValueType
+    """What it is to be once it has nothing left to do; unspecified: what it is."""
     @property
     def writing(self) -> Global___StepSums:
         """Of engine steps in which no prompt was read."""
@@ -694,9 +701,10 @@ class WorkerLoad(google.protobuf.message.Message):
         unread_tokens: builtins.int = ...,
         writing: Global___StepSums | None = ...,
         reading: Global___StepSums | None = ...,
+        next_role: Global___Role.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["reading", b"reading", "writing", b"writing"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["free_blocks", b"free_blocks", "leased_blocks", b"leased_blocks", "reading", b"reading", "reserved_blocks", b"reserved_blocks", "running", b"running", "state", b"state", "total_blocks", b"total_blocks", "unread_tokens", b"unread_tokens", "waiting", b"waiting", "writing", b"writing"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["free_blocks", b"free_blocks", "leased_blocks", b"leased_blocks", "next_role", b"next_role", "reading", b"reading", "reserved_blocks", b"reserved_blocks", "running", b"running", "state", b"state", "total_blocks", b"total_blocks", "unread_tokens", b"unread_tokens", "waiting", b"waiting", "writing", b"writing"]) -> None: ...
 
 Global___WorkerLoad: typing_extensions.TypeAlias = WorkerLoad
 

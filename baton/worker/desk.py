@@ -1,10 +1,10 @@
-"""Which requests a worker has taken, and whether it takes more."""
+"""Which requests a worker has taken, of which role, and whether it takes more."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from baton.core.errors import RefusedError, RequestError
-from baton.core.worker_info import WorkerState
+from baton.core.errors import InternalError, RefusedError, RequestError
+from baton.core.worker_info import Role, WorkerState
 
 CROWD = 2  # times the bound, in all
 
@@ -13,14 +13,18 @@ class Desk:
     """Counts requests and their choices; each (request id, attempt) is served once at a time.
     `changed` is called when one has come or gone, and when the desk closes.
 
-    `max_choices` bounds what is in progress (None: the engine's queue takes everything); a single
-    request wider than that is taken when nothing else is there: slow rather than impossible. Those
-    of a worse priority are no rivals: they give way in the batch, and only so many again are taken
-    beside them.
+    `max_choices` bounds what is in progress where answers are written (prompts that are only read
+    wait in the engine's queue); a single request wider than that is taken when nothing else is
+    there: slow rather than impossible. Those of a worse priority are no rivals: they give way in
+    the batch, and only so many again are taken beside them.
     """
 
-    def __init__(self, max_choices: int | None, changed: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, role: Role, max_choices: int, changed: Callable[[], None] = lambda: None
+    ) -> None:
         self.state = WorkerState.READY
+        self.role = role
+        self.next_role: Role | None = None  # what it drains for; None: to leave, if it drains
         self._max_choices = max_choices
         self._changed = changed
         self._choices: dict[str, tuple[int, int]] = {}  # how many, and their priority
@@ -30,14 +34,46 @@ class Desk:
         return len(self._choices)
 
     def drain(self) -> None:
-        """Takes nothing from now on."""
-        self.state = WorkerState.DRAINING
+        """Takes nothing from now on, in no role."""
+        self._become(WorkerState.DRAINING)
+
+    @property
+    def leaves(self) -> bool:
+        return self.state is WorkerState.DRAINING and self.next_role is None
+
+    def flip(self) -> None:
+        """Takes nothing until it has nothing left and `turn` is called. Raises RefusedError."""
+        if self.leaves:
+            raise RefusedError("this worker is draining: it is to leave")
+        self._become(WorkerState.DRAINING, self.role.other)
+
+    def stay(self) -> None:
+        """In its role, where it was to change it. Raises RefusedError."""
+        if self.leaves:
+            raise RefusedError("this worker is draining: it is to leave")
+        self._become(WorkerState.READY)
+
+    def turn(self) -> None:
+        """Begins the next role."""
+        if self.next_role is None or self._choices:
+            raise InternalError("a worker changes its role when it was asked to and is empty")
+        self.role = self.next_role
+        self._become(WorkerState.READY)
+
+    def _become(self, state: WorkerState, next_role: Role | None = None) -> None:
+        self.state, self.next_role = state, next_role
         self._changed()
 
     @contextmanager
-    def take(self, request_id: str, attempt: int, choices: int, priority: int = 0) -> Iterator[str]:
-        """Gives the request's key in the engine. Raises RefusedError at once when it must wait."""
+    def take(
+        self, role: Role, request_id: str, attempt: int, choices: int, priority: int = 0
+    ) -> Iterator[str]:
+        """`role` is the one that is asked for. Gives the request's key in the engine. Raises
+        RefusedError at once when it must wait, or go elsewhere.
+        """
         key = key_of(request_id, attempt)
+        if role is not self.role:
+            raise RefusedError(f"this worker is a {self.role.value} worker now")
         if self.state is not WorkerState.READY:
             raise RefusedError("this worker is draining")
         if key in self._choices:
@@ -53,7 +89,7 @@ class Desk:
             self._changed()
 
     def _is_full(self, choices: int, priority: int) -> bool:
-        if self._max_choices is None:
+        if self.role is not Role.DECODE:
             return False
         here = self._choices.values()
         rivals = [count for count, its_priority in here if its_priority <= priority]

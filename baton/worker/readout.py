@@ -1,5 +1,6 @@
 """What a worker's metrics page reads, gathered from those who count it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from baton import __version__
@@ -7,6 +8,7 @@ from baton.core.worker_info import WorkerInfo
 from baton.engine.engine import Engine
 from baton.engine.work import EngineLoad
 from baton.telemetry.metrics import WorkerReading
+from baton.worker.flips import Flips
 from baton.worker.prefix_pulls import PrefixPulls
 from baton.worker.traffic import Traffic
 from kv_transfer.puller import Puller
@@ -16,18 +18,19 @@ from kv_transfer.sending import Sender
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    info: WorkerInfo
+    info: Callable[[], WorkerInfo]  # its role may change
     engine: Engine
     sender: Sender
     puller: Puller
     prefixes: PrefixPulls
     traffic: Traffic
+    flips: Flips
 
     def reading(self) -> WorkerReading:
         """Called from any thread. Readings of the same moment, nearly."""
         engine, counts, pulling = self.engine.load(), self.sender.counts(), self.puller.counts()
         prefixes, traffic = self.prefixes, self.traffic
-        block_size = self.info.fingerprint.layout.block_size
+        block_size = self.info().fingerprint.layout.block_size
         return WorkerReading(
             about=self._about(),
             cache_config=self._cache_config(engine),
@@ -60,15 +63,16 @@ class Readout:
             handoffs={**_ended(counts), **traffic.results},
             prefix_pulls=prefixes.results,
             prefix_tokens=prefixes.tokens,
+            role_flips=self.flips.told(),
         )
 
     def _about(self) -> dict[str, str]:
-        info = self.info
+        info = self.info()
         return {"worker_id": info.worker_id, "role": info.role.value, "version": __version__}
 
     def _cache_config(self, engine: EngineLoad) -> dict[str, str]:
         """As vLLM writes what it was configured with."""
-        layout = self.info.fingerprint.layout
+        layout = self.info().fingerprint.layout
         return {
             "block_size": str(layout.block_size),
             "cache_dtype": layout.dtype,

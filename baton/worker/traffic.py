@@ -6,6 +6,8 @@ from baton.telemetry.distribution import Observations
 from baton.telemetry.worker_families import TRANSFER_SECONDS
 from kv_transfer.pulling import Pulled
 
+PULLED, FAILED = "pulled", "pull_failed"
+
 
 class Traffic:
     def __init__(self) -> None:
@@ -14,7 +16,7 @@ class Traffic:
         self.tokens = 0  # of them those that came
         self.seconds = Observations(TRANSFER_SECONDS)
         self.exposed = Observations(TRANSFER_SECONDS)
-        self.results = Counter({"pulled": 0, "pull_failed": 0})
+        self.results = Counter({PULLED: 0, FAILED: 0})  # told before the first of each, for rates
 
     def asked(self, num_tokens: int) -> None:
         """Of a hand-off that begins."""
@@ -25,7 +27,7 @@ class Traffic:
         self.tokens += pulled.num_tokens - pulled.held_tokens
         self.seconds.see(pulled.timing.total_ms / 1000)
         self.exposed.see(pulled.timing.exposed_ms / 1000)
-        self.results["pulled"] += 1
+        self.results[PULLED] += 1
 
     def failed(self) -> None:
-        self.results["pull_failed"] += 1
+        self.results[FAILED] += 1

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from baton.core.errors import BatonError, RefusedError
-from baton.core.handoff import Handoff, PrefixSource
+from baton.core.handoff import Handoff, PrefixSource, new_id
 from baton.core.worker_info import WorkerInfo, WorkerLoad, WorkerState
 from baton.engine.block_pool import BlockPool
 from baton.engine.engine import Engine
@@ -14,6 +15,7 @@ from baton.telemetry.metrics import WorkerReading
 from baton.worker.backlog import Backlog
 from baton.worker.bridge import EngineBridge
 from baton.worker.desk import Desk
+from baton.worker.flips import Flips
 from baton.worker.load import LoadBoard
 from baton.worker.prefix_pulls import PrefixPulls
 from baton.worker.readout import Readout
@@ -48,12 +50,11 @@ class Worker:
         info: WorkerInfo,
         engine: Engine,
         settings: WorkerSettings,
-        max_choices: int | None,
         lease_limits: SenderLimits | None = None,
     ) -> None:
         self.info = info
         self.board = LoadBoard(self.load)
-        self.desk = Desk(max_choices, self.board.touch)
+        self.desk = Desk(info.role, settings.max_num_seqs, self.board.touch)
         self.bridge = EngineBridge(engine, asyncio.get_running_loop(), self.board.touch)
         self._stage = stage_for(engine)
         staging = None if self._stage is None else Staging(self._stage)
@@ -90,8 +91,10 @@ class Worker:
         )
         self._exposed = exposed(settings.kv_transport, settings.cluster_tls.is_on)
         self._traffic = Traffic()
+        self.flips = Flips()
         self._readout = Readout(
-            info, engine, self.sender, self._puller, self._prefix_pulls, self._traffic
+            *(lambda: self.info, engine, self.sender, self._puller, self._prefix_pulls),
+            *(self._traffic, self.flips),
         )
         self.backlog = Backlog()
 
@@ -115,8 +118,19 @@ class Worker:
         return not (self.requests or load.running or load.waiting)
 
     async def until_drained(self) -> None:
-        """It was told to drain, and has nothing left."""
-        await self.board.until(lambda: self.desk.state is WorkerState.DRAINING and self.idle)
+        """It was told to leave, and has nothing left."""
+        await self.board.until(lambda: self.desk.leaves and self.idle)
+
+    def turn(self) -> WorkerInfo:
+        """Begins the role that it was emptied for, as another instance: nothing that was promised
+        under the old one holds.
+        """
+        self.desk.turn()
+        self.info = replace(
+            self.info, role=self.desk.role, instance_id=new_id(), flips=self.info.flips + 1
+        )
+        self.sender.fence(self.info.instance_id)
+        return self.info
 
     def start(self) -> None:
         """From now on peers can read the pool."""
@@ -212,6 +226,7 @@ class Worker:
             total_blocks=engine.total_blocks,
             unread_tokens=self.backlog.tokens,
             steps=engine.steps,
+            next_role=self.desk.next_role,
         )
 
     def reading(self) -> WorkerReading:

@@ -52,15 +52,19 @@ class OperationsEndpoint:
 
 
 def worker_status(worker: Worker) -> dict[str, object]:
-    """`state` is the worker's own, or `unusable`, or `unreachable`; numbers may be null."""
+    """`state` is the worker's own, or `unusable`, or `unreachable`; numbers may be null. `next_role`
+    is what a worker drains for.
+    """
     info, load = worker.info, worker.load
     return {
         "id": info.worker_id,
         "role": info.role.value,
         "state": _state(worker),
+        "next_role": load.next_role.value if load and load.next_role else None,
         "reason": worker.unusable,
         "pid": info.pid,
         "restarts": worker.restarts,
+        "flips": info.flips,
         "address": info.address,
         "metrics_url": info.metrics_url,
         "model": info.model,

@@ -9,9 +9,11 @@ from contextlib import nullcontext
 
 import click
 
+from baton.cluster.cluster_access import ClusterAccess
 from baton.cluster.demo_model import FOLDER, NAME
 from baton.cluster.keeper import GaveUpError, Patience, Voices
 from baton.cluster.launch_plan import LaunchPlan
+from baton.cluster.process_orchestrator import ProcessOrchestrator
 from baton.cluster.supervisor import Supervisor
 from baton.cluster.up_settings import UpSettings
 from baton.core.address import join_address
@@ -74,13 +76,25 @@ async def _run(settings: UpSettings, hurry: asyncio.Event) -> None:
         plan = LaunchPlan(
             settings=settings,
             secret=settings.cluster_secret or secrets.token_hex(16),
-            environ=os.environ,
+            environ=dict(os.environ),  # as it is now: what is set later is for this process
             cores=available_cores(),
             log_format=_log_format(settings.log_format),
             core_board=core_board,
             gpus=visible_gpus(os.environ),
         )
-        await Supervisor(plan, _voices, hurry, patience).run()
+        access = ClusterAccess(plan.secret, settings.worker.cluster_tls)
+        workers = ProcessOrchestrator(
+            *(plan, _voices, hurry, patience), lambda address: _tell_to_drain(address, access)
+        )
+        await Supervisor(plan, workers, _voices, hurry, patience).run()
+
+
+async def _tell_to_drain(address: str, access: ClusterAccess) -> None:
+    """Raises UnavailableError. Whoever never makes his cluster smaller need not wait for gRPC."""
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"  # its handlers disturb starting processes
+    from baton.cluster.drained_worker import tell_to_drain
+
+    await tell_to_drain(address, access)
 
 
 def check_free(host: str, port: int) -> None:

@@ -51,6 +51,7 @@ def reading(running: int = 2, handoffs: Mapping[str, int] | None = None) -> Work
         handoffs=handoffs or {},
         prefix_pulls={"pulled": 4, "failed": 1},
         prefix_tokens=640,
+        role_flips={("prefill", "decode", "done"): 3},
     )
 
 
@@ -130,6 +131,11 @@ def test_prefixes_of_other_workers_are_counted_by_result() -> None:
     for result, count in (("pulled", 4), ("failed", 1)):
         assert sample(reading(), "baton_prefix_pulls_total", result=result) == count
     assert sample(reading(), "baton_prefix_pulled_tokens_total") == 640
+
+
+def test_changes_of_the_role_are_counted_by_both_roles_and_result() -> None:
+    way = {"from": "prefill", "to": "decode", "result": "done"}
+    assert sample(reading(), "baton_role_flips_total", **way) == 3
 
 
 def test_what_never_changes_is_told_by_labels() -> None:
