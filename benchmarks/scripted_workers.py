@@ -19,6 +19,7 @@ from baton.core.fingerprint import PROTOCOL_VERSION, Fingerprint
 from baton.core.handoff import new_id
 from baton.core.kv_events import KvChange
 from baton.core.layout import LayoutDescriptor
+from baton.core.room import Room
 from baton.core.token_record import FinishReason, TokenRecord
 from baton.core.worker_info import Role, WorkerInfo, WorkerLoad
 from baton.registry.membership import Membership
@@ -103,7 +104,8 @@ class ScriptedWorker(
         yield
 
     def _load(self) -> WorkerLoad:
-        return WorkerLoad(self.desk.state, self.desk.requests, 0, BLOCKS, 0, 0, BLOCKS)
+        room = Room(free_blocks=BLOCKS)
+        return WorkerLoad(self.desk.state, self.desk.requests, 0, BLOCKS, 0, 0, BLOCKS, room=room)
 
 
 def _record(

@@ -46,6 +46,8 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
             async with aclosing(self._answer(work, request)) as responses:
                 async for response in responses:
                     yield response
+        finished = pb.GenerateFinished(room=wire.room_to_pb(self._worker.room()))
+        yield pb.GenerateResponse(finished=finished)
 
     async def _answer(
         self, work: Work, request: pb.GenerateRequest
@@ -54,7 +56,8 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
         # Hashed now, while prefill has yet to begin; the engine would do it behind the hand-off.
         work = replace(work, names=self._worker.bridge.engine.prefix_names(work))
         with self._room(work) as room:
-            yield pb.GenerateResponse(reserved=pb.GenerateReserved())
+            left = wire.room_to_pb(self._worker.room())
+            yield pb.GenerateResponse(reserved=pb.GenerateReserved(room=left))
             work, told, pulled = await self._with_blocks(work, request.handoff, room)
             async with aclosing(self._run(work, told)) as batches:
                 async for batch in batches:
@@ -62,7 +65,6 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
                         yield pb.GenerateResponse(transferred=_report(pulled))
                         pulled = None
                     yield _response(batch)
-            yield pb.GenerateResponse(finished=pb.GenerateFinished())
 
     async def HandOver(
         self, request: pb.HandOverRequest, context: Any
@@ -95,6 +97,7 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
             self._worker.publish(work, pulled.blocks)
             room.close()
             return work, (), pulled
+        room.close()  # also what was set aside of it and not needed
         try:
             return *adopted(work, pulled), pulled
         except TransferError:

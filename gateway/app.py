@@ -17,6 +17,7 @@ from gateway.endpoints.models import ModelsEndpoint
 from gateway.endpoints.operations import OperationsEndpoint
 from gateway.endpoints.placements import PlacementsEndpoint
 from gateway.endpoints.responses import ResponsesEndpoint
+from gateway.endpoints.status_page import StatusPageEndpoint
 from gateway.endpoints.tokenization import TokenizationEndpoint
 from gateway.errors import INTERNAL, reply_to, reply_to_status
 from gateway.http_metrics import HttpMetrics
@@ -29,6 +30,7 @@ from gateway.settings import GatewaySettings
 from gateway.tenants.roster import Roster
 from gateway.tenants.visit import Desk
 from gateway.translations.messages_error import COUNT_PATH, PATH
+from gateway.ui import assets
 
 RESPONSES = "/v1/responses"
 PLACEMENT = "/v1/requests/{request_id}/placement"
@@ -43,6 +45,7 @@ def make_app(
     tokenization: TokenizationEndpoint,
     operations: OperationsEndpoint,
     placements: PlacementsEndpoint,
+    status_page: StatusPageEndpoint | None,
     docs: bool = True,
     tokenizer_info: bool = False,
 ) -> FastAPI:
@@ -76,8 +79,14 @@ def make_app(
     ]
     if tokenizer_info:
         routes.append(("GET", "/tokenizer_info", tokenization.info, "Describe the tokenizer"))
+    if status_page is not None:
+        routes.append(("GET", assets.STATE, status_page.state, "Tell what /ui shows"))
+        routes.append(("GET", assets.EVENTS, status_page.events, "Tell it as it changes"))
     for method, path, endpoint, summary in routes:
         app.add_api_route(path, endpoint, methods=[method], summary=summary)
+    if status_page is not None:
+        app.add_api_route(assets.PATH, status_page.page, include_in_schema=False)
+        app.add_api_route(assets.PATH + "/{name}", status_page.file, include_in_schema=False)
     describe(app)
     app.add_exception_handler(BatonError, _named_error)
     app.add_exception_handler(HTTPException, _http_error)

@@ -79,6 +79,7 @@ class Attempt:
         self.decode_worker = assignment.decode
         self._prefill_worker = assignment.prefill
         self._unread = assignment.unread
+        self._claim = assignment.claim
         self._admitted = assignment.admitted
         self.forecast = assignment.forecast
         self.takes_over = handoff is not None
@@ -99,6 +100,7 @@ class Attempt:
             assignment.prefill.info.worker_id if assignment.prefill else None,
             reason=assignment.forecast.decision.reason if assignment.forecast else None,
         )
+        self._prefix_source: WorkerInfo | None = None
         self.prompt_scores: tuple[TokenLogprobs, ...] = ()
 
     @property
@@ -210,6 +212,7 @@ class Attempt:
         if source is None:
             return None
         self.reading.prefix_from = source.worker.worker_id
+        self._prefix_source = source.worker
         return PrefixSource(_handoff_from(source.worker), source.num_tokens)
 
     async def _heard(self, patience: float) -> tuple[Leg, LegEvent]:
@@ -283,8 +286,28 @@ class Attempt:
                 self._admitted(num_cached_tokens, kv_number)
             case PrefixPulled():
                 self.reading.prefix = event
+                self._note_prefix(event)
             case Broken() | Ended():
                 self._reader = None
+
+    def _note_transfer(self, transfer: Transferred) -> None:
+        self.reading.transfer = transfer
+        now, exposed = time.monotonic(), transfer.exposed_ms / 1000
+        if self.forecast is not None:
+            self.forecast.transferred(transfer.bytes, exposed, now)
+        source = self._handoff or self._brought
+        if source is not None:
+            self.decode_worker.received(
+                source.instance_id, transfer.bytes, now, transfer.transport, exposed
+            )
+
+    def _note_prefix(self, pulled: PrefixPulled) -> None:
+        source = self._prefix_source
+        if source is None or self._reader is None:
+            return
+        layout = source.fingerprint.layout
+        moved = pulled.tokens * layout.block_bytes // layout.block_size
+        self._reader.worker.received(source.instance_id, moved, time.monotonic())
 
     def _note_suspect(self, leg: Leg, event: LegEvent) -> None:
         match event:
@@ -294,7 +317,7 @@ class Attempt:
     def _open_decode(self, worker: Worker) -> Leg:
         call = worker.client.generate(self._job, self.number, self._handoff, self._brought)
         unread = self._unread if self._prefill_worker is None else 0
-        leg = Leg(worker, call, self._mailbox, unread)
+        leg = Leg(worker, call, self._mailbox, unread, self._claim)
         self._legs.append(leg)
         return leg
 
@@ -310,9 +333,7 @@ class Attempt:
         needed = not self._log.began or (reads and not self._scored)
         match event:
             case Transferred():
-                self.reading.transfer = event
-                if self.forecast is not None:
-                    self.forecast.transferred(event.bytes, event.exposed_ms / 1000)
+                self._note_transfer(event)
             case PromptScored(scores):
                 self._add_scores(scores)
             case Broken(error) if needed or (leg is self._decode and not self._log.ended):

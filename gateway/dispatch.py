@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -31,10 +32,12 @@ from gateway.prefill_only import HOLD_SECONDS, PrefillOnly
 from gateway.prompt_chain import PromptChain
 from gateway.queue import AdmissionQueue
 from gateway.recent_answers import RecentAnswers
+from gateway.recent_requests import RecentRequests
 from gateway.remote_ticket import RemoteTickets
 from gateway.request_life import RequestLife
 from gateway.resumable import Resumable
 from gateway.resume_handle import ResumeHandles
+from gateway.trail import Trail
 from gateway.workers import Assignment, Wanted, Workers
 
 logger = logging.getLogger(__name__)
@@ -57,8 +60,10 @@ class Dispatcher:
         handles: ResumeHandles,
         tickets: RemoteTickets | None = None,
         history: PlacementHistory | None = None,
+        recent: RecentRequests | None = None,
     ) -> None:
         """`tickets`: of KV that another router takes from here to its decode worker."""
+        self._recent = recent or RecentRequests()
         self._reads = PrefillOnly(workers, queue, silence, tickets) if tickets else None
         self._handles = handles
         self._workers = workers
@@ -85,26 +90,28 @@ class Dispatcher:
         turn = self._queue.turn(
             job.priority, job.bill, job.key, job.timeout, job.wishes.lane, job.objectives.ttft
         )
-        with self._billed(job.bill):
+        with self._billed(job.bill), self._recent.following(job) as trail:
             if job.wishes.remote_decode and self._reads is not None:
-                items = self._read(self._reads, job, output, turn)
+                items = self._read(self._reads, job, output, turn, trail)
             else:
-                items = self._answer(job, output, turn)
+                items = self._answer(job, output, turn, trail)
             async with aclosing(items):
                 async for item in items:
                     yield item
 
     async def _read(
-        self, reads: PrefillOnly, job: Job, output: MakeOutput, turn: Turn
+        self, reads: PrefillOnly, job: Job, output: MakeOutput, turn: Turn, trail: Trail
     ) -> AsyncGenerator[Item, None]:
         with self._metrics.watching(job) as meter:
-            async with aclosing(reads.stream(job, output, turn, meter)) as items:
+            async with aclosing(reads.stream(job, output, turn, meter, trail)) as items:
                 async for item in items:
                     yield item
 
-    async def _answer(self, job: Job, output: MakeOutput, turn: Turn) -> AsyncGenerator[Item, None]:
+    async def _answer(
+        self, job: Job, output: MakeOutput, turn: Turn, trail: Trail
+    ) -> AsyncGenerator[Item, None]:
         with self._metrics.watching(job) as meter:
-            life = RequestLife(job, output(), turn)
+            life = RequestLife(job, output(), turn, trail)
             digest = self._workers.model_digest
             resumable = Resumable(job, self._handles, digest, life.again)
             scored = job.params.prompt_logprobs is None
@@ -121,6 +128,7 @@ class Dispatcher:
                     deltas = resumable.new(batch, life.output.push(batch))
                     meter.add(deltas)
                     if life.output.ended:
+                        trail.finish_reasons = meter.finish_reasons
                         self._workers.learned.answers.ended(meter.tokens_per_choice)
                         reading = await life.read()
                         reading.resume = resumable.last_handle(deltas)
@@ -183,11 +191,13 @@ class Dispatcher:
         """The one that a move has opened, or else a new one, as soon as there is room."""
         if branch.move is not None:
             return branch.move.target
+        waits_from = time.monotonic()
         assignment = await self._admit(branch)
         branch.meter.placed()
         conversation = self._conversation(branch.part.job, assignment.decode.info)
         attempt = branch.life.attempt(branch.part, assignment, self._silence, conversation)
         self._note_placement(attempt, branch.part.job)
+        branch.life.trail.place(waits_from, time.monotonic(), attempt.reading, attempt.forecast)
         return attempt
 
     def _note_placement(self, attempt: Attempt, job: Job) -> None:
@@ -217,14 +227,15 @@ class Dispatcher:
             reads_cache=job.params.prompt_logprobs is None,
         )
 
-        wanted = Wanted(job.params, job.objectives)
+        wanted = Wanted(job.params, job.objectives, job.priority)
 
         def place() -> Assignment | None:
             return self._workers.assign(prompt, life.refusals, wanted, job.wishes)
 
         began = asyncio.get_running_loop().time()
         try:
-            return await self._queue.admit(branch.turn, place, returning=branch.returning)
+            with life.trail.waiting():
+                return await self._queue.admit(branch.turn, place, returning=branch.returning)
         except (NoRoomError, TooLateError) as error:
             if not life.begun and job.wishes.particular and isinstance(error, TooLateError):
                 raise TooLateError(
@@ -306,6 +317,9 @@ class Dispatcher:
                 self._workers.commons.doubt(worker.info.instance_id)
         life = branch.life
         logger.info("%s: attempt %d broke: %s", life.job.request_id, attempt.number, error)
+        suspects = attempt.suspects or {attempt.decode_worker}
+        names = ", ".join(sorted(worker.info.worker_id for worker in suspects))
+        life.trail.met(time.monotonic(), reason_of(error), names)
         if not attempt.gave and (not attempt.reserved or isinstance(error, RefusedError)):
             return
         now = asyncio.get_running_loop().time()
@@ -321,6 +335,6 @@ class Dispatcher:
 
     def _turn_again(self, branch: Branch) -> Turn:
         if not branch.life.begun:
-            return replace(branch.turn, deadline=self._queue.new_deadline())
+            return replace(branch.turn, deadline=self._queue.new_deadline(), lost_worker=True)
         deadline = asyncio.get_running_loop().time() + self._failover_timeout
         return replace(branch.turn, deadline=deadline, begun=True)

@@ -69,6 +69,11 @@ class JobMeter:
         """Given out so far, on the average."""
         return sum(self._counts.values()) / self._job.params.n
 
+    @property
+    def finish_reasons(self) -> tuple[str, ...]:
+        """Of the choices that have ended, in their order."""
+        return tuple(self._reasons[choice] for choice in sorted(self._reasons))
+
     def broke(self, branch: object, reason: str, phase: str) -> None:
         """Something broke under a branch of it."""
         self._broken.setdefault(branch, []).append((reason, phase))

@@ -42,7 +42,7 @@ class Mover:
             return None
         known_tokens = len(part.job.prompt) + len(part.job.answered)
         assignment = self._workers.assign_refuge(
-            worker, known_tokens, life.refusals, part.job.wishes
+            worker, known_tokens, life.refusals, part.job.wishes, part.job.priority
         )
         if assignment is None:
             return None

@@ -19,6 +19,7 @@ from gateway.prompt_chain import PromptChain
 from gateway.queue import AdmissionQueue
 from gateway.reading import Reading
 from gateway.remote_ticket import RemoteTickets, Waiting, prompt_digest
+from gateway.trail import Trail
 from gateway.worker import Worker
 from gateway.worker_client import Admitted, PromptScored, Tokens
 from gateway.workers import Assignment, Workers
@@ -46,17 +47,20 @@ class PrefillOnly:
         self._tickets = tickets
 
     async def stream(
-        self, job: Job, output: Callable[[], Output], turn: Turn, meter: JobMeter
+        self, job: Job, output: Callable[[], Output], turn: Turn, meter: JobMeter, trail: Trail
     ) -> AsyncGenerator[Item, None]:
         """An answer of one token, and with it where the KV waits, unless that token ended it."""
         prompt = PromptChain(job.prompt, job.cache_salt, job.tenant)
-        assignment = await self._queue.admit(turn, lambda: self._workers.assign_reader(prompt))
+        waits_from = time.monotonic()
+        with trail.waiting():
+            assignment = await self._queue.admit(turn, lambda: self._workers.assign_reader(prompt))
         meter.placed()
         info = assignment.decode.info
         handoff = Handoff(new_id(), new_ticket(), info.address, info.instance_id)
         waits = False
         try:
             read = _Read(job, assignment, handoff)
+            trail.place(waits_from, time.monotonic(), read.reading)
             records = await read.records(self._silence)
             meter.read_since(read.admitted_at)
             deltas = output().push(records)

@@ -1,5 +1,6 @@
 """What one request has behind it: its tokens, its text, its attempts, and what broke under it."""
 
+import time
 from collections.abc import Iterable
 
 from baton.core.errors import InternalError
@@ -15,6 +16,7 @@ from gateway.output import Output
 from gateway.reading import Reading
 from gateway.refusals import Refusals
 from gateway.token_log import TokenLog
+from gateway.trail import Trail
 from gateway.workers import Assignment
 
 
@@ -24,10 +26,11 @@ class RequestLife:
     `again`: what became of the tokens that were answered before this request.
     """
 
-    def __init__(self, job: Job, output: Output, turn: Turn) -> None:
+    def __init__(self, job: Job, output: Output, turn: Turn, trail: Trail) -> None:
         self.job = job
         self.output = output
         self.turn = turn
+        self.trail = trail
         self.breaks = Breaks()
         self.refusals = Refusals()
         self._log = self._new_log()
@@ -75,6 +78,8 @@ class RequestLife:
         else:
             self._continued_on.append(attempt.decode_worker.info.worker_id)
             self._moves += attempt.takes_over
+            what = "moved" if attempt.takes_over else "continued"
+            self.trail.met(time.monotonic(), what, attempt.decode_worker.info.worker_id)
 
     def broke(self, attempt: Attempt) -> bool:
         """Whether it is another break than those before."""

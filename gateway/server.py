@@ -116,6 +116,7 @@ async def _shut_down(
         logger.warning(still_running(gateway.doorway.inside))
         await _until_empty(gateway.doorway, seconds, hurry)
     http.stop()
+    gateway.feed.close()
     gateway.dispatcher.fail_all(UnavailableError("the gateway is shutting down"))
     try:
         await serving

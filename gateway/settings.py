@@ -95,6 +95,7 @@ class GatewaySettings:
         (), "Full names of ASGI middleware classes, or async functions; the first is outermost."
     )
     disable_fastapi_docs: bool = setting(False, "Serve neither /docs nor /openapi.json.")
+    disable_status_page: bool = setting(False, "Serve no status page at /ui.")
     worker: str = setting(
         "",
         "HOST:PORT of the one worker to ask, for routers that choose workers themselves; it need not "

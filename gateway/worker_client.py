@@ -8,6 +8,7 @@ import grpc
 
 from baton.core.handoff import Handoff, PrefixSource
 from baton.core.kv_events import KvChange
+from baton.core.room import Room
 from baton.core.token_record import PromptLogprobs, TokenRecord
 from baton.core.worker_info import WorkerLoad
 from baton.rpc import wire
@@ -32,6 +33,8 @@ SHORT_CALL_SECONDS = 2.0
 @dataclass(frozen=True, slots=True)
 class Reserved:
     """The decode worker has room."""
+
+    room: Room | None  # what it has left, if it says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +110,15 @@ class PrefixPulled:
     milliseconds: float  # for which the prompt waited
 
 
+@dataclass(frozen=True, slots=True)
+class Vacated:
+    """The decode worker has ended the answer; its room is others' now."""
+
+    room: Room | None  # what there is, if it says so
+
+
 ReadEvent = Admitted | PrefixPulled | PromptScored
-CallEvent = Reserved | ReadEvent | Tokens | Transferred | HandedOver | Lent | Released
+CallEvent = Reserved | ReadEvent | Tokens | Transferred | HandedOver | Vacated | Lent | Released
 
 
 class Call(Protocol):
@@ -238,6 +248,10 @@ def _admitted(message: prefill_pb2.PrefillAdmitted | decode_pb2.GenerateAdmitted
     return Admitted(message.num_cached_tokens, message.kv_number)
 
 
+def _room_of(message: decode_pb2.GenerateReserved | decode_pb2.GenerateFinished) -> Room | None:
+    return wire.room_from_pb(message.room) if message.HasField("room") else None
+
+
 def _transferred(report: decode_pb2.TransferReport) -> Transferred:
     return Transferred(
         bytes=report.bytes,
@@ -269,11 +283,13 @@ class _GenerateCall:
                 elif message.HasField("prompt_logprobs"):
                     yield PromptScored(wire.prompt_logprobs_from_pb(message.prompt_logprobs))
                 elif message.HasField("reserved"):
-                    yield Reserved()
+                    yield Reserved(_room_of(message.reserved))
                 elif message.HasField("transferred"):
                     yield _transferred(message.transferred)
                 elif message.HasField("handed_over"):
                     yield HandedOver(message.handed_over.choice)
+                elif message.HasField("finished"):
+                    yield Vacated(_room_of(message.finished))
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 

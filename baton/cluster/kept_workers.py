@@ -173,7 +173,7 @@ class KeptWorkers(ABC):
         self._voices.say(
             f"{name} ready: pid {ready.pid}, {address}, {metrics} ({ready.seconds:.1f} s)"
         )
-        self._note(name, Stage.READY, address, ready.line.get("node", ""))
+        self._note(name, Stage.READY, address, metrics, ready.line.get("node", ""))
         self._ready_or_gone(name)
 
     def _ready_or_gone(self, name: str) -> None:
@@ -181,10 +181,14 @@ class KeptWorkers(ABC):
         if not self._unready:
             self._all_ready.set()
 
-    def _note(self, name: str, stage: Stage, address: str = "", node: str = "") -> None:
+    def _note(
+        self, name: str, stage: Stage, address: str = "", metrics_url: str = "", node: str = ""
+    ) -> None:
         member = self._members[name]
         if member.told.stage is not Stage.DRAINING:
-            member.told = replace(member.told, stage=stage, address=address, node=node)
+            member.told = replace(
+                member.told, stage=stage, address=address, metrics_url=metrics_url, node=node
+            )
 
     async def _let_go(self, member: _Member) -> None:
         before = member.told

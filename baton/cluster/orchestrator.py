@@ -27,6 +27,7 @@ class RunWorker:
     stage: Stage
     address: str = ""  # host:port of its gRPC server, once it was ready
     node: str = ""  # where it runs, if that is another machine
+    metrics_url: str = ""  # of its metrics page, once it was ready
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,16 @@
 """A cluster on this machine's word: the gateway here, its workers wherever an orchestrator has them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from baton.cluster.child_process import Command
 from baton.cluster.keeper import Keeper, Patience, Ready, Voices
-from baton.cluster.orchestrator import Orchestrator
+from baton.cluster.orchestrator import Orchestrator, RunWorker
 from baton.cluster.reserved_port import reserved_port
 from baton.core.address import join_address
 from baton.core.errors import BatonError
-
-LOOPBACK = "127.0.0.1"
 
 
 class GatewayPlan(Protocol):
@@ -23,11 +21,34 @@ class GatewayPlan(Protocol):
         """Of the gateway, 0 for a free one."""
         ...
 
-    def welcome(self, url: str) -> list[str]:
-        """Lines for whoever has started the cluster, once it is ready at `url`."""
+    @property
+    def registry_host(self) -> str:
+        """An address of this machine that workers reach."""
+        ...
+
+    def welcome(self, url: str, metrics: str = "") -> list[str]:
+        """Lines for whoever has started the cluster, once it is ready at `url`. `metrics`: URL of
+        what scrapes it, if anything does.
+        """
         ...
 
     def gateway(self, port: int, registry_port: int) -> Command: ...
+
+
+class Scraper(Protocol):
+    """Reads the metrics pages of all processes."""
+
+    def gateway(self, url: str) -> None:
+        """Where the gateway is from now on."""
+        ...
+
+    async def until_ready(self) -> str:
+        """The URL at which it is asked."""
+        ...
+
+    async def run(self, workers: Callable[[], Sequence[RunWorker]]) -> None:
+        """Until cancelled. Raises GaveUpError when it cannot start."""
+        ...
 
 
 class Supervisor:
@@ -46,24 +67,30 @@ class Supervisor:
         voices: Voices,
         hurry: asyncio.Event,
         patience: Patience,
+        scraper: Scraper | None = None,
     ) -> None:
         self._plan = plan
         self._orchestrator = orchestrator
         self._voices = voices
         self._hurry = hurry
         self._patience = patience
+        self._scraper = scraper
         self._port = plan.port  # kept over the gateway's restarts, for clients come back
         self._url = ""
 
     async def run(self) -> None:
         """Returns never. Raises GaveUpError when a process cannot start."""
-        with reserved_port(LOOPBACK) as registry_port:
+        host = self._plan.registry_host
+        with reserved_port(host) as registry_port:
             gateway = self._gateway_keeper(registry_port)
-            registry = join_address(LOOPBACK, registry_port)
+            registry = join_address(host, registry_port)
             running = [
                 asyncio.create_task(gateway.run(), name="gateway"),
                 asyncio.create_task(self._orchestrator.run(registry), name="workers"),
             ]
+            if self._scraper is not None:
+                scraping = self._scraper.run(self._orchestrator.workers)
+                running.append(asyncio.create_task(scraping, name="scraper"))
             inviting = asyncio.create_task(self._invite(gateway))
             try:
                 await _until_failure([*running, inviting])
@@ -74,7 +101,8 @@ class Supervisor:
     async def _invite(self, gateway: Keeper) -> None:
         await gateway.ready.wait()
         await self._orchestrator.until_ready()
-        for line in self._plan.welcome(self._url):
+        metrics = "" if self._scraper is None else await self._scraper.until_ready()
+        for line in self._plan.welcome(self._url, metrics):
             self._voices.say(line)
 
     def _gateway_keeper(self, registry_port: int) -> Keeper:
@@ -84,6 +112,8 @@ class Supervisor:
         def on_ready(ready: Ready) -> None:
             self._url = ready.line["url"]
             self._port = port_of(self._url)
+            if self._scraper is not None:
+                self._scraper.gateway(self._url)
             self._voices.say(f"gateway ready at {self._url} ({ready.seconds:.1f} s)")
 
         return Keeper("gateway", command, on_ready, self._voices, self._hurry, self._patience)

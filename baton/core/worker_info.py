@@ -5,6 +5,7 @@ from enum import Enum
 
 from baton.core.fingerprint import Fingerprint
 from baton.core.labels import Labels
+from baton.core.room import NO_ROOM, Room
 from baton.core.step_totals import NO_TOTALS, StepTotals
 
 
@@ -56,6 +57,7 @@ class WorkerLoad:
     unread_tokens: int = 0  # of prompts that are here, not computed yet
     steps: StepTotals = NO_TOTALS  # of its engine, since its process began
     next_role: Role | None = None  # what it drains for; None: to leave, if it drains
+    room: Room = NO_ROOM  # what newcomers find
 
     @property
     def kv_usage(self) -> float:

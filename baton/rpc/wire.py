@@ -7,6 +7,7 @@ from baton.core.fingerprint import Fingerprint
 from baton.core.handoff import Epoch, Handoff, PrefixSource
 from baton.core.kv_events import KvChange
 from baton.core.layout import LayoutDescriptor
+from baton.core.room import Room
 from baton.core.sampling_params import (
     BeamSearch,
     Grammar,
@@ -320,6 +321,7 @@ def worker_load_to_pb(load: WorkerLoad) -> types_pb2.WorkerLoad:
         writing=_step_sums_to_pb(load.steps.writing),
         reading=_step_sums_to_pb(load.steps.reading),
         next_role=_ROLE[load.next_role] if load.next_role else types_pb2.ROLE_UNSPECIFIED,
+        room=room_to_pb(load.room),
     )
 
 
@@ -335,6 +337,27 @@ def worker_load_from_pb(message: types_pb2.WorkerLoad) -> WorkerLoad:
         unread_tokens=message.unread_tokens,
         steps=StepTotals(_step_sums_from_pb(message.writing), _step_sums_from_pb(message.reading)),
         next_role=_ROLE_BACK.get(message.next_role),
+        room=room_from_pb(message.room),
+    )
+
+
+def room_to_pb(room: Room) -> types_pb2.Room:
+    return types_pb2.Room(
+        number=room.number,
+        free_blocks=room.free_blocks,
+        short_of_blocks=room.short_of_blocks,
+        seats=room.seats or 0,
+        seated=[types_pb2.Seated(priority=p, choices=count) for p, count in room.seated],
+    )
+
+
+def room_from_pb(message: types_pb2.Room) -> Room:
+    return Room(
+        number=message.number,
+        free_blocks=message.free_blocks,
+        short_of_blocks=message.short_of_blocks,
+        seats=message.seats or None,
+        seated=tuple((one.priority, one.choices) for one in message.seated),
     )
 
 

@@ -662,6 +662,7 @@ class WorkerLoad(google.protobuf.message.Message):
     WRITING_FIELD_NUMBER: builtins.int
     READING_FIELD_NUMBER: builtins.int
     NEXT_ROLE_FIELD_NUMBER: builtins.int
+    ROOM_FIELD_NUMBER: builtins.int
     state: Global___WorkerState.ValueType
     """Whether it takes requests."""
     running: builtins.int
@@ -688,6 +689,10 @@ class WorkerLoad(google.protobuf.message.Message):
     def reading(self) -> Global___StepSums:
         """Of engine steps with a piece of a prompt."""
 
+    @property
+    def room(self) -> Global___Room:
+        """What newcomers find here."""
+
     def __init__(
         self,
         *,
@@ -702,11 +707,70 @@ class WorkerLoad(google.protobuf.message.Message):
         writing: Global___StepSums | None = ...,
         reading: Global___StepSums | None = ...,
         next_role: Global___Role.ValueType = ...,
+        room: Global___Room | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["reading", b"reading", "writing", b"writing"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["free_blocks", b"free_blocks", "leased_blocks", b"leased_blocks", "next_role", b"next_role", "reading", b"reading", "reserved_blocks", b"reserved_blocks", "running", b"running", "state", b"state", "total_blocks", b"total_blocks", "unread_tokens", b"unread_tokens", "waiting", b"waiting", "writing", b"writing"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["reading", b"reading", "room", b"room", "writing", b"writing"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["free_blocks", b"free_blocks", "leased_blocks", b"leased_blocks", "next_role", b"next_role", "reading", b"reading", "reserved_blocks", b"reserved_blocks", "room", b"room", "running", b"running", "state", b"state", "total_blocks", b"total_blocks", "unread_tokens", b"unread_tokens", "waiting", b"waiting", "writing", b"writing"]) -> None: ...
 
 Global___WorkerLoad: typing_extensions.TypeAlias = WorkerLoad
+
+@typing.final
+class Room(google.protobuf.message.Message):
+    """What a decode worker has for newcomers, at one moment. It is told in loads and beside what changes it: of all readings of one process the one with the greatest number is the latest."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    FREE_BLOCKS_FIELD_NUMBER: builtins.int
+    SHORT_OF_BLOCKS_FIELD_NUMBER: builtins.int
+    SEATS_FIELD_NUMBER: builtins.int
+    SEATED_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """Only grows."""
+    free_blocks: builtins.int
+    """Neither used nor reserved."""
+    short_of_blocks: builtins.bool
+    """A request that is here lacks blocks: newcomers are refused."""
+    seats: builtins.int
+    """Choices that are written at a time; 0: as many as come."""
+    @property
+    def seated(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Seated]:
+        """Who has them."""
+
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        free_blocks: builtins.int = ...,
+        short_of_blocks: builtins.bool = ...,
+        seats: builtins.int = ...,
+        seated: collections.abc.Iterable[Global___Seated] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["free_blocks", b"free_blocks", "number", b"number", "seated", b"seated", "seats", b"seats", "short_of_blocks", b"short_of_blocks"]) -> None: ...
+
+Global___Room: typing_extensions.TypeAlias = Room
+
+@typing.final
+class Seated(google.protobuf.message.Message):
+    """Requests of one priority."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PRIORITY_FIELD_NUMBER: builtins.int
+    CHOICES_FIELD_NUMBER: builtins.int
+    priority: builtins.int
+    """Lower is more urgent."""
+    choices: builtins.int
+    """All of theirs."""
+    def __init__(
+        self,
+        *,
+        priority: builtins.int = ...,
+        choices: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["choices", b"choices", "priority", b"priority"]) -> None: ...
+
+Global___Seated: typing_extensions.TypeAlias = Seated
 
 @typing.final
 class StepSums(google.protobuf.message.Message):

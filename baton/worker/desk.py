@@ -1,12 +1,12 @@
 """Which requests a worker has taken, of which role, and whether it takes more."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from baton.core.errors import InternalError, RefusedError, RequestError
+from baton.core.room import Seated, keeps_out
 from baton.core.worker_info import Role, WorkerState
-
-CROWD = 2  # times the bound, in all
 
 
 class Desk:
@@ -14,9 +14,7 @@ class Desk:
     `changed` is called when one has come or gone, and when the desk closes.
 
     `max_choices` bounds what is in progress where answers are written (prompts that are only read
-    wait in the engine's queue); a single request wider than that is taken when nothing else is
-    there: slow rather than impossible. Those of a worse priority are no rivals: they give way in
-    the batch, and only so many again are taken beside them.
+    wait in the engine's queue), as `keeps_out` has it.
     """
 
     def __init__(
@@ -32,6 +30,21 @@ class Desk:
     @property
     def requests(self) -> int:
         return len(self._choices)
+
+    @property
+    def max_choices(self) -> int | None:
+        """Prompts that are only read wait in the engine's queue, which takes all of them."""
+        return self._max_choices if self.role is Role.DECODE else None
+
+    @property
+    def seated(self) -> Seated:
+        """Who has what is bounded; nobody where nothing is."""
+        if self.max_choices is None:
+            return ()
+        counts: Counter[int] = Counter()
+        for choices, priority in self._choices.values():
+            counts[priority] += choices
+        return tuple(sorted(counts.items()))
 
     def drain(self) -> None:
         """Takes nothing from now on, in no role."""
@@ -78,7 +91,7 @@ class Desk:
             raise RefusedError("this worker is draining")
         if key in self._choices:
             raise RequestError(f"request {key} is running already", "request_id")
-        if self._is_full(choices, priority):
+        if keeps_out(self.max_choices, self.seated, choices, priority):
             raise RefusedError(f"this worker already writes {self._max_choices} answers")
         self._choices[key] = choices, priority
         self._changed()
@@ -87,16 +100,6 @@ class Desk:
         finally:
             del self._choices[key]
             self._changed()
-
-    def _is_full(self, choices: int, priority: int) -> bool:
-        if self.role is not Role.DECODE:
-            return False
-        here = self._choices.values()
-        rivals = [count for count, its_priority in here if its_priority <= priority]
-        if rivals and sum(rivals) + choices > self._max_choices:
-            return True
-        others = sum(count for count, _ in here)
-        return bool(others) and others + choices > CROWD * self._max_choices
 
 
 def key_of(request_id: str, attempt: int) -> str:

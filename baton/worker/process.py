@@ -109,6 +109,7 @@ async def _serve(
     on_ready: OnReady | None,
     interrupts: Interrupts | None,
 ) -> int:
+    owns_process = interrupts is None
     if interrupts is None:
         interrupts = Interrupts()
         interrupts.listen()
@@ -149,7 +150,9 @@ async def _serve(
         )
         if interrupts.stop.is_set():
             return 0
-        changes = asyncio.create_task(_keep_changing(worker, flipping, enrolment, settings))
+        changes = asyncio.create_task(
+            _keep_changing(worker, flipping, enrolment, settings if owns_process else None)
+        )
         stack.push_async_callback(_cancelled, changes)
         metrics.probes[HEALTH] = lambda: worker.takes_requests
         _tell_ready(settings.ready_fd, info, on_ready)
@@ -162,12 +165,13 @@ async def _serve(
 
 
 async def _keep_changing(
-    worker: Worker, flipping: Flipping, enrolment: Enrolment, settings: WorkerSettings
+    worker: Worker, flipping: Flipping, enrolment: Enrolment, logs: WorkerSettings | None
 ) -> None:
-    """Its role, whenever that is asked for."""
+    """Its role, whenever that is asked for. `logs` says how, where all of the process's are its own."""
 
     async def announce(info: WorkerInfo) -> None:
-        _log_as(info.role, settings)
+        if logs is not None:
+            _log_as(info.role, logs)
         await enrolment.join(info)
 
     await flipping.run(lambda: worker.idle, worker.turn, announce)

@@ -1,16 +1,18 @@
 """Engine, sender and receiver of one process, put together. Both roles have all three."""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
 from baton.core.errors import BatonError, RefusedError
 from baton.core.handoff import Handoff, PrefixSource, new_id
+from baton.core.room import Room as RoomLeft
 from baton.core.worker_info import WorkerInfo, WorkerLoad, WorkerState
 from baton.engine.block_pool import BlockPool
 from baton.engine.engine import Engine
-from baton.engine.work import EventSink, Work
+from baton.engine.work import EngineLoad, EventSink, Work
 from baton.telemetry.metrics import WorkerReading
 from baton.worker.backlog import Backlog
 from baton.worker.bridge import EngineBridge
@@ -97,6 +99,7 @@ class Worker:
             *(self._traffic, self.flips),
         )
         self.backlog = Backlog()
+        self._readings = itertools.count(1)  # of its room
 
     @property
     def blocks(self) -> BlockPool:
@@ -227,6 +230,20 @@ class Worker:
             unread_tokens=self.backlog.tokens,
             steps=engine.steps,
             next_role=self.desk.next_role,
+            room=self._room_by(engine),
+        )
+
+    def room(self) -> RoomLeft:
+        """What newcomers find now. Read on the loop's thread, the later has the greater number."""
+        return self._room_by(self.bridge.engine.load())
+
+    def _room_by(self, load: EngineLoad) -> RoomLeft:
+        return RoomLeft(
+            number=next(self._readings),
+            free_blocks=load.free_blocks,
+            short_of_blocks=load.short_of_blocks,
+            seats=self.desk.max_choices,
+            seated=self.desk.seated,
         )
 
     def reading(self) -> WorkerReading:

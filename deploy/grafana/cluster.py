@@ -3,13 +3,12 @@
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from deploy.grafana import queries as q
-from deploy.grafana.panels import HALF, Panel, Query, Section, heatmap, lines, number, page
+from deploy.grafana.panels import Panel, Query, Section, heatmap, lines, number, page, quantiles
 
 FIRST_TOKEN = "vllm:time_to_first_token_seconds"
 BETWEEN_TOKENS = "vllm:inter_token_latency_seconds"
 WHOLE_ANSWER = "vllm:e2e_request_latency_seconds"
 ENDED = "vllm:request_success_total"
-QUANTILES = (0.5, 0.9, 0.99)
 
 
 def dashboard() -> Dashboard:
@@ -22,10 +21,6 @@ def dashboard() -> Dashboard:
         Section("Work", _work()),
         Section("Trouble", _trouble()),
     )
-
-
-def quantiles(histogram: str) -> list[Query]:
-    return [Query(q.quantile(share, histogram), f"p{share * 100:g}") for share in QUANTILES]
 
 
 def _now() -> list[Panel]:
@@ -64,7 +59,7 @@ def _now() -> list[Panel]:
             "Alerts",
             "Of Baton that fire now; the rules have to be loaded.",
             "none",
-            Query(q.or_zero(q.total(q.of("ALERTS", alertname="Baton.*", alertstate="firing")))),
+            Query(q.or_zero(q.total(q.alerts(alertstate="firing")))),
         ),
     ]
 
@@ -89,19 +84,25 @@ def _latencies() -> list[Panel]:
             "s",
             *quantiles(WHOLE_ANSWER),
         ),
+        lines(
+            "Where nine of ten requests spend their time",
+            "In line (of the gateway and of the worker), with their prompt, with their answer.",
+            "s",
+            Query(q.quantile(0.9, "vllm:request_queue_time_seconds"), "waiting"),
+            Query(q.quantile(0.9, "vllm:request_prefill_time_seconds"), "prefill"),
+            Query(q.quantile(0.9, "vllm:request_decode_time_seconds"), "decode"),
+        ),
         heatmap(
             "Time to first token, all of them",
             "How many requests per second took how long. Two bands are two kinds of requests.",
             "s",
             q.buckets(FIRST_TOKEN),
-            HALF,
         ),
         heatmap(
             "Time between tokens, all of them",
             "How many tokens per second took how long.",
             "s",
             q.buckets(BETWEEN_TOKENS),
-            HALF,
         ),
     ]
 
@@ -176,9 +177,28 @@ def _trouble() -> list[Panel]:
             Query(q.rate("baton_tenant_refused_total", "reason"), "{{reason}}"),
         ),
         lines(
-            "Failovers",
-            "What broke under requests that then went on elsewhere, per second.",
+            "What broke",
+            "Failovers by what came of it, per second: resumed elsewhere, failed, or abandoned by "
+            "the client.",
             "ops",
-            Query(q.rate("baton_failovers_total", "reason"), "{{reason}}"),
+            Query(q.rate("baton_failovers_total", "result"), "{{result}}"),
+        ),
+        lines(
+            "HTTP answers",
+            "By class of status, per second.",
+            "reqps",
+            Query(q.rate("http_requests_total", "status"), "{{status}}"),
+        ),
+        lines(
+            "Told to come back",
+            "After how long, by reason, on the average. No line: nobody was.",
+            "s",
+            Query(q.mean("baton_retry_after_seconds", "reason"), "{{reason}}"),
+        ),
+        lines(
+            "Clients that left",
+            "Per second, by what their request was in.",
+            "reqps",
+            Query(q.rate("baton_request_aborts_total", "phase"), "{{phase}}"),
         ),
     ]

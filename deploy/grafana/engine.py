@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from deploy.grafana import queries as q
-from deploy.grafana.panels import HALF, Panel, Query, Section, lines, page
+from deploy.grafana.panels import HALF, Panel, Query, Section, heatmap, lines, page
 
 EACH = "{{worker_id}}"
 
@@ -38,6 +38,24 @@ def _engine() -> list[Panel]:
             "percentunit",
             each("vllm:kv_cache_usage_perc"),
             top=1,
+        ),
+        heatmap(
+            "Tokens of a step",
+            "How many steps per second computed how many tokens: of prompts, and one for each answer.",
+            "none",
+            q.buckets("vllm:iteration_tokens_total"),
+        ),
+        lines(
+            "Preemptions",
+            "Requests that gave their KV blocks up for others, per second, to be computed again.",
+            "ops",
+            each_rate("vllm:num_preemptions_total"),
+        ),
+        lines(
+            "Requests dropped",
+            "Before their end, per second: their caller went away, has enough, or asks elsewhere.",
+            "ops",
+            each_rate("baton_engine_aborts_total"),
         ),
     ]
 

@@ -3,8 +3,7 @@
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from deploy.grafana import queries as q
-from deploy.grafana.cluster import quantiles
-from deploy.grafana.panels import HALF, Panel, Query, Section, heatmap, lines, page
+from deploy.grafana.panels import HALF, Panel, Query, Section, heatmap, lines, page, quantiles
 
 WHOLE = "baton_kv_transfer_seconds"
 EXPOSED = "baton_kv_transfer_exposed_seconds"
@@ -123,17 +122,22 @@ def _ends() -> list[Panel]:
             "`refused_ticket` at the lender, `pulled` and `pull_failed` at the puller.",
             "ops",
             Query(q.rate("baton_handoffs_total", "result"), "{{result}}"),
-            width=HALF,
         ),
         lines(
-            "Blocks read again",
-            "Their checksum was wrong. More than a few: memory or network damages them.",
+            "Damaged blocks",
+            "That came with a wrong checksum, per second. More than a few: memory or network "
+            "damages them.",
             "ops",
             Query(
-                q.by_worker(q.per_second("baton_kv_transfer_repaired_blocks_total")),
+                q.by_worker(q.per_second("baton_kv_transfer_checksum_failures_total")),
                 "{{worker_id}}",
             ),
-            width=HALF,
+        ),
+        lines(
+            "Blocks taken back",
+            "Lent to hand-offs that nobody confirmed, per second.",
+            "ops",
+            Query(q.by_worker(q.per_second("baton_reclaimed_blocks_total")), "{{worker_id}}"),
         ),
     ]
 
@@ -141,12 +145,25 @@ def _ends() -> list[Panel]:
 def _prefixes() -> list[Panel]:
     return [
         lines(
+            "Tokens that came from others",
+            "Of those that workers asked other workers for, hand-offs and prefixes: the share that "
+            "they got.",
+            "percentunit",
+            Query(
+                q.share(
+                    q.rate("vllm:external_prefix_cache_hits_total"),
+                    q.rate("vllm:external_prefix_cache_queries_total"),
+                ),
+                "came",
+            ),
+            top=1,
+        ),
+        lines(
             "Prefix pulls",
             "Prompts whose beginning another worker may have had cached, by what came of it, "
             "per second.",
             "ops",
             Query(q.rate("baton_prefix_pulls_total", "result"), "{{result}}"),
-            width=HALF,
         ),
         lines(
             "Prompt tokens that came that way",
@@ -156,6 +173,5 @@ def _prefixes() -> list[Panel]:
                 q.by_worker(q.per_second("baton_prefix_pulled_tokens_total")),
                 "{{worker_id}}",
             ),
-            width=HALF,
         ),
     ]

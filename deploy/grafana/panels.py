@@ -34,9 +34,12 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
+from deploy.grafana.queries import alerts, quantile
+
 TAG = "baton"
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
-WIDE, HALF, THIRD, SIXTH = 24, 12, 8, 4  # of the grid's 24 columns
+HALF, THIRD, SIXTH = 12, 8, 4  # of the grid's 24 columns
+QUANTILES = (0.5, 0.9, 0.99)
 
 Panel = TimeseriesPanel | StatPanel | HeatmapPanel
 
@@ -45,6 +48,11 @@ Panel = TimeseriesPanel | StatPanel | HeatmapPanel
 class Query:
     expr: str
     legend: str = ""
+
+
+def quantiles(histogram: str) -> list[Query]:
+    """A line for each."""
+    return [Query(quantile(share, histogram), f"p{share * 100:g}") for share in QUANTILES]
 
 
 def lines(
@@ -171,7 +179,7 @@ def _alerts() -> AnnotationQuery:
         .datasource(SOURCE)
         .enable(True)
         .icon_color("red")
-        .expr('ALERTS{alertname=~"Baton.*", alertstate="firing"}')
+        .expr(alerts(alertstate="firing"))
     )
 
 

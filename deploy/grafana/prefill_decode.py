@@ -3,8 +3,7 @@
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from deploy.grafana import queries as q
-from deploy.grafana.cluster import quantiles
-from deploy.grafana.panels import HALF, Panel, Query, Section, lines, page
+from deploy.grafana.panels import Panel, Query, Section, lines, page, quantiles
 
 RATIO_ABOUT = (
     "1: as predicted. Above it things took longer; placement is as good as this is near 1."
@@ -20,7 +19,7 @@ def dashboard() -> Dashboard:
         Section("Decode workers: they write answers", _workers("decode")),
         Section("Placement", _placement()),
         Section("Predictions", _predictions()),
-        Section("Moves", _moves()),
+        Section("Changes", _changes()),
     )
 
 
@@ -113,20 +112,24 @@ def _predictions() -> list[Panel]:
     ]
 
 
-def _moves() -> list[Panel]:
+def _changes() -> list[Panel]:
     return [
+        lines(
+            "Failovers",
+            "What broke under requests, per second, by reason and by what they were in.",
+            "ops",
+            Query(q.rate("baton_failovers_total", "reason", "phase"), "{{reason}}, {{phase}}"),
+        ),
         lines(
             "Moves",
             "Running answers that a draining decode worker handed over, by what came of it.",
             "ops",
             Query(q.rate("baton_moves_total", "result"), "{{result}}"),
-            width=HALF,
         ),
         lines(
-            "Failovers",
-            "What broke under requests that then went on elsewhere, per second.",
-            "ops",
-            Query(q.rate("baton_failovers_total", "reason"), "{{reason}}"),
-            width=HALF,
+            "Changes of role",
+            "Of workers, since they started, by what came of it.",
+            "none",
+            Query(q.total(q.of("baton_role_flips_total"), "to", "result"), "to {{to}}, {{result}}"),
         ),
     ]

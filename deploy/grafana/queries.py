@@ -1,8 +1,9 @@
 """The PromQL that panels are made of. All of it is within the namespace that the reader has chosen."""
 
-SCOPE = (
-    'namespace=~"$namespace"'  # off Kubernetes there is no such label, and ".*" matches that too
+NAMESPACE = (
+    'namespace=~"$namespace"'  # off Kubernetes there is no such label; ".*" matches that too
 )
+SCOPE = f'job=~"baton-.*",{NAMESPACE}'  # vLLM's names are also on the pages of others
 WINDOW = "$__rate_interval"  # Grafana's: a few scrapes wide, or what a pixel covers
 # A worker's page says whose it is; the scraper's labels differ from one installation to the next.
 WORKER = f"baton_worker_info{{{SCOPE}}}"
@@ -10,7 +11,8 @@ WORKER = f"baton_worker_info{{{SCOPE}}}"
 
 def of(name: str, **labels: str) -> str:
     """The series of one metric; labels are matched as regular expressions."""
-    matchers = [SCOPE, *(f'{label}=~"{value}"' for label, value in labels.items())]
+    scope = NAMESPACE if "job" in labels else SCOPE
+    matchers = [scope, *(f'{label}=~"{value}"' for label, value in labels.items())]
     return f"{name}{{{','.join(matchers)}}}"
 
 
@@ -54,6 +56,12 @@ def by_role(expr: str) -> str:
 def per_second(name: str) -> str:
     """Of each series by itself."""
     return f"rate({of(name)}[{WINDOW}])"
+
+
+def alerts(**labels: str) -> str:
+    """Of Baton, pending and firing."""
+    matchers = [NAMESPACE, 'alertname=~"Baton.*"', *(f'{k}="{v}"' for k, v in labels.items())]
+    return f"ALERTS{{{','.join(matchers)}}}"
 
 
 def or_zero(expr: str) -> str:

@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from deploy.grafana import queries as q
-from deploy.grafana.panels import HALF, THIRD, Panel, Query, Section, lines, page
+from deploy.grafana.panels import HALF, Panel, Query, Section, lines, page
 
 EACH = "{{tenant}}"
 WRITTEN = "baton_tenant_generation_tokens_total"
@@ -74,18 +74,31 @@ def _limits() -> list[Panel]:
                 ),
                 EACH,
             ),
-            width=THIRD,
+        ),
+        lines(
+            "In line now",
+            "Requests that wait at the gateways.",
+            "none",
+            Query(q.total(q.of("baton_queued_requests"), "tenant"), EACH),
+        ),
+        lines(
+            "In line now, by priority",
+            "High is below 0, low above.",
+            "none",
+            Query(q.total(q.of("baton_queued_requests"), "priority"), "{{priority}}"),
         ),
         lines(
             "Sent away",
             "Per second and tenant. No line: nobody was.",
             "reqps",
             Query(q.rate("baton_tenant_refused_total", "tenant"), EACH),
+            width=HALF,
         ),
         lines(
             "Why they were sent away",
             "Per second: a limit of the tenant's own, or a line that is full for all.",
             "reqps",
             Query(q.rate("baton_tenant_refused_total", "reason"), "{{reason}}"),
+            width=HALF,
         ),
     ]

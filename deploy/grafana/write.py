@@ -28,9 +28,10 @@ def _text(page: Dashboard) -> str:
 
 
 def main() -> None:
+    files = written()
     for old in FOLDER.glob("*.json"):
         old.unlink()
-    for name, text in written().items():
+    for name, text in files.items():
         (FOLDER / name).write_text(text, "utf-8")
 
 

@@ -280,10 +280,10 @@ MONITORING = closed(
     {
         "labels": LABELS,
         "interval": DURATION,
-        **{
-            name: closed({"enabled": SWITCH})
-            for name in ("serviceMonitor", "podMonitor", "prometheusRule")
-        },
+        **{name: closed({"enabled": SWITCH}) for name in ("serviceMonitor", "podMonitor")},
+        "prometheusRule": closed(
+            {"enabled": SWITCH, "runbooks": {"type": "string", "minLength": 1}}
+        ),
         "dashboards": closed({"enabled": SWITCH, "labels": LABELS, "annotations": LABELS}),
     }
 )

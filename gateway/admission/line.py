@@ -24,6 +24,7 @@ class Turn:
     due: float  # who is due first goes first among the requests of one tenant
     priority: int = 0  # lower is earlier
     begun: bool = False  # its client reads already: before all others of its priority
+    lost_worker: bool = False  # a worker had begun with it: nobody newer takes its place
     bill: Bill = field(default_factory=Bill)
     key: Key | None = None
     lane: Hashable = None  # equal for those that would take the same workers; None: any
@@ -176,8 +177,7 @@ class Line(Generic[T]):
 
 
 def _last(row: list[Waiter[T]]) -> Waiter[T] | None:
-    """Of those that may be sent away: nobody whose client reads already, or who was placed before."""
-    for waiter in reversed(row):
-        if not waiter.turn.begun and not waiter.turn.bill.charged:
-            return waiter
-    return None
+    """Of those that may be sent away: nobody whose client reads already, or who lost a worker. Whom a
+    worker has only refused is as the others.
+    """
+    return next((w for w in reversed(row) if not (w.turn.begun or w.turn.lost_worker)), None)

@@ -5,11 +5,11 @@ import os
 from pathlib import Path
 
 from baton.cluster.cluster_access import ClusterAccess
-from baton.cluster.drained_worker import tell_to_drain
 from baton.cluster.keeper import Patience, Voices
 from baton.cluster.launch_plan import LaunchPlan
 from baton.cluster.process_orchestrator import ProcessOrchestrator
 from baton.cluster.supervisor import Supervisor
+from baton.cluster.told_worker import tell_to_drain
 from baton.cluster.up_settings import UpSettings
 from baton.core.worker_info import Role
 from baton.worker.settings import WorkerSettings

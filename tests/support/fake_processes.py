@@ -85,12 +85,13 @@ class FakePlan:
     """A cluster of fakes; remembers what it was asked for."""
 
     port: int = 0
+    registry_host: str = "127.0.0.1"
     ids: tuple[str, ...] = ("prefill-0", "decode-0")
     odd: dict[str, Command] = field(default_factory=dict)  # instead of a server
     asked: list[tuple[str, ...]] = field(default_factory=list)
     slots: dict[str, int] = field(default_factory=dict)  # by worker, the latest
 
-    def welcome(self, url: str) -> list[str]:
+    def welcome(self, url: str, metrics: str = "") -> list[str]:
         return [f"endpoint: {url}/v1", f"  curl {url}"]
 
     def gateway(self, port: int, registry_port: int) -> Command:

@@ -124,6 +124,7 @@ async def running_gateway(
     finally:
         await client.aclose()
         http.stop()
+        gateway.feed.close()
         await serving
         following.cancel()
         sharing.cancel()

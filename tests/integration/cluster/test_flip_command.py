@@ -35,12 +35,10 @@ async def test_it_says_what_is_left_waits_if_told_to_and_can_be_called_off() -> 
         stream = await begun(served, prompt_of(9), ENDLESS, 1)
         told = await flip(served, "prefill")
         assert told.stdout == "decode-1 is to be a prefill worker; 1 request is left\n"
-        waiting = asyncio.create_task(flip(served, "prefill", "--wait"))
         assert "serves as a decode worker" in (await flip(served, "decode", "--wait")).stdout
-        told = await flip(served, "prefill")
+        await flip(served, "prefill")
         stream.call.cancel()
         assert (await flip(served, "prefill", "--wait")).exit_code == 0
-        assert (await waiting).exit_code in (0, 1)  # whether it came before it was called off
         assert served.worker.info.role is Role.PREFILL
 
 

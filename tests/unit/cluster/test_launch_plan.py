@@ -70,7 +70,7 @@ def test_a_worker_is_told_its_name_model_and_registry(
 
 def test_workers_call_the_model_in_their_metrics_what_the_gateway_does(model: str) -> None:
     settings = UpSettings(model=model, gateway=GatewaySettings(served_model_name=("a", "b")))
-    command = plan(settings).worker("w-0", Role.DECODE, "127.0.0.1:77")
+    command = plan(settings).worker("w-0", Role.DECODE, "127.0.0.1:77", 0)
     assert flag(command, "--served-model-name") == "a"
 
 

@@ -30,11 +30,13 @@ def test_a_panel_says_what_it_shows_in_which_unit_from_the_chosen_source(name: s
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_query_stays_in_the_chosen_namespace(name: str) -> None:
+def test_every_query_stays_with_our_processes_in_the_chosen_namespace(name: str) -> None:
     for panel in panels(name):
         for target in panel["targets"]:
             for selector in target["expr"].split("{")[1:]:
-                assert selector.startswith('namespace=~"$namespace"'), target["expr"]
+                matchers = selector.partition("}")[0]
+                assert 'namespace=~"$namespace"' in matchers, target["expr"]
+                assert "job=~" in matchers or "alertname=~" in matchers, target["expr"]
 
 
 @pytest.mark.parametrize("name", FILES)
