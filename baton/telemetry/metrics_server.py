@@ -10,10 +10,10 @@ from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 
 from baton.core.address import join_address
 from baton.core.errors import SettingsError
+from baton.telemetry.exposition import CONTENT_TYPE, written
 
 HEALTH = "/health"  # whether the process takes requests
 LIVE = "/live"  # whether it can still be helped by waiting
@@ -123,10 +123,9 @@ def _handler(
             self.end_headers()
 
         def _show(self) -> None:
-            encode, content_type = choose_encoder(self.headers.get("Accept", ""))
-            page = encode(registry)
+            page = written(registry)
             self.send_response(200)
-            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Type", CONTENT_TYPE)
             self.send_header("Content-Length", str(len(page)))
             self.end_headers()
             self.wfile.write(page)

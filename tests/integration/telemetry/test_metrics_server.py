@@ -50,11 +50,14 @@ def test_the_page_is_served_on_ipv6_too(host: str) -> None:
         get(server.url)
 
 
-def test_openmetrics_is_spoken_to_who_asks_for_it() -> None:
-    with page(CollectorRegistry()) as server:
-        content_type, text = get(server.url, "application/openmetrics-text; version=1.0.0")
-    assert content_type.startswith("application/openmetrics-text")
-    assert text.endswith("# EOF\n")
+def test_who_would_rather_have_openmetrics_gets_the_names_that_he_looks_for() -> None:
+    registry = CollectorRegistry()
+    Counter("vllm:hops", "Hops made.", registry=registry).inc(3)
+    accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+    with page(registry) as server:
+        content_type, text = get(server.url, accept)
+    assert content_type.startswith("text/plain; version=0.0.4")
+    assert "\nvllm:hops_total 3.0\n" in text
 
 
 def test_other_paths_are_not_found() -> None:
