@@ -10,11 +10,11 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client import CollectorRegistry
 
 from baton.core.address import join_address
 from baton.core.errors import SettingsError
+from baton.telemetry.exposition import CONTENT_TYPE, written
 
 HEALTH = "/health"  # whether the process takes requests
 LIVE = "/live"  # whether it can still be helped by waiting
@@ -129,10 +129,9 @@ def _handler(
             self.end_headers()
 
         def _show(self) -> None:
-            # Whatever Accept says: as OpenMetrics the library writes `vllm_` for `vllm:`.
-            page = generate_latest(registry)
+            page = written(registry)
             self.send_response(200)
-            self.send_header("Content-Type", CONTENT_TYPE_PLAIN_0_0_4)
+            self.send_header("Content-Type", CONTENT_TYPE)
             self.send_header("Content-Length", str(len(page)))
             self.end_headers()
             self.wfile.write(page)

@@ -1,6 +1,7 @@
 """The families on a worker's page: the engine's under vLLM's names, the hand-off's under our own."""
 
 from baton.telemetry.family import STEP_TOKENS, Family, counter, gauge, histogram
+from baton.telemetry.process_metrics import PROCESS_FAMILIES
 from baton.telemetry.task_metrics import TASKS
 
 # Of a pull: a megabyte in shared memory takes one or two milliseconds, a long prompt over a slow
@@ -122,5 +123,5 @@ WORKER_FAMILIES: tuple[Family, ...] = (
     *(TRANSFER_BYTES, TRANSFER_TIME, EXPOSED_TIME, CHECKSUM_FAILURES, REPAIRED_BLOCKS),
     *(PREFIX_PULLS, PREFIX_TOKENS),
     *(HOST_QUERIES, HOST_HITS, HOST_STORED, HOST_EVICTED, HOST_USAGE),
-    TASKS,
+    *(TASKS, *PROCESS_FAMILIES),
 )
