@@ -1,12 +1,13 @@
 """Writes answers: from a KV cache that it pulls, or from the prompt itself."""
 
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from typing import Any
 
 from baton.core.errors import RefusedError, TransferError, UnavailableError
+from baton.core.prompt_images import PromptImage, spans_of
 from baton.core.token_record import TokenRecord
 from baton.engine.work import Admitted, ChoiceLeft, EngineEvent, Mode, PromptScored, Work
 from baton.rpc import wire
@@ -30,6 +31,7 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
         params = wire.sampling_from_pb(request.sampling)
         desk, name = self._worker.desk, request.request_id
         with desk.take(name, request.attempt, params.n, request.priority) as key:
+            images = wire.images_from_pb(request.images)
             work = Work(
                 key,
                 tuple(request.prompt_token_ids),
@@ -41,19 +43,22 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
                 priority=request.priority,
                 keep_seconds=request.keep_ms / 1000,
                 asked_at=time.monotonic() - request.waited_ms / 1000,
+                images=spans_of(images),
             )
-            async with aclosing(self._answer(work, request)) as responses:
+            async with aclosing(self._answer(work, images, request)) as responses:
                 async for response in responses:
                     yield response
 
     async def _answer(
-        self, work: Work, request: pb.GenerateRequest
+        self, work: Work, images: Sequence[PromptImage], request: pb.GenerateRequest
     ) -> AsyncGenerator[pb.GenerateResponse, None]:
         self._refuse_while_short()
         # Hashed now, while prefill has yet to begin; the engine would do it behind the hand-off.
         work = replace(work, names=self._worker.bridge.engine.prefix_names(work))
         with self._room(work) as room:
             yield pb.GenerateResponse(reserved=pb.GenerateReserved())
+            if work.mode is Mode.GENERATE:
+                work = await self._worker.with_embeddings(work, images)
             work, told, pulled = await self._with_blocks(work, request.handoff, room)
             async with aclosing(self._run(work, told)) as batches:
                 async for batch in batches:

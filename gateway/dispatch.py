@@ -204,6 +204,7 @@ class Dispatcher:
             job.cache_salt,
             job.tenant,
             reads_cache=job.params.prompt_logprobs is None,
+            images=job.spans,
         )
 
         wanted = Wanted(job.params, job.objectives)

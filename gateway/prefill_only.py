@@ -47,7 +47,7 @@ class PrefillOnly:
         self, job: Job, output: Callable[[], Output], turn: Turn
     ) -> AsyncGenerator[Item, None]:
         """An answer of one token, and with it where the KV waits, unless that token ended it."""
-        prompt = PromptChain(job.prompt, job.cache_salt, job.tenant)
+        prompt = PromptChain(job.prompt, job.cache_salt, job.tenant, images=job.spans)
         assignment = await self._queue.admit(turn, lambda: self._workers.assign_reader(prompt))
         info = assignment.decode.info
         handoff = Handoff(new_id(), new_ticket(), info.address, info.instance_id)

@@ -14,6 +14,7 @@ from baton.rpc.tls_settings import ClusterTls
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
 from gateway.head_limits import HeadLimits
+from gateway.images.settings import ImageSettings
 from gateway.policies import AUTO
 from gateway.policies import POLICIES as PLACEMENT_POLICIES
 from gateway.structured.config import read_config
@@ -250,6 +251,7 @@ class GatewaySettings:
     max_body_bytes: int = setting(
         16 << 20, "Largest request body; a larger one gets 413.", size=True
     )
+    images: ImageSettings = nested(ImageSettings)
     shutdown_seconds: float = setting(
         25.0, "Longest time that requests get to finish after SIGTERM or Ctrl-C."
     )
@@ -330,6 +332,7 @@ class GatewaySettings:
         self.cluster_tls.check()
         self.redis.check()
         self.response_store.check()
+        self.images.check()
         if self.redis.place is not None and (self.registry_host, self.registry_port) != _OWN:
             raise SettingsError(
                 "--registry-host and --registry-port are for a gateway that keeps the registry "

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 from baton.core.handoff import PrefixSource
+from baton.core.prompt_images import spans_of
 from baton.engine.work import EngineEvent, Mode, Work
 from baton.rpc import wire
 from baton.v1 import prefill_pb2 as pb
@@ -34,6 +35,7 @@ class PrefillServicer(prefill_pb2_grpc.PrefillServiceServicer):
                 drop=lambda: bridge.abort(key),
                 hold=self._hold(request),
             )
+            images = wire.images_from_pb(request.images)
             work = Work(
                 key,
                 tuple(request.prompt_token_ids),
@@ -44,6 +46,7 @@ class PrefillServicer(prefill_pb2_grpc.PrefillServiceServicer):
                 answered=tuple(request.answered_token_ids),
                 priority=request.priority,
                 asked_at=time.monotonic() - request.waited_ms / 1000,
+                images=spans_of(images),
             )
             relay = Relay(lease, work.num_known)
             try:
@@ -54,6 +57,7 @@ class PrefillServicer(prefill_pb2_grpc.PrefillServiceServicer):
                     if pulled is not None:
                         report = _prefix_pulled(pulled, time.monotonic() - began)
                         yield pb.PrefillResponse(prefix_pulled=report)
+                work = await self._worker.with_embeddings(work, images)
                 with self._worker.backlog.reading(key, work.num_known) as note:
 
                     def take(event: EngineEvent) -> None:

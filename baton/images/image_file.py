@@ -15,7 +15,6 @@ FORMATS = {  # pillow's name -> MIME type; no other decoder is ever run on what 
     "WEBP": "image/webp",
     "GIF": "image/gif",
 }
-MOST_PIXELS = 89_478_485  # from here on pillow itself takes a file for a decompression bomb
 _ORIENTATION = 0x0112  # EXIF tag; from 5 on, width and height are changed for each other
 _TURNED_FROM = 5
 

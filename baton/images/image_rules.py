@@ -30,6 +30,7 @@ class ImageRules:
     """
 
     token_id: int  # stands once in the rendered prompt for each image, then once per token
+    marks: tuple[int, ...]  # an image in a text: this token between those that enclose it
     patch: int
     merge: int
     min_pixels: int
@@ -91,6 +92,9 @@ def rules_of(folder: Path) -> ImageRules | None:
     try:
         return ImageRules(
             token_id=int(config["image_token_id"]),
+            marks=tuple(
+                int(config[f"{name}_token_id"]) for name in ("vision_start", "image", "vision_end")
+            ),
             patch=int(processor.get("patch_size", 14)),
             merge=int(processor.get("merge_size", 2)),
             min_pixels=_bound(processor, size, "min_pixels", "shortest_edge", 56 * 56),

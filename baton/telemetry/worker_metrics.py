@@ -42,6 +42,8 @@ class WorkerReading:
     handoffs: Mapping[str, int]  # ended hand-offs by result, such as "confirmed", only grow
     prefix_pulls: Mapping[str, int]  # cached prefixes of other workers, by result, only grow
     prefix_tokens: int  # whose KV came that way, only grows
+    images_cached: int  # that did not have to be encoded again, only grows
+    image_seconds: Distribution  # of the others, each
 
 
 class WorkerCollector(Collector):
@@ -60,6 +62,7 @@ class WorkerCollector(Collector):
         yield from self._engine(reading)
         yield from self._host(reading)
         yield from self._handoff(reading)
+        yield from self._images(reading)
 
     def _engine(self, reading: WorkerReading) -> Iterator[Metric]:
         yield self._labelled("vllm:num_requests_running", "Requests in the batch.", reading.running)
@@ -157,6 +160,18 @@ class WorkerCollector(Collector):
             "baton_prefix_pulled_tokens",
             "Prompt tokens whose KV came from another worker's prefix cache.",
             reading.prefix_tokens,
+        )
+
+    def _images(self, reading: WorkerReading) -> Iterator[Metric]:
+        yield CounterMetricFamily(
+            "baton_image_cache_hits",
+            "Images of prompts that were encoded before.",
+            reading.images_cached,
+        )
+        yield _histogram(
+            "baton_image_encode_seconds",
+            "To decode, process and encode one image.",
+            reading.image_seconds,
         )
 
     def _counted(self, name: str, help: str, count: int) -> Metric:

@@ -3,9 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from baton.core.errors import BatonError, RefusedError
 from baton.core.handoff import Handoff, PrefixSource
+from baton.core.prompt_images import PromptImage
 from baton.core.worker_info import WorkerInfo, WorkerLoad, WorkerState
 from baton.engine.block_pool import BlockPool
 from baton.engine.engine import Engine
@@ -14,6 +16,7 @@ from baton.telemetry.metrics import WorkerReading
 from baton.worker.backlog import Backlog
 from baton.worker.bridge import EngineBridge
 from baton.worker.desk import Desk
+from baton.worker.images import Images
 from baton.worker.load import LoadBoard
 from baton.worker.prefix_pulls import PrefixPulls
 from baton.worker.room import Room
@@ -90,6 +93,7 @@ class Worker:
         self._exposed = exposed(settings.kv_transport, settings.cluster_tls.is_on)
         self._traffic = Traffic()
         self.backlog = Backlog()
+        self.images = Images(engine.images, settings.image_cache_memory_bytes)
 
     @property
     def blocks(self) -> BlockPool:
@@ -128,6 +132,7 @@ class Worker:
 
     async def close(self) -> None:
         await self._puller.close()
+        await asyncio.to_thread(self.images.close)
         self.sender.close()
         if self._stage is not None:
             self._stage.close()
@@ -170,6 +175,13 @@ class Worker:
         if pulled is not None:
             self._traffic.bytes += pulled.bytes
         return pulled
+
+    async def with_embeddings(self, work: Work, images: Sequence[PromptImage]) -> Work:
+        """The same with its images encoded. Raises RequestError for a file that cannot be read."""
+        if not images:
+            return work
+        seen = await self.images.embeddings(images, work.cache_salt, work.tenant)
+        return replace(work, embeddings=seen)
 
     def publish(self, work: Work, blocks: tuple[int, ...]) -> None:
         """Blocks that were pulled for the work, the references on which are taken: the engine finds
@@ -243,6 +255,8 @@ class Worker:
             handoffs={**ended, **traffic.results},
             prefix_pulls=self._prefix_pulls.results,
             prefix_tokens=self._prefix_pulls.tokens,
+            images_cached=self.images.cached,
+            image_seconds=self.images.seconds.reading(),
         )
 
 

@@ -18,7 +18,7 @@ from baton.images.image_rules import ImageRules, rules_of
 from tests.support.hugging_face import NOISE, Answer, Comparison, one_thread
 from tests.support.models import IMAGE_PAD, VISION_END, VISION_START, image_processor
 
-WORDS = range(3, 900)  # token ids of a text
+WORDS = range(10, 900)  # token ids of a text
 
 Piece = bytes | int  # an image's file, or so many tokens of text
 

@@ -92,8 +92,8 @@ def make(family: str, folder: Path, *, seed: int = 0, spread: bool = True, **cha
     return folder
 
 
-# Token ids of the small vocabulary that mark an image.
-VISION_START, VISION_END, IMAGE_PAD, VIDEO_PAD = 990, 991, 992, 993
+# Token ids that mark an image, as tests.support.vision_tokenizer has them.
+VISION_START, VISION_END, IMAGE_PAD, VIDEO_PAD = 3, 4, 5, 6
 PATCH = 4  # pixels; a token is 2 x 2 patches
 _TOWERS: dict[str, dict[str, Any]] = {
     "Qwen2VL": {"embed_dim": 32, "hidden_size": 64, "mlp_ratio": 2},

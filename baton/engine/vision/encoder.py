@@ -11,8 +11,9 @@ from transformers import PreTrainedModel
 from baton.core.errors import InternalError, RequestError, SettingsError
 from baton.core.prompt_images import PromptImage
 from baton.images.errors import ImageError
-from baton.images.image_file import MOST_PIXELS, decode
+from baton.images.image_file import decode
 from baton.images.image_rules import ImageRules, rules_of
+from baton.images.limits import MOST_PIXELS
 
 
 class ImageEncoder:

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from baton.images.errors import ImageError
-from baton.images.image_file import MOST_PIXELS, decode, read_header
+from baton.images.image_file import decode, read_header
+from baton.images.limits import MOST_PIXELS
 from tests.support.images import image_file
 
 

@@ -16,7 +16,9 @@ from baton.core.errors import SettingsError
 from baton.images.errors import ImageError
 from baton.images.image_rules import ImageRules, rules_of
 
-RULES = ImageRules(token_id=7, patch=14, merge=2, min_pixels=56 * 56, max_pixels=28 * 28 * 1280)
+RULES = ImageRules(
+    token_id=7, marks=(6, 7, 8), patch=14, merge=2, min_pixels=56 * 56, max_pixels=28 * 28 * 1280
+)
 
 
 def test_grids_are_those_of_the_models_own_processor() -> None:
@@ -72,10 +74,11 @@ def test_a_request_is_told_to_workers_only_where_it_changes_something() -> None:
     assert RULES.processing(RULES.told({})) == ""
 
 
+TOKENS = {"vision_start_token_id": 6, "image_token_id": 7, "vision_end_token_id": 8}
+
+
 def folder_with(folder: Path, processor: dict[str, Any] | None, **config: Any) -> Path:
-    (folder / "config.json").write_text(
-        json.dumps({"model_type": "qwen2_vl", "image_token_id": 7, **config})
-    )
+    (folder / "config.json").write_text(json.dumps({"model_type": "qwen2_vl", **TOKENS, **config}))
     if processor is not None:
         (folder / "preprocessor_config.json").write_text(json.dumps(processor))
     return folder
@@ -93,7 +96,7 @@ def folder_with(folder: Path, processor: dict[str, Any] | None, **config: Any) -
 def test_bounds_are_read_by_each_of_their_names(tmp_path: Path, bounds: dict[str, Any]) -> None:
     rules = rules_of(folder_with(tmp_path, {"patch_size": 16, **bounds}))
 
-    assert rules == ImageRules(7, 16, 2, 100, 900)
+    assert rules == ImageRules(7, (6, 7, 8), 16, 2, 100, 900)
 
 
 def test_a_text_model_has_no_rules(tmp_path: Path) -> None:

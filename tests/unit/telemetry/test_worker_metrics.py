@@ -33,6 +33,8 @@ def reading(running: int = 2, handoffs: Mapping[str, int] | None = None) -> Work
         handoffs=handoffs or {},
         prefix_pulls={"pulled": 4, "failed": 1},
         prefix_tokens=640,
+        images_cached=7,
+        image_seconds=Distribution((0.1,), (2, 1), 0.75),
     )
 
 
@@ -68,6 +70,9 @@ def test_engine_numbers_have_vllm_names_and_labels(name: str, value: float) -> N
         ("baton_kv_transfer_bytes_total", 4096),
         ("baton_kv_transfer_seconds_count", 4),
         ("baton_kv_transfer_seconds_sum", 0.5),
+        ("baton_image_cache_hits_total", 7),
+        ("baton_image_encode_seconds_count", 3),
+        ("baton_image_encode_seconds_sum", 0.75),
         ("baton_kv_transfer_exposed_seconds_count", 4),
         ("baton_kv_transfer_exposed_seconds_sum", 0.25),
         ("baton_kv_transfer_repaired_blocks_total", 2),
