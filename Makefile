@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make run` and `make test`. Each installs into $(VENV) first, when needed.
-.PHONY: run test test-fast test-long chaos demo-model install clients helm3 buf protos protos-fresh protos-compatible released-protos settings-page chart format check clean
+.PHONY: run test test-fast test-long chaos demo-model install clients helm3 buf protos protos-fresh protos-compatible released-protos settings-page metrics-page chart dashboards format check clean
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -7,6 +7,8 @@ CLIENTS := $(VENV)-clients
 # Named first, so that later steps keep this build. A GPU machine: make install TORCH=torch
 TORCH ?= torch==2.13.0
 ARGS ?=
+PYTEST := $(BIN)/python -m pytest -m "not long"
+FAST := -n 2 --dist loadfile tests/unit tests/integration
 BUF_MACHINE := $(if $(filter aarch64 arm64,$(shell uname -m)),aarch64,x64)
 BUF := $(VENV)/buf/node_modules/@bufbuild/buf-linux-$(BUF_MACHINE)/bin/buf
 
@@ -14,10 +16,10 @@ run: $(VENV)/.run                 ## start a cluster on this machine (make run A
 	$(BIN)/baton up $(ARGS)
 
 test: $(VENV)/.dev clients        ## all tests that this machine can run
-	$(BIN)/python -m pytest -m "not long" $(ARGS)
+	$(if $(ARGS),$(PYTEST) $(ARGS),$(PYTEST) $(FAST) && $(PYTEST) --ignore tests/unit --ignore tests/integration tests)
 
 test-fast: $(VENV)/.dev           ## unit and integration only
-	$(BIN)/python -m pytest -m "not long" tests/unit tests/integration $(ARGS)
+	$(PYTEST) $(FAST) $(ARGS)
 
 test-long: $(VENV)/.dev clients   ## full counts: chaos, fuzzing, oracle over all families
 	$(BIN)/python -m pytest -m long $(ARGS)
@@ -78,8 +80,15 @@ settings-page: $(VENV)/.dev       ## write docs/settings.md and the chart's sche
 	mv docs/settings.md.new docs/settings.md
 	$(BIN)/python -m deploy.helm.values_schema
 
+metrics-page: $(VENV)/.dev        ## write docs/metrics.md anew
+	$(BIN)/python -m baton.cluster.metrics_page > docs/metrics.md.new
+	mv docs/metrics.md.new docs/metrics.md
+
 chart: settings-page              ## and what the chart renders: read the difference before you commit it
 	$(BIN)/python -m tests.support.chart
+
+dashboards: $(VENV)/.dev          ## write deploy/grafana/*.json anew
+	$(BIN)/python -m deploy.grafana.write
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix --exit-zero . && $(BIN)/ruff format .

@@ -138,8 +138,8 @@ async def host_hits(url: str) -> int:
     total = 0.0
     for worker in json.loads(await _text(f"{url}/status"))["workers"]:
         for line in (await _text(worker["metrics_url"])).splitlines():
-            if line.startswith(f"{HITS} "):
-                total += float(line.split()[1])
+            if line.startswith(HITS):
+                total += float(line.rpartition(" ")[2])
     return int(total)
 
 

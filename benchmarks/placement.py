@@ -25,6 +25,7 @@ from baton.core.block_hashes import HASH_BLOCK
 from baton.core.fingerprint import PROTOCOL_VERSION, Fingerprint
 from baton.core.kv_events import KvChange
 from baton.core.layout import LayoutDescriptor
+from baton.core.room import Room
 from baton.core.sampling_params import SamplingParams
 from baton.core.worker_info import Role, WorkerInfo, WorkerLoad, WorkerState
 from baton.registry.memory import InMemoryRegistry
@@ -39,7 +40,7 @@ DEMO = Path(__file__).parent.parent / "baton" / "demo"
 PROMPT = 32_768  # tokens
 LAYOUT = LayoutDescriptor(32, 8, 128, HASH_BLOCK, "bfloat16")
 FINGERPRINT = Fingerprint(PROTOCOL_VERSION, "m", "", "t", "bfloat16", LAYOUT, "r")
-IDLE = WorkerLoad(WorkerState.READY, 0, 0, 65_536, 0, 0, 65_536)
+IDLE = WorkerLoad(WorkerState.READY, 0, 0, 65_536, 0, 0, 65_536, room=Room(free_blocks=65_536))
 
 
 class SilentClient(WorkerClient):
@@ -48,7 +49,7 @@ class SilentClient(WorkerClient):
     def __init__(self, *_: object) -> None:
         pass
 
-    async def watch(self) -> AsyncGenerator[WorkerLoad | KvChange, None]:
+    async def watch(self, instance_id: str) -> AsyncGenerator[WorkerLoad | KvChange, None]:
         yield IDLE
         await asyncio.Event().wait()
 

@@ -138,7 +138,7 @@ async def _totals(address: str) -> StepTotals:
     """Once the worker has nothing to do."""
     client = WorkerClient(address, SECRET)
     try:
-        async with asyncio.timeout(60), aclosing(client.watch()) as news:
+        async with asyncio.timeout(60), aclosing(client.watch("")) as news:
             async for load in _loads(news):
                 if not (load.running or load.waiting or load.leased_blocks):
                     return load.steps

@@ -19,6 +19,7 @@ from baton.core.fingerprint import PROTOCOL_VERSION, Fingerprint
 from baton.core.handoff import new_id
 from baton.core.kv_events import KvChange
 from baton.core.layout import LayoutDescriptor
+from baton.core.room import Room
 from baton.core.token_record import FinishReason, TokenRecord
 from baton.core.worker_info import Role, WorkerInfo, WorkerLoad
 from baton.registry.membership import Membership
@@ -32,6 +33,8 @@ from baton.v1 import (
     worker_pb2_grpc,
 )
 from baton.worker.desk import Desk
+from baton.worker.flipping import Flipping
+from baton.worker.flips import Flips
 from baton.worker.load import LoadBoard
 from baton.worker.worker_service import WorkerServicer
 from gateway.tokenizer import load_tokenizer
@@ -64,15 +67,15 @@ class ScriptedWorker(
 ):
     """Its tokens hang on their position alone, so that prefill and decode tell the same first one."""
 
-    def __init__(self, beat: Beat) -> None:
+    def __init__(self, beat: Beat, role: Role) -> None:
         self._beat = beat
         self.board = LoadBoard(self._load)
-        self.desk = Desk(None, self.board.touch)
+        self.desk = Desk(role, 1 << 20, self.board.touch)
 
     async def Prefill(
         self, request: prefill_pb2.PrefillRequest, context: Any
     ) -> AsyncGenerator[prefill_pb2.PrefillResponse, None]:
-        with self.desk.take(request.request_id, request.attempt, 1):
+        with self.desk.take(Role.PREFILL, request.request_id, request.attempt, 1):
             yield prefill_pb2.PrefillResponse(admitted=prefill_pb2.PrefillAdmitted())
             record = wire.record_to_pb(_record(request, 0))
             yield prefill_pb2.PrefillResponse(tokens=prefill_pb2.PrefillTokens(records=[record]))
@@ -82,7 +85,7 @@ class ScriptedWorker(
     async def Generate(
         self, request: decode_pb2.GenerateRequest, context: Any
     ) -> AsyncGenerator[decode_pb2.GenerateResponse, None]:
-        with self.desk.take(request.request_id, request.attempt, 1):
+        with self.desk.take(Role.DECODE, request.request_id, request.attempt, 1):
             yield decode_pb2.GenerateResponse(reserved=decode_pb2.GenerateReserved(ttl_ms=30_000))
             if not request.HasField("handoff"):
                 yield decode_pb2.GenerateResponse(admitted=decode_pb2.GenerateAdmitted())
@@ -101,7 +104,8 @@ class ScriptedWorker(
         yield
 
     def _load(self) -> WorkerLoad:
-        return WorkerLoad(self.desk.state, self.desk.requests, 0, BLOCKS, 0, 0, BLOCKS)
+        room = Room(free_blocks=BLOCKS)
+        return WorkerLoad(self.desk.state, self.desk.requests, 0, BLOCKS, 0, 0, BLOCKS, room=room)
 
 
 def _record(
@@ -148,13 +152,16 @@ async def _serve(roles: list[Role], registry: str, tokenizer: str, step: float) 
 async def _start(
     role: Role, number: int, beat: Beat, registry: str, fingerprint: Fingerprint
 ) -> tuple[WorkerInfo, Membership]:
-    server, worker = make_server(), ScriptedWorker(beat)
+    server, worker = make_server(), ScriptedWorker(beat, role)
     port = bind(server, "127.0.0.1", 0)
     info = WorkerInfo(
         *(f"{role.value}-{number}", new_id(), role, f"127.0.0.1:{port}", "", os.getpid()),
         *("scripted", LONGEST, BLOCKS, fingerprint),
     )
-    service = WorkerServicer(info, worker.desk, worker.board, lambda: True, lambda number: _NO_KEYS)
+    service = WorkerServicer(
+        *(lambda: info, worker.desk, worker.board, lambda: True, lambda number: _NO_KEYS),
+        Flipping(worker.desk, worker.board, info, (role,), Flips()),
+    )
     worker_pb2_grpc.add_WorkerServiceServicer_to_server(service, server)
     if role is Role.PREFILL:
         prefill_pb2_grpc.add_PrefillServiceServicer_to_server(worker, server)

@@ -17,7 +17,7 @@ def add_service(worker: Worker, server: grpc.aio.Server) -> None:
 
 
 def be_worker(settings: WorkerSettings) -> NoReturn:
-    be_worker_of(Role.DECODE, settings, add_service)
+    be_worker_of(Role.DECODE, settings, {Role.DECODE: add_service})
 
 
 main = command(Role.DECODE, be_worker)

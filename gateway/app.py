@@ -1,7 +1,7 @@
 """The HTTP application: routes, and errors as one object everywhere."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
@@ -17,8 +17,10 @@ from gateway.endpoints.models import ModelsEndpoint
 from gateway.endpoints.operations import OperationsEndpoint
 from gateway.endpoints.placements import PlacementsEndpoint
 from gateway.endpoints.responses import ResponsesEndpoint
+from gateway.endpoints.status_page import StatusPageEndpoint
 from gateway.endpoints.tokenization import TokenizationEndpoint
 from gateway.errors import INTERNAL, reply_to, reply_to_status
+from gateway.http_metrics import HttpMetrics
 from gateway.middleware import with_middleware
 from gateway.openapi import describe
 from gateway.replies import error_reply
@@ -28,7 +30,12 @@ from gateway.settings import GatewaySettings
 from gateway.tenants.roster import Roster
 from gateway.tenants.visit import Desk
 from gateway.translations.messages_error import COUNT_PATH, PATH
+from gateway.ui import assets
 
+if TYPE_CHECKING:
+    from baton.telemetry.tracing import Tracer
+
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 RESPONSES = "/v1/responses"
 PLACEMENT = "/v1/requests/{request_id}/placement"
 
@@ -42,6 +49,7 @@ def make_app(
     tokenization: TokenizationEndpoint,
     operations: OperationsEndpoint,
     placements: PlacementsEndpoint,
+    status_page: StatusPageEndpoint | None,
     docs: bool = True,
     tokenizer_info: bool = False,
 ) -> FastAPI:
@@ -52,8 +60,8 @@ def make_app(
         openapi_url="/openapi.json" if docs else None,
     )
     routes: list[tuple[str, str, Callable[..., Any], str]] = [
-        ("POST", "/v1/chat/completions", chat.__call__, "Answer a chat"),
-        ("POST", "/v1/completions", completions.__call__, "Continue a prompt"),
+        ("POST", CHAT, chat.__call__, "Answer a chat"),
+        ("POST", COMPLETIONS, completions.__call__, "Continue a prompt"),
         ("POST", RESPONSES, responses.create, "Answer in OpenAI's Responses API"),
         ("GET", f"{RESPONSES}/{{response_id}}", responses.get, "Read a stored response"),
         ("DELETE", f"{RESPONSES}/{{response_id}}", responses.delete, "Forget a stored response"),
@@ -75,20 +83,35 @@ def make_app(
     ]
     if tokenizer_info:
         routes.append(("GET", "/tokenizer_info", tokenization.info, "Describe the tokenizer"))
+    if status_page is not None:
+        routes.append(("GET", assets.STATE, status_page.state, "Tell what /ui shows"))
+        routes.append(("GET", assets.EVENTS, status_page.events, "Tell it as it changes"))
     for method, path, endpoint, summary in routes:
         app.add_api_route(path, endpoint, methods=[method], summary=summary)
+    if status_page is not None:
+        app.add_api_route(assets.PATH, status_page.page, include_in_schema=False)
+        app.add_api_route(assets.PATH + "/{name}", status_page.file, include_in_schema=False)
     describe(app)
     app.add_exception_handler(BatonError, _named_error)
     app.add_exception_handler(HTTPException, _http_error)
     return app
 
 
-def guarded(app: ASGIApp, settings: GatewaySettings, roster: Roster, desk: Desk) -> ASGIApp:
+def guarded(
+    app: ASGIApp,
+    settings: GatewaySettings,
+    roster: Roster,
+    desk: Desk,
+    metrics: HttpMetrics,
+    tracer: "Tracer | None" = None,
+) -> ASGIApp:
     """The application as clients meet it. From the outside in: the proxy's prefix, the operator's
     own middleware, CORS (so that a browser may read errors too), the request's id, the key.
     """
     inner = Authentication(app, roster, desk)
-    whole = with_cors(RequestScope(inner), settings.cors)
+    traced = frozenset({CHAT, COMPLETIONS, RESPONSES, PATH})
+    scope = RequestScope(inner, metrics, tracer, traced, settings.served_names[0])
+    whole = with_cors(scope, settings.cors)
     return RootPath(with_middleware(whole, settings.middleware), settings.root_path)
 
 

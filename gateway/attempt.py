@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
 
 from baton.core.errors import (
     BatonError,
@@ -16,6 +17,7 @@ from baton.core.errors import (
 from baton.core.handoff import Handoff, PrefixSource, new_id, new_ticket
 from baton.core.token_record import PromptLogprobs, TokenLogprobs, TokenRecord
 from baton.core.worker_info import WorkerInfo
+from gateway.attempt_trace import AttemptTrace
 from gateway.breaks import MENDABLE
 from gateway.conversation import Conversation
 from gateway.job import Job
@@ -23,6 +25,7 @@ from gateway.leg import Broken, Ended, Left, Leg, LegEvent, Letters
 from gateway.mailbox import Mailbox
 from gateway.reading import Reading
 from gateway.refusals import Refusals
+from gateway.request_metrics import DECODE, PREFILL, TRANSFER
 from gateway.token_log import Section
 from gateway.worker import Worker
 from gateway.worker_client import (
@@ -36,6 +39,9 @@ from gateway.worker_client import (
     Transferred,
 )
 from gateway.workers import Assignment
+
+if TYPE_CHECKING:
+    from baton.telemetry.tracing import Lane, Metadata
 
 logger = logging.getLogger(__name__)
 
@@ -64,10 +70,13 @@ class Attempt:
         silence: float,
         log: Section,
         conversation: Conversation,
+        lane: "Lane | None" = None,
         handoff: Handoff | None = None,
         brought: Handoff | None = None,
     ) -> None:
-        """`brought`: by which the decode worker may get the prompt's KV, to read the rest itself."""
+        """`brought`: by which the decode worker may get the prompt's KV, to read the rest itself.
+        `lane`: of the request's trace, whose next phase this is.
+        """
         self._job = job
         self._brought = brought
         self._conversation = conversation
@@ -78,18 +87,24 @@ class Attempt:
         self.decode_worker = assignment.decode
         self._prefill_worker = assignment.prefill
         self._unread = assignment.unread
+        self._claim = assignment.claim
         self._admitted = assignment.admitted
         self.forecast = assignment.forecast
         self.takes_over = handoff is not None
         if handoff is None and assignment.prefill is not None:
             handoff = _handoff_from(assignment.prefill.info)
         self._handoff = handoff
+        self.lane = lane
+        self._trace: AttemptTrace | None = None
+        if lane is not None and job.trace is not None:
+            self._trace = AttemptTrace(job.trace, lane, number, job.request_id, self.takes_over)
         self._legs: list[Leg] = []
         self._decode = self._open_decode(assignment.decode)
         self._reader: Leg | None = self._decode if self._handoff is None else None
         self.reserved = False  # the decode worker has answered: something was started
         self.writes = False  # it has told tokens: its choices are under way
         self.gave = False  # tokens were given out
+        self.admitted_at: float | None = None  # `time.monotonic` when an engine began the prompt
         self.suspects: set[Worker] = set()
         self._link_broke = False
         self.reading = Reading(
@@ -97,12 +112,21 @@ class Attempt:
             assignment.prefill.info.worker_id if assignment.prefill else None,
             reason=assignment.forecast.decision.reason if assignment.forecast else None,
         )
+        self._prefix_source: WorkerInfo | None = None
         self.prompt_scores: tuple[TokenLogprobs, ...] = ()
 
     @property
     def ended(self) -> bool:
         """Each of its choices has its last token, or has left."""
         return self._log.ended
+
+    @property
+    def phase(self) -> str:
+        """What it is in, for metrics."""
+        if not self._log.began:
+            return PREFILL
+        relayed = self._handoff is not None and not self.writes
+        return TRANSFER if relayed else DECODE
 
     async def tokens(self) -> AsyncGenerator[tuple[TokenRecord, ...] | Left, None]:
         """New records, until every choice has ended or left. Leaving early cancels both calls."""
@@ -122,6 +146,8 @@ class Attempt:
                     self._link_broke = cause is error and not self.suspects
                     raise cause from error
                 if held and self._tellable:
+                    if self._trace is not None and not self.gave:
+                        self._trace.began()
                     self.gave = True
                     self._measure(len(held))
                     yield held
@@ -167,7 +193,16 @@ class Attempt:
     def hand_over(self, choice: int, handoff: Handoff) -> Call:
         """Asks the decode worker to give the request's choice away."""
         client, number = self.decode_worker.client, self._log.number_of(choice)
-        return client.hand_over(self._job.request_id, self.number, number, handoff)
+        return client.hand_over(self._job.request_id, self.number, number, handoff, self._metadata)
+
+    @property
+    def _metadata(self) -> "Metadata":
+        return () if self._trace is None else self._trace.metadata
+
+    def over(self, error: BaseException | None = None) -> None:
+        """Nothing more of it is read; for its trace. The first word counts."""
+        if self._trace is not None:
+            self._trace.end(self.reading, error)
 
     def cancel(self) -> None:
         self._reader = None  # it says no more
@@ -188,10 +223,13 @@ class Attempt:
             self._digest(leg, event)
             raise InternalError("a decode worker sent something before its reservation")
         self.reserved = True
+        metadata = () if self._trace is None else self._trace.reserved()
         if self._prefill_worker is not None and self._handoff is not None:
             worker, self._prefill_worker = self._prefill_worker, None
             prefix = self._prefix_for(worker)
-            call = worker.client.prefill(self._job, self.number, self._handoff, prefix)
+            call = worker.client.prefill(
+                self._job, self.number, self._handoff, prefix, metadata=metadata
+            )
             self._reader = Leg(worker, call, self._mailbox, self._unread)
             self._legs.append(self._reader)
 
@@ -200,6 +238,7 @@ class Attempt:
         if source is None:
             return None
         self.reading.prefix_from = source.worker.worker_id
+        self._prefix_source = source.worker
         return PrefixSource(_handoff_from(source.worker), source.num_tokens)
 
     async def _heard(self, patience: float) -> tuple[Leg, LegEvent]:
@@ -244,7 +283,7 @@ class Attempt:
                     case Broken() | Ended():
                         return error
         except UnavailableError:
-            logger.info("%s: a hand-off ended without a cause", self._job.request_id)
+            logger.info("a hand-off of %s ended without a cause", self._job.request_id)
         return error
 
     async def _settle_reading(self) -> None:
@@ -260,20 +299,41 @@ class Attempt:
                 if leg is self._reader:
                     self._note_reading(event)
         except BatonError as error:
-            logger.info("%s: how much was cached is not known: %s", self._job.request_id, error)
+            logger.info("how much of %s was cached is not known: %s", self._job.request_id, error)
 
     def _note_reading(self, event: LegEvent) -> None:
         """What the leg that reads the prompt tells of its cache."""
         match event:
             case Admitted(num_cached_tokens, kv_number):
                 self.reading.cached_tokens = num_cached_tokens
+                self.admitted_at = time.monotonic()
                 if self.forecast is not None:
                     self.forecast.actual.cached_tokens = num_cached_tokens
                 self._admitted(num_cached_tokens, kv_number)
             case PrefixPulled():
                 self.reading.prefix = event
+                self._note_prefix(event)
             case Broken() | Ended():
                 self._reader = None
+
+    def _note_transfer(self, transfer: Transferred) -> None:
+        self.reading.transfer = transfer
+        now, exposed = time.monotonic(), transfer.exposed_ms / 1000
+        if self.forecast is not None:
+            self.forecast.transferred(transfer.bytes, exposed, now)
+        source = self._handoff or self._brought
+        if source is not None:
+            self.decode_worker.received(
+                source.instance_id, transfer.bytes, now, transfer.transport, exposed
+            )
+
+    def _note_prefix(self, pulled: PrefixPulled) -> None:
+        source = self._prefix_source
+        if source is None or self._reader is None:
+            return
+        layout = source.fingerprint.layout
+        moved = pulled.tokens * layout.block_bytes // layout.block_size
+        self._reader.worker.received(source.instance_id, moved, time.monotonic())
 
     def _note_suspect(self, leg: Leg, event: LegEvent) -> None:
         match event:
@@ -281,9 +341,11 @@ class Attempt:
                 self.suspects.add(leg.worker)
 
     def _open_decode(self, worker: Worker) -> Leg:
-        call = worker.client.generate(self._job, self.number, self._handoff, self._brought)
+        call = worker.client.generate(
+            self._job, self.number, self._handoff, self._brought, self._metadata
+        )
         unread = self._unread if self._prefill_worker is None else 0
-        leg = Leg(worker, call, self._mailbox, unread)
+        leg = Leg(worker, call, self._mailbox, unread, self._claim)
         self._legs.append(leg)
         return leg
 
@@ -299,9 +361,7 @@ class Attempt:
         needed = not self._log.began or (reads and not self._scored)
         match event:
             case Transferred():
-                self.reading.transfer = event
-                if self.forecast is not None:
-                    self.forecast.transferred(event.bytes, event.exposed_ms / 1000)
+                self._note_transfer(event)
             case PromptScored(scores):
                 self._add_scores(scores)
             case Broken(error) if needed or (leg is self._decode and not self._log.ended):

@@ -11,9 +11,10 @@ from gateway.tenants.roster import Roster
 from gateway.tenants.tenant import NOBODY
 from gateway.tenants.visit import Desk, Visit
 from gateway.translations.messages_error import is_anthropic
+from gateway.ui.assets import OPEN_PATHS
 
 # Whatever is not named here needs a key, so that a new route is never open by oversight.
-OPEN = frozenset({"/health", "/ping", "/version", "/metrics", "/docs", "/openapi.json"})
+OPEN = OPEN_PATHS | {"/health", "/ping", "/version", "/metrics", "/docs", "/openapi.json"}
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 MISSING = ErrorReply(
     401,

@@ -7,9 +7,11 @@ import time
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 from fastapi import FastAPI
+from prometheus_client import ProcessCollector
 from starlette.types import ASGIApp
 
 from baton import __version__
@@ -38,6 +40,7 @@ from gateway.endpoints.models import ModelsEndpoint
 from gateway.endpoints.operations import OperationsEndpoint
 from gateway.endpoints.placements import PlacementsEndpoint
 from gateway.endpoints.responses import ResponsesEndpoint
+from gateway.endpoints.status_page import StatusPageEndpoint
 from gateway.endpoints.tokenization import TokenizationEndpoint
 from gateway.generation_config import load_defaults
 from gateway.images.desk import ImageDesk
@@ -51,6 +54,7 @@ from gateway.placement_record import PlacementHistory
 from gateway.policies import policy_of
 from gateway.preparation import Preparation
 from gateway.queue import AdmissionQueue
+from gateway.recent_requests import KEPT, RecentRequests
 from gateway.remote_desk import RemoteDesk
 from gateway.remote_ticket import RemoteTickets
 from gateway.rendering import RenderingRules
@@ -68,7 +72,12 @@ from gateway.token_wishes import SamplingRules
 from gateway.tokenizer import ChatTokenizer, load_tokenizer, vocab_size_of
 from gateway.translations.response_desk import ResponseDesk
 from gateway.translations.response_store import ResponseStore
+from gateway.ui.board import Board
+from gateway.ui.feed import Feed
 from gateway.workers import Assignment, Workers
+
+if TYPE_CHECKING:
+    from baton.telemetry.tracing import Tracer
 
 TICKET_SECONDS = 600.0  # longer than any lease is renewed
 
@@ -82,9 +91,10 @@ class Gateway:
     queue: AdmissionQueue[Assignment]
     dispatcher: Dispatcher
     commons: Commons
+    feed: Feed
 
 
-def build(settings: GatewaySettings) -> Gateway:
+def build(settings: GatewaySettings, tracer: "Tracer | None" = None) -> Gateway:
     """Raises SettingsError for a folder that does not hold what is needed. Wants a running loop."""
     tokenizer = load_tokenizer(
         settings.tokenizer_folder,
@@ -114,9 +124,11 @@ def build(settings: GatewaySettings) -> Gateway:
     )
     metrics = GatewayMetrics(settings.served_names[0])
     metrics.follow(workers.prefixes)
-    metrics.watch_queue(lambda: len(queue))
+    metrics.watch_queue(queue.waiting)
     metrics.register(TaskCollector(asyncio.get_running_loop()))
+    metrics.register(ProcessCollector(registry=None))
     history = PlacementHistory(settings.placement_history)
+    recent = RecentRequests(0 if settings.disable_status_page else KEPT)
     tickets = RemoteTickets(settings.cluster_secret, TICKET_SECONDS) if settings.worker else None
     handles = ResumeHandles(settings.cluster_secret, settings.resume_seconds)
     dispatcher = Dispatcher(
@@ -128,7 +140,10 @@ def build(settings: GatewaySettings) -> Gateway:
         handles,
         tickets,
         history,
+        recent,
     )
+    board = Board(workers, lambda: dispatcher.queued, recent, settings.served_names[0])
+    feed = Feed()
     remote_desk = RemoteDesk(tickets, lambda: workers.known)
     resume_desk = ResumeDesk(handles, lambda: workers.model_digest)
     crowd = Crowd()
@@ -142,10 +157,12 @@ def build(settings: GatewaySettings) -> Gateway:
         history,
         resume_desk,
         remote_desk,
+        board,
+        feed,
     )
     doorway = Doorway(app, crowd)
-    door = guarded(doorway, settings, roster, Desk(commons, metrics.tenants))
-    return Gateway(door, doorway, server, workers, queue, dispatcher, commons)
+    door = guarded(doorway, settings, roster, Desk(commons, metrics.tenants), metrics.http, tracer)
+    return Gateway(door, doorway, server, workers, queue, dispatcher, commons, feed)
 
 
 def _registry(settings: GatewaySettings) -> tuple[Directory, grpc.aio.Server | None]:
@@ -171,6 +188,8 @@ def _app(
     history: PlacementHistory,
     resume_desk: ResumeDesk,
     remote_desk: RemoteDesk,
+    board: Board,
+    feed: Feed,
 ) -> FastAPI:
     names = ModelNames(settings.served_names, settings.model)
     vocab_size = vocab_size_of(settings.model_folder, tokenizer.vocabulary)
@@ -224,8 +243,11 @@ def _app(
         MessagesEndpoint(preparation, chat, settings.client_stall_seconds),
         ModelsEndpoint(names, workers),
         TokenizationEndpoint(preparation, tokenizer, prompts),
-        OperationsEndpoint(workers, dispatcher, metrics, crowd, settings.model),
+        OperationsEndpoint(workers, board, metrics, crowd, settings.model),
         PlacementsEndpoint(history),
+        None
+        if settings.disable_status_page
+        else StatusPageEndpoint(board, feed, settings.client_stall_seconds),
         docs=not settings.disable_fastapi_docs,
         tokenizer_info=settings.enable_tokenizer_info_endpoint,
     )

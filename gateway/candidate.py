@@ -1,7 +1,9 @@
 """A worker as placement sees it."""
 
+import math
 from dataclasses import dataclass, field
 
+from baton.core.room import NO_ROOM, Room, keeps_out
 from baton.core.worker_info import Role, WorkerInfo, WorkerLoad, WorkerState
 from gateway.scoring import DOUBT
 from gateway.speed_model import UNKNOWN, Speed
@@ -23,12 +25,16 @@ class Candidate:
     doubted: bool = False  # broke under this request, and was not heard of since
     kind: str = ""  # equal for workers of equal fingerprint, which may be paired
     speed: Speed = UNKNOWN
+    room: Room | None = None  # None: what its load tells
 
     instance_id: str = field(init=False)
     prefills: bool = field(init=False)
     alive: bool = field(init=False)  # worth waiting for; one that drains is not
     takes_requests: bool = field(init=False)
-    free_tokens: int = field(init=False)  # room for so many
+    free_tokens: int = field(init=False)  # room for so many, in whole blocks
+    block_tokens: int = field(init=False)
+    pool_tokens: int = field(init=False)
+    free_seats: float = field(init=False)  # for whatever priority; there may be more
     requests: int = field(init=False)  # on it now
     context: int = field(init=False)  # tokens that they attend to
     # Terms of `scoring`, in seconds, as far as no prompt is needed for them:
@@ -50,12 +56,18 @@ class Candidate:
         self.prefills = info.role is Role.PREFILL
         self.alive = load is None or load.state is WorkerState.READY
         self.takes_requests = load is not None and self.alive and not self.refused
-        self.free_tokens = self.context = 0
+        self.free_tokens = self.context = self.pool_tokens = 0
+        self.block_tokens = info.fingerprint.layout.block_size
+        self.free_seats = math.inf
         requests, self.rounds = self.in_flight, 1.0
         if load is not None:  # it is late, but counts other gateways' requests too
-            block_size = info.fingerprint.layout.block_size
-            self.free_tokens = load.free_blocks * block_size
-            self.context = (load.total_blocks - load.free_blocks) * block_size
+            room = self.room = self.room or load.room
+            if not room.short_of_blocks:
+                self.free_tokens = room.free_blocks * self.block_tokens
+            if room.seats is not None:
+                self.free_seats = room.seats - sum(count for _, count in room.seated)
+            self.pool_tokens = load.total_blocks * self.block_tokens
+            self.context = (load.total_blocks - load.free_blocks) * self.block_tokens
             requests = max(requests, load.running + load.waiting)
             if load.waiting:
                 self.rounds += load.waiting / max(1, load.running)
@@ -68,3 +80,8 @@ class Candidate:
         self.beside = speed.sequence * requests + speed.context * self.context
         self.base = speed.step + self.beside
         self.preference = 1e-7 * requests + (DOUBT if self.doubted else 0.0)
+
+    def seats(self, choices: int, priority: int) -> bool:
+        """Whether it has seats for so many, for whom the less urgent make way."""
+        room = self.room or NO_ROOM
+        return not keeps_out(room.seats, room.seated, choices, priority)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -31,10 +32,13 @@ from gateway.prefill_only import HOLD_SECONDS, PrefillOnly
 from gateway.prompt_chain import PromptChain
 from gateway.queue import AdmissionQueue
 from gateway.recent_answers import RecentAnswers
+from gateway.recent_requests import RecentRequests
 from gateway.remote_ticket import RemoteTickets
 from gateway.request_life import RequestLife
+from gateway.request_trace import Wait, in_line
 from gateway.resumable import Resumable
 from gateway.resume_handle import ResumeHandles
+from gateway.trail import Trail
 from gateway.workers import Assignment, Wanted, Workers
 
 logger = logging.getLogger(__name__)
@@ -57,8 +61,10 @@ class Dispatcher:
         handles: ResumeHandles,
         tickets: RemoteTickets | None = None,
         history: PlacementHistory | None = None,
+        recent: RecentRequests | None = None,
     ) -> None:
         """`tickets`: of KV that another router takes from here to its decode worker."""
+        self._recent = recent or RecentRequests()
         self._reads = PrefillOnly(workers, queue, silence, tickets) if tickets else None
         self._handles = handles
         self._workers = workers
@@ -85,18 +91,28 @@ class Dispatcher:
         turn = self._queue.turn(
             job.priority, job.bill, job.key, job.timeout, job.wishes.lane, job.objectives.ttft
         )
-        with self._billed(job.bill):
+        with self._billed(job.bill), self._recent.following(job) as trail:
             if job.wishes.remote_decode and self._reads is not None:
-                items = self._reads.stream(job, output, turn)
+                items = self._read(self._reads, job, output, turn, trail)
             else:
-                items = self._answer(job, output, turn)
+                items = self._answer(job, output, turn, trail)
             async with aclosing(items):
                 async for item in items:
                     yield item
 
-    async def _answer(self, job: Job, output: MakeOutput, turn: Turn) -> AsyncGenerator[Item, None]:
+    async def _read(
+        self, reads: PrefillOnly, job: Job, output: MakeOutput, turn: Turn, trail: Trail
+    ) -> AsyncGenerator[Item, None]:
         with self._metrics.watching(job) as meter:
-            life = RequestLife(job, output(), turn)
+            async with aclosing(reads.stream(job, output, turn, meter, trail)) as items:
+                async for item in items:
+                    yield item
+
+    async def _answer(
+        self, job: Job, output: MakeOutput, turn: Turn, trail: Trail
+    ) -> AsyncGenerator[Item, None]:
+        with self._metrics.watching(job) as meter:
+            life = RequestLife(job, output(), turn, trail)
             digest = self._workers.model_digest
             resumable = Resumable(job, self._handles, digest, life.again)
             scored = job.params.prompt_logprobs is None
@@ -113,9 +129,12 @@ class Dispatcher:
                     deltas = resumable.new(batch, life.output.push(batch))
                     meter.add(deltas)
                     if life.output.ended:
+                        trail.finish_reasons = meter.finish_reasons
                         self._workers.learned.answers.ended(meter.tokens_per_choice)
                         reading = await life.read()
                         reading.resume = resumable.last_handle(deltas)
+                        if job.trace is not None:
+                            job.trace.read(reading)
                         yield PromptRead(reading)
                         yield deltas
                         return
@@ -156,6 +175,8 @@ class Dispatcher:
                         if not began:
                             began = True
                             life.gave(attempt)
+                            branch.meter.read_since(attempt.admitted_at)
+                            branch.meter.went_on(branch)
                         yield item
                         branch.moves.look(attempt, branch.part.choices)
                 return
@@ -173,10 +194,17 @@ class Dispatcher:
         """The one that a move has opened, or else a new one, as soon as there is room."""
         if branch.move is not None:
             return branch.move.target
-        assignment = await self._admit(branch)
+        waits_from = time.monotonic()
+        with in_line(branch.life.job.trace, branch.lane) as wait:
+            assignment = await self._admit(branch, wait)
+        branch.meter.placed()
         conversation = self._conversation(branch.part.job, assignment.decode.info)
-        attempt = branch.life.attempt(branch.part, assignment, self._silence, conversation)
+        branch.placed(assignment)
+        attempt = branch.life.attempt(
+            branch.part, assignment, self._silence, conversation, branch.lane
+        )
         self._note_placement(attempt, branch.part.job)
+        branch.life.trail.place(waits_from, time.monotonic(), attempt.reading, attempt.forecast)
         return attempt
 
     def _note_placement(self, attempt: Attempt, job: Job) -> None:
@@ -197,7 +225,7 @@ class Dispatcher:
 
         return Conversation(job, decode, self._answers, lenders)
 
-    async def _admit(self, branch: Branch) -> Assignment:
+    async def _admit(self, branch: Branch, wait: Wait) -> Assignment:
         job, life = branch.part.job, branch.life
         prompt = PromptChain(
             job.prompt + job.answered,
@@ -207,14 +235,16 @@ class Dispatcher:
             images=job.spans,
         )
 
-        wanted = Wanted(job.params, job.objectives)
+        wanted = Wanted(job.params, job.objectives, job.priority)
 
         def place() -> Assignment | None:
+            wait.look()
             return self._workers.assign(prompt, life.refusals, wanted, job.wishes)
 
         began = asyncio.get_running_loop().time()
         try:
-            return await self._queue.admit(branch.turn, place, returning=branch.returning)
+            with life.trail.waiting():
+                return await self._queue.admit(branch.turn, place, returning=branch.returning)
         except (NoRoomError, TooLateError) as error:
             if not life.begun and job.wishes.particular and isinstance(error, TooLateError):
                 raise TooLateError(
@@ -261,7 +291,11 @@ class Dispatcher:
         self._attempts.add(attempt)
         try:
             yield
+        except BaseException as error:
+            attempt.over(error)
+            raise
         finally:
+            attempt.over()
             self._attempts.discard(attempt)
             if attempt.forecast is not None:
                 self._metrics.placements.ended(attempt.forecast)
@@ -295,7 +329,10 @@ class Dispatcher:
             for worker in attempt.suspects:
                 self._workers.commons.doubt(worker.info.instance_id)
         life = branch.life
-        logger.info("%s: attempt %d broke: %s", life.job.request_id, attempt.number, error)
+        logger.info("attempt %d of %s broke: %s", attempt.number, life.job.request_id, error)
+        suspects = attempt.suspects or {attempt.decode_worker}
+        names = ", ".join(sorted(worker.info.worker_id for worker in suspects))
+        life.trail.met(time.monotonic(), reason_of(error), names)
         if not attempt.gave and (not attempt.reserved or isinstance(error, RefusedError)):
             return
         now = asyncio.get_running_loop().time()
@@ -303,15 +340,14 @@ class Dispatcher:
             branch.barren.end()
         else:
             branch.barren.note(attempt.suspects, now)
-        another = life.broke(attempt)
+        if life.broke(attempt):
+            branch.meter.broke(branch, reason_of(error), attempt.phase)
         if branch.barren.hopeless(now, self._failover_timeout) or life.breaks.too_many:
             raise error
-        if another:
-            branch.meter.failed_over(reason_of(error))
         branch.turn = self._turn_again(branch)
 
     def _turn_again(self, branch: Branch) -> Turn:
         if not branch.life.begun:
-            return replace(branch.turn, deadline=self._queue.new_deadline())
+            return replace(branch.turn, deadline=self._queue.new_deadline(), lost_worker=True)
         deadline = asyncio.get_running_loop().time() + self._failover_timeout
         return replace(branch.turn, deadline=deadline, begun=True)

@@ -14,6 +14,7 @@ class Actual:
     ttft: float | None = None  # from the placement on
     cached_tokens: int | None = None  # of the prompt, where it was read
     exposed: float | None = None  # transfer behind the end of prefill
+    transferred: float | None = None  # when its end was heard of, from the placement on
     tokens: int = 0  # told, of all choices
     last: float | None = None  # when the latest was, from the placement on
 
@@ -35,7 +36,7 @@ class Forecast:
         self.actual = Actual()
         self._learned = learned
         self._choices = choices
-        self._placed_at = placed_at
+        self.placed_at = placed_at
 
     @property
     def predicted(self) -> Terms:
@@ -48,7 +49,7 @@ class Forecast:
 
     def told(self, count: int, now: float, whole: bool = True) -> None:
         """So many tokens came. `whole` False: not when they were drawn, as of a search."""
-        since = now - self._placed_at
+        since = now - self.placed_at
         if self.actual.ttft is None:
             self.actual.ttft = since
             if whole:
@@ -56,8 +57,9 @@ class Forecast:
         self.actual.tokens += count
         self.actual.last = since
 
-    def transferred(self, num_bytes: int, exposed: float) -> None:
+    def transferred(self, num_bytes: int, exposed: float, now: float) -> None:
         self.actual.exposed = exposed
+        self.actual.transferred = now - self.placed_at
         placement = self.decision.placement
         if isinstance(placement, Pair):
             ids = placement.prefill.instance_id, placement.decode.instance_id

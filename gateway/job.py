@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from baton.core.handoff import Handoff
 from baton.core.prompt_images import ImageSpan, PromptImage, spans_of
@@ -12,6 +13,9 @@ from gateway.output.plan import PLAIN, OutputPlan
 from gateway.placement_record import PlacementRecord
 from gateway.told_so_far import NOTHING_TOLD, ToldSoFar
 from gateway.wishes import ANY, Wishes
+
+if TYPE_CHECKING:
+    from gateway.request_trace import RequestTrace
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class Job:
     told: ToldSoFar = NOTHING_TOLD  # of what was `answered`, to the client
     asked_at: float | None = None  # `time.monotonic` seconds; None: just now
     images: tuple[PromptImage, ...] = ()
+    trace: "RequestTrace | None" = field(default=None, compare=False)  # None: it is not traced
 
     def key(self) -> int:
         """The same for another request of the tenant with this prompt, in this process."""

@@ -3,6 +3,7 @@
 from baton.core.step_totals import StepTotals
 from gateway.answer_length import AnswerLength
 from gateway.link_model import LinkModels
+from gateway.link_traffic import LinkTraffic
 from gateway.speed_model import UNKNOWN, Speed, SpeedModel
 from gateway.typical import Typical
 
@@ -17,6 +18,7 @@ class Learned:
         self._workers: dict[str, SpeedModel] = {}
         self._kinds: dict[str, SpeedModel] = {}
         self.links = LinkModels()
+        self.traffic = LinkTraffic()
         self.answers = AnswerLength()
         self.relayed = Typical(RELAYED)  # of a prompt that a prefill worker reads
         self.alone = Typical(ALONE)  # of one that its decode worker reads
@@ -36,3 +38,4 @@ class Learned:
         """It is gone. What its kind has learned of it stays."""
         self._workers.pop(worker, None)
         self.links.drop(worker)
+        self.traffic.drop(worker)

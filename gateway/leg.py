@@ -6,9 +6,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from baton.core.errors import BatonError, InternalError, RefusedError, UnavailableError
+from gateway.claims import Claim
 from gateway.mailbox import Mailbox
 from gateway.worker import Worker
-from gateway.worker_client import Call, CallEvent, Tokens
+from gateway.worker_client import Call, CallEvent, Reserved, Tokens, Vacated
 
 logger = logging.getLogger(__name__)
 
@@ -40,17 +41,25 @@ class Leg:
     """Its events go to the attempt's mailbox, the last one being Ended or Broken.
 
     The worker is given back when the call is over, however it ends. `unread` tokens are computed
-    there before the first one is drawn.
+    there before the first one is drawn. `claim`: what a decode worker is asked for.
     """
 
-    def __init__(self, worker: Worker, call: Call, mailbox: Letters, unread: int = 0) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        call: Call,
+        mailbox: Letters,
+        unread: int = 0,
+        claim: Claim | None = None,
+    ) -> None:
         self.worker = worker
         self._call = call
         self._mailbox = mailbox
         self._unread = unread
+        self._claim = claim  # while it is not answered
         self._freed = True  # a call that was refused or lost frees nothing
         self._task = asyncio.create_task(self._read(), name=f"call to {worker.info.worker_id}")
-        self._task.add_done_callback(lambda _: worker.give_back(self._freed, self._unread))
+        self._task.add_done_callback(lambda _: self._give_back())
 
     def cancel(self) -> None:
         self._call.cancel()
@@ -71,14 +80,25 @@ class Leg:
                     if self._unread and isinstance(event, Tokens):
                         self.worker.has_read(self._unread)
                         self._unread = 0
+                    if isinstance(event, Reserved | Vacated):
+                        self.worker.has_left(event.room, self._claim)
+                        self._claim = None
+                    if isinstance(event, Vacated):
+                        continue
                     await self._mailbox.put((self, event))
         except BatonError as error:
             last = Broken(self._named(error))
             self._freed = not isinstance(error, RefusedError | UnavailableError)
+            if self._claim is not None and isinstance(error, RefusedError):
+                self.worker.has_refused(self._claim)
+                self._claim = None
         except Exception:  # the top of a task: the attempt must hear of it
             logger.exception("reading from %s failed", self.worker.info.worker_id)
             last = Broken(InternalError("an answer of a worker could not be read"))
         await self._mailbox.put((self, last))
+
+    def _give_back(self) -> None:
+        self.worker.give_back(self._freed, self._unread, self._claim)
 
     def _named(self, error: BatonError) -> BatonError:
         """What gRPC says of a broken connection does not tell whose it was."""

@@ -42,13 +42,14 @@ class Mover:
             return None
         known_tokens = len(part.job.prompt) + len(part.job.answered)
         assignment = self._workers.assign_refuge(
-            worker, known_tokens, life.refusals, part.job.wishes
+            worker, known_tokens, life.refusals, part.job.wishes, part.job.priority
         )
         if assignment is None:
             return None
         handoff = Handoff(new_id(), new_ticket(), worker.info.address, worker.info.instance_id)
         conversation = self._conversation(part.job, assignment.decode.info)
-        target = life.attempt(part, assignment, self._silence, conversation, handoff)
+        lane = life.new_lane()
+        target = life.attempt(part, assignment, self._silence, conversation, lane, handoff)
         self._under_way[worker] += 1
         return Move(source, choice, target, handoff, partial(self._over, life, worker, target))
 
@@ -59,6 +60,6 @@ class Mover:
         if not self._under_way[worker]:
             del self._under_way[worker]
         if result is not None:
-            self._metrics.moves[result.value].inc()
+            self._metrics.moves[result].inc()
         if result is MoveResult.REFUSED:
             target.doubt(life.refusals)

@@ -91,7 +91,7 @@ def place(
     a link that is doubted can shut out one better pair each, so that many more are looked at.
     """
     prefills = [c for c in candidates if c.prefills and c.alive]
-    decodes = roomy(candidates, ask.tokens)
+    decodes = roomy(candidates, ask.tokens, ask.choices, ask.priority)
     partners = [c for c in prefills if c.takes_requests]
     options: list[Option] = []
     considered = 0
@@ -107,22 +107,31 @@ def place(
 
 
 def refuge(
-    candidates: Sequence[Candidate], source: Candidate, known_tokens: int
+    candidates: Sequence[Candidate], source: Candidate, known_tokens: int, priority: int = 0
 ) -> WorkerInfo | None:
     """The decode worker that goes on most cheaply with what `source` writes now, its KV included.
     None: nobody has room.
     """
-    equal = [c for c in roomy(candidates, known_tokens) if c.kind == source.kind]
+    equal = [c for c in roomy(candidates, known_tokens, 1, priority) if c.kind == source.kind]
     if not equal:
         return None
     scores = writing_scores(Ask(known_tokens), equal)
     return equal[scores.index(min(scores))].info
 
 
-def roomy(candidates: Sequence[Candidate], num_tokens: int) -> list[Candidate]:
-    """Decode workers with room for so many and one more; prefill workers queue, these refuse."""
+def roomy(
+    candidates: Sequence[Candidate], num_tokens: int, choices: int, priority: int
+) -> list[Candidate]:
+    """Decode workers with room for so many tokens and one block more per choice; prefill workers
+    queue, these refuse.
+    """
     return [
-        c for c in candidates if not c.prefills and c.takes_requests and c.free_tokens > num_tokens
+        c
+        for c in candidates
+        if not c.prefills
+        and c.takes_requests
+        and c.free_tokens >= min(num_tokens + choices * c.block_tokens, c.pool_tokens)
+        and (c.free_seats >= choices or c.seats(choices, priority))
     ]
 
 

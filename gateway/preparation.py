@@ -212,6 +212,7 @@ class Preparation:
                     wishes=wishes,
                     asked_at=time.monotonic(),
                     images=images,
+                    trace=caller.trace,
                 )
             )
         return self._resume_desk.prepared(self._remote_desk.prepared(jobs), asked)

@@ -4,7 +4,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -49,6 +49,10 @@ class AdmissionQueue(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._admission.line)
+
+    def waiting(self) -> Mapping[tuple[str, int], int]:
+        """How many wait, by tenant and priority."""
+        return self._admission.line.waiting()
 
     @property
     def shares(self) -> Shares:

@@ -1,6 +1,8 @@
 """What one request has behind it: its tokens, its text, its attempts, and what broke under it."""
 
+import time
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from baton.core.errors import InternalError
 from baton.core.handoff import Handoff
@@ -15,7 +17,11 @@ from gateway.output import Output
 from gateway.reading import Reading
 from gateway.refusals import Refusals
 from gateway.token_log import TokenLog
+from gateway.trail import Trail
 from gateway.workers import Assignment
+
+if TYPE_CHECKING:
+    from baton.telemetry.tracing import Lane
 
 
 class RequestLife:
@@ -24,10 +30,11 @@ class RequestLife:
     `again`: what became of the tokens that were answered before this request.
     """
 
-    def __init__(self, job: Job, output: Output, turn: Turn) -> None:
+    def __init__(self, job: Job, output: Output, turn: Turn, trail: Trail) -> None:
         self.job = job
         self.output = output
         self.turn = turn
+        self.trail = trail
         self.breaks = Breaks()
         self.refusals = Refusals()
         self._log = self._new_log()
@@ -49,19 +56,26 @@ class RequestLife:
         assignment: Assignment,
         silence: float,
         conversation: Conversation,
+        lane: "Lane | None",
         handoff: Handoff | None = None,
     ) -> Attempt:
-        """`handoff`: from a decode worker that lets go of the part."""
+        """`handoff`: from a decode worker that lets go of the part. `lane`: that it is a phase of."""
         self._attempts += 1
         log = self._log.section(part.choices)
         tried = self._carrier is not None and self._carrier.reserved
         brought = None if handoff or tried else part.job.brought
         attempt = Attempt(
-            part.job, self._attempts, assignment, silence, log, conversation, handoff, brought
+            *(part.job, self._attempts, assignment, silence, log, conversation, lane),
+            handoff,
+            brought,
         )
         if brought is not None:
             self._carrier = attempt
         return attempt
+
+    def new_lane(self) -> "Lane | None":
+        """For the phases of what goes on by itself, if the request is traced."""
+        return None if self.job.trace is None else self.job.trace.lane(self.job)
 
     @property
     def took_brought(self) -> bool:
@@ -75,6 +89,8 @@ class RequestLife:
         else:
             self._continued_on.append(attempt.decode_worker.info.worker_id)
             self._moves += attempt.takes_over
+            what = "moved" if attempt.takes_over else "continued"
+            self.trail.met(time.monotonic(), what, attempt.decode_worker.info.worker_id)
 
     def broke(self, attempt: Attempt) -> bool:
         """Whether it is another break than those before."""

@@ -17,9 +17,11 @@ class Roll:
         return [info for info, _ in self._entries.values()]
 
     def enter(self, info: WorkerInfo) -> int:
-        """A new instance; returns how many of this worker id came before it."""
-        _, before = self._entries.pop(info.worker_id, (info, 0))
-        self._entries[info.worker_id] = info, before + 1
+        """A new instance; returns how many processes of this worker id came before its own."""
+        _, seen = self._entries.pop(info.worker_id, (info, 0))
+        if not (seen and info.flips):  # the same process, in another role
+            seen += 1
+        self._entries[info.worker_id] = info, seen
         if len(self._entries) > MOST:
             del self._entries[next(iter(self._entries))]
-        return before
+        return seen - 1

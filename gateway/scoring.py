@@ -36,6 +36,7 @@ class Ask:
     relayed: float = 0.0  # seconds of a first token beside line and reading, if prefill gives it
     alone: float = 0.0  # likewise, if the decode worker reads the prompt itself
     may_be_alone: bool = True  # whether it may
+    priority: int = 0
     particular: bool = False  # the request names or forbids workers; candidates are what it allows
 
 

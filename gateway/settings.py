@@ -13,6 +13,7 @@ from baton.registry.redis_settings import RedisSettings
 from baton.rpc.tls_settings import ClusterTls
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
+from baton.telemetry.tracing_settings import TracingSettings
 from gateway.head_limits import HeadLimits
 from gateway.images.settings import ImageSettings
 from gateway.policies import AUTO
@@ -96,6 +97,7 @@ class GatewaySettings:
         (), "Full names of ASGI middleware classes, or async functions; the first is outermost."
     )
     disable_fastapi_docs: bool = setting(False, "Serve neither /docs nor /openapi.json.")
+    disable_status_page: bool = setting(False, "Serve no status page at /ui.")
     worker: str = setting(
         "",
         "HOST:PORT of the one worker to ask, for routers that choose workers themselves; it need not "
@@ -268,6 +270,7 @@ class GatewaySettings:
         choices=UVICORN_LEVELS,
     )
     log_format: str = setting("auto", "auto: text on a terminal, else JSON.", choices=FORMATS)
+    tracing: TracingSettings = nested(TracingSettings)
     ready_fd: int | None = setting(
         None, "File descriptor that gets one JSON line with the addresses, then is closed."
     )
@@ -333,6 +336,7 @@ class GatewaySettings:
         self.redis.check()
         self.response_store.check()
         self.images.check()
+        self.tracing.check()
         if self.redis.place is not None and (self.registry_host, self.registry_port) != _OWN:
             raise SettingsError(
                 "--registry-host and --registry-port are for a gateway that keeps the registry "

@@ -7,8 +7,10 @@ from contextlib import aclosing
 
 from baton.core.errors import BatonError
 from baton.core.kv_events import KvChange
+from baton.core.room import Room
 from baton.core.worker_info import WorkerInfo, WorkerLoad, WorkerState
 from gateway.candidate import Candidate
+from gateway.claims import Claim, Claims
 from gateway.learned import Learned
 from gateway.prompt_chain import Naming
 from gateway.worker_client import WorkerClient
@@ -17,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE = 0.05  # seconds before the load is asked for again
 LONGEST_PAUSE = 1.0
+REFUSED_FOR = (
+    1.0  # seconds, unless it tells what it has; an event that was lost must not keep it out
+)
 
 
 class Worker:
@@ -43,6 +48,8 @@ class Worker:
         self.load: WorkerLoad | None = None
         self.unusable: str | None = None  # a sentence saying why
         self.in_flight = 0
+        self._claims = Claims()
+        self._remembering: asyncio.TimerHandle | None = None  # a refusal
         self.unread = 0  # tokens of our requests that are still to be computed there
         self._most_unread = 0  # of ours at once, since the last load was heard
         self._others_unread = 0  # of other gateways', by the latest load
@@ -71,29 +78,73 @@ class Worker:
                 self.unread + self._others_unread,
                 kind=self.naming.digest,
                 speed=self._learned.speed(self.info.instance_id, self.naming.digest),
+                room=self._claims.left,
             )
         return self.latest
 
-    def take(self, unread: int = 0) -> None:
-        """`unread`: tokens that it is to compute before it gives the first one."""
+    def take(self, unread: int = 0, claim: Claim | None = None) -> None:
+        """`unread`: tokens that it is to compute before it gives the first one. `claim`: what it is
+        about to be asked for.
+        """
         self.in_flight += 1
+        if claim is not None:
+            self._claims.add(claim)
         self.unread += unread
         self._most_unread = max(self._most_unread, self.unread)
         self.latest = None
+
+    def claim_for(self, tokens: int, choices: int, priority: int) -> Claim:
+        """What a decode worker sets aside: the blocks of what is known and one more per choice."""
+        blocks = self.info.fingerprint.layout.blocks_for(tokens) + choices
+        return Claim(min(blocks, self.info.num_blocks), choices, priority)
 
     def has_read(self, tokens: int) -> None:
         """As many of what was `unread`."""
         self.unread -= tokens
         self.latest = None
 
-    def give_back(self, freed: bool = True, unread: int = 0) -> None:
-        """`freed`: the worker has more room than before, so that others may try it."""
+    def has_left(self, room: Room | None, claim: Claim | None = None) -> None:
+        """It has told what there is; `claim`, if any, is counted in it."""
+        if room is not None:
+            self._claims.hear(room)
+        if claim is not None:
+            self._claims.remove(claim)
+        self.latest = None
+
+    def has_refused(self, claim: Claim) -> None:
+        """Until it tells what there is, or for a moment, nobody else asks for as much."""
+        self._claims.remove(claim)
+        self._claims.refused(claim)
+        self.latest = None
+        if self._remembering is not None:
+            self._remembering.cancel()
+        loop = asyncio.get_running_loop()
+        self._remembering = loop.call_later(REFUSED_FOR, self._forget_refusals)
+
+    def give_back(self, freed: bool = True, unread: int = 0, claim: Claim | None = None) -> None:
+        """`freed`: the worker has more room than before, so that others may try it. `claim`: what it
+        has not answered.
+        """
         self.in_flight -= 1
+        if claim is not None:
+            self._claims.remove(claim)
         self.has_read(unread)
         if freed:
             self._touch()
         if self._left and self.in_flight == 0:
             self._start_closing()
+
+    def received(
+        self,
+        source: str,
+        num_bytes: int,
+        now: float,
+        transport: str = "",
+        exposed: float | None = None,
+    ) -> None:
+        """KV, of the worker with that instance id. `exposed`: seconds behind the end of prefill."""
+        own = self.info.instance_id
+        self._learned.traffic.add(source, own, num_bytes, now, transport, exposed)
 
     def leave(self) -> None:
         """No longer a member: nothing new goes there; what is on its way ends by itself."""
@@ -109,6 +160,8 @@ class Worker:
             self._watching = self._follow()
 
     async def close(self) -> None:
+        if self._remembering is not None:
+            self._remembering.cancel()
         self._watching.cancel()
         await asyncio.gather(self._watching, return_exceptions=True)
         await self.client.close()
@@ -145,7 +198,7 @@ class Worker:
 
     async def _watch_once(self) -> bool:
         """Until the stream ends. False: events were lost; a new one begins with a snapshot."""
-        async with aclosing(self.client.watch()) as news:
+        async with aclosing(self.client.watch(self.info.instance_id)) as news:
             async for one in news:
                 if isinstance(one, WorkerLoad):
                     self._set_load(one)
@@ -163,9 +216,14 @@ class Worker:
         self.load = load
         if load is not None:
             self._learned.hear(self.info.instance_id, self.naming.digest, load.steps)
+            self._claims.hear(load.room)
         # The load is of all gateways, and may tell of requests of ours that have been read since.
         self._others_unread = max(0, load.unread_tokens - self._most_unread) if load else 0
         self._most_unread = self.unread
+        self._touch()
+
+    def _forget_refusals(self) -> None:
+        self._claims.forget_refusals()
         self._touch()
 
     def _touch(self) -> None:

@@ -8,6 +8,7 @@ import grpc
 
 from baton.core.handoff import Handoff, PrefixSource
 from baton.core.kv_events import KvChange
+from baton.core.room import Room
 from baton.core.token_record import PromptLogprobs, TokenRecord
 from baton.core.worker_info import WorkerLoad
 from baton.rpc import wire
@@ -28,10 +29,14 @@ from gateway.job import Job
 
 SHORT_CALL_SECONDS = 2.0
 
+Metadata = tuple[tuple[str, str], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
     """The decode worker has room."""
+
+    room: Room | None  # what it has left, if it says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +112,15 @@ class PrefixPulled:
     milliseconds: float  # for which the prompt waited
 
 
+@dataclass(frozen=True, slots=True)
+class Vacated:
+    """The decode worker has ended the answer; its room is others' now."""
+
+    room: Room | None  # what there is, if it says so
+
+
 ReadEvent = Admitted | PrefixPulled | PromptScored
-CallEvent = Reserved | ReadEvent | Tokens | Transferred | HandedOver | Lent | Released
+CallEvent = Reserved | ReadEvent | Tokens | Transferred | HandedOver | Vacated | Lent | Released
 
 
 class Call(Protocol):
@@ -140,9 +152,16 @@ class WorkerClient:
         )
 
     def generate(
-        self, job: Job, attempt: int, handoff: Handoff | None, brought: Handoff | None = None
+        self,
+        job: Job,
+        attempt: int,
+        handoff: Handoff | None,
+        brought: Handoff | None = None,
+        metadata: Metadata = (),
     ) -> Call:
-        """`brought`: a hand-off of the prompt's KV alone; the first token is drawn there."""
+        """`brought`: a hand-off of the prompt's KV alone; the first token is drawn there. `metadata`
+        says which trace the call is part of, here as below.
+        """
         source = handoff or brought
         request = decode_pb2.GenerateRequest(
             request_id=job.request_id,
@@ -159,7 +178,7 @@ class WorkerClient:
             keep_ms=round(job.wishes.keep_seconds * 1000),
             images=wire.images_to_pb(job.images, with_data=handoff is None),
         )
-        return _GenerateCall(self._decode.Generate(request))
+        return _GenerateCall(self._decode.Generate(request, metadata=metadata))
 
     def prefill(
         self,
@@ -168,6 +187,7 @@ class WorkerClient:
         handoff: Handoff,
         prefix: PrefixSource | None,
         hold: float = 0.0,
+        metadata: Metadata = (),
     ) -> Call:
         """`hold`: seconds that the blocks outlive the call, once they are computed."""
         request = prefill_pb2.PrefillRequest(
@@ -186,9 +206,16 @@ class WorkerClient:
             hold_ms=round(hold * 1000),
             images=wire.images_to_pb(job.images, with_data=True),
         )
-        return _PrefillCall(self._prefill.Prefill(request))
+        return _PrefillCall(self._prefill.Prefill(request, metadata=metadata))
 
-    def hand_over(self, request_id: str, attempt: int, choice: int, handoff: Handoff) -> Call:
+    def hand_over(
+        self,
+        request_id: str,
+        attempt: int,
+        choice: int,
+        handoff: Handoff,
+        metadata: Metadata = (),
+    ) -> Call:
         """`choice` under the number that the worker's Generate, of this attempt, knows it by."""
         request = decode_pb2.HandOverRequest(
             request_id=request_id,
@@ -197,7 +224,7 @@ class WorkerClient:
             transfer_id=handoff.transfer_id,
             ticket=handoff.ticket,
         )
-        return _HandOverCall(self._decode.HandOver(request))
+        return _HandOverCall(self._decode.HandOver(request, metadata=metadata))
 
     async def renew(self, handoff: Handoff, hold: float) -> float:
         """Seconds for which the blocks are held now; 0: they are not."""
@@ -220,10 +247,11 @@ class WorkerClient:
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 
-    async def watch(self) -> AsyncGenerator[WorkerLoad | KvChange, None]:
-        """Ends with the worker, by a BatonError if it breaks. Begins with a load and a snapshot."""
+    async def watch(self, instance_id: str) -> AsyncGenerator[WorkerLoad | KvChange, None]:
+        """Ends with the instance, by a BatonError if it breaks. Begins with a load and a snapshot."""
+        request = worker_pb2.WatchRequest(instance_id=instance_id)
         try:
-            async for message in self._worker.Watch(worker_pb2.WatchRequest()):
+            async for message in self._worker.Watch(request):
                 if message.HasField("load"):
                     yield wire.worker_load_from_pb(message.load)
                 if message.HasField("kv"):
@@ -237,6 +265,10 @@ class WorkerClient:
 
 def _admitted(message: prefill_pb2.PrefillAdmitted | decode_pb2.GenerateAdmitted) -> Admitted:
     return Admitted(message.num_cached_tokens, message.kv_number)
+
+
+def _room_of(message: decode_pb2.GenerateReserved | decode_pb2.GenerateFinished) -> Room | None:
+    return wire.room_from_pb(message.room) if message.HasField("room") else None
 
 
 def _transferred(report: decode_pb2.TransferReport) -> Transferred:
@@ -270,11 +302,13 @@ class _GenerateCall:
                 elif message.HasField("prompt_logprobs"):
                     yield PromptScored(wire.prompt_logprobs_from_pb(message.prompt_logprobs))
                 elif message.HasField("reserved"):
-                    yield Reserved()
+                    yield Reserved(_room_of(message.reserved))
                 elif message.HasField("transferred"):
                     yield _transferred(message.transferred)
                 elif message.HasField("handed_over"):
                     yield HandedOver(message.handed_over.choice)
+                elif message.HasField("finished"):
+                    yield Vacated(_room_of(message.finished))
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 

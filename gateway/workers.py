@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,6 +14,7 @@ from baton.registry.commons import Commons, LocalCommons
 from baton.registry.store import Directory
 from baton.rpc.tls_identity import TlsIdentity
 from gateway.candidate import Candidate
+from gateway.claims import Claim
 from gateway.compatibility import unusable
 from gateway.forecast import Forecast
 from gateway.learned import Learned
@@ -41,13 +42,14 @@ class Assignment:
     admitted: Admitted  # is told what whoever reads the prompt had of it
     unread: int = 0  # tokens that whoever reads the prompt is expected to compute
     forecast: Forecast | None = None  # None: it goes on with what another worker had
+    claim: Claim | None = None  # of the decode worker
 
     def give_back(self) -> None:
         """For an attempt that never began."""
         if self.prefill is None:
-            self.decode.give_back(unread=self.unread)
+            self.decode.give_back(unread=self.unread, claim=self.claim)
             return
-        self.decode.give_back()
+        self.decode.give_back(claim=self.claim)
         self.prefill.give_back(unread=self.unread)
 
 
@@ -57,6 +59,7 @@ class Wanted:
 
     params: SamplingParams
     objectives: Objectives = NONE
+    priority: int = 0
 
 
 class Workers:
@@ -175,6 +178,7 @@ class Workers:
             tokens=len(prompt),
             answer=learned.answers.expected(wanted.params),
             choices=wanted.params.n,
+            priority=wanted.priority,
             held=self.prefixes.held(prompt, self._namings.values()),
             objectives=wanted.objectives,
             doubted_links=refusals.doubted_links,
@@ -188,7 +192,7 @@ class Workers:
         if decision is None:
             return None
         forecast = Forecast(decision, learned, ask.choices, time.monotonic())
-        return self._taken(forecast, prompt, ask.held)
+        return self._taken(forecast, prompt, ask)
 
     def assign_reader(self, prompt: PromptChain) -> Assignment | None:
         """A prefill worker alone, in the place of whoever reads: another router has the decode worker.
@@ -217,37 +221,44 @@ class Workers:
         usable = [(worker, tokens) for worker, tokens in found if worker.unusable is None]
         return sorted(usable, key=lambda one: (-one[1], one[0].info.worker_id))
 
-    def _taken(
-        self, forecast: Forecast, prompt: PromptChain, held: Mapping[str, int]
-    ) -> Assignment:
-        placement = forecast.decision.placement
+    def _taken(self, forecast: Forecast, prompt: PromptChain, ask: Ask) -> Assignment:
+        held, placement = ask.held, forecast.decision.placement
         decode = self._workers[placement.decode.instance_id]
         prefill = None
         if isinstance(placement, Pair):
             prefill = self._workers[placement.prefill.instance_id]
         reader = prefill or decode
         unread = len(prompt) - held.get(reader.info.instance_id, 0)
-        reader.take(unread)
+        claim = decode.claim_for(ask.tokens, ask.choices, ask.priority)
         if prefill is not None:
-            decode.take()
+            prefill.take(unread)
+            decode.take(claim=claim)
+        else:
+            decode.take(unread, claim)
         admitted = self.prefixes.expecting(prompt, reader.info.instance_id, reader.naming, held)
-        return Assignment(decode, prefill, admitted, unread, forecast)
+        return Assignment(decode, prefill, admitted, unread, forecast, claim)
 
     def _hear_anew(self, instance_id: str) -> None:
         if (worker := self._workers.get(instance_id)) is not None:
             worker.hear_anew()
 
     def assign_refuge(
-        self, source: Worker, known_tokens: int, refusals: Refusals, wishes: Wishes
+        self,
+        source: Worker,
+        known_tokens: int,
+        refusals: Refusals,
+        wishes: Wishes,
+        priority: int = 0,
     ) -> Assignment | None:
         """For a running answer that `source` is to hand over. None: nobody can take it now."""
         candidates = [_judged(worker, refusals, self.commons) for worker in self._usable]
-        info = refuge(wishes.of(candidates), source.candidate, known_tokens)
+        info = refuge(wishes.of(candidates), source.candidate, known_tokens, priority)
         if info is None:
             return None
         decode = self._workers[info.instance_id]
-        decode.take()
-        return Assignment(decode, None, nothing_expected)
+        claim = decode.claim_for(known_tokens, 1, priority)
+        decode.take(claim=claim)
+        return Assignment(decode, None, nothing_expected, claim=claim)
 
     def _set_members(self, members: Iterable[WorkerInfo]) -> None:
         self._listed = {info.instance_id: info for info in members}

@@ -229,8 +229,17 @@ class Peers:
         if not task.cancelled() and task.exception() is None:
             peer = task.result()
             peer.watcher = self._spawn(self._watch(peer))
+            self._forget_older(peer)
         elif self._found.get(key) is task:
             del self._found[key]
+
+    def _forget_older(self, peer: Peer) -> None:
+        """A worker that changes its role is another instance, behind the same open connection. It has
+        seen the hand-offs of the older one through."""
+        for key, task in list(self._found.items()):
+            same_place = key[0] == peer.key[0] and key != peer.key
+            if same_place and task.done() and not task.cancelled() and task.exception() is None:
+                self.drop(task.result())
 
     async def _connect(self, key: PeerKey) -> Peer:
         address, instance_id = key
@@ -281,7 +290,9 @@ class Peers:
 
     def _check(self, about: pb.KvTransferServiceDescribeResponse, instance_id: str) -> None:
         if about.instance_id != instance_id:
-            raise UnavailableError(f"another process answers for {instance_id}: it has restarted")
+            raise UnavailableError(
+                f"{instance_id} is gone: it has restarted, or has another role now"
+            )
         difference = self._fingerprint.difference(fingerprint_from_pb(about.fingerprint))
         if difference is not None:
             raise TransferError(f"the KV caches do not fit: {difference}")

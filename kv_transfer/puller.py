@@ -78,6 +78,7 @@ class Puller:
         self._block_size = fingerprint.layout.block_size
         self._limits = limits or PullLimits()
         self._checksums = checksums
+        self._wrong = 0
         self._repaired = 0
         self._peers = Peers(
             instance_id, memory, fingerprint, secret, transports, self._limits.link, tls, landing
@@ -116,6 +117,7 @@ class Puller:
             raise
         finally:
             del self._pulls[task]
+            self._wrong += pulling.wrong_blocks
             self._repaired += pulling.repaired_blocks
             self._spawn(pulling.stopped())  # decode need not wait for that
 
@@ -123,6 +125,11 @@ class Puller:
         """A reading, taken from any thread."""
         pulls = list(self._pulls.values())  # in one step: the dict may change meanwhile
         return PullCounts(len(pulls), sum(pulling.num_blocks for pulling in pulls))
+
+    @property
+    def wrong_blocks(self) -> int:
+        """That came with a wrong checksum, each time that they did; only grows."""
+        return self._wrong
 
     @property
     def repaired_blocks(self) -> int:

@@ -113,6 +113,10 @@ class Pulling:
         return self._machine.num_blocks
 
     @property
+    def wrong_blocks(self) -> int:
+        return self._machine.wrong_blocks
+
+    @property
     def repaired_blocks(self) -> int:
         return self._machine.repaired_blocks
 

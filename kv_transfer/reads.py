@@ -11,6 +11,7 @@ class Reads:
 
     def __init__(self, most_attempts: int) -> None:
         """`most_attempts`: how often one block is read at most."""
+        self.wrong_blocks = 0  # whose checksum was wrong, each time
         self.repaired_blocks = 0  # read again because their checksum was wrong
         self._most_attempts = most_attempts
         self._ids = count(1)
@@ -33,6 +34,7 @@ class Reads:
         """Of an ended read the blocks at the places `wrong`, whose bytes changed on their way. None:
         that happened too often, and the way is not to be trusted.
         """
+        self.wrong_blocks += len(wrong)
         if read.attempt >= self._most_attempts:
             return None
         if read.attempt == 1:

@@ -65,6 +65,11 @@ class ReceiverMachine:
         return len(self._targets)
 
     @property
+    def wrong_blocks(self) -> int:
+        """That came with a wrong checksum, each time that they did."""
+        return self._reads.wrong_blocks
+
+    @property
     def repaired_blocks(self) -> int:
         """Read again because their checksum was wrong."""
         return self._reads.repaired_blocks

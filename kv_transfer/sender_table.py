@@ -28,7 +28,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class SenderCounts:
-    """The first four are readings, the others only grow."""
+    """The first four are readings, the others only grow, but for the last one."""
 
     open_leases: int  # hand-offs whose Prefill has come and that have not ended
     pulled_leases: int  # those of them that a Pull owns
@@ -38,12 +38,13 @@ class SenderCounts:
     aborted: int
     expired: int
     refused_tickets: int
+    reclaimed_blocks: int  # of leases that ended unconfirmed
     held_blocks: int = 0  # of leases that may outlive their Prefill's stream, computed or not
 
 
 class SenderTable:
     def __init__(self, instance_id: str, block_size: int, limits: ev.SenderLimits) -> None:
-        self._instance_id = instance_id
+        self.instance_id = instance_id  # of epochs to come
         self._block_size = block_size
         self._limits = limits
         self._serials = count(1)
@@ -52,6 +53,7 @@ class SenderTable:
         self._aborts: OrderedDict[tuple[str, bytes], float] = OrderedDict()
         self._ends = dict.fromkeys(SenderState, 0)
         self._refused_tickets = 0
+        self._reclaimed_blocks = 0
         self._holds: dict[str, int] = {}  # blocks, by transfer id
 
     def open(
@@ -111,6 +113,10 @@ class SenderTable:
         instructions = machine.handle(event, now)
         self._refused_tickets += sum(isinstance(i, ev.TicketRefused) for i in instructions)
         if machine.over and not was_over:
+            if machine.state is not SenderState.CONFIRMED:
+                self._reclaimed_blocks += sum(
+                    len(i.blocks) for i in instructions if isinstance(i, ev.ReleaseBlocks)
+                )
             self._bury(machine, now)
         elif machine.state is SenderState.NEW and self._live.get(machine.transfer_id) is machine:
             del self._live[machine.transfer_id]
@@ -140,6 +146,7 @@ class SenderTable:
             aborted=self._ends[SenderState.ABORTED],
             expired=self._ends[SenderState.EXPIRED],
             refused_tickets=self._refused_tickets,
+            reclaimed_blocks=self._reclaimed_blocks,
             held_blocks=self._held_blocks,
         )
 
@@ -154,7 +161,7 @@ class SenderTable:
     def _machine(self, transfer_id: str) -> SenderMachine:
         machine = self._find(transfer_id)
         if machine is None:
-            epoch = Epoch(self._instance_id, next(self._serials))
+            epoch = Epoch(self.instance_id, next(self._serials))
             machine = SenderMachine(transfer_id, epoch, self._block_size, self._limits)
             self._live[transfer_id] = machine
         return machine

@@ -23,6 +23,7 @@ COMMANDS = {  # name: module in baton.cluster.commands, where it has the module'
     "chat": "chat",
     "status": "status",
     "drain": "drain",
+    "flip": "flip",
     "replay": "replay",
     "simulate": "simulate",
     "make-model": "make_model",

@@ -53,8 +53,9 @@ class Keeper:
     """`run()` starts the process and starts it again whenever it dies, until cancelled. One that
     `may_leave` and ends in good order, exit code 0, was told to by somebody: it is left alone.
 
-    `command` is asked before every start. `on_ready` hears of every life that became ready;
-    `ready` is set from the first one on. `hurry`, once set, turns every stop into a kill.
+    `command` is asked before every start. `on_ready` hears of every life that became ready and
+    `on_death` of every death that it is started again after; `ready` is set from the first life
+    on. `hurry`, once set, turns every stop into a kill.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Keeper:
         hurry: asyncio.Event,
         patience: Patience | None = None,
         may_leave: bool = False,
+        on_death: Callable[[], None] = lambda: None,
     ) -> None:
         self._name = name
         self._command = command
@@ -74,8 +76,18 @@ class Keeper:
         self._hurry = hurry
         self._patience = patience or Patience()
         self._may_leave = may_leave
+        self._on_death = on_death
+        self._wanted = True
         self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
         self.ready = asyncio.Event()
+
+    def let_go(self) -> None:
+        """It is being drained: its next end is its last, however it ends."""
+        self._wanted = False
+
+    def keep(self) -> None:
+        """It could not be drained."""
+        self._wanted = True
 
     async def run(self) -> None:
         """Returns when the process has left. Raises GaveUpError when it cannot start."""
@@ -85,7 +97,8 @@ class Keeper:
             if ready_for is None and ended.code == os.EX_CONFIG:
                 # It has said which setting is wrong, as all of its role do, and would say so again.
                 raise GaveUpError(f"{self._name} cannot start with these settings", ())
-            if self._may_leave and ready_for is not None and ended.code == 0:
+            left = self._may_leave and ready_for is not None and ended.code == 0
+            if left or not self._wanted:
                 self._voices.say(f"{self._name} has left ({ended}); it is not started again")
                 return
             history = history.after_death(ready_for)
@@ -93,6 +106,7 @@ class Keeper:
             if isinstance(decision, GiveUp):
                 reason = f"{self._name} died {decision.deaths} times before it was ready, giving up"
                 raise GaveUpError(reason, tuple(self._last_words))
+            self._on_death()
             verb = "ended" if ended.code == 0 else "died"  # somebody told it to stop
             self._voices.say(
                 f"{self._name} {verb} ({ended}), starting it again in {decision.delay:g} s"

@@ -12,6 +12,7 @@ from baton.settings import CONFIG_VARIABLE, as_environment, as_flags, variables_
 from baton.worker.settings import WorkerSettings
 from gateway.settings import GatewaySettings
 
+LOOPBACK = "127.0.0.1"
 _PYTHON = (sys.executable, "-m")
 
 
@@ -26,12 +27,14 @@ class LaunchPlan:
     log_format: str  # decided for the terminal that the lines end up on
     core_board: str = ""  # path of a page for workers that lend each other their cores
     gpus: tuple[str, ...] = ()  # as CUDA_VISIBLE_DEVICES names them
+    registry_host: str = LOOPBACK  # where workers reach the gateway's registry
 
     def gateway(self, port: int, registry_port: int) -> Command:
         told = replace(
             self.settings.gateway,
             model=self.settings.model,
             port=self.port if self.settings.gateway.uds else port,
+            registry_host=LOOPBACK if self._has_redis else self.registry_host,
             registry_port=0 if self._has_redis else registry_port,
             cluster_secret=self.secret,
             shutdown_seconds=self.settings.shutdown_seconds,
@@ -49,8 +52,8 @@ class LaunchPlan:
         """What clients call the model."""
         return (self.settings.gateway.served_model_name or (self.settings.model,))[0]
 
-    def welcome(self, url: str) -> list[str]:
-        return welcome(url, self.served_name, self.settings.gateway)
+    def welcome(self, url: str, metrics: str = "") -> list[str]:
+        return welcome(url, self.served_name, self.settings.gateway, metrics)
 
     def workers(self) -> list[tuple[str, Role]]:
         """Their ids and roles."""
@@ -58,28 +61,32 @@ class LaunchPlan:
         decode = [(f"decode-{i}", Role.DECODE) for i in range(self.settings.decode_workers)]
         return prefill + decode
 
-    def worker(self, worker_id: str, role: Role, registry: str) -> Command:
+    def worker(self, worker_id: str, role: Role, registry: str, slot: int) -> Command:
         told = replace(
+            self.told_worker(worker_id, registry),
+            threads=self.threads,
+            core_board=self.core_board,
+            core_slot=slot if self.core_board else 0,
+            gpu_memory_utilization=self._gpu_share,
+        )
+        env = {**self._environment(told), "OMP_NUM_THREADS": str(self.threads)}
+        if self._spreads_gpus:
+            env["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
+        return Command((*_PYTHON, "baton.cluster.entry", role.value, *as_flags(told)), env)
+
+    def told_worker(self, worker_id: str, registry: str) -> WorkerSettings:
+        """But for what depends on where it runs."""
+        return replace(
             self.settings.worker,
             model=self.settings.model,
+            served_model_name=(self.served_name,),
             worker_id=worker_id,
             registry="" if self._has_redis else registry,
             cluster_secret=self.secret,
             shutdown_seconds=self.settings.shutdown_seconds,
-            threads=self.threads,
-            core_board=self.core_board,
-            core_slot=self._slot_of(worker_id) if self.core_board else 0,
-            gpu_memory_utilization=self._gpu_share,
             log_level=self.settings.log_level,
             log_format=self.log_format,
         )
-        env = {**self._environment(told), "OMP_NUM_THREADS": str(self.threads)}
-        if self._spreads_gpus:
-            env["CUDA_VISIBLE_DEVICES"] = self.gpus[self._slot_of(worker_id) % len(self.gpus)]
-        return Command((*_PYTHON, f"{role.value}_worker", *as_flags(told)), env)
-
-    def _slot_of(self, worker_id: str) -> int:
-        return [name for name, _ in self.workers()].index(worker_id)
 
     @property
     def threads(self) -> int:

@@ -8,6 +8,7 @@ import click
 
 from baton.cluster.commands.chat import chat
 from baton.cluster.commands.drain import drain
+from baton.cluster.commands.flip import flip
 from baton.cluster.commands.replay import replay
 from baton.cluster.commands.simulate import simulate
 from baton.cluster.commands.status import status
@@ -55,7 +56,7 @@ api-key: ["key-of-team-a", "key-of-team-b"]
 
 With `--api-key` every path but `/health`, `/ping`, `/version`, `/metrics`, `/docs` and
 `/openapi.json` wants `Authorization: Bearer KEY` and answers 401 without. Each key is a tenant:
-requests of different keys never share a cached prefix. `baton status`, `drain` and `chat` take the key
+requests of different keys never share a cached prefix. `baton status`, `drain`, `flip` and `chat` take the key
 from `--api-key` or `BATON_API_KEY`.
 """
 
@@ -64,8 +65,10 @@ def page() -> str:
     gateway, worker = settings_of(GatewaySettings), settings_of(WorkerSettings)
     up = settings_of(UpSettings)
     taken = {one.name for one in up}
-    names = {spec.name for spec in fields(UpSettings)}
-    own = [one for one in up if one.name in names]
+    elsewhere = {one.name for one in (*gateway, *worker)} - {
+        spec.name for spec in fields(UpSettings)
+    }
+    own = [one for one in up if one.name not in elsewhere]
     parts = [
         _HEAD,
         "## baton up\n\nThese, and all flags of the gateway and the workers below without a †.\n",
@@ -80,6 +83,8 @@ def page() -> str:
         _client_table(status),
         "## baton drain\n",
         _client_table(drain),
+        "## baton flip\n",
+        _client_table(flip),
         "## baton replay\n",
         _client_table(replay),
         "## baton simulate\n",

@@ -42,8 +42,11 @@ def _row(worker: dict[str, Any]) -> tuple[str, ...]:
         return "-" if value is None else str(value)
 
     usage = worker.get("kv_usage")
+    next_role = worker.get("next_role")
     return (
-        *map(text, ("id", "role", "state", "pid", "restarts", "address", "running", "waiting")),
+        *map(text, ("id", "role")),
+        f"to {next_role}" if next_role else text("state"),
+        *map(text, ("pid", "restarts", "address", "running", "waiting")),
         "-" if usage is None else f"{usage:.0%}",
         f"{text('free_blocks')}/{text('total_blocks')}",
         *map(text, ("leased_blocks", "reserved_blocks")),

@@ -1,4 +1,4 @@
-"""A cluster of plain processes on this machine: one gateway and its workers."""
+"""A cluster on this machine's word: the gateway here, its workers wherever an orchestrator has them."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -7,31 +7,48 @@ from urllib.parse import urlsplit
 
 from baton.cluster.child_process import Command
 from baton.cluster.keeper import Keeper, Patience, Ready, Voices
+from baton.cluster.orchestrator import Orchestrator, RunWorker
 from baton.cluster.reserved_port import reserved_port
 from baton.core.address import join_address
 from baton.core.errors import BatonError
-from baton.core.worker_info import Role
-
-REGISTRY_HOST = "127.0.0.1"  # as the gateway has it by default; all are on this machine
 
 
-class Plan(Protocol):
-    """Names the processes and says how each is started."""
+class GatewayPlan(Protocol):
+    """Says how the gateway is started."""
 
     @property
     def port(self) -> int:
         """Of the gateway, 0 for a free one."""
         ...
 
-    def welcome(self, url: str) -> list[str]:
-        """Lines for whoever has started the cluster, once it is ready at `url`."""
+    @property
+    def registry_host(self) -> str:
+        """An address of this machine that workers reach."""
+        ...
+
+    def welcome(self, url: str, metrics: str = "") -> list[str]:
+        """Lines for whoever has started the cluster, once it is ready at `url`. `metrics`: URL of
+        what scrapes it, if anything does.
+        """
         ...
 
     def gateway(self, port: int, registry_port: int) -> Command: ...
 
-    def workers(self) -> list[tuple[str, Role]]: ...
 
-    def worker(self, worker_id: str, role: Role, registry: str) -> Command: ...
+class Scraper(Protocol):
+    """Reads the metrics pages of all processes."""
+
+    def gateway(self, url: str) -> None:
+        """Where the gateway is from now on."""
+        ...
+
+    async def until_ready(self) -> str:
+        """The URL at which it is asked."""
+        ...
+
+    async def run(self, workers: Callable[[], Sequence[RunWorker]]) -> None:
+        """Until cancelled. Raises GaveUpError when it cannot start."""
+        ...
 
 
 class Supervisor:
@@ -44,36 +61,48 @@ class Supervisor:
     """
 
     def __init__(
-        self, plan: Plan, voices: Voices, hurry: asyncio.Event, patience: Patience
+        self,
+        plan: GatewayPlan,
+        orchestrator: Orchestrator,
+        voices: Voices,
+        hurry: asyncio.Event,
+        patience: Patience,
+        scraper: Scraper | None = None,
     ) -> None:
         self._plan = plan
+        self._orchestrator = orchestrator
         self._voices = voices
         self._hurry = hurry
         self._patience = patience
+        self._scraper = scraper
         self._port = plan.port  # kept over the gateway's restarts, for clients come back
         self._url = ""
 
     async def run(self) -> None:
         """Returns never. Raises GaveUpError when a process cannot start."""
-        with reserved_port(REGISTRY_HOST) as registry_port:
+        host = self._plan.registry_host
+        with reserved_port(host) as registry_port:
             gateway = self._gateway_keeper(registry_port)
-            registry = join_address(REGISTRY_HOST, registry_port)
-            workers = [
-                self._worker_keeper(name, role, registry) for name, role in self._plan.workers()
+            registry = join_address(host, registry_port)
+            running = [
+                asyncio.create_task(gateway.run(), name="gateway"),
+                asyncio.create_task(self._orchestrator.run(registry), name="workers"),
             ]
-            running = [_started(keeper) for keeper in (gateway, *workers)]
-            inviting = asyncio.create_task(self._invite([gateway, *workers]))
+            if self._scraper is not None:
+                scraping = self._scraper.run(self._orchestrator.workers)
+                running.append(asyncio.create_task(scraping, name="scraper"))
+            inviting = asyncio.create_task(self._invite(gateway))
             try:
                 await _until_failure([*running, inviting])
             finally:
-                await _end([inviting])
-                await _end(running[:1])
-                await _end(running[1:])
+                for task in (inviting, *running):
+                    await _end(task)
 
-    async def _invite(self, keepers: list[Keeper]) -> None:
-        for keeper in keepers:
-            await keeper.ready.wait()
-        for line in self._plan.welcome(self._url):
+    async def _invite(self, gateway: Keeper) -> None:
+        await gateway.ready.wait()
+        await self._orchestrator.until_ready()
+        metrics = "" if self._scraper is None else await self._scraper.until_ready()
+        for line in self._plan.welcome(self._url, metrics):
             self._voices.say(line)
 
     def _gateway_keeper(self, registry_port: int) -> Keeper:
@@ -83,32 +112,11 @@ class Supervisor:
         def on_ready(ready: Ready) -> None:
             self._url = ready.line["url"]
             self._port = port_of(self._url)
+            if self._scraper is not None:
+                self._scraper.gateway(self._url)
             self._voices.say(f"gateway ready at {self._url} ({ready.seconds:.1f} s)")
 
-        return self._keeper("gateway", command, on_ready)
-
-    def _worker_keeper(self, name: str, role: Role, registry: str) -> Keeper:
-        def command() -> Command:
-            return self._plan.worker(name, role, registry)
-
-        def on_ready(ready: Ready) -> None:
-            address, metrics = ready.line["address"], ready.line["metrics_url"]
-            self._voices.say(
-                f"{name} ready: pid {ready.pid}, {address}, {metrics} ({ready.seconds:.1f} s)"
-            )
-
-        return self._keeper(name, command, on_ready, may_leave=True)
-
-    def _keeper(
-        self,
-        name: str,
-        command: Callable[[], Command],
-        on_ready: Callable[[Ready], None],
-        may_leave: bool = False,
-    ) -> Keeper:
-        return Keeper(
-            *(name, command, on_ready, self._voices, self._hurry, self._patience), may_leave
-        )
+        return Keeper("gateway", command, on_ready, self._voices, self._hurry, self._patience)
 
 
 def port_of(url: str) -> int:
@@ -121,10 +129,6 @@ def port_of(url: str) -> int:
     return port
 
 
-def _started(keeper: Keeper) -> "asyncio.Task[None]":
-    return asyncio.create_task(keeper.run())
-
-
 async def _until_failure(tasks: "Sequence[asyncio.Task[None]]") -> None:
     """Raises what the first of them raises; of several, the one with a reason to be told."""
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
@@ -132,7 +136,6 @@ async def _until_failure(tasks: "Sequence[asyncio.Task[None]]") -> None:
     raise next((error for error in failures if isinstance(error, BatonError)), failures[0])
 
 
-async def _end(tasks: "Sequence[asyncio.Task[None]]") -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+async def _end(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,8 +1,10 @@
 """The settings of `baton up`: how many workers, and what gateway and workers are told."""
 
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from baton.cluster.ray.settings import RaySettings
 from baton.core.errors import SettingsError
 from baton.engine.core_board import MAX_WORKERS
 from baton.model_source import HubSettings, Part, resolve
@@ -17,7 +19,15 @@ _DECIDED = frozenset(
 )
 _GATEWAY_DECIDED = _DECIDED | {"registry_host", "registry_port", "worker"}
 _WORKER_DECIDED = _DECIDED | {
-    *("worker_id", "host", "advertise_host", "port", "advertise_port", "kv_port"),
+    *(
+        "served_model_name",
+        "worker_id",
+        "host",
+        "advertise_host",
+        "port",
+        "advertise_port",
+        "kv_port",
+    ),
     *("advertise_kv_port", "metrics_port", "registry", "threads"),
     *("core_board", "core_slot"),
 }
@@ -32,6 +42,11 @@ class UpSettings:
     )
     prefill_workers: int = setting(1, "Workers that read prompts; 0: the decode workers do.")
     decode_workers: int = setting(1, "Workers that write answers.")
+    orchestrator: str = setting(
+        "processes",
+        "What runs the workers: processes of this machine, or actors of a Ray cluster.",
+        choices=("processes", "ray"),
+    )
     threads: int | None = setting(
         None, "Compute threads of each worker (default: the cores shared out)."
     )
@@ -49,10 +64,17 @@ class UpSettings:
     shutdown_seconds: float = setting(
         5.0, "Longest time that requests get to finish after Ctrl-C or SIGTERM."
     )
+    with_prometheus: bool = setting(
+        False,
+        "Run a Prometheus beside the cluster, which scrapes all of it, with Baton's rules. It listens "
+        "on 127.0.0.1; what it stores is gone with the cluster.",
+    )
+    prometheus_port: int = setting(0, "Port of --with-prometheus; 0 takes a free one.")
     log_level: str = setting("warning", "How much the processes log.", choices=LEVELS)
     log_format: str = setting("auto", "auto: text on a terminal, else JSON.", choices=FORMATS)
     gateway: GatewaySettings = nested(GatewaySettings, without=_GATEWAY_DECIDED)
     worker: WorkerSettings = nested(WorkerSettings, without=_WORKER_DECIDED)
+    ray: RaySettings = nested(RaySettings)
 
     def __post_init__(self) -> None:
         _at_least(0, self.prefill_workers, "--prefill-workers")
@@ -64,20 +86,57 @@ class UpSettings:
             raise SettingsError("--start-seconds must be a positive number")
         if not 0 <= self.shutdown_seconds < float("inf"):
             raise SettingsError("--shutdown-seconds must be a number of seconds, 0 or more")
+        self._check_prometheus()
+        self._check_orchestrator()
         self.gateway.check_values()
         self.worker.check_values()
         if self.worker.hub.revision and not self.model:
             raise SettingsError("--revision needs --model: the hub id of the model")
+
+    def _check_prometheus(self) -> None:
+        if not 0 <= self.prometheus_port < 65536:
+            raise SettingsError(f"--prometheus-port must be a port, not {self.prometheus_port}")
+        if not self.with_prometheus:
+            if self.prometheus_port:
+                raise SettingsError("--prometheus-port does nothing without --with-prometheus")
+            return
+        if self.gateway.uds:
+            raise SettingsError(
+                "--with-prometheus cannot read metrics from a Unix socket: drop --uds"
+            )
+        if self.gateway.tls.ssl_cert_reqs == ssl.CERT_REQUIRED:
+            raise SettingsError(
+                "--with-prometheus has no certificate to show, which --ssl-cert-reqs 2 demands"
+            )
+
+    def _check_orchestrator(self) -> None:
+        self.ray.check()
+        if self.orchestrator == "ray" and self.lend_cores:
+            raise SettingsError(
+                "--lend-cores is for workers that are processes of this machine; with --orchestrator "
+                "ray give each the cores that it needs by --ray-prefill-resources and "
+                "--ray-decode-resources"
+            )
+        if self.orchestrator != "ray" and self.ray != RaySettings():
+            raise SettingsError("--ray-... settings are for --orchestrator ray")
+
+    @property
+    def joins_ray(self) -> bool:
+        """Workers may be on other machines, which have their own files."""
+        return self.orchestrator == "ray" and bool(self.ray.ray_address)
 
     @property
     def num_workers(self) -> int:
         return self.prefill_workers + self.decode_workers
 
     def located(self, say: Callable[[str], None]) -> "UpSettings":
-        """With folders for hub ids, downloaded where needed, so that no child asks a hub.
+        """With folders for hub ids, downloaded where needed, so that no child asks a hub; but in
+        a Ray cluster each node does for itself.
 
         Raises SettingsError, see `resolve`.
         """
+        if self.joins_ray:
+            return replace(self, gateway=replace(self.gateway, hub=self.worker.hub))
         folder = str(resolve(self.model, self.worker.hub, Part.ALL, say))
         gateway = replace(self.gateway, model=self.model, hub=self.worker.hub).located(say)
         return replace(

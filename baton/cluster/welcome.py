@@ -8,10 +8,15 @@ from gateway.settings import GatewaySettings
 _DEFAULT_URL = "http://127.0.0.1:8000"  # of `baton chat`
 
 
-def welcome(url: str, model: str, settings: GatewaySettings) -> list[str]:
-    """`url` as the gateway announced it: http(s)://HOST:PORT or unix:PATH."""
+def welcome(url: str, model: str, settings: GatewaySettings, metrics: str = "") -> list[str]:
+    """`url` as the gateway announced it: http(s)://HOST:PORT or unix:PATH. `metrics`: of a
+    Prometheus, if there is one.
+    """
     lines = [f"endpoint: {url}/v1", "try it:", f"  {_curl(url, model, settings)}"]
-    return [*lines, "or talk to it:", f"  {_chat(url, settings)}"]
+    lines += ["or talk to it:", f"  {_chat(url, settings)}"]
+    if metrics:
+        lines.append(f"metrics: {metrics} (Prometheus; what it stores is gone with the cluster)")
+    return lines
 
 
 def _curl(url: str, model: str, settings: GatewaySettings) -> str:

@@ -5,12 +5,17 @@ from enum import Enum
 
 from baton.core.fingerprint import Fingerprint
 from baton.core.labels import Labels
+from baton.core.room import NO_ROOM, Room
 from baton.core.step_totals import NO_TOTALS, StepTotals
 
 
 class Role(Enum):
     PREFILL = "prefill"
     DECODE = "decode"
+
+    @property
+    def other(self) -> "Role":
+        return Role.DECODE if self is Role.PREFILL else Role.PREFILL
 
 
 class WorkerState(Enum):
@@ -20,10 +25,12 @@ class WorkerState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """Fixed for the life of one process. A restarted worker has a new `instance_id`."""
+    """Fixed for the life of one process in one role. A worker that was restarted or has changed its
+    role has a new `instance_id`.
+    """
 
-    worker_id: str  # stable across restarts, such as "prefill-0"
-    instance_id: str  # random, once per process
+    worker_id: str  # stable across restarts, such as "prefill-0"; says nothing of the role
+    instance_id: str  # random, once per process and role
     role: Role
     address: str  # host:port of its gRPC server
     metrics_url: str
@@ -33,6 +40,7 @@ class WorkerInfo:
     num_blocks: int
     fingerprint: Fingerprint
     labels: Labels = ()  # that requests may choose it by
+    flips: int = 0  # how often this process has changed its role
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,8 @@ class WorkerLoad:
     total_blocks: int
     unread_tokens: int = 0  # of prompts that are here, not computed yet
     steps: StepTotals = NO_TOTALS  # of its engine, since its process began
+    next_role: Role | None = None  # what it drains for; None: to leave, if it drains
+    room: Room = NO_ROOM  # what newcomers find
 
     @property
     def kv_usage(self) -> float:

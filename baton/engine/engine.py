@@ -18,6 +18,7 @@ from baton.engine.scheduler import Scheduler
 from baton.engine.step_meter import StepMeter
 from baton.engine.storage import BlockMemory, BlockSlots, HostStorage, Storage
 from baton.engine.work import EngineLoad, EventSink, GiveAwaySink, Mode, Work
+from baton.telemetry.distribution import Distribution
 
 if TYPE_CHECKING:
     from baton.engine.vision.encoder import ImageEncoder
@@ -80,6 +81,15 @@ class Engine:
     def max_model_len(self) -> int:
         """Prompt + answer, tokens: what the model reads, the settings allow and the pool holds."""
         return self._limits.max_model_len
+
+    @property
+    def caches_prefixes(self) -> bool:
+        return self._hashing is not None
+
+    @property
+    def step_tokens(self) -> Distribution:
+        """Tokens computed in a step, of all steps so far. Callable from any thread."""
+        return self._meter.step_tokens.reading()
 
     def prefix_names(self, work: Work) -> tuple[bytes, ...]:
         """Under which the pool finds cached blocks of what `work` knows, from the first one on.
@@ -157,6 +167,8 @@ class Engine:
             short_of_blocks=self._scheduler.short,
             cache_queries=self._scheduler.tables.cache_queries,
             cache_hits=self._scheduler.tables.cache_hits,
+            preemptions=self._scheduler.preemptions,
+            aborts=self._loop.aborts,
             host=self._blocks.host_counts,
             steps=self._meter.totals,
         )

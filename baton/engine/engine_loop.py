@@ -17,6 +17,7 @@ from baton.engine.work import (
     WorkDone,
     WorkFailed,
 )
+from baton.telemetry.request_context import RequestContext, about
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class EngineLoop:
         self._state = LoopState.NEW
         self._inbox: list[_Command] = []
         self._works: dict[str, _Submit] = {}  # by key, until they end
+        self.aborts = 0  # works dropped before their end, only grows
         self._changed = False  # something may have become possible since the last step
         self._on_drop: Callable[[], None] = lambda: None
         self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
@@ -169,6 +171,7 @@ class EngineLoop:
             case _Submit(work):
                 self._core.submit(work)
             case _Abort(submit) if self._works.get(submit.work.key) is submit:
+                self.aborts += 1
                 self._core.abort(submit.work.key)
                 self._forget(submit.work.key)
                 self._on_drop()
@@ -222,7 +225,8 @@ class EngineLoop:
         try:
             sink(WorkFailed(error))
         except Exception:
-            logger.exception("%s could not be told of its end", key)
+            request = RequestContext(key.rpartition("/")[0])
+            logger.exception("%s could not be told of its end", key, extra=about(request))
 
 
 def _not_here(key: str) -> RefusedError:

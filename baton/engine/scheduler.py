@@ -68,6 +68,11 @@ class Scheduler:
         return len({sequence.key for sequence in tuple(self._queues[SequenceState.RUNNING])})
 
     @property
+    def preemptions(self) -> int:
+        """Times that somebody gave his blocks up for others. Callable from any thread."""
+        return self._searches.set_backs
+
+    @property
     def short(self) -> bool:
         """In the last step somebody lacked blocks. Callable from any thread."""
         return self._short

@@ -25,6 +25,7 @@ class Searches:
         self._tables = tables
         self._limits = limits
         self._searches: dict[str, beam.Search] = {}  # by work
+        self.set_backs = 0  # of works, only grows
         self._drawn: dict[str, dict[Sequence, Drawn]] = {}  # in the step at hand
 
     def begin(self, work: Work) -> None:
@@ -57,6 +58,7 @@ class Searches:
 
     def set_back(self, sequence: Sequence) -> None:
         """It gives its blocks up, of a search with all beams, and will compute again."""
+        self.set_backs += 1
         if sequence.work.searches:
             self._again(sequence.key)
         else:

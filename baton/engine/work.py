@@ -204,5 +204,12 @@ class EngineLoad:
     short_of_blocks: bool  # a work that is here already waits for some
     cache_queries: int  # prompt tokens looked up in the prefix cache, only grows
     cache_hits: int  # of those found, there or in host memory, only grows
+    preemptions: int  # only grows
+    aborts: int  # works dropped before their end, only grows
     host: HostCounts  # of what the pool gave up
     steps: StepTotals = NO_TOTALS
+
+    @property
+    def kv_usage(self) -> float:
+        """Share of the pool in use, 0 to 1."""
+        return 1.0 - self.free_blocks / self.total_blocks if self.total_blocks else 0.0

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 
+from baton.core.errors import RequestError
 from baton.core.fingerprint import Fingerprint
 from baton.core.handoff import Epoch, Handoff, PrefixSource
 from baton.core.kv_events import KvChange
 from baton.core.layout import LayoutDescriptor
 from baton.core.prompt_images import ImageSpan, PromptImage
+from baton.core.room import Room
 from baton.core.sampling_params import (
     BeamSearch,
     Grammar,
@@ -295,6 +297,7 @@ def worker_info_to_pb(info: WorkerInfo) -> types_pb2.WorkerInfo:
         num_blocks=info.num_blocks,
         fingerprint=fingerprint_to_pb(info.fingerprint),
         labels=dict(info.labels),
+        flips=info.flips,
     )
 
 
@@ -311,7 +314,20 @@ def worker_info_from_pb(message: types_pb2.WorkerInfo) -> WorkerInfo:
         num_blocks=message.num_blocks,
         fingerprint=fingerprint_from_pb(message.fingerprint),
         labels=tuple(sorted(message.labels.items())),
+        flips=message.flips,
     )
+
+
+def role_to_pb(role: Role) -> "types_pb2.Role.ValueType":
+    return _ROLE[role]
+
+
+def role_from_pb(value: "types_pb2.Role.ValueType") -> Role:
+    """Raises RequestError for one that is not known here."""
+    try:
+        return _ROLE_BACK[value]
+    except KeyError:
+        raise RequestError(f"there is no role {value}", "role") from None
 
 
 def state_to_pb(state: WorkerState) -> "types_pb2.WorkerState.ValueType":
@@ -330,6 +346,8 @@ def worker_load_to_pb(load: WorkerLoad) -> types_pb2.WorkerLoad:
         unread_tokens=load.unread_tokens,
         writing=_step_sums_to_pb(load.steps.writing),
         reading=_step_sums_to_pb(load.steps.reading),
+        next_role=_ROLE[load.next_role] if load.next_role else types_pb2.ROLE_UNSPECIFIED,
+        room=room_to_pb(load.room),
     )
 
 
@@ -344,6 +362,28 @@ def worker_load_from_pb(message: types_pb2.WorkerLoad) -> WorkerLoad:
         total_blocks=message.total_blocks,
         unread_tokens=message.unread_tokens,
         steps=StepTotals(_step_sums_from_pb(message.writing), _step_sums_from_pb(message.reading)),
+        next_role=_ROLE_BACK.get(message.next_role),
+        room=room_from_pb(message.room),
+    )
+
+
+def room_to_pb(room: Room) -> types_pb2.Room:
+    return types_pb2.Room(
+        number=room.number,
+        free_blocks=room.free_blocks,
+        short_of_blocks=room.short_of_blocks,
+        seats=room.seats or 0,
+        seated=[types_pb2.Seated(priority=p, choices=count) for p, count in room.seated],
+    )
+
+
+def room_from_pb(message: types_pb2.Room) -> Room:
+    return Room(
+        number=message.number,
+        free_blocks=message.free_blocks,
+        short_of_blocks=message.short_of_blocks,
+        seats=message.seats or None,
+        seated=tuple((one.priority, one.choices) for one in message.seated),
     )
 
 

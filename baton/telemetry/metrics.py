@@ -2,7 +2,8 @@
 
 from baton.telemetry.metrics_server import HEALTH, LIVE, MetricsServer, loop_answers
 from baton.telemetry.task_metrics import TaskCollector
-from baton.telemetry.worker_metrics import WorkerCollector, WorkerReading
+from baton.telemetry.worker_metrics import WorkerCollector
+from baton.telemetry.worker_reading import WorkerReading
 
 __all__ = [
     "HEALTH",

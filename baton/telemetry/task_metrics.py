@@ -1,14 +1,27 @@
-"""What an event loop has to do: its tasks, counted by what they run. A kind that only grows is a leak."""
+"""What an event loop has to do: its tasks, counted by what they run."""
 
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-FAMILY = "baton_asyncio_tasks"
+from baton.telemetry.family import gauge
+from baton.telemetry.teller import Teller
+
+TASKS = replace(
+    gauge(
+        "baton_asyncio_tasks",
+        "Tasks of the process's event loop, by the coroutine that they run. A kind that only grows is "
+        "a leak.",
+        "coroutine",
+    ),
+    is_common=False,
+)
+FAMILY = TASKS.name
 
 
 class TaskCollector(Collector):
@@ -18,13 +31,8 @@ class TaskCollector(Collector):
         self._loop = loop
 
     def collect(self) -> Iterator[Metric]:
-        tasks = GaugeMetricFamily(
-            FAMILY, "Tasks of the event loop, by the coroutine that they run.", labels=["coroutine"]
-        )
         counts = Counter(_name(task) for task in asyncio.all_tasks(self._loop))
-        for name, count in sorted(counts.items()):
-            tasks.add_metric([name], count)
-        yield tasks
+        yield Teller("").each(TASKS, counts)
 
 
 def _name(task: "asyncio.Task[Any]") -> str:

@@ -289,14 +289,21 @@ class GenerateReserved(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TTL_MS_FIELD_NUMBER: builtins.int
+    ROOM_FIELD_NUMBER: builtins.int
     ttl_ms: builtins.int
     """For how long, unless the hand-off begins; 0: no bound but the stream's end."""
+    @property
+    def room(self) -> baton.v1.types_pb2.Room:
+        """What is left for others."""
+
     def __init__(
         self,
         *,
         ttl_ms: builtins.int = ...,
+        room: baton.v1.types_pb2.Room | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["ttl_ms", b"ttl_ms"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["room", b"room"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["room", b"room", "ttl_ms", b"ttl_ms"]) -> None: ...
 
 Global___GenerateReserved: typing_extensions.TypeAlias = GenerateReserved
 
@@ -366,9 +373,18 @@ class GenerateFinished(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    ROOM_FIELD_NUMBER: builtins.int
+    @property
+    def room(self) -> baton.v1.types_pb2.Room:
+        """What there is now that its blocks are free."""
+
     def __init__(
         self,
+        *,
+        room: baton.v1.types_pb2.Room | None = ...,
     ) -> None: ...
+    def HasField(self, field_name: typing.Literal["room", b"room"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["room", b"room"]) -> None: ...
 
 Global___GenerateFinished: typing_extensions.TypeAlias = GenerateFinished
 

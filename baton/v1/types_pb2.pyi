@@ -633,10 +633,11 @@ class WorkerInfo(google.protobuf.message.Message):
     NUM_BLOCKS_FIELD_NUMBER: builtins.int
     FINGERPRINT_FIELD_NUMBER: builtins.int
     LABELS_FIELD_NUMBER: builtins.int
+    FLIPS_FIELD_NUMBER: builtins.int
     worker_id: builtins.str
     """Stable across restarts, such as "prefill-0"."""
     instance_id: builtins.str
-    """Random, once per process."""
+    """Random, once per process and role: whoever holds something of another one holds nothing."""
     role: Global___Role.ValueType
     """What it may be asked for."""
     address: builtins.str
@@ -651,6 +652,8 @@ class WorkerInfo(google.protobuf.message.Message):
     """Prompt + answer, tokens."""
     num_blocks: builtins.int
     """Blocks of its pool."""
+    flips: builtins.int
+    """How often this process has changed its role."""
     @property
     def fingerprint(self) -> Global___Fingerprint:
         """Who may exchange KV caches with it."""
@@ -673,9 +676,10 @@ class WorkerInfo(google.protobuf.message.Message):
         num_blocks: builtins.int = ...,
         fingerprint: Global___Fingerprint | None = ...,
         labels: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        flips: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["fingerprint", b"fingerprint"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["address", b"address", "fingerprint", b"fingerprint", "instance_id", b"instance_id", "labels", b"labels", "max_model_len", b"max_model_len", "metrics_url", b"metrics_url", "model", b"model", "num_blocks", b"num_blocks", "pid", b"pid", "role", b"role", "worker_id", b"worker_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["address", b"address", "fingerprint", b"fingerprint", "flips", b"flips", "instance_id", b"instance_id", "labels", b"labels", "max_model_len", b"max_model_len", "metrics_url", b"metrics_url", "model", b"model", "num_blocks", b"num_blocks", "pid", b"pid", "role", b"role", "worker_id", b"worker_id"]) -> None: ...
 
 Global___WorkerInfo: typing_extensions.TypeAlias = WorkerInfo
 
@@ -695,6 +699,8 @@ class WorkerLoad(google.protobuf.message.Message):
     UNREAD_TOKENS_FIELD_NUMBER: builtins.int
     WRITING_FIELD_NUMBER: builtins.int
     READING_FIELD_NUMBER: builtins.int
+    NEXT_ROLE_FIELD_NUMBER: builtins.int
+    ROOM_FIELD_NUMBER: builtins.int
     state: Global___WorkerState.ValueType
     """Whether it takes requests."""
     running: builtins.int
@@ -711,6 +717,8 @@ class WorkerLoad(google.protobuf.message.Message):
     """All blocks of the pool."""
     unread_tokens: builtins.int
     """Of prompts that are here to be read: tokens whose KV is not computed yet."""
+    next_role: Global___Role.ValueType
+    """What it is to be once it has nothing left to do; unspecified: what it is."""
     @property
     def writing(self) -> Global___StepSums:
         """Of engine steps in which no prompt was read."""
@@ -718,6 +726,10 @@ class WorkerLoad(google.protobuf.message.Message):
     @property
     def reading(self) -> Global___StepSums:
         """Of engine steps with a piece of a prompt."""
+
+    @property
+    def room(self) -> Global___Room:
+        """What newcomers find here."""
 
     def __init__(
         self,
@@ -732,11 +744,71 @@ class WorkerLoad(google.protobuf.message.Message):
         unread_tokens: builtins.int = ...,
         writing: Global___StepSums | None = ...,
         reading: Global___StepSums | None = ...,
+        next_role: Global___Role.ValueType = ...,
+        room: Global___Room | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["reading", b"reading", "writing", b"writing"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["free_blocks", b"free_blocks", "leased_blocks", b"leased_blocks", "reading", b"reading", "reserved_blocks", b"reserved_blocks", "running", b"running", "state", b"state", "total_blocks", b"total_blocks", "unread_tokens", b"unread_tokens", "waiting", b"waiting", "writing", b"writing"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["reading", b"reading", "room", b"room", "writing", b"writing"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["free_blocks", b"free_blocks", "leased_blocks", b"leased_blocks", "next_role", b"next_role", "reading", b"reading", "reserved_blocks", b"reserved_blocks", "room", b"room", "running", b"running", "state", b"state", "total_blocks", b"total_blocks", "unread_tokens", b"unread_tokens", "waiting", b"waiting", "writing", b"writing"]) -> None: ...
 
 Global___WorkerLoad: typing_extensions.TypeAlias = WorkerLoad
+
+@typing.final
+class Room(google.protobuf.message.Message):
+    """What a decode worker has for newcomers, at one moment. It is told in loads and beside what changes it: of all readings of one process the one with the greatest number is the latest."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    FREE_BLOCKS_FIELD_NUMBER: builtins.int
+    SHORT_OF_BLOCKS_FIELD_NUMBER: builtins.int
+    SEATS_FIELD_NUMBER: builtins.int
+    SEATED_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """Only grows."""
+    free_blocks: builtins.int
+    """Neither used nor reserved."""
+    short_of_blocks: builtins.bool
+    """A request that is here lacks blocks: newcomers are refused."""
+    seats: builtins.int
+    """Choices that are written at a time; 0: as many as come."""
+    @property
+    def seated(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Seated]:
+        """Who has them."""
+
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        free_blocks: builtins.int = ...,
+        short_of_blocks: builtins.bool = ...,
+        seats: builtins.int = ...,
+        seated: collections.abc.Iterable[Global___Seated] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["free_blocks", b"free_blocks", "number", b"number", "seated", b"seated", "seats", b"seats", "short_of_blocks", b"short_of_blocks"]) -> None: ...
+
+Global___Room: typing_extensions.TypeAlias = Room
+
+@typing.final
+class Seated(google.protobuf.message.Message):
+    """Requests of one priority."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PRIORITY_FIELD_NUMBER: builtins.int
+    CHOICES_FIELD_NUMBER: builtins.int
+    priority: builtins.int
+    """Lower is more urgent."""
+    choices: builtins.int
+    """All of theirs."""
+    def __init__(
+        self,
+        *,
+        priority: builtins.int = ...,
+        choices: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["choices", b"choices", "priority", b"priority"]) -> None: ...
+
+Global___Seated: typing_extensions.TypeAlias = Seated
 
 @typing.final
 class StepSums(google.protobuf.message.Message):

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from baton.v1 import types_pb2 as baton_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x62\x61ton/v1/worker.proto\x12\x08\x62\x61ton.v1\x1a\x14\x62\x61ton/v1/types.proto\"\x0f\n\rHealthRequest\"G\n\x0eHealthResponse\x12\x0f\n\x07healthy\x18\x01 \x01(\x08\x12$\n\x05state\x18\x02 \x01(\x0e\x32\x15.baton.v1.WorkerState\"\x1e\n\x1cWorkerServiceDescribeRequest\"C\n\x1dWorkerServiceDescribeResponse\x12\"\n\x04info\x18\x01 \x01(\x0b\x32\x14.baton.v1.WorkerInfo\"\x0e\n\x0c\x44rainRequest\"\x0f\n\rDrainResponse\"\x0e\n\x0cWatchRequest\"S\n\rWatchResponse\x12\"\n\x04load\x18\x01 \x01(\x0b\x32\x14.baton.v1.WorkerLoad\x12\x1e\n\x02kv\x18\x02 \x01(\x0b\x32\x12.baton.v1.KvEvents\"\x9e\x01\n\x08KvEvents\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\x12\x0c\n\x04upto\x18\x02 \x01(\x04\x12\x10\n\x08snapshot\x18\x03 \x01(\x08\x12\x0e\n\x06stored\x18\x04 \x03(\x06\x12\x0f\n\x07removed\x18\x05 \x03(\x06\x12\x16\n\x0estored_on_host\x18\x06 \x03(\x06\x12\x19\n\x11removed_from_host\x18\x07 \x03(\x06\x12\x0f\n\x07to_come\x18\x08 \x01(\x04\x32\x9f\x02\n\rWorkerService\x12;\n\x06Health\x12\x17.baton.v1.HealthRequest\x1a\x18.baton.v1.HealthResponse\x12[\n\x08\x44\x65scribe\x12&.baton.v1.WorkerServiceDescribeRequest\x1a\'.baton.v1.WorkerServiceDescribeResponse\x12\x38\n\x05\x44rain\x12\x16.baton.v1.DrainRequest\x1a\x17.baton.v1.DrainResponse\x12:\n\x05Watch\x12\x16.baton.v1.WatchRequest\x1a\x17.baton.v1.WatchResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x62\x61ton/v1/worker.proto\x12\x08\x62\x61ton.v1\x1a\x14\x62\x61ton/v1/types.proto\"\x0f\n\rHealthRequest\"G\n\x0eHealthResponse\x12\x0f\n\x07healthy\x18\x01 \x01(\x08\x12$\n\x05state\x18\x02 \x01(\x0e\x32\x15.baton.v1.WorkerState\"\x1e\n\x1cWorkerServiceDescribeRequest\"C\n\x1dWorkerServiceDescribeResponse\x12\"\n\x04info\x18\x01 \x01(\x0b\x32\x14.baton.v1.WorkerInfo\"\x0e\n\x0c\x44rainRequest\"\x0f\n\rDrainResponse\"+\n\x0b\x46lipRequest\x12\x1c\n\x04role\x18\x01 \x01(\x0e\x32\x0e.baton.v1.Role\"K\n\x0c\x46lipResponse\x12\x15\n\rrequests_left\x18\x01 \x01(\r\x12$\n\x06serves\x18\x02 \x01(\x0b\x32\x14.baton.v1.WorkerInfo\"#\n\x0cWatchRequest\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\"S\n\rWatchResponse\x12\"\n\x04load\x18\x01 \x01(\x0b\x32\x14.baton.v1.WorkerLoad\x12\x1e\n\x02kv\x18\x02 \x01(\x0b\x32\x12.baton.v1.KvEvents\"\x9e\x01\n\x08KvEvents\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\x12\x0c\n\x04upto\x18\x02 \x01(\x04\x12\x10\n\x08snapshot\x18\x03 \x01(\x08\x12\x0e\n\x06stored\x18\x04 \x03(\x06\x12\x0f\n\x07removed\x18\x05 \x03(\x06\x12\x16\n\x0estored_on_host\x18\x06 \x03(\x06\x12\x19\n\x11removed_from_host\x18\x07 \x03(\x06\x12\x0f\n\x07to_come\x18\x08 \x01(\x04\x32\xd8\x02\n\rWorkerService\x12;\n\x06Health\x12\x17.baton.v1.HealthRequest\x1a\x18.baton.v1.HealthResponse\x12[\n\x08\x44\x65scribe\x12&.baton.v1.WorkerServiceDescribeRequest\x1a\'.baton.v1.WorkerServiceDescribeResponse\x12\x38\n\x05\x44rain\x12\x16.baton.v1.DrainRequest\x1a\x17.baton.v1.DrainResponse\x12\x37\n\x04\x46lip\x12\x15.baton.v1.FlipRequest\x1a\x16.baton.v1.FlipResponse0\x01\x12:\n\x05Watch\x12\x16.baton.v1.WatchRequest\x1a\x17.baton.v1.WatchResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,12 +44,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DRAINREQUEST']._serialized_end=262
   _globals['_DRAINRESPONSE']._serialized_start=264
   _globals['_DRAINRESPONSE']._serialized_end=279
-  _globals['_WATCHREQUEST']._serialized_start=281
-  _globals['_WATCHREQUEST']._serialized_end=295
-  _globals['_WATCHRESPONSE']._serialized_start=297
-  _globals['_WATCHRESPONSE']._serialized_end=380
-  _globals['_KVEVENTS']._serialized_start=383
-  _globals['_KVEVENTS']._serialized_end=541
-  _globals['_WORKERSERVICE']._serialized_start=544
-  _globals['_WORKERSERVICE']._serialized_end=831
+  _globals['_FLIPREQUEST']._serialized_start=281
+  _globals['_FLIPREQUEST']._serialized_end=324
+  _globals['_FLIPRESPONSE']._serialized_start=326
+  _globals['_FLIPRESPONSE']._serialized_end=401
+  _globals['_WATCHREQUEST']._serialized_start=403
+  _globals['_WATCHREQUEST']._serialized_end=438
+  _globals['_WATCHRESPONSE']._serialized_start=440
+  _globals['_WATCHRESPONSE']._serialized_end=523
+  _globals['_KVEVENTS']._serialized_start=526
+  _globals['_KVEVENTS']._serialized_end=684
+  _globals['_WORKERSERVICE']._serialized_start=687
+  _globals['_WORKERSERVICE']._serialized_end=1031
 # @@protoc_insertion_point(module_scope)

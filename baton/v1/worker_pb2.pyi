@@ -74,7 +74,7 @@ class WorkerServiceDescribeResponse(google.protobuf.message.Message):
     INFO_FIELD_NUMBER: builtins.int
     @property
     def info(self) -> baton.v1.types_pb2.WorkerInfo:
-        """Fixed for the life of the process."""
+        """Fixed but for the role, which the instance's id changes with."""
 
     def __init__(
         self,
@@ -111,14 +111,63 @@ class DrainResponse(google.protobuf.message.Message):
 Global___DrainResponse: typing_extensions.TypeAlias = DrainResponse
 
 @typing.final
+class FlipRequest(google.protobuf.message.Message):
+    """Asks for another role."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ROLE_FIELD_NUMBER: builtins.int
+    role: baton.v1.types_pb2.Role.ValueType
+    """The one to have."""
+    def __init__(
+        self,
+        *,
+        role: baton.v1.types_pb2.Role.ValueType = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["role", b"role"]) -> None: ...
+
+Global___FlipRequest: typing_extensions.TypeAlias = FlipRequest
+
+@typing.final
+class FlipResponse(google.protobuf.message.Message):
+    """How far it is; the stream ends with the first description."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REQUESTS_LEFT_FIELD_NUMBER: builtins.int
+    SERVES_FIELD_NUMBER: builtins.int
+    requests_left: builtins.int
+    """Requests that it still has, when it stopped taking others."""
+    @property
+    def serves(self) -> baton.v1.types_pb2.WorkerInfo:
+        """It serves in that role now, and is a member if it was one."""
+
+    def __init__(
+        self,
+        *,
+        requests_left: builtins.int = ...,
+        serves: baton.v1.types_pb2.WorkerInfo | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["serves", b"serves"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["requests_left", b"requests_left", "serves", b"serves"]) -> None: ...
+
+Global___FlipResponse: typing_extensions.TypeAlias = FlipResponse
+
+@typing.final
 class WatchRequest(google.protobuf.message.Message):
     """Asks for readings."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    INSTANCE_ID_FIELD_NUMBER: builtins.int
+    instance_id: builtins.str
+    """Of whom; the stream ends when the worker is this instance no more. Empty: whoever it is."""
     def __init__(
         self,
+        *,
+        instance_id: builtins.str = ...,
     ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["instance_id", b"instance_id"]) -> None: ...
 
 Global___WatchRequest: typing_extensions.TypeAlias = WatchRequest
 

@@ -50,6 +50,11 @@ class WorkerServiceStub(object):
                 request_serializer=baton_dot_v1_dot_worker__pb2.DrainRequest.SerializeToString,
                 response_deserializer=baton_dot_v1_dot_worker__pb2.DrainResponse.FromString,
                 _registered_method=True)
+        self.Flip = channel.unary_stream(
+                '/baton.v1.WorkerService/Flip',
+                request_serializer=baton_dot_v1_dot_worker__pb2.FlipRequest.SerializeToString,
+                response_deserializer=baton_dot_v1_dot_worker__pb2.FlipResponse.FromString,
+                _registered_method=True)
         self.Watch = channel.unary_stream(
                 '/baton.v1.WorkerService/Watch',
                 request_serializer=baton_dot_v1_dot_worker__pb2.WatchRequest.SerializeToString,
@@ -82,6 +87,13 @@ class WorkerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Flip(self, request, context):
+        """Ends the one role and begins the other, with weights and prefix cache as they are: takes nothing new, finishes or hands over what it has, and joins the registry anew. The role that it has: calls off what has not been done yet.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Watch(self, request, context):
         """Follows the load and the prefix cache: all of both at once, then on change, at most ten times a second. Open it again for what the cache holds, after a gap.
         """
@@ -106,6 +118,11 @@ def add_WorkerServiceServicer_to_server(servicer, server):
                     servicer.Drain,
                     request_deserializer=baton_dot_v1_dot_worker__pb2.DrainRequest.FromString,
                     response_serializer=baton_dot_v1_dot_worker__pb2.DrainResponse.SerializeToString,
+            ),
+            'Flip': grpc.unary_stream_rpc_method_handler(
+                    servicer.Flip,
+                    request_deserializer=baton_dot_v1_dot_worker__pb2.FlipRequest.FromString,
+                    response_serializer=baton_dot_v1_dot_worker__pb2.FlipResponse.SerializeToString,
             ),
             'Watch': grpc.unary_stream_rpc_method_handler(
                     servicer.Watch,
@@ -195,6 +212,33 @@ class WorkerService(object):
             '/baton.v1.WorkerService/Drain',
             baton_dot_v1_dot_worker__pb2.DrainRequest.SerializeToString,
             baton_dot_v1_dot_worker__pb2.DrainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Flip(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/baton.v1.WorkerService/Flip',
+            baton_dot_v1_dot_worker__pb2.FlipRequest.SerializeToString,
+            baton_dot_v1_dot_worker__pb2.FlipResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -73,6 +73,22 @@ _WorkerServiceDrainType = typing_extensions.TypeVar(
     ],
 )
 
+_WorkerServiceFlipType = typing_extensions.TypeVar(
+    '_WorkerServiceFlipType',
+    grpc.UnaryStreamMultiCallable[
+        baton.v1.worker_pb2.FlipRequest,
+        baton.v1.worker_pb2.FlipResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        baton.v1.worker_pb2.FlipRequest,
+        baton.v1.worker_pb2.FlipResponse,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        baton.v1.worker_pb2.FlipRequest,
+        baton.v1.worker_pb2.FlipResponse,
+    ],
+)
+
 _WorkerServiceWatchType = typing_extensions.TypeVar(
     '_WorkerServiceWatchType',
     grpc.UnaryStreamMultiCallable[
@@ -89,7 +105,7 @@ _WorkerServiceWatchType = typing_extensions.TypeVar(
     ],
 )
 
-class WorkerServiceStub(typing.Generic[_WorkerServiceHealthType, _WorkerServiceDescribeType, _WorkerServiceDrainType, _WorkerServiceWatchType]):
+class WorkerServiceStub(typing.Generic[_WorkerServiceHealthType, _WorkerServiceDescribeType, _WorkerServiceDrainType, _WorkerServiceFlipType, _WorkerServiceWatchType]):
     """What every worker answers, whatever its role."""
 
     @typing.overload
@@ -105,6 +121,10 @@ class WorkerServiceStub(typing.Generic[_WorkerServiceHealthType, _WorkerServiceD
         grpc.UnaryUnaryMultiCallable[
             baton.v1.worker_pb2.DrainRequest,
             baton.v1.worker_pb2.DrainResponse,
+        ],
+        grpc.UnaryStreamMultiCallable[
+            baton.v1.worker_pb2.FlipRequest,
+            baton.v1.worker_pb2.FlipResponse,
         ],
         grpc.UnaryStreamMultiCallable[
             baton.v1.worker_pb2.WatchRequest,
@@ -127,6 +147,10 @@ class WorkerServiceStub(typing.Generic[_WorkerServiceHealthType, _WorkerServiceD
             baton.v1.worker_pb2.DrainResponse,
         ],
         grpc.aio.UnaryStreamMultiCallable[
+            baton.v1.worker_pb2.FlipRequest,
+            baton.v1.worker_pb2.FlipResponse,
+        ],
+        grpc.aio.UnaryStreamMultiCallable[
             baton.v1.worker_pb2.WatchRequest,
             baton.v1.worker_pb2.WatchResponse,
         ],
@@ -140,6 +164,9 @@ class WorkerServiceStub(typing.Generic[_WorkerServiceHealthType, _WorkerServiceD
 
     Drain: _WorkerServiceDrainType
     """Stops taking requests; those it has go on or are handed over, and the process ends when none is left."""
+
+    Flip: _WorkerServiceFlipType
+    """Ends the one role and begins the other, with weights and prefix cache as they are: takes nothing new, finishes or hands over what it has, and joins the registry anew. The role that it has: calls off what has not been done yet."""
 
     Watch: _WorkerServiceWatchType
     """Follows the load and the prefix cache: all of both at once, then on change, at most ten times a second. Open it again for what the cache holds, after a gap."""
@@ -156,6 +183,10 @@ WorkerServiceAsyncStub: typing_extensions.TypeAlias = WorkerServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         baton.v1.worker_pb2.DrainRequest,
         baton.v1.worker_pb2.DrainResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        baton.v1.worker_pb2.FlipRequest,
+        baton.v1.worker_pb2.FlipResponse,
     ],
     grpc.aio.UnaryStreamMultiCallable[
         baton.v1.worker_pb2.WatchRequest,
@@ -189,6 +220,14 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[baton.v1.worker_pb2.DrainResponse, collections.abc.Awaitable[baton.v1.worker_pb2.DrainResponse]]:
         """Stops taking requests; those it has go on or are handed over, and the process ends when none is left."""
+
+    @abc.abstractmethod
+    def Flip(
+        self,
+        request: baton.v1.worker_pb2.FlipRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[baton.v1.worker_pb2.FlipResponse], collections.abc.AsyncIterator[baton.v1.worker_pb2.FlipResponse]]:
+        """Ends the one role and begins the other, with weights and prefix cache as they are: takes nothing new, finishes or hands over what it has, and joins the registry anew. The role that it has: calls off what has not been done yet."""
 
     @abc.abstractmethod
     def Watch(

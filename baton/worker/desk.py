@@ -1,26 +1,28 @@
-"""Which requests a worker has taken, and whether it takes more."""
+"""Which requests a worker has taken, of which role, and whether it takes more."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from baton.core.errors import RefusedError, RequestError
-from baton.core.worker_info import WorkerState
-
-CROWD = 2  # times the bound, in all
+from baton.core.errors import InternalError, RefusedError, RequestError
+from baton.core.room import Seated, keeps_out
+from baton.core.worker_info import Role, WorkerState
 
 
 class Desk:
     """Counts requests and their choices; each (request id, attempt) is served once at a time.
     `changed` is called when one has come or gone, and when the desk closes.
 
-    `max_choices` bounds what is in progress (None: the engine's queue takes everything); a single
-    request wider than that is taken when nothing else is there: slow rather than impossible. Those
-    of a worse priority are no rivals: they give way in the batch, and only so many again are taken
-    beside them.
+    `max_choices` bounds what is in progress where answers are written (prompts that are only read
+    wait in the engine's queue), as `keeps_out` has it.
     """
 
-    def __init__(self, max_choices: int | None, changed: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, role: Role, max_choices: int, changed: Callable[[], None] = lambda: None
+    ) -> None:
         self.state = WorkerState.READY
+        self.role = role
+        self.next_role: Role | None = None  # what it drains for; None: to leave, if it drains
         self._max_choices = max_choices
         self._changed = changed
         self._choices: dict[str, tuple[int, int]] = {}  # how many, and their priority
@@ -29,20 +31,67 @@ class Desk:
     def requests(self) -> int:
         return len(self._choices)
 
+    @property
+    def max_choices(self) -> int | None:
+        """Prompts that are only read wait in the engine's queue, which takes all of them."""
+        return self._max_choices if self.role is Role.DECODE else None
+
+    @property
+    def seated(self) -> Seated:
+        """Who has what is bounded; nobody where nothing is."""
+        if self.max_choices is None:
+            return ()
+        counts: Counter[int] = Counter()
+        for choices, priority in self._choices.values():
+            counts[priority] += choices
+        return tuple(sorted(counts.items()))
+
     def drain(self) -> None:
-        """Takes nothing from now on."""
-        self.state = WorkerState.DRAINING
+        """Takes nothing from now on, in no role."""
+        self._become(WorkerState.DRAINING)
+
+    @property
+    def leaves(self) -> bool:
+        return self.state is WorkerState.DRAINING and self.next_role is None
+
+    def flip(self) -> None:
+        """Takes nothing until it has nothing left and `turn` is called. Raises RefusedError."""
+        if self.leaves:
+            raise RefusedError("this worker is draining: it is to leave")
+        self._become(WorkerState.DRAINING, self.role.other)
+
+    def stay(self) -> None:
+        """In its role, where it was to change it. Raises RefusedError."""
+        if self.leaves:
+            raise RefusedError("this worker is draining: it is to leave")
+        self._become(WorkerState.READY)
+
+    def turn(self) -> None:
+        """Begins the next role."""
+        if self.next_role is None or self._choices:
+            raise InternalError("a worker changes its role when it was asked to and is empty")
+        self.role = self.next_role
+        self._become(WorkerState.READY)
+
+    def _become(self, state: WorkerState, next_role: Role | None = None) -> None:
+        self.state, self.next_role = state, next_role
         self._changed()
 
     @contextmanager
-    def take(self, request_id: str, attempt: int, choices: int, priority: int = 0) -> Iterator[str]:
-        """Gives the request's key in the engine. Raises RefusedError at once when it must wait."""
+    def take(
+        self, role: Role, request_id: str, attempt: int, choices: int, priority: int = 0
+    ) -> Iterator[str]:
+        """`role` is the one that is asked for. Gives the request's key in the engine. Raises
+        RefusedError at once when it must wait, or go elsewhere.
+        """
         key = key_of(request_id, attempt)
+        if role is not self.role:
+            raise RefusedError(f"this worker is a {self.role.value} worker now")
         if self.state is not WorkerState.READY:
             raise RefusedError("this worker is draining")
         if key in self._choices:
             raise RequestError(f"request {key} is running already", "request_id")
-        if self._is_full(choices, priority):
+        if keeps_out(self.max_choices, self.seated, choices, priority):
             raise RefusedError(f"this worker already writes {self._max_choices} answers")
         self._choices[key] = choices, priority
         self._changed()
@@ -51,16 +100,6 @@ class Desk:
         finally:
             del self._choices[key]
             self._changed()
-
-    def _is_full(self, choices: int, priority: int) -> bool:
-        if self._max_choices is None:
-            return False
-        here = self._choices.values()
-        rivals = [count for count, its_priority in here if its_priority <= priority]
-        if rivals and sum(rivals) + choices > self._max_choices:
-            return True
-        others = sum(count for count, _ in here)
-        return bool(others) and others + choices > CROWD * self._max_choices
 
 
 def key_of(request_id: str, attempt: int) -> str:

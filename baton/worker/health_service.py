@@ -21,16 +21,21 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
     """
 
     def __init__(
-        self, services: Collection[str], board: LoadBoard, serving: Callable[[], bool]
+        self,
+        services: Callable[[], Collection[str]],
+        board: LoadBoard,
+        serving: Callable[[], bool],
     ) -> None:
-        """`serving`: whether the worker takes new requests; asked after each touch of the board."""
-        self._services = {"", *services}
+        """`services`: those of its role, and `serving`: whether the worker takes new requests; both
+        asked after each touch of the board.
+        """
+        self._services = services
         self._board = board
         self._serving = serving
 
     async def Check(self, request: pb.HealthCheckRequest, context: Any) -> pb.HealthCheckResponse:
         """Raises NotFoundError for a service that is not here, as the protocol wants it."""
-        if request.service not in self._services:
+        if not self._has(request.service):
             raise NotFoundError(f"there is no service {request.service!r} here")
         return Status(status=self._status(request.service))
 
@@ -47,6 +52,9 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
                     yield Status(status=status)
 
     def _status(self, service: str) -> int:
-        if service not in self._services:
+        if not self._has(service):
             return Status.SERVICE_UNKNOWN
         return Status.SERVING if self._serving() else Status.NOT_SERVING
+
+    def _has(self, service: str) -> bool:
+        return not service or service in self._services()

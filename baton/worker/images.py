@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 from baton.core.errors import RequestError
 from baton.core.prompt_images import PromptImage
 from baton.engine.vision.embedding_cache import EmbeddingCache
-from baton.telemetry.distribution import Durations
+from baton.telemetry.distribution import Observations
+from baton.telemetry.worker_families import IMAGE_SECONDS
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-# Seconds: a thumbnail on a fast machine, a photograph in full on a slow one.
-BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Encoder(Protocol):
@@ -32,8 +30,9 @@ class Images:
         self._encoder = encoder
         self._cache: EmbeddingCache[Tensor] = EmbeddingCache(cache_bytes)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="images")
-        self.cached = 0  # found in the cache, only grows
-        self.seconds = Durations(BOUNDS)  # of each that was encoded
+        self.queries = 0  # looked up in the cache, only grows
+        self.hits = 0  # of those found, only grows
+        self.seconds = Observations(IMAGE_SECONDS)  # of each that was encoded
 
     async def embeddings(
         self, images: Sequence[PromptImage], cache_salt: str, tenant: str
@@ -51,13 +50,14 @@ class Images:
         if self._encoder is None:
             raise RequestError("this model reads no images", "messages")
         key = (cache_salt, tenant, image.span.digest)
+        self.queries += 1
         if (found := self._cache.get(key)) is not None:
-            self.cached += 1
+            self.hits += 1
             return found
         loop = asyncio.get_running_loop()
         made, seconds = await loop.run_in_executor(self._thread, self._encode, image, key)
         if seconds is None:
-            self.cached += 1
+            self.hits += 1
         else:
             self.seconds.see(seconds)
         return made

@@ -14,10 +14,12 @@ News = tuple[WorkerLoad | None, KvChange | None]  # None: as before
 
 
 async def news(
-    board: LoadBoard, kv_change: Callable[[int | None], KvChange]
+    board: LoadBoard,
+    kv_change: Callable[[int | None], KvChange],
+    goes_on: Callable[[], bool] = lambda: True,
 ) -> AsyncGenerator[News, None]:
     """All of both at once; then, whenever the board is touched, what is new of them; a last load when
-    it is closed.
+    it is closed. Ends without one once it does not go on: it is no longer this worker's load.
 
     `kv_change` tells what came behind an event's number, and all that there is for None.
     """
@@ -25,6 +27,8 @@ async def news(
     number: int | None = None
     async with aclosing(board.touches()) as touches:
         async for _ in touches:
+            if not goes_on():
+                return
             change = kv_change(number)
             said, load = load, board.read()
             if load == said and change.upto == number:

@@ -42,7 +42,8 @@ class PrefixPulls:
         self._short = short
         self._changed = changed
         self.results = Counter(dict.fromkeys(RESULTS, 0))
-        self.tokens = 0  # moved
+        self.asked_tokens = 0  # not cached here, of prefixes that were asked for
+        self.tokens = 0  # of them those that came
 
     async def fetch(self, names: Sequence[bytes], source: PrefixSource) -> Pulled | None:
         """Pulls what is lacking of the named blocks, as far as the source may have them, and lets
@@ -80,6 +81,7 @@ class PrefixPulls:
         self, names: tuple[bytes, ...], source: PrefixSource, room: Room
     ) -> Pulled | None:
         reservation = room.reservation
+        self.asked_tokens += reservation.count * self._block_size
         try:
             pulled = await self._puller.pull(
                 source.handoff,

@@ -5,14 +5,13 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-import grpc
-from grpc_health.v1 import health_pb2_grpc
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from baton.core.address import join_address
 from baton.core.collector import without_collector
@@ -36,23 +35,19 @@ from baton.telemetry.metrics import (
     WorkerCollector,
     loop_answers,
 )
-from baton.v1 import kv_transfer_pb2_grpc, worker_pb2_grpc
 from baton.worker.drain import drain, say_goodbye
-from baton.worker.health_service import HealthServicer
+from baton.worker.enrolment import Enrolment
+from baton.worker.flipping import Flipping
+from baton.worker.services import Services, add_shared_services
 from baton.worker.settings import WorkerSettings
 from baton.worker.worker import Worker
-from baton.worker.worker_service import WorkerServicer
-from kv_transfer.service import KvTransferServicer
+
+if TYPE_CHECKING:
+    from baton.telemetry.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
-_SHARED_SERVICES = ("baton.v1.WorkerService", "baton.v1.KvTransferService")
-_SERVICE_OF_ROLE = {
-    Role.PREFILL: "baton.v1.PrefillService",
-    Role.DECODE: "baton.v1.DecodeService",
-}
-
-AddService = Callable[[Worker, grpc.aio.Server], None]
+OnReady = Callable[[dict[str, Any]], None]
 
 
 def command(role: Role, be_worker: Callable[[WorkerSettings], NoReturn]) -> click.Command:
@@ -67,16 +62,11 @@ def command(role: Role, be_worker: Callable[[WorkerSettings], NoReturn]) -> clic
     return main
 
 
-def be_worker_of(role: Role, settings: WorkerSettings, add_service: AddService) -> NoReturn:
-    """The whole life of a worker's process, whose end it is."""
+def be_worker_of(role: Role, settings: WorkerSettings, services: Services) -> NoReturn:
+    """The whole life of a worker's process, whose end it is. `role` is the one that it begins in."""
     try:
-        setup_logging(
-            settings.log_level,
-            settings.log_format,
-            process=role.value,
-            worker_id=settings.worker_id,
-        )
-        code = run(settings, role, add_service)
+        _log_as(role, settings)
+        code = run(settings, role, services)
     except SettingsError as error:
         click.echo(f"Error: {error}", err=True)
         code = os.EX_CONFIG  # which says that starting again as it is cannot help
@@ -85,23 +75,51 @@ def be_worker_of(role: Role, settings: WorkerSettings, add_service: AddService) 
     sys.exit(code)
 
 
-def run(settings: WorkerSettings, role: Role, add_service: AddService) -> int:
-    """Serves until SIGTERM or SIGINT; returns the exit code. Raises SettingsError at start-up."""
+def _log_as(role: Role, settings: WorkerSettings) -> None:
+    setup_logging(
+        settings.log_level, settings.log_format, process=role.value, worker_id=settings.worker_id
+    )
+
+
+def run(
+    settings: WorkerSettings,
+    role: Role,
+    services: Services,
+    on_ready: OnReady | None = None,
+    interrupts: Interrupts | None = None,
+) -> int:
+    """Serves until SIGTERM or SIGINT; returns the exit code. Raises SettingsError at start-up.
+
+    Who runs it in a process that is not its own gives `on_ready`, which is called with the ready
+    line on the loop of its own that this runs, and `interrupts`, which are set there instead of by
+    signals.
+    """
     settings.check()
     folder = resolve(settings.model, settings.hub, Part.ALL, logger.info)
     with without_collector():
         engine = build_engine(str(folder), settings.engine)
+    tracer = settings.tracing.start(role.value, settings.worker_id)
     try:
-        return asyncio.run(_serve(settings, role, engine, add_service))
+        return asyncio.run(_serve(settings, role, engine, services, on_ready, interrupts, tracer))
     finally:
         engine.close()
+        if tracer is not None:
+            tracer.close()
 
 
 async def _serve(
-    settings: WorkerSettings, role: Role, engine: Engine, add_service: AddService
+    settings: WorkerSettings,
+    role: Role,
+    engine: Engine,
+    services: Services,
+    on_ready: OnReady | None,
+    interrupts: Interrupts | None,
+    tracer: "Tracer | None",
 ) -> int:
-    interrupts = Interrupts()
-    interrupts.listen()
+    owns_process = interrupts is None
+    if interrupts is None:
+        interrupts = Interrupts()
+        interrupts.listen()
     async with AsyncExitStack() as stack:
         engine.start()
         stack.callback(engine.stop)  # while the loop that its events go to still runs
@@ -115,32 +133,62 @@ async def _serve(
             join_address(settings.advertise_host or settings.host, settings.advertise_port or port),
             metrics.url,
         )
-        max_choices = settings.max_num_seqs if role is Role.DECODE else None
-        worker = Worker(info, engine, settings, max_choices)
+        worker = Worker(info, engine, settings, tracer=tracer)
         stack.push_async_callback(worker.close)
         worker.start()
-        metrics.registry.register(WorkerCollector(settings.model, worker.reading))
+        metrics.registry.register(WorkerCollector(settings.shown_model, worker.reading))
+        ProcessCollector(registry=metrics.registry)
         loop = asyncio.get_running_loop()
         metrics.registry.register(TaskCollector(loop))
         metrics.probes[LIVE] = lambda: loop_answers(loop)
-        add_shared_services(worker, server)
-        add_service(worker, server)
+        flipping = Flipping(worker.desk, worker.board, info, services.keys(), worker.flips)
+        add_shared_services(worker, server, flipping)
+        for add_service in services.values():
+            add_service(worker, server)
         await server.start()
         stack.push_async_callback(say_goodbye, server, worker)
-        membership = await _join(settings, info, stack, interrupts.stop)
-        stack.push_async_callback(_drain, worker, settings.shutdown_seconds, interrupts.hurry)
+        enrolment = Enrolment(partial(_membership, settings))
+        stack.push_async_callback(enrolment.leave)
+        await _first(enrolment.join(info), interrupts.stop.wait())
+        if enrolment.failed.done():
+            enrolment.failed.result()
+        stack.push_async_callback(
+            _drain, worker, flipping, settings.shutdown_seconds, interrupts.hurry
+        )
         if interrupts.stop.is_set():
             return 0
+        changes = asyncio.create_task(
+            _keep_changing(worker, flipping, enrolment, settings if owns_process else None)
+        )
+        stack.push_async_callback(_cancelled, changes)
         metrics.probes[HEALTH] = lambda: worker.takes_requests
-        _tell_ready(settings.ready_fd, info)
+        _tell_ready(settings.ready_fd, info, on_ready)
         logger.info("%s serves %s at %s", info.worker_id, settings.model, info.address)
-        return await _until_over(interrupts.stop, worker, membership)
+        await _first(
+            *(interrupts.stop.wait(), worker.bridge.failed.wait(), worker.until_drained()),
+            *(enrolment.failed, changes),
+        )
+        return _exit_code(worker, enrolment, changes)
 
 
-async def _drain(worker: Worker, seconds: float, hurry: asyncio.Event) -> None:
+async def _keep_changing(
+    worker: Worker, flipping: Flipping, enrolment: Enrolment, logs: WorkerSettings | None
+) -> None:
+    """Its role, whenever that is asked for. `logs` says how, where all of the process's are its own."""
+
+    async def announce(info: WorkerInfo) -> None:
+        if logs is not None:
+            _log_as(info.role, logs)
+        await enrolment.join(info)
+
+    await flipping.run(lambda: worker.idle, worker.turn, announce)
+
+
+async def _drain(worker: Worker, flipping: Flipping, seconds: float, hurry: asyncio.Event) -> None:
     """Leaves the process at once when hurried: the step at hand may take long, and what a dead
     process leaves behind is the same as after any kill: nothing.
     """
+    flipping.leave()
     await drain(worker, seconds, hurry)
     if hurry.is_set():
         logger.warning("ending now; %d requests are cut off", worker.requests)
@@ -152,26 +200,6 @@ def _metrics_server(settings: WorkerSettings, stack: AsyncExitStack) -> MetricsS
     metrics.start()
     stack.callback(metrics.close)
     return metrics
-
-
-def add_shared_services(worker: Worker, server: grpc.aio.Server) -> None:
-    """What every worker serves, whatever its role. Its health speaks for its role's service too."""
-    servicer = WorkerServicer(
-        worker.info,
-        worker.desk,
-        worker.board,
-        lambda: worker.bridge.engine.alive,
-        worker.blocks.kv_change,
-    )
-    worker_pb2_grpc.add_WorkerServiceServicer_to_server(servicer, server)
-    kv_transfer_pb2_grpc.add_KvTransferServiceServicer_to_server(
-        KvTransferServicer(worker.sender), server
-    )
-    for plane in worker.served_planes:
-        plane.add_to(server)
-    services = {*_SHARED_SERVICES, _SERVICE_OF_ROLE[worker.info.role]}
-    health = HealthServicer(services, worker.board, lambda: worker.takes_requests)
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
 
 
 def worker_info(
@@ -192,24 +220,6 @@ def worker_info(
     )
 
 
-async def _join(
-    settings: WorkerSettings, info: WorkerInfo, stack: AsyncExitStack, stopping: asyncio.Event
-) -> "asyncio.Task[None] | None":
-    """Registers for as long as the process serves; waits for the first time, or to be stopped."""
-    membership = _membership(settings, info)
-    if membership is None:
-        return None
-    task = asyncio.create_task(membership.run(), name="membership")
-    stack.push_async_callback(_cancelled, task)
-    waits = [asyncio.create_task(e.wait()) for e in (membership.joined, stopping)]
-    await asyncio.wait((task, *waits), return_when=asyncio.FIRST_COMPLETED)
-    for wait in waits:
-        wait.cancel()
-    if task.done():
-        task.result()  # the registry will never have this worker
-    return task
-
-
 def _membership(settings: WorkerSettings, info: WorkerInfo) -> Member | None:
     """None: the worker stands alone."""
     if settings.redis.place is not None:
@@ -226,36 +236,38 @@ async def _cancelled(task: "asyncio.Task[None]") -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def _tell_ready(ready_fd: int | None, info: WorkerInfo) -> None:
-    if ready_fd is None:
-        return
+def _tell_ready(ready_fd: int | None, info: WorkerInfo, on_ready: OnReady | None) -> None:
     line = {
         "worker_id": info.worker_id,
         "address": info.address,
         "metrics_url": info.metrics_url,
         "pid": info.pid,
     }
-    with os.fdopen(ready_fd, "w") as ready:
-        ready.write(json.dumps(line) + "\n")
+    if on_ready is not None:
+        on_ready(line)
+    if ready_fd is not None:
+        with os.fdopen(ready_fd, "w") as ready:
+            ready.write(json.dumps(line) + "\n")
 
 
-async def _until_over(
-    stopping: asyncio.Event, worker: Worker, membership: "asyncio.Task[None] | None"
-) -> int:
+async def _first(*works: Awaitable[Any]) -> None:
+    """Until the first of them is done, with whatever result. Coroutines that are not are cancelled,
+    tasks and futures are left alone.
+    """
+    tasks = [asyncio.ensure_future(work) for work in works]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for work, task in zip(works, tasks, strict=True):
+        if task is not work:
+            task.cancel()
+
+
+def _exit_code(worker: Worker, enrolment: Enrolment, changes: "asyncio.Task[None]") -> int:
     """0 when told to stop or drained, 1 when the engine has died and the process is of no use any
     more.
 
     Raises SettingsError when the registry will never have this worker.
     """
-    waits: list[asyncio.Task[Any]] = [
-        asyncio.create_task(work)
-        for work in (stopping.wait(), worker.bridge.failed.wait(), worker.until_drained())
-    ]
-    await asyncio.wait(
-        [*waits, *([membership] if membership else [])], return_when=asyncio.FIRST_COMPLETED
-    )
-    for wait in waits:
-        wait.cancel()
-    if membership and membership.done():
-        membership.result()
+    for over in (enrolment.failed, changes):
+        if over.done():
+            over.result()
     return 1 if worker.bridge.failed.is_set() else 0

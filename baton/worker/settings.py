@@ -16,6 +16,7 @@ from baton.registry.redis_settings import RedisSettings
 from baton.rpc.tls_settings import ClusterTls
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
+from baton.telemetry.tracing_settings import TracingSettings
 from kv_transfer.transports import nixl_agent
 
 _PORTS = ("port", "advertise_port", "kv_port", "advertise_kv_port", "metrics_port")
@@ -31,6 +32,11 @@ _COUNTS = (
 class WorkerSettings:
     model: str = setting("", "Folder of the checkpoint, or its hub id.", positional=True)
     hub: HubSettings = nested(HubSettings)
+    served_model_name: tuple[str, ...] = setting(
+        (),
+        "What clients call the model, as told to the gateway: metrics carry the first. Default: the "
+        "model as given.",
+    )
     worker_id: str = setting("", "Name in the cluster, stable across restarts (default: role-pid).")
     labels: str = setting(
         "", "What requests may choose this worker by beside its name: key=value,key=value."
@@ -160,6 +166,7 @@ class WorkerSettings:
         "auto: when it comes from another host.",
         choices=("auto", "on", "off"),
     )
+    tracing: TracingSettings = nested(TracingSettings)
     shutdown_seconds: float = setting(
         25.0, "Longest time that requests get to finish after SIGTERM or Ctrl-C."
     )
@@ -174,6 +181,11 @@ class WorkerSettings:
         if not self.model:
             raise SettingsError("--model is missing: name the checkpoint's folder or hub id")
         self.check_values()
+
+    @property
+    def shown_model(self) -> str:
+        """What metrics call it."""
+        return self.served_model_name[0] if self.served_model_name else self.model
 
     def check_values(self) -> None:
         """`check` for those who do not know the model yet."""
@@ -220,6 +232,7 @@ class WorkerSettings:
         if self.registry and not _is_address(self.registry):
             raise SettingsError(f"--registry {self.registry} must be HOST:PORT")
         self.redis.check()
+        self.tracing.check()
         if self.registry and self.redis.place is not None:
             raise SettingsError("--registry and --redis-url name two registries; give one of them")
         if self.host in ("0.0.0.0", "::") and not self.advertise_host:

@@ -2,29 +2,32 @@
 
 from collections import Counter
 
-from baton.telemetry.distribution import Durations
+from baton.telemetry.distribution import Observations
+from baton.telemetry.worker_families import TRANSFER_SECONDS
 from kv_transfer.pulling import Pulled
 
-# Seconds: a megabyte in shared memory takes one or two milliseconds, a long prompt over a slow
-# network minutes.
-BOUNDS = (
-    *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
-    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
-)
+PULLED, FAILED = "pulled", "pull_failed"
 
 
 class Traffic:
     def __init__(self) -> None:
         self.bytes = 0
-        self.seconds = Durations(BOUNDS)
-        self.exposed = Durations(BOUNDS)
-        self.results: Counter[str] = Counter()
+        self.asked_tokens = 0  # whose KV another worker was to send
+        self.tokens = 0  # of them those that came
+        self.seconds = Observations(TRANSFER_SECONDS)
+        self.exposed = Observations(TRANSFER_SECONDS)
+        self.results = Counter({PULLED: 0, FAILED: 0})  # told before the first of each, for rates
+
+    def asked(self, num_tokens: int) -> None:
+        """Of a hand-off that begins."""
+        self.asked_tokens += num_tokens
 
     def pulled(self, pulled: Pulled) -> None:
         self.bytes += pulled.bytes
+        self.tokens += pulled.num_tokens - pulled.held_tokens
         self.seconds.see(pulled.timing.total_ms / 1000)
         self.exposed.see(pulled.timing.exposed_ms / 1000)
-        self.results["pulled"] += 1
+        self.results[PULLED] += 1
 
     def failed(self) -> None:
-        self.results["pull_failed"] += 1
+        self.results[FAILED] += 1

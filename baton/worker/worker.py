@@ -1,24 +1,29 @@
 """Engine, sender and receiver of one process, put together. Both roles have all three."""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from baton.core.errors import BatonError, RefusedError
-from baton.core.handoff import Handoff, PrefixSource
+from baton.core.handoff import Handoff, PrefixSource, new_id
 from baton.core.prompt_images import PromptImage
+from baton.core.room import Room as RoomLeft
 from baton.core.worker_info import WorkerInfo, WorkerLoad, WorkerState
 from baton.engine.block_pool import BlockPool
 from baton.engine.engine import Engine
-from baton.engine.work import EventSink, Work
+from baton.engine.work import EngineLoad, EventSink, Work
 from baton.telemetry.metrics import WorkerReading
 from baton.worker.backlog import Backlog
 from baton.worker.bridge import EngineBridge
 from baton.worker.desk import Desk
+from baton.worker.flips import Flips
 from baton.worker.images import Images
 from baton.worker.load import LoadBoard
 from baton.worker.prefix_pulls import PrefixPulls
+from baton.worker.readout import Readout
 from baton.worker.room import Room
 from baton.worker.settings import WorkerSettings
 from baton.worker.stage import stage_for
@@ -37,6 +42,9 @@ from kv_transfer.transports.planes import allowed, exposed
 from kv_transfer.transports.shm import ShmExporter
 from kv_transfer.transports.tcp_export import TcpExporter
 
+if TYPE_CHECKING:
+    from baton.telemetry.tracing import Tracer
+
 HELD_SHARE = 0.5  # of the pool, in leases that wait for another router's decode worker
 
 logger = logging.getLogger(__name__)
@@ -50,12 +58,13 @@ class Worker:
         info: WorkerInfo,
         engine: Engine,
         settings: WorkerSettings,
-        max_choices: int | None,
         lease_limits: SenderLimits | None = None,
+        tracer: "Tracer | None" = None,
     ) -> None:
         self.info = info
+        self.tracer = tracer
         self.board = LoadBoard(self.load)
-        self.desk = Desk(max_choices, self.board.touch)
+        self.desk = Desk(info.role, settings.max_num_seqs, self.board.touch)
         self.bridge = EngineBridge(engine, asyncio.get_running_loop(), self.board.touch)
         self._stage = stage_for(engine)
         staging = None if self._stage is None else Staging(self._stage)
@@ -92,8 +101,14 @@ class Worker:
         )
         self._exposed = exposed(settings.kv_transport, settings.cluster_tls.is_on)
         self._traffic = Traffic()
-        self.backlog = Backlog()
+        self.flips = Flips()
         self.images = Images(engine.images, settings.image_cache_memory_bytes)
+        self._readout = Readout(
+            *(lambda: self.info, engine, self.sender, self._puller, self._prefix_pulls),
+            *(self._traffic, self.flips, self.images),
+        )
+        self.backlog = Backlog()
+        self._readings = itertools.count(1)  # of its room
 
     @property
     def blocks(self) -> BlockPool:
@@ -115,8 +130,19 @@ class Worker:
         return not (self.requests or load.running or load.waiting)
 
     async def until_drained(self) -> None:
-        """It was told to drain, and has nothing left."""
-        await self.board.until(lambda: self.desk.state is WorkerState.DRAINING and self.idle)
+        """It was told to leave, and has nothing left."""
+        await self.board.until(lambda: self.desk.leaves and self.idle)
+
+    def turn(self) -> WorkerInfo:
+        """Begins the role that it was emptied for, as another instance: nothing that was promised
+        under the old one holds.
+        """
+        self.desk.turn()
+        self.info = replace(
+            self.info, role=self.desk.role, instance_id=new_id(), flips=self.info.flips + 1
+        )
+        self.sender.fence(self.info.instance_id)
+        return self.info
 
     def start(self) -> None:
         """From now on peers can read the pool."""
@@ -178,8 +204,6 @@ class Worker:
 
     async def with_embeddings(self, work: Work, images: Sequence[PromptImage]) -> Work:
         """The same with its images encoded. Raises RequestError for a file that cannot be read."""
-        if not images:
-            return work
         seen = await self.images.embeddings(images, work.cache_salt, work.tenant)
         return replace(work, embeddings=seen)
 
@@ -189,17 +213,18 @@ class Worker:
         """
         self._prefix_pulls.publish(blocks, work.names)
 
-    async def pull(self, handoff: Handoff, room: Room) -> Pulled:
-        """The blocks of what is known, now ours, and its first tokens. Cancelling leaves nothing
-        behind. What the room holds of them already does not travel.
+    async def pull(self, handoff: Handoff, room: Room, num_known: int) -> Pulled:
+        """The blocks of what is known, `num_known` tokens, now ours, and its first tokens. Cancelling
+        leaves nothing behind. What the room holds of them already does not travel.
         """
-        reservation = room.reservation
+        reservation, held = room.reservation, room.take_cached()
+        self._traffic.asked(num_known - len(held) * self.info.fingerprint.layout.block_size)
         try:
             pulled = await self._puller.pull(
                 handoff,
                 lambda count: self.blocks.allocate(count, reservation),
                 self.release,
-                room.take_cached(),
+                held,
             )
         except BatonError:
             self._traffic.failed()
@@ -219,45 +244,26 @@ class Worker:
             total_blocks=engine.total_blocks,
             unread_tokens=self.backlog.tokens,
             steps=engine.steps,
+            next_role=self.desk.next_role,
+            room=self._room_by(engine),
+        )
+
+    def room(self) -> RoomLeft:
+        """What newcomers find now. Read on the loop's thread, the later has the greater number."""
+        return self._room_by(self.bridge.engine.load())
+
+    def _room_by(self, load: EngineLoad) -> RoomLeft:
+        return RoomLeft(
+            number=next(self._readings),
+            free_blocks=load.free_blocks,
+            short_of_blocks=load.short_of_blocks,
+            seats=self.desk.max_choices,
+            seated=self.desk.seated,
         )
 
     def reading(self) -> WorkerReading:
-        """For the metrics page, on whichever thread serves it. Readings of the same moment, nearly."""
-        load, counts, traffic = self.load(), self.sender.counts(), self._traffic
-        engine, pulling = self.bridge.engine.load(), self._puller.counts()
-        block_size = self.info.fingerprint.layout.block_size
-        ended = {
-            "confirmed": counts.confirmed,
-            "aborted": counts.aborted,
-            "expired": counts.expired,
-            "refused_ticket": counts.refused_tickets,
-        }
-        return WorkerReading(
-            running=load.running,
-            waiting=load.waiting,
-            kv_usage=load.kv_usage,
-            cache_queries=engine.cache_queries,
-            cache_hits=engine.cache_hits,
-            host_queries=engine.host.queries * block_size,
-            host_hits=engine.host.hits * block_size,
-            host_blocks_stored=engine.host.stored,
-            host_blocks_evicted=engine.host.evicted,
-            host_usage=engine.host.usage,
-            leases_open=counts.open_leases,
-            leased_blocks=counts.leased_blocks,
-            reserved_blocks=load.reserved_blocks,
-            pulls_open=pulling.pulls,
-            pulling_blocks=pulling.blocks,
-            transfer_bytes=traffic.bytes,
-            repaired_blocks=self._puller.repaired_blocks,
-            transfer_seconds=traffic.seconds.reading(),
-            exposed_seconds=traffic.exposed.reading(),
-            handoffs={**ended, **traffic.results},
-            prefix_pulls=self._prefix_pulls.results,
-            prefix_tokens=self._prefix_pulls.tokens,
-            images_cached=self.images.cached,
-            image_seconds=self.images.seconds.reading(),
-        )
+        """For the metrics page, on whichever thread serves it."""
+        return self._readout.reading()
 
 
 def _exporters(memory: Memory, settings: WorkerSettings, address: str) -> list[Exporter]:

@@ -19,6 +19,7 @@ Schema = dict[str, Any]
 _OF_BOTH = frozenset(
     [
         "model",
+        "served-model-name",
         "revision",
         "hf-token",
         "download-dir",
@@ -37,7 +38,6 @@ _OF_BOTH = frozenset(
 )
 OWNED_BY_GATEWAY = _OF_BOTH | frozenset(
     [
-        "served-model-name",
         "uds",
         "root-path",
         "api-key",
@@ -280,10 +280,10 @@ MONITORING = closed(
     {
         "labels": LABELS,
         "interval": DURATION,
-        **{
-            name: closed({"enabled": SWITCH})
-            for name in ("serviceMonitor", "podMonitor", "prometheusRule")
-        },
+        **{name: closed({"enabled": SWITCH}) for name in ("serviceMonitor", "podMonitor")},
+        "prometheusRule": closed(
+            {"enabled": SWITCH, "runbooks": {"type": "string", "minLength": 1}}
+        ),
         "dashboards": closed({"enabled": SWITCH, "labels": LABELS, "annotations": LABELS}),
     }
 )

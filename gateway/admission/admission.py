@@ -69,7 +69,7 @@ class Admission(Generic[T]):
         self._numbers += 1
         deadline = self.deadline(now, timeout)
         due = min(now + ttft, deadline)
-        return Turn(self._numbers, deadline, due, priority, False, bill or Bill(), key, lane)
+        return Turn(self._numbers, deadline, due, priority, bill=bill or Bill(), key=key, lane=lane)
 
     def deadline(self, now: float, timeout: float | None = None) -> float:
         return now + (self._patience if timeout is None else min(timeout, self._patience))

@@ -1,6 +1,7 @@
 """Those who wait for room, in the order they go."""
 
 from bisect import insort
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -23,6 +24,7 @@ class Turn:
     due: float  # who is due first goes first among the requests of one tenant
     priority: int = 0  # lower is earlier
     begun: bool = False  # its client reads already: before all others of its priority
+    lost_worker: bool = False  # a worker had begun with it: nobody newer takes its place
     bill: Bill = field(default_factory=Bill)
     key: Key | None = None
     lane: Hashable = None  # equal for those that would take the same workers; None: any
@@ -123,6 +125,10 @@ class Line(Generic[T]):
         """How many wait and what their tenant's weight is, by tenant."""
         return {t: (len(row), row[0].turn.bill.weight) for t, row in self._rows.items()}
 
+    def waiting(self) -> dict[tuple[str, int], int]:
+        """How many wait, by tenant and priority."""
+        return Counter((t, w.turn.priority) for t, row in self._rows.items() for w in row)
+
     def last_for(self, turn: Turn) -> Waiter[T] | None:
         """Who makes way for a newcomer in a full line: the last of the least urgent priority, of
         the tenant that has the most places for its weight. None: nobody.
@@ -171,8 +177,7 @@ class Line(Generic[T]):
 
 
 def _last(row: list[Waiter[T]]) -> Waiter[T] | None:
-    """Of those that may be sent away: nobody whose client reads already, or who was placed before."""
-    for waiter in reversed(row):
-        if not waiter.turn.begun and not waiter.turn.bill.charged:
-            return waiter
-    return None
+    """Of those that may be sent away: nobody whose client reads already, or who lost a worker. Whom a
+    worker has only refused is as the others.
+    """
+    return next((w for w in reversed(row) if not (w.turn.begun or w.turn.lost_worker)), None)

@@ -1,41 +1,41 @@
 """Usage per tenant, for Prometheus."""
 
-from prometheus_client import CollectorRegistry, Counter
+from baton.telemetry.instruments import Instruments
+from gateway import metric_families as families
 
 MOST_NAMES = 200  # tenants that have series of their own; those after them share one
 OTHERS = "others"
 
 
+class TenantNames:
+    """As they stand on the page."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def of(self, tenant: str) -> str:
+        if tenant not in self._known:
+            if len(self._known) >= MOST_NAMES:
+                return OTHERS
+            self._known.add(tenant)
+        return tenant
+
+
 class TenantMetrics:
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._names: set[str] = set()
-
-        def counter(name: str, help: str, *labels: str) -> Counter:
-            return Counter(f"baton_tenant_{name}", help, ("tenant", *labels), registry=registry)
-
-        self._requests = counter("requests", "Requests of a tenant that ended.")
-        self._prompt = counter("prompt_tokens", "Prompt tokens read for a tenant.")
-        self._generated = counter("generation_tokens", "Tokens generated for a tenant.")
-        self._refused = counter("refused", "Requests of a tenant sent away, by reason.", "reason")
-        self._queued = counter("queue_seconds", "Time its requests waited for room.")
+    def __init__(self, page: Instruments) -> None:
+        self.names = TenantNames()
+        self._page = page
 
     def ended(self, tenant: str) -> None:
-        self._requests.labels(self._name(tenant)).inc()
+        self._page.counter(families.TENANT_REQUESTS, self.names.of(tenant)).inc()
 
     def used(self, tenant: str, prompt: int, generated: int) -> None:
-        name = self._name(tenant)
-        self._prompt.labels(name).inc(prompt)
-        self._generated.labels(name).inc(generated)
+        name = self.names.of(tenant)
+        self._page.counter(families.TENANT_PROMPT, name).inc(prompt)
+        self._page.counter(families.TENANT_GENERATION, name).inc(generated)
 
     def refused(self, tenant: str, reason: str) -> None:
-        self._refused.labels(self._name(tenant), reason).inc()
+        self._page.counter(families.TENANT_REFUSED, self.names.of(tenant), reason).inc()
 
     def queued(self, tenant: str, seconds: float) -> None:
-        self._queued.labels(self._name(tenant)).inc(seconds)
-
-    def _name(self, tenant: str) -> str:
-        if tenant not in self._names:
-            if len(self._names) >= MOST_NAMES:
-                return OTHERS
-            self._names.add(tenant)
-        return tenant
+        self._page.counter(families.TENANT_QUEUED, self.names.of(tenant)).inc(seconds)

@@ -20,8 +20,12 @@ class Completion:
 class Client:
     """`post` for anything; `complete` for token ids in, token ids out."""
 
-    def __init__(self, url: str) -> None:
-        self.http = httpx.AsyncClient(base_url=url, timeout=60, trust_env=False)
+    def __init__(self, url: str, uds: str | None = None) -> None:
+        """`uds`: path of the socket that the gateway listens on; then the URL's host says nothing."""
+        transport = httpx.AsyncHTTPTransport(uds=uds)
+        self.http = httpx.AsyncClient(
+            base_url=url, timeout=60, trust_env=False, transport=transport
+        )
 
     async def __aenter__(self) -> Self:
         return self

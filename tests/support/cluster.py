@@ -11,7 +11,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -165,16 +165,24 @@ class RunningCluster:
 
 
 @contextlib.asynccontextmanager
-async def baton_up(*words: str, program: tuple[str, ...] = UP) -> AsyncIterator[RunningCluster]:
-    """`baton up` with these words, from its start on; whatever is left of it is killed."""
+async def baton_up(
+    *words: str,
+    program: tuple[str, ...] = UP,
+    prefix: tuple[str, ...] = (),
+    env: Mapping[str, str] | None = None,
+) -> AsyncIterator[RunningCluster]:
+    """`baton up` with these words, from its start on; whatever is left of it is killed.
+
+    `prefix`: words of a program that becomes it, such as nsenter.
+    """
     mark = secrets.token_hex(8)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", *program, *words),
+        *(*prefix, sys.executable, "-m", *program, *words),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         limit=1 << 24,
-        env={**os.environ, MARK: mark},
+        env={**os.environ, **(env or {}), MARK: mark},
         start_new_session=True,
     )
     cluster = RunningCluster(process, mark)

@@ -50,7 +50,9 @@ ENDPOINT = {
     "interval": DURATION,
     "scheme": enum("http", "https"),
     "tlsConfig": closed(insecureSkipVerify={"type": "boolean"}),
-    "relabelings": listed(closed(sourceLabels=TEXTS, targetLabel=TEXT)),
+    "relabelings": listed(
+        closed("targetLabel", sourceLabels=TEXTS, targetLabel=TEXT, replacement=TEXT)
+    ),
 }
 RULE = closed(
     "expr",

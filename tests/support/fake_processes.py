@@ -85,11 +85,13 @@ class FakePlan:
     """A cluster of fakes; remembers what it was asked for."""
 
     port: int = 0
+    registry_host: str = "127.0.0.1"
     ids: tuple[str, ...] = ("prefill-0", "decode-0")
     odd: dict[str, Command] = field(default_factory=dict)  # instead of a server
     asked: list[tuple[str, ...]] = field(default_factory=list)
+    slots: dict[str, int] = field(default_factory=dict)  # by worker, the latest
 
-    def welcome(self, url: str) -> list[str]:
+    def welcome(self, url: str, metrics: str = "") -> list[str]:
         return [f"endpoint: {url}/v1", f"  curl {url}"]
 
     def gateway(self, port: int, registry_port: int) -> Command:
@@ -101,8 +103,9 @@ class FakePlan:
     def workers(self) -> list[tuple[str, Role]]:
         return [(name, Role(name.partition("-")[0])) for name in self.ids]
 
-    def worker(self, worker_id: str, role: Role, registry: str) -> Command:
+    def worker(self, worker_id: str, role: Role, registry: str, slot: int) -> Command:
         self.asked.append((worker_id, registry))
+        self.slots[worker_id] = slot
         if worker_id in self.odd:
             return self.odd[worker_id]
         return fake_server(address="127.0.0.1:1", metrics_url="http://127.0.0.1:2/metrics")

@@ -217,6 +217,12 @@ class _FakeWatch(worker_pb2_grpc.WorkerServiceServicer):
     async def Drain(self, request: worker_pb2.DrainRequest, context: Any) -> Any:
         raise NotImplementedError
 
+    async def Flip(
+        self, request: worker_pb2.FlipRequest, context: Any
+    ) -> AsyncIterator[worker_pb2.FlipResponse]:
+        raise NotImplementedError
+        yield worker_pb2.FlipResponse()
+
 
 def records(
     prompt_len: int,

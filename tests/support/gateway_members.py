@@ -3,6 +3,7 @@
 from baton.core.fingerprint import PROTOCOL_VERSION, Fingerprint
 from baton.core.labels import Labels
 from baton.core.layout import LayoutDescriptor
+from baton.core.room import Room
 from baton.core.worker_info import Role, WorkerInfo, WorkerLoad, WorkerState
 
 BLOCK_SIZE = 16
@@ -53,4 +54,5 @@ def make_load(
         reserved_blocks=0,
         leased_blocks=0,
         total_blocks=100,
+        room=Room(free_blocks=free),
     )

@@ -18,7 +18,12 @@ async def main() -> None:
             prefill = side.prefill(handoff, 100)
             prefill.lend()
             prefill.compute(50)
-            names = [handoff.transfer_id, handoff.ticket.hex(), side.address, side.instance_id]
+            names = [
+                handoff.transfer_id,
+                handoff.ticket.hex(),
+                side.address,
+                side.sender.instance_id,
+            ]
             sys.stdout.write(" ".join([*names, side.sender.endpoints[0].address]) + "\n")
             sys.stdout.flush()
             await prefill.lease.ended()

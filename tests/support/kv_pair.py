@@ -142,10 +142,9 @@ class SendingSide:
     tcp: TcpExporter
     server: grpc.aio.Server
     address: str
-    instance_id: str
 
     def handoff(self) -> Handoff:
-        return Handoff(new_id(), new_ticket(), self.address, self.instance_id)
+        return Handoff(new_id(), new_ticket(), self.address, self.sender.instance_id)
 
     def prefill(self, handoff: Handoff, num_tokens: int) -> Prefill:
         return Prefill(self, handoff, num_tokens)
@@ -200,7 +199,7 @@ async def sending_side(
     sender.start()
     await server.start()
     try:
-        yield SendingSide(pool, books, sender, tcp, server, address, instance_id)
+        yield SendingSide(pool, books, sender, tcp, server, address)
     finally:
         sender.close()
         await server.stop(0)

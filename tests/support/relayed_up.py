@@ -22,8 +22,8 @@ class RelayedPlan(LaunchPlan):
     def gateway(self, port: int, registry_port: int) -> Command:
         return super().gateway(port, PLACES["registry"])
 
-    def worker(self, worker_id: str, role: Role, registry: str) -> Command:
-        command = super().worker(worker_id, role, registry)
+    def worker(self, worker_id: str, role: Role, registry: str, slot: int) -> Command:
+        command = super().worker(worker_id, role, registry, slot)
         return replace(command, argv=(*command.argv, *PLACES["words"][worker_id]))
 
 

@@ -1,17 +1,18 @@
 """Real prefill and decode workers inside one process, with real gRPC between them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from baton.cluster.either_role import SERVICES
 from baton.core.handoff import Handoff, new_id, new_ticket
 from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import TokenRecord
-from baton.core.worker_info import Role, WorkerLoad
+from baton.core.worker_info import Role, WorkerInfo, WorkerLoad
 from baton.engine.engine import Engine
 from baton.engine.hash_model import HashModelConfig
 from baton.engine.plan import Runner
@@ -20,12 +21,12 @@ from baton.rpc import wire
 from baton.rpc.channel import open_channel
 from baton.rpc.server import bind, make_server
 from baton.v1 import decode_pb2, decode_pb2_grpc, prefill_pb2, prefill_pb2_grpc
-from baton.worker.process import add_shared_services, worker_info
+from baton.worker.flipping import Flipping
+from baton.worker.process import worker_info
+from baton.worker.services import add_shared_services
 from baton.worker.settings import WorkerSettings
 from baton.worker.worker import Worker
-from decode_worker.service import DecodeServicer
 from kv_transfer.sender_events import SenderLimits
-from prefill_worker.service import PrefillServicer
 from tests.support.engine_hash_model import HASH_MODEL, hash_runner
 from tests.support.watched_loads import loads
 
@@ -78,8 +79,9 @@ async def serving(
     lease_limits: SenderLimits | None = None,
     storage: Storage | None = None,
     images: "ImageEncoder | None" = None,
+    roles: Collection[Role] = (),
 ) -> AsyncIterator[Served]:
-    """Of a hash model, unless there is a `runner`; `images` is its encoder, if it has one."""
+    """Of a hash model, unless there is a `runner`; `images` is its encoder, if it has one. `roles` that it can have, if not both."""
     runner = runner or hash_runner(model)
     settings = settings or WorkerSettings(
         model="test",
@@ -91,24 +93,28 @@ async def serving(
     server = make_server(settings.cluster_secret)
     tls = settings.cluster_tls.identity()
     address = f"127.0.0.1:{bind(server, '127.0.0.1', 0, tls)}"
-    max_choices = settings.max_num_seqs if role is Role.DECODE else None
     info = worker_info(settings, role, engine, address, "")
-    worker = Worker(info, engine, settings, max_choices, lease_limits)
-    add_shared_services(worker, server)
-    if role is Role.PREFILL:
-        prefill_pb2_grpc.add_PrefillServiceServicer_to_server(PrefillServicer(worker), server)
-    else:
-        decode_pb2_grpc.add_DecodeServiceServicer_to_server(DecodeServicer(worker), server)
+    worker = Worker(info, engine, settings, lease_limits)
+    flipping = Flipping(worker.desk, worker.board, info, roles or SERVICES, worker.flips)
+    add_shared_services(worker, server, flipping)
+    for add_service in SERVICES.values():
+        add_service(worker, server)
     worker.start()
     await server.start()
+    changes = asyncio.create_task(flipping.run(lambda: worker.idle, worker.turn, _announced))
     try:
         async with open_channel(address, settings.cluster_secret, tls) as channel:
             yield Served(worker, channel)
     finally:
         worker.board.close()
+        await changes
         await server.stop(0)
         await worker.close()
         engine.close()
+
+
+async def _announced(info: WorkerInfo) -> None:
+    """Nobody follows a registry here."""
 
 
 def handoff_to(prefill: Served) -> Handoff:

@@ -7,9 +7,9 @@ import click
 
 from baton.cluster.api_client import ApiClient
 from baton.cluster.cluster_access import ClusterAccess
-from baton.cluster.drained_worker import DrainedWorker
 from baton.cluster.endpoint_options import endpoint_options
 from baton.cluster.status_page import fetch_status
+from baton.cluster.told_worker import ToldWorker
 from baton.core.errors import UnavailableError
 from baton.core.worker_info import WorkerLoad
 from baton.settings import options
@@ -29,11 +29,11 @@ def drain(
     does not start it again.
     """
     access.cluster_tls.check()
-    worker = DrainedWorker.named(worker_id, fetch_status(ApiClient(url, api_key, cacert)))
+    worker = ToldWorker.named(worker_id, fetch_status(ApiClient(url, api_key, cacert)))
     asyncio.run(_drain(worker, access, wait))
 
 
-async def _drain(worker: DrainedWorker, access: ClusterAccess, wait: bool) -> None:
+async def _drain(worker: ToldWorker, access: ClusterAccess, wait: bool) -> None:
     left: WorkerLoad | None = None
     async with aclosing(worker.drain(access)) as loads:
         async for load in loads:

@@ -2,6 +2,7 @@
 
 import click
 
+from baton.core.worker_info import Role
 from baton.settings import SettingsCommand, options
 from baton.worker.settings import WorkerSettings
 
@@ -10,6 +11,6 @@ from baton.worker.settings import WorkerSettings
 @options(WorkerSettings)
 def prefill(settings: WorkerSettings) -> None:
     """Run one prefill worker."""
-    from prefill_worker.__main__ import be_worker  # brings the engine along
+    from baton.cluster.either_role import be_worker  # brings the engine along
 
-    be_worker(settings)
+    be_worker(Role.PREFILL, settings)

@@ -9,9 +9,14 @@ from contextlib import nullcontext
 
 import click
 
+from baton.cluster.cluster_access import ClusterAccess
 from baton.cluster.demo_model import FOLDER, NAME
 from baton.cluster.keeper import GaveUpError, Patience, Voices
+from baton.cluster.kept_workers import TellToDrain
 from baton.cluster.launch_plan import LaunchPlan
+from baton.cluster.process_orchestrator import ProcessOrchestrator
+from baton.cluster.prometheus.local_prometheus import HOST, LocalPrometheus, program
+from baton.cluster.ray.environment import prepare
 from baton.cluster.supervisor import Supervisor
 from baton.cluster.up_settings import UpSettings
 from baton.core.address import join_address
@@ -32,7 +37,9 @@ def up(settings: UpSettings) -> None:
     """Start a gateway and workers here; Ctrl-C stops all of them."""
     try:
         if not settings.gateway.uds:
-            check_free(settings.gateway.host, settings.gateway.port)
+            check_free(settings.gateway.host, settings.gateway.port, "--host and --port")
+        if settings.with_prometheus:
+            check_free(HOST, settings.prometheus_port, "--prometheus-port")
         if settings.model:  # here, where an interrupt ends a download
             settings = settings.located(_voices.say)
         sys.exit(asyncio.run(_until_interrupted(settings)))
@@ -68,23 +75,75 @@ async def _run(settings: UpSettings, hurry: asyncio.Event) -> None:
     if not settings.model:
         _voices.say(f"no --model given: serving {NAME}, the toy that comes with Baton")
         settings = settings.serving(str(FOLDER), NAME)
-    check_model(settings.model, settings.worker.engine, settings.num_workers)
+    _check_model(settings)
     patience = Patience(settings.start_seconds, settings.shutdown_seconds + _TO_END)
     with shared_page() if settings.lend_cores else nullcontext("") as core_board:
         plan = LaunchPlan(
             settings=settings,
             secret=settings.cluster_secret or secrets.token_hex(16),
-            environ=os.environ,
+            environ=dict(os.environ),  # as it is now: what is set later is for this process
             cores=available_cores(),
             log_format=_log_format(settings.log_format),
             core_board=core_board,
             gpus=visible_gpus(os.environ),
         )
-        await Supervisor(plan, _voices, hurry, patience).run()
+        access = ClusterAccess(plan.secret, settings.worker.cluster_tls)
+        scraper = _scraper(settings, hurry, patience)
+        running = _in_ray if settings.orchestrator == "ray" else _in_processes
+        await running(
+            *(plan, hurry, patience), lambda address: _tell_to_drain(address, access), scraper
+        )
 
 
-def check_free(host: str, port: int) -> None:
-    """Raises SettingsError when nobody could listen there."""
+def _scraper(
+    settings: UpSettings, hurry: asyncio.Event, patience: Patience
+) -> LocalPrometheus | None:
+    """Raises SettingsError where it is asked for and not installed."""
+    if not settings.with_prometheus:
+        return None
+    return LocalPrometheus(program(), settings.prometheus_port, _voices, hurry, patience)
+
+
+def _check_model(settings: UpSettings) -> None:
+    """Raises SettingsError. Of other machines only they can say."""
+    if not settings.joins_ray:
+        check_model(settings.model, settings.worker.engine, settings.num_workers)
+
+
+async def _in_processes(
+    plan: LaunchPlan,
+    hurry: asyncio.Event,
+    patience: Patience,
+    tell_to_drain: TellToDrain,
+    scraper: LocalPrometheus | None,
+) -> None:
+    workers = ProcessOrchestrator(plan, _voices, hurry, patience, tell_to_drain)
+    await Supervisor(plan, workers, _voices, hurry, patience, scraper).run()
+
+
+async def _in_ray(
+    plan: LaunchPlan,
+    hurry: asyncio.Event,
+    patience: Patience,
+    tell_to_drain: TellToDrain,
+    scraper: LocalPrometheus | None,
+) -> None:
+    prepare(own=not plan.settings.joins_ray)
+    from baton.cluster.ray.cluster import run_in_ray  # imports Ray, which may not be there
+
+    await run_in_ray(plan, _voices, hurry, patience, tell_to_drain, scraper)
+
+
+async def _tell_to_drain(address: str, access: ClusterAccess) -> None:
+    """Raises UnavailableError. Whoever never makes his cluster smaller need not wait for gRPC."""
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"  # its handlers disturb starting processes
+    from baton.cluster.told_worker import tell_to_drain
+
+    await tell_to_drain(address, access)
+
+
+def check_free(host: str, port: int, flags: str) -> None:
+    """Raises SettingsError when nobody could listen there; `flags` choose another place."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -94,7 +153,7 @@ def check_free(host: str, port: int) -> None:
             probe.bind(address)
     except OSError as error:
         raise SettingsError(
-            f"cannot listen on {join_address(host, port)} ({error.strerror}); choose with --host and --port"
+            f"cannot listen on {join_address(host, port)} ({error.strerror}); choose with {flags}"
         ) from error
 
 

@@ -14,7 +14,7 @@ class SimulatedClient(WorkerClient):
     def __init__(self, worker: SimulatedWorker) -> None:
         self._modelled = worker
 
-    async def watch(self) -> AsyncGenerator[WorkerLoad | KvChange, None]:
+    async def watch(self, instance_id: str) -> AsyncGenerator[WorkerLoad | KvChange, None]:
         async for news in self._modelled.watch():
             yield news
 

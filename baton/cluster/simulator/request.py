@@ -68,7 +68,10 @@ class Request:
             await asyncio.sleep(decode.profile.call_seconds)
             lease = decode.take(self._prompt.strides, len(self._prompt) + self._output)
             if lease is not None:
+                assignment.decode.has_left(decode.room(), assignment.claim)
                 break
+            if assignment.claim is not None:
+                assignment.decode.has_refused(assignment.claim)
             assignment.decode.give_back(False, 0 if assignment.prefill else assignment.unread)
             if assignment.prefill is not None:
                 assignment.prefill.give_back(False, assignment.unread)
@@ -79,7 +82,9 @@ class Request:
         else:
             await self._relayed(assignment, decode, lease)
         decode.release(lease, written=True)
+        room = decode.room()
         await asyncio.sleep(decode.profile.call_seconds)
+        assignment.decode.has_left(room)
         assignment.decode.give_back()
         self._gateway.workers.learned.answers.ended(self._output)
 
@@ -105,7 +110,7 @@ class Request:
         await moving
         if assignment.forecast is not None:
             moved, exposed = moving.result()
-            assignment.forecast.transferred(moved, exposed)
+            assignment.forecast.transferred(moved, exposed, self._now())
         await self._write(assignment, decode)
 
     async def _move(

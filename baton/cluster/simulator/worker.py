@@ -1,6 +1,7 @@
 """A modelled worker: its pool, its engine, and what it tells gateways of both."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from baton.cluster.simulator.profile import Profile
 from baton.cluster.simulator.work import Reading, Writing
 from baton.core.fingerprint import PROTOCOL_VERSION, Fingerprint
 from baton.core.kv_events import KvChange, stride_of
+from baton.core.room import Room
 from baton.core.worker_info import Role, WorkerInfo, WorkerLoad, WorkerState
 
 NEWS_SECONDS = 0.1  # a worker tells of itself at most so often
@@ -41,6 +43,7 @@ class SimulatedWorker:
         self.cache = KvCache(profile.num_blocks * profile.block_size // self.stride)
         self.engine = Engine(profile, draw, self.touch, self._progressed)
         self.queued = 0  # prompts that wait for room in the pool
+        self._readings = itertools.count(1)  # of its room
         self._dirty = asyncio.Event()
         self._room = asyncio.Event()
 
@@ -94,18 +97,23 @@ class SimulatedWorker:
     def _progressed(self, work: Reading) -> None:
         self.cache.computed(work.holding, min(work.at // self.stride, len(work.holding.keys)))
 
+    def room(self) -> Room:
+        free = self.cache.room * (self.stride // self.profile.block_size)
+        return Room(next(self._readings), free)
+
     def load(self) -> WorkerLoad:
-        engine, per_stride = self.engine, self.stride // self.profile.block_size
+        engine, per_stride, room = self.engine, self.stride // self.profile.block_size, self.room()
         return WorkerLoad(
             WorkerState.READY,
             running=len(engine.writing) + len(engine.reading),
             waiting=len(engine.waiting) + self.queued,
-            free_blocks=self.cache.room * per_stride,
+            free_blocks=room.free_blocks,
             reserved_blocks=0,
             leased_blocks=0,
             total_blocks=self.cache.size * per_stride,
             unread_tokens=engine.unread,
             steps=engine.totals,
+            room=room,
         )
 
     async def watch(self) -> AsyncGenerator[WorkerLoad | KvChange, None]:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from baton.cluster.keeper import GaveUpError, Patience, Voices
+from baton.cluster.process_orchestrator import ProcessOrchestrator
 from baton.cluster.supervisor import Supervisor
 from tests.support.fake_processes import (
     FakePlan,
@@ -20,14 +21,21 @@ from tests.support.fake_processes import (
 )
 
 
+async def nobody_drains(address: str) -> None:
+    raise AssertionError(f"{address} was told to drain")
+
+
 class Scene:
     def __init__(self, plan: FakePlan) -> None:
         self.plan = plan
         self.said: list[str] = []
         self.heard: list[str] = []
         self._changed = asyncio.Event()
+        self._foreign = set(_children())  # of other tests' fixtures
         voices = Voices(self._say, self._hear)
-        self.supervisor = Supervisor(plan, voices, asyncio.Event(), Patience())
+        hurry, patience = asyncio.Event(), Patience()
+        workers = ProcessOrchestrator(plan, voices, hurry, patience, nobody_drains)
+        self.supervisor = Supervisor(plan, workers, voices, hurry, patience)
 
     def _say(self, line: str) -> None:
         self.said.append(line)
@@ -63,10 +71,13 @@ class Scene:
             task.cancel()
             await asyncio.wait({task}, timeout=20)
             assert task.done()
-            assert children() == []
+            assert self.children() == set()
+
+    def children(self) -> set[int]:
+        return set(_children()) - self._foreign
 
 
-def children() -> list[int]:
+def _children() -> list[int]:
     with open(f"/proc/self/task/{os.getpid()}/children") as listed:
         return [int(pid) for pid in listed.read().split()]
 
@@ -112,12 +123,12 @@ async def test_a_restarted_gateway_takes_its_ports_again() -> None:
     async with scene.running():
         worker = await scene.pid_of("decode-0")
         await scene.until_said("gateway ready")
-        (gateway,) = set(children()) - {worker}
+        (gateway,) = scene.children() - {worker}
         os.kill(gateway, signal.SIGKILL)
         await scene.until_said("gateway ready", times=2)
         (_, _, registry_port), _, again = scene.plan.asked
         assert again == ("gateway", "8123", registry_port)
-        assert worker in children()
+        assert worker in scene.children()
 
 
 async def test_a_dead_worker_comes_back_without_disturbing_the_others() -> None:
@@ -127,7 +138,7 @@ async def test_a_dead_worker_comes_back_without_disturbing_the_others() -> None:
         os.kill(prefill, signal.SIGKILL)
         again = await scene.pid_of("prefill-0", life=2)
         assert again != prefill
-        assert decode in children()
+        assert decode in scene.children()
 
 
 async def test_a_worker_that_cannot_start_ends_everything() -> None:
@@ -135,7 +146,7 @@ async def test_a_worker_that_cannot_start_ends_everything() -> None:
     async with scene.running() as task:
         with pytest.raises(GaveUpError, match="decode-0 died 3 times"):
             await asyncio.wait_for(asyncio.shield(task), 20)
-        assert children() == []
+        assert scene.children() == set()
     assert not any("endpoint" in line for line in scene.said)
 
 
@@ -144,7 +155,7 @@ async def test_a_gateway_that_cannot_start_ends_everything() -> None:
     async with scene.running() as task:
         with pytest.raises(GaveUpError, match="gateway died 3 times"):
             await asyncio.wait_for(asyncio.shield(task), 20)
-        assert children() == []
+        assert scene.children() == set()
     assert not any("endpoint" in line for line in scene.said)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.chart import CHART, merged, objects, values_of
+from tests.support.chart import merged, objects, values_of
 from tests.support.helm4 import ChartRefusedError, Helm4
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -73,21 +73,6 @@ def test_what_cannot_work_is_refused_with_a_sentence(helm: Helm4, what: str) -> 
     with pytest.raises(ChartRefusedError) as caught:
         helm.render(merged(values_of("default"), values))
     assert sentence in str(caught.value)
-
-
-def test_dashboards_and_rules_that_are_not_there_are_refused(helm: Helm4) -> None:
-    """And those that are there are taken as they are."""
-    for name, folder, kind in (
-        ("dashboards", "grafana", "ConfigMap"),
-        ("prometheusRule", "prometheus", "PrometheusRule"),
-    ):
-        values = merged(values_of("default"), {"monitoring": {name: {"enabled": True}}})
-        there = any((CHART / "files" / folder).glob("*.json" if folder == "grafana" else "*.yaml"))
-        if there:
-            assert kind in {kind for kind, _ in objects(helm.render(values))}
-        else:
-            with pytest.raises(ChartRefusedError, match="holds no"):
-                helm.render(values)
 
 
 def test_a_secret_that_nobody_gave_is_made_up(helm: Helm4) -> None:

@@ -141,11 +141,11 @@ async def test_any_page_may_call_by_default(keyed: GatewayUnderTest) -> None:
 async def test_a_page_may_read_errors_too(
     keyed: GatewayUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(_: object) -> None:
+    def fails(*_: object) -> None:
         raise ValueError("a defect")
 
     page = {"Origin": "http://page"}
-    monkeypatch.setattr("gateway.endpoints.operations.worker_status", fails)
+    monkeypatch.setattr("gateway.ui.board.worker_status", fails)
     refused = await keyed.client.get("/v1/models", headers=page)
     is_refused(refused)
     failed = await keyed.client.get("/status", headers=page | ONE)

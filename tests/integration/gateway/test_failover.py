@@ -131,7 +131,7 @@ async def test_workers_are_told_the_same_request_with_what_it_has_answered(
     assert len(way["continued_on"]) == 2
     assert way["decode_worker"] in ("d0", "d1")
     assert way["cached_tokens"] == 3
-    assert await failovers(two_pairs) == {"unavailable": 2.0, "transfer": 0.0, "refused": 0.0}
+    assert await failovers(two_pairs) == {"unavailable": 2, "transfer": 0, "refused": 0}
     page = (await two_pairs.client.get("/metrics")).text
     assert 'vllm:generation_tokens_total{engine="0",model_name="tiny"} 6.0' in page
 

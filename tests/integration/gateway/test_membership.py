@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from baton import __version__
 from baton.core.worker_info import Role, WorkerState
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
 from tests.support.gateway_members import make_load
@@ -43,21 +44,32 @@ async def test_the_status_page_tells_all_of_a_worker(model_folder: Path) -> None
         status = (await gateway.client.get("/status")).json()
         assert status == {
             "model": str(model_folder),
+            "version": __version__,
+            "takes_requests": True,
+            "trouble": None,
             "queued": 0,
+            "refused": 0,
+            "priorities": [],
+            "links": [],
             "workers": [
                 {
                     "id": "d0",
                     "role": "decode",
                     "state": "ready",
+                    "next_role": None,
                     "reason": None,
                     "pid": 1,
                     "restarts": 0,
+                    "flips": 0,
                     "address": decode.address,
                     "metrics_url": "http://127.0.0.1:1/metrics",
                     "model": "model",
                     "labels": {},
                     "running": 3,
                     "waiting": 2,
+                    "unread_tokens": 0,
+                    "read_per_second": None,
+                    "written_per_second": None,
                     "kv_usage": 0.25,
                     "free_blocks": 75,
                     "total_blocks": 100,

@@ -279,10 +279,10 @@ class Held:
         self._pull = served.worker.pull
         served.worker.pull = self  # type: ignore[method-assign]
 
-    async def __call__(self, handoff: Handoff, room: Room) -> Pulled:
+    async def __call__(self, handoff: Handoff, room: Room, num_known: int) -> Pulled:
         self.began.set()
         await self.go.wait()
-        return await self._pull(handoff, room)
+        return await self._pull(handoff, room, num_known)
 
 
 async def first_of(pulls: list[Held]) -> str:

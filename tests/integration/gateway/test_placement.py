@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from gateway.claims import Claim
 from gateway.link_model import UNKNOWN_LINK
 from gateway.speed_model import UNKNOWN
 from tests.support.engine_hash_model import HASH_MODEL
@@ -54,8 +55,8 @@ async def test_a_prompt_that_decode_reads_counts_as_its_line_until_its_first_tok
         seen: list[int] = []
         take = worker.take
 
-        def noted(unread: int = 0) -> None:
-            take(unread)
+        def noted(unread: int = 0, claim: Claim | None = None) -> None:
+            take(unread, claim)
             seen.append(worker.unread)
 
         worker.take = noted  # type: ignore[method-assign]

@@ -16,7 +16,7 @@ PARAMS = sampled(40)
 
 
 def sample(cluster: HashCluster, name: str, **labels: str) -> float:
-    registry = cluster.metrics._registry
+    registry = cluster.metrics._page.registry
     value = registry.get_sample_value(name, {"model_name": "m", "engine": "0", **labels})
     assert value is not None
     return value

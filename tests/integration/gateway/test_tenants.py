@@ -1,7 +1,6 @@
 """Limits as clients meet them."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest_asyncio
 import yaml
 
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
+from tests.support.metrics_page import page_of
 
 CHAT = "/v1/chat/completions"
 HI = [{"role": "user", "content": "hi"}]
@@ -38,10 +38,8 @@ async def ask(gateway: GatewayUnderTest, key: str, **fields: Any) -> httpx.Respo
     return await gateway.client.post(CHAT, json=body, headers=headers)
 
 
-async def counted(gateway: GatewayUnderTest, series: str) -> float:
-    page = (await gateway.client.get("/metrics")).text
-    found = re.search(rf"^{re.escape(series)} (\S+)$", page, re.MULTILINE)
-    return float(found[1]) if found else 0.0
+async def counted(gateway: GatewayUnderTest, sample: str, **labels: str) -> float:
+    return (await page_of(gateway.client)).value(sample, **labels)
 
 
 async def test_keys_of_a_tenant_share_its_requests_per_minute(served: GatewayUnderTest) -> None:
@@ -56,9 +54,11 @@ async def test_keys_of_a_tenant_share_its_requests_per_minute(served: GatewayUnd
     assert 25 <= int(refused.headers["retry-after"]) <= 30
     assert "x-ratelimit-reset-requests" in refused.headers
     assert refused.json()["error"]["type"] == "RateLimitError"
-    assert await counted(served, 'baton_tenant_requests_total{tenant="few"}') == 3
-    name = 'baton_tenant_refused_total{reason="requests_per_minute",tenant="few"}'
-    assert await counted(served, name) == 1
+    assert await counted(served, "baton_tenant_requests_total", tenant="few") == 3
+    why = {"reason": "requests_per_minute"}
+    assert await counted(served, "baton_tenant_refused_total", tenant="few", **why) == 1
+    told = await counted(served, "baton_retry_after_seconds_sum", **why)
+    assert told == int(refused.headers["retry-after"])
     assert (await ask(served, "unknown")).status_code == 401
 
 
@@ -69,8 +69,8 @@ async def test_tokens_are_settled_by_what_was_used(served: GatewayUnderTest) -> 
     left = int(again.headers["x-ratelimit-remaining-tokens"])
     guess = answer.json()["usage"]["prompt_tokens"] + 4
     assert 60 - used - guess - 1 <= left <= 60 - used
-    prompt = await counted(served, 'baton_tenant_prompt_tokens_total{tenant="little"}')
-    written = await counted(served, 'baton_tenant_generation_tokens_total{tenant="little"}')
+    prompt = await counted(served, "baton_tenant_prompt_tokens_total", tenant="little")
+    written = await counted(served, "baton_tenant_generation_tokens_total", tenant="little")
     assert prompt + written == used + again.json()["usage"]["total_tokens"]
     while (last := await ask(served, "little")).status_code == 200:
         pass

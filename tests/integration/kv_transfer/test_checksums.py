@@ -54,6 +54,7 @@ async def test_a_byte_that_changes_on_the_wire_is_read_again(
         pulled = await pair.d.pull(handoff)
     assert bytes_of(pair.d.pool, pulled.blocks) == prefill.bytes()
     assert pulled.repaired_blocks == pair.d.puller.repaired_blocks == 1
+    assert pair.d.puller.wrong_blocks == 1
     (warning,) = caplog.messages
     assert "1 blocks from" in warning
     assert "over tcp with a wrong checksum" in warning
@@ -70,7 +71,7 @@ async def test_a_wire_that_always_changes_bytes_ends_the_hand_off(
     assert exporter.damage < ALWAYS - 2
     assert not pair.d.books.held
     assert await prefill.ended() is False
-    assert pair.d.puller.repaired_blocks > 0
+    assert pair.d.puller.wrong_blocks >= 3 * pair.d.puller.repaired_blocks > 0
 
 
 @pytest.mark.parametrize("transport", ["shm", "tcp"])

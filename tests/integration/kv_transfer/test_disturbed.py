@@ -287,6 +287,33 @@ async def test_a_restarted_sender_is_a_new_peer_and_the_old_ones_memory_is_let_g
             assert bytes_of(d.pool, pulled.blocks) == prefill.bytes()
 
 
+async def test_a_sender_that_was_fenced_off_is_another_peer_behind_the_same_door(
+    pools: Pools,
+) -> None:
+    before = mapped_pools()
+    async with (
+        receiving_side(pools[1], "shm") as d,
+        sending_side(pools[0], "p-1") as p,
+    ):
+        p.prefill(handoff := p.handoff(), 50).run()
+        await d.pull(handoff)
+        left = p.prefill(p.handoff(), 50)
+        left.lend()
+        early = d.pull(stale := p.handoff())  # waits for a Prefill
+        await until(lambda: p.sender.counts().waiting_pulls == 1)
+        p.sender.fence("p-2")
+        with pytest.raises((TransferError, UnavailableError)):
+            await early
+        assert p.sender.counts().open_leases == 0
+        prefill = p.prefill(handoff := p.handoff(), 50).run()
+        assert handoff.instance_id == "p-2"
+        pulled = await d.pull(handoff)
+        assert bytes_of(d.pool, pulled.blocks) == prefill.bytes()
+        await until(lambda: mapped_pools() == before + 1)  # the older one's is let go
+        with pytest.raises(UnavailableError, match="another role"):
+            await d.pull(stale)
+
+
 async def test_a_pull_that_delivered_although_it_was_cancelled_gives_its_blocks_back(
     shm_pair: Pair,
 ) -> None:

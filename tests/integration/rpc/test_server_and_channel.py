@@ -43,6 +43,10 @@ class ScriptedWorker(worker_pb2_grpc.WorkerServiceServicer):
     async def Drain(self, request: Any, context: Any) -> Any:
         raise AssertionError("not called")
 
+    async def Flip(self, request: Any, context: Any) -> AsyncIterator[worker_pb2.FlipResponse]:
+        raise AssertionError("not called")
+        yield worker_pb2.FlipResponse()
+
     async def Watch(self, request: Any, context: Any) -> AsyncIterator[worker_pb2.WatchResponse]:
         try:
             while True:

@@ -83,4 +83,8 @@ async def test_a_way_that_always_damages_fails_the_hand_off_and_nothing_is_decod
         damage.left = 0
         relayed = await relay(prefill, decode, PROMPT, PARAMS)
         assert relayed.answer == hash_answer(HASH_MODEL, PROMPT, PARAMS)
-        assert decode.worker.reading().handoffs["pull_failed"] == 1
+        seen, lent = decode.worker.reading(), prefill.worker.reading()
+        assert seen.handoffs["pull_failed"] == 1
+        assert (seen.external_queries, seen.external_hits) == (2 * len(PROMPT), len(PROMPT))
+        assert seen.wrong_blocks >= 3
+        assert lent.reclaimed_blocks == HASH_MODEL.layout(16).blocks_for(len(PROMPT))

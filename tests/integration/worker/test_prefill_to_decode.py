@@ -55,6 +55,20 @@ async def relay(
     return by_choice(records, params.n)
 
 
+async def test_reserved_and_finished_tell_what_is_left_for_others() -> None:
+    async with serving(Role.DECODE) as decode:
+        total = decode.worker.load().room
+        answer = aiter(decode.generate(generate_request(None, tuple(range(40)), GREEDY)))
+        reserved = wire.room_from_pb((await anext(answer)).reserved.room)
+        assert reserved.free_blocks == total.free_blocks - 4  # three, and one to write in
+        assert reserved.seated == ((0, 1),)
+        assert reserved.number > total.number
+        *_, last = [response async for response in answer]
+        finished = wire.room_from_pb(last.finished.room)
+        assert (finished, total.seats) == (total, 64)
+        assert finished.number > reserved.number
+
+
 async def both_idle(prefill: Served, decode: Served) -> None:
     await prefill.until_idle()
     await decode.until_idle()

@@ -96,6 +96,8 @@ async def test_the_second_turn_starts_behind_what_decode_wrote_and_is_answered_a
         assert results(prefill) == {PULLED: 1}
         reading = prefill.worker.reading()
         assert reading.prefix_tokens == 96
+        # it lacked 9 blocks of what the answer before it may have left, of which 6 were there
+        assert (reading.external_queries, reading.external_hits) == (144, 96)
         assert reading.transfer_bytes == 6 * BLOCK_BYTES
         third = done.then(second, *MORE)
         done = await turn(prefill, decode, third, PARAMS, source_of(decode))

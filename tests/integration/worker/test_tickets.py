@@ -46,10 +46,9 @@ async def refused(page: MetricsServer) -> float:
         with urllib.request.urlopen(page.url, timeout=5) as response:
             return str(response.read().decode())
 
-    start = 'baton_handoffs_total{result="refused_ticket"} '
     lines = (await asyncio.to_thread(read)).splitlines()
-    (line,) = [line for line in lines if line.startswith(start)]
-    return float(line.removeprefix(start))
+    (line,) = [line for line in lines if 'result="refused_ticket"' in line]
+    return float(line.rpartition(" ")[2])
 
 
 async def pull(served: Served, handoff: Handoff) -> str:

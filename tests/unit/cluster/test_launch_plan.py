@@ -50,20 +50,28 @@ def test_workers_are_named_by_role_and_number(model: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("role", "program"), [(Role.PREFILL, "prefill_worker"), (Role.DECODE, "decode_worker")]
+    ("role", "command_name"), [(Role.PREFILL, "prefill"), (Role.DECODE, "decode")]
 )
-def test_a_worker_is_told_its_name_model_and_registry(model: str, role: Role, program: str) -> None:
+def test_a_worker_is_told_its_name_model_and_registry(
+    model: str, role: Role, command_name: str
+) -> None:
     settings = UpSettings(
         model=model, worker=WorkerSettings(max_num_seqs=4, kv_offloading_size=0.5)
     )
-    command = plan(settings).worker("w-0", role, "127.0.0.1:77")
-    assert command.argv[1:3] == ("-m", program)
+    command = plan(settings).worker("w-0", role, "127.0.0.1:77", 0)
+    assert command.argv[1:4] == ("-m", "baton.cluster.entry", command_name)
     assert flag(command, "--worker-id") == "w-0"
-    assert flag(command, "--model") == model
+    assert flag(command, "--model") == flag(command, "--served-model-name") == model
     assert flag(command, "--registry") == "127.0.0.1:77"
     assert flag(command, "--max-num-seqs") == "4"
     assert flag(command, "--kv-offloading-size") == "0.5"
     assert flag(command, "--log-level") == "warning"
+
+
+def test_workers_call_the_model_in_their_metrics_what_the_gateway_does(model: str) -> None:
+    settings = UpSettings(model=model, gateway=GatewaySettings(served_model_name=("a", "b")))
+    command = plan(settings).worker("w-0", Role.DECODE, "127.0.0.1:77", 0)
+    assert flag(command, "--served-model-name") == "a"
 
 
 def test_with_redis_all_meet_there_and_its_password_is_on_no_command_line(model: str) -> None:
@@ -73,7 +81,7 @@ def test_with_redis_all_meet_there_and_its_password_is_on_no_command_line(model:
     )
     for command in (
         plan(settings).gateway(8123, 8124),
-        plan(settings).worker("w-0", Role.DECODE, "127.0.0.1:77"),
+        plan(settings).worker("w-0", Role.DECODE, "127.0.0.1:77", 0),
     ):
         assert not any(word.startswith("--registry") or "pass" in word for word in command.argv)
         assert flag(command, "--redis-prefix") == "blue"
@@ -100,7 +108,7 @@ def test_the_gateway_is_told_its_limits(model: str) -> None:
 
 def test_the_secret_is_in_the_environment_and_on_no_command_line(model: str) -> None:
     launch = plan(UpSettings(model=model))
-    commands = [launch.gateway(1, 2), launch.worker("decode-0", Role.DECODE, "r:1")]
+    commands = [launch.gateway(1, 2), launch.worker("decode-0", Role.DECODE, "r:1", 0)]
     for command in commands:
         assert command.env["BATON_CLUSTER_SECRET"] == SECRET
         assert not any(SECRET in word for word in command.argv)
@@ -108,7 +116,7 @@ def test_the_secret_is_in_the_environment_and_on_no_command_line(model: str) -> 
 
 def test_api_keys_reach_only_the_gateway_and_only_by_its_environment(model: str) -> None:
     launch = plan(UpSettings(model=model, gateway=GatewaySettings(api_key=("key-1", "key-2"))))
-    gateway, worker = launch.gateway(1, 2), launch.worker("d", Role.DECODE, "r:1")
+    gateway, worker = launch.gateway(1, 2), launch.worker("d", Role.DECODE, "r:1", 0)
     assert gateway.env["BATON_API_KEY"] == '["key-1", "key-2"]'
     assert not any("key-" in word for word in [*gateway.argv, *worker.argv])
     assert "BATON_API_KEY" not in worker.env
@@ -117,7 +125,7 @@ def test_api_keys_reach_only_the_gateway_and_only_by_its_environment(model: str)
 @pytest.mark.parametrize(("cores", "threads"), [(8, "4"), (3, "1"), (1, "1")])
 def test_workers_share_the_cores(model: str, cores: int, threads: str) -> None:
     launch = plan(UpSettings(model=model), cores=cores)
-    command = launch.worker("decode-0", Role.DECODE, "r:1")
+    command = launch.worker("decode-0", Role.DECODE, "r:1", 0)
     assert command.env["OMP_NUM_THREADS"] == threads
     assert launch.threads == int(threads)
 
@@ -136,7 +144,7 @@ def test_variables_meant_for_up_do_not_reach_its_children(model: str) -> None:
         "PATH": "/bin",
     }
     launch = plan(UpSettings(model=model), environ)
-    for command in (launch.gateway(1, 2), launch.worker("d", Role.DECODE, "r:1")):
+    for command in (launch.gateway(1, 2), launch.worker("d", Role.DECODE, "r:1", 0)):
         assert "BATON_PORT" not in command.env
         assert "BATON_WORKER_ID" not in command.env
         assert not {"BATON_CONFIG", "BATON_API_KEY", "VLLM_API_KEY"} & set(command.env)
@@ -157,7 +165,7 @@ def test_gateway_and_workers_get_the_files_of_mutual_tls(model: str, tmp_path: P
         worker=WorkerSettings(cluster_tls=tls),
     )
     made = plan(settings)
-    worker = made.worker("d-0", Role.DECODE, "127.0.0.1:77")
+    worker = made.worker("d-0", Role.DECODE, "127.0.0.1:77", 0)
     for command in (made.gateway(8000, 77), worker):
         assert flag(command, "--tls-cert") == tls.tls_cert
         assert flag(command, "--tls-key") == tls.tls_key
@@ -167,10 +175,12 @@ def test_gateway_and_workers_get_the_files_of_mutual_tls(model: str, tmp_path: P
 def test_workers_that_lend_their_cores_have_places_of_their_own(model: str) -> None:
     settings = UpSettings(model=model, prefill_workers=2, lend_cores=True)
     lending = LaunchPlan(settings, SECRET, {}, 8, "text", core_board="/board")
-    commands = [lending.worker(name, role, "") for name, role in lending.workers()]
+    commands = [
+        lending.worker(name, role, "", slot) for slot, (name, role) in enumerate(lending.workers())
+    ]
     assert [flag(command, "--core-slot") for command in commands[1:]] == ["1", "2"]
     assert {flag(command, "--core-board") for command in commands} == {"/board"}
-    alone = plan(settings).worker("prefill-1", Role.PREFILL, "")
+    alone = plan(settings).worker("prefill-1", Role.PREFILL, "", 1)
     assert not {"--core-board", "--core-slot"} & set(alone.argv)
 
 
@@ -184,7 +194,7 @@ def test_workers_share_the_gpus_and_the_memory_of_each(model: str) -> None:
     names = [name for name, _ in plan(settings).workers()]
     for gpus, devices, share in (((), None, 0.9), (("4",), None, 0.3), (("4", "6"), "464", 0.45)):
         made = replace(plan(settings), gpus=gpus)
-        commands = [made.worker(name, Role.DECODE, "") for name in names]
+        commands = [made.worker(name, Role.DECODE, "", slot) for slot, name in enumerate(names)]
         shares = [
             float(flag(c, "--gpu-memory-utilization"))
             for c in commands
@@ -197,7 +207,7 @@ def test_workers_share_the_gpus_and_the_memory_of_each(model: str) -> None:
 
 def test_a_named_gpu_is_everybodys(model: str) -> None:
     settings = UpSettings(model=model, worker=WorkerSettings(device="cuda:1"))
-    command = replace(plan(settings), gpus=("0", "1")).worker("prefill-0", Role.PREFILL, "")
+    command = replace(plan(settings), gpus=("0", "1")).worker("prefill-0", Role.PREFILL, "", 0)
     assert "CUDA_VISIBLE_DEVICES" not in command.env
     assert flag(command, "--device") == "cuda:1"
     assert flag(command, "--gpu-memory-utilization") == "0.45"

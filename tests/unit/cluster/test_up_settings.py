@@ -11,6 +11,7 @@ from baton.model_source import HubSettings
 from baton.settings import settings_of
 from baton.worker.settings import WorkerSettings
 from gateway.settings import GatewaySettings
+from gateway.tls import TlsSettings
 
 
 @pytest.mark.parametrize(
@@ -71,3 +72,30 @@ def test_another_model_brings_its_name_unless_there_is_one(tmp_path: Path) -> No
     assert (told.model, told.gateway.served_model_name) == (str(tmp_path), ("tiny",))
     named = UpSettings(gateway=GatewaySettings(served_model_name=("mine",)))
     assert named.serving(str(tmp_path), "tiny").gateway.served_model_name == ("mine",)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"prometheus_port": 9090}, "does nothing without --with-prometheus"),
+        ({"with_prometheus": True, "prometheus_port": 65536}, "must be a port, not 65536"),
+        (
+            {"with_prometheus": True, "gateway": GatewaySettings(uds="/run/baton.sock")},
+            "drop --uds",
+        ),
+        (
+            {
+                "with_prometheus": True,
+                "gateway": GatewaySettings(
+                    tls=TlsSettings("my.crt", ssl_ca_certs="ca.crt", ssl_cert_reqs=2)
+                ),
+            },
+            "has no certificate to show",
+        ),
+    ],
+)
+def test_a_prometheus_that_could_not_scrape_is_refused(
+    settings: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(SettingsError, match=sentence):
+        UpSettings(**settings)

@@ -51,3 +51,9 @@ def test_a_gateway_keeps_the_port_it_took(url: str) -> None:
 def test_a_url_without_a_port_is_a_defect() -> None:
     with pytest.raises(ValueError, match="names no port"):
         port_of("http://127.0.0.1")
+
+
+def test_who_has_a_prometheus_is_told_where_it_is() -> None:
+    lines = welcome("http://127.0.0.1:8000", "m", GatewaySettings(), "http://127.0.0.1:9090")
+    assert lines[-1].startswith("metrics: http://127.0.0.1:9090 ")
+    assert not any("metrics" in line for line in welcome("http://h:1", "m", GatewaySettings()))

@@ -38,5 +38,6 @@ def test_what_is_installed_is_not_left_out_of_the_context() -> None:
         line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[0] == "!"
     }
     packages = {"baton", "gateway", "prefill_worker", "decode_worker", "kv_transfer"}
-    assert allowed == packages | {"pyproject.toml", "README.md", "LICENSE"}
+    linked = {"deploy/prometheus"}  # from baton/cluster/prometheus
+    assert allowed == packages | linked | {"pyproject.toml", "README.md", "LICENSE"}
     assert all((ROOT / name).exists() for name in allowed)

@@ -199,6 +199,7 @@ def test_a_preempted_sequence_comes_back_from_the_cache_and_says_nothing_again()
         back = [s for p in made.runner.plans for s in p.slices if s.start and len(s.tokens) > 1]
         assert len(whole) == 2, "nobody computed a prompt twice"
         assert len(back) == 1, "one was preempted and lost only its end"
+        assert made.scheduler.preemptions == 1
 
 
 def test_a_prompt_is_admitted_when_its_own_cached_blocks_make_the_room() -> None:

@@ -19,6 +19,8 @@ def test_steps_with_a_piece_of_a_prompt_are_summed_apart_from_those_without() ->
     assert meter.totals.reading == StepSums(1, 0.5, 1, 101, 128, 128 * 256 + 64 * 128)
     assert meter.totals.writing.minus(before) == StepSums(1, 0.125, 1, 102)
     assert NO_STEPS.plus(before) == before
+    tokens = meter.step_tokens.reading()
+    assert (tokens.counts[:2], sum(tokens.counts), tokens.total) == ((1, 1), 3, 2 + 129 + 1)
 
 
 def test_pairs_of_a_prompt_are_the_same_in_one_piece_and_in_several() -> None:

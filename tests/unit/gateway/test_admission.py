@@ -4,6 +4,7 @@ shares.
 
 import math
 import random
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -108,12 +109,35 @@ def test_who_comes_first_in_a_full_line_is_who_is_more_urgent() -> None:
     assert isinstance(admission.enter(admission.turn(1.0, 5), "d", 1.0), Refused)
 
 
-def test_nobody_whose_client_reads_already_makes_way() -> None:
+@pytest.mark.parametrize("begun", [True, False])
+def test_nobody_whose_client_reads_already_or_who_lost_a_worker_makes_way(begun: bool) -> None:
     admission: Admission[str] = Admission(1, 60.0)
     placed = admission.turn(0.0, 5)
     admission.place(placed, 0.0)
-    admission.enter(placed, "came back", 1.0, returning=True)
+    admission.enter(
+        replace(placed, begun=begun, lost_worker=not begun), "came back", 1.0, returning=True
+    )
     assert isinstance(admission.enter(admission.turn(1.0, -1), "urgent", 1.0), Refused)
+
+
+def test_who_comes_back_from_a_worker_that_refused_has_its_place_again_and_no_more() -> None:
+    admission: Admission[str] = Admission(2, 60.0)
+    first, second = admission.turn(0.0), admission.turn(0.0)
+    admission.place(first, 0.0)
+    admission.enter(second, "second", 0.0)
+    admission.enter(first, "first", 1.0, returning=True)
+    head = admission.line.head()
+    assert head is not None
+    assert head.content == "first"
+    bill = Bill("poorer")
+    entered = admission.enter(admission.turn(1.0, bill=bill), "poorer", 1.0)
+    assert isinstance(entered, Entered)
+    assert entered.displaced is not None
+    assert entered.displaced.waiter.content == "second"
+    urgent = admission.enter(admission.turn(1.0, -1), "urgent", 1.0)
+    assert isinstance(urgent, Entered)
+    assert urgent.displaced is not None
+    assert urgent.displaced.waiter.content == "first"
 
 
 @settings(max_examples=25, deadline=None)

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from baton.core.room import Room
 from baton.core.worker_info import Role, WorkerState
 from gateway.candidate import Candidate
 from gateway.link_model import Link
@@ -161,8 +162,27 @@ def test_without_room_nothing_fits() -> None:
     assert place([], ASK) is None
     assert place([prefill()], ASK) is None
     assert place([prefill(), Candidate(make_info("d", D, A), None)], ASK) is None
-    assert place([prefill(), decode(free=62)], ASK) is None
-    assert place([prefill(), decode(free=63)], ASK) is not None
+    assert place([prefill(), decode(free=63)], ASK) is None  # 62.5 blocks, and one to write in
+    assert place([prefill(), decode(free=64)], ASK) is not None
+    assert place([prefill(), decode(free=64)], replace(ASK, choices=2)) is None
+
+
+def test_what_fills_the_whole_pool_is_placed_where_nothing_else_is() -> None:
+    whole = replace(ASK, tokens=1600)
+    assert place([prefill(), decode(free=99)], whole) is None
+    assert place([prefill(), decode(free=100)], whole) is not None
+
+
+def test_a_worker_whose_seats_are_taken_is_left_out_but_for_the_more_urgent() -> None:
+    room = Room(free_blocks=100, seats=4, seated=((0, 3), (5, 1)))
+    full = decode(room=room)
+    assert place([prefill(), full], replace(ASK, priority=5)) is None
+    assert place([prefill(), full], ASK) is not None
+    assert place([prefill(), full], replace(ASK, choices=2)) is None
+
+
+def test_while_somebody_lacks_blocks_there_nobody_else_is_placed() -> None:
+    assert place([prefill(), decode(room=Room(free_blocks=100, short_of_blocks=True))], ASK) is None
 
 
 def test_unequal_fingerprints_are_never_paired() -> None:
@@ -262,7 +282,7 @@ def drawn(draw: random.Random, slo: Objectives) -> tuple[list[Candidate], Ask]:
 
     crowd = [prefill(f"p{i}", draw.randrange(3000), speed=speed()) for i in range(8)]
     for i in range(8):
-        load = make_load(draw.randrange(20), draw.choice([0, 0, 3]), 70 + draw.randrange(30))
+        load = make_load(draw.randrange(20), draw.choice([0, 0, 3]), 72 + draw.randrange(28))
         crowd.append(
             Candidate(
                 make_info(f"d{i}", D, A),

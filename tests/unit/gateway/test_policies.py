@@ -72,8 +72,8 @@ def test_without_a_decode_worker_nothing_fits() -> None:
 
 
 def test_a_decode_worker_needs_room_for_the_prompt_and_a_token() -> None:
-    assert names([prefill(), decode(free=2)], prompt_tokens=31) == ("p", "d")
-    assert names([prefill(), decode(free=2)], prompt_tokens=32) is None
+    assert names([prefill(), decode(free=2)], prompt_tokens=16) == ("p", "d")
+    assert names([prefill(), decode(free=2)], prompt_tokens=17) is None
 
 
 def test_a_prefill_worker_queues_so_it_needs_no_room() -> None:

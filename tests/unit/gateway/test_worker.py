@@ -22,7 +22,7 @@ class FlickeringClient(WorkerClient):
         self.streams = 0
         self.breaks = asyncio.Event()
 
-    async def watch(self) -> AsyncGenerator[WorkerLoad, None]:
+    async def watch(self, instance_id: str) -> AsyncGenerator[WorkerLoad, None]:
         self.streams += 1
         if 1 < self.streams < 5:
             raise UnavailableError("connection refused")
@@ -68,7 +68,7 @@ class LoudClient(WorkerClient):
         self.words: asyncio.Queue[WorkerLoad | KvChange] = asyncio.Queue()
         self.streams = 0
 
-    async def watch(self) -> AsyncGenerator[WorkerLoad | KvChange, None]:
+    async def watch(self, instance_id: str) -> AsyncGenerator[WorkerLoad | KvChange, None]:
         self.streams += 1
         while True:
             yield await self.words.get()

@@ -138,6 +138,7 @@ def test_everything_is_counted() -> None:
         aborted=1,
         expired=1,
         refused_tickets=1,
+        reclaimed_blocks=1,  # of "v"; those of "t" were confirmed, those of "w" are lent
     )
 
 
@@ -178,3 +179,14 @@ def test_a_renewal_of_nothing_holds_nothing() -> None:
     assert table.renew("a", TICKET, 9.0, 0) == [ev.AnswerRenewal(0.0)]
     confirmed(table, "b")
     assert table.renew("b", TICKET, 9.0, 0) == [ev.AnswerRenewal(0.0)]
+
+
+def test_under_another_name_old_leases_keep_their_epoch_and_new_ones_get_another() -> None:
+    table = new_table()
+    old = confirmed(table, "t0")
+    table.instance_id = "p'"
+    again = table.confirm("t0", old.epoch, 0)
+    assert again == [ev.AnswerConfirm(Outcome.OK)]  # the first answer, as ever
+    new, _ = table.open("t1", TICKET, 0)
+    assert new.epoch.instance_id == "p'"
+    assert new.epoch.serial != old.epoch.serial

@@ -7,6 +7,7 @@ import pytest
 from baton.core.fingerprint import Fingerprint
 from baton.core.handoff import Epoch, Handoff, PrefixSource, new_id, new_ticket
 from baton.core.layout import LayoutDescriptor
+from baton.core.room import Room
 from baton.core.sampling_params import (
     BeamSearch,
     Grammar,
@@ -79,8 +80,11 @@ def test_a_worker_survives(role: Role) -> None:
 @pytest.mark.parametrize("state", list(WorkerState))
 def test_a_load_survives(state: WorkerState) -> None:
     steps = StepTotals(StepSums(1, 0.5, 2, 3), StepSums(4, 0.25, 5, 6, 7, 8.5))
-    load = WorkerLoad(state, 1, 2, 3, 4, 5, 6, 7, steps)
-    assert wire.worker_load_from_pb(wire.worker_load_to_pb(load)) == load
+    room = Room(9, 8, True, 4, ((-10, 1), (0, 3)))
+    load = WorkerLoad(state, 1, 2, 3, 4, 5, 6, 7, steps, Role.DECODE, room)
+    back = wire.worker_load_from_pb(wire.worker_load_to_pb(load))
+    assert (back, back.room.number) == (load, 9)
+    assert wire.room_from_pb(wire.room_to_pb(Room(1, 2))) == Room(1, 2)
 
 
 def test_a_handoff_and_its_epoch_survive() -> None:

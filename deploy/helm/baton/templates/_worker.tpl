@@ -28,6 +28,13 @@
     {{- if and $values.model.revision (not $pool.model) }}
     - --revision={{ $values.model.revision }}
     {{- end }}
+    {{- range $values.model.servedNames }}
+    - --served-model-name={{ . }}
+    {{- else }}
+    {{- if $pool.model }}
+    - --served-model-name={{ $values.model.name }}
+    {{- end }}
+    {{- end }}
     - --worker-id={{ ternary "$(POD_NAME)" (printf "$(POD_NAME)-%s-%d" .role (int .index)) .alone }}
     - --host={{ $values.listenAddress }}
     {{- if not $values.clusterTLS.enabled }}

@@ -1,0 +1,77 @@
+"""docs/metrics.md, made of the families themselves: `python -m baton.cluster.metrics_page`."""
+
+from collections.abc import Iterable
+
+import click
+
+from baton.telemetry.family import Family, Kind
+from baton.telemetry.worker_families import WORKER_FAMILIES
+from gateway.metric_families import GATEWAY_FAMILIES
+
+_HEAD = """\
+# Metrics
+
+This page is made from the code: `make metrics-page`.
+
+Every process has a page of its own, in Prometheus' text format: a gateway at `/metrics` of its HTTP
+port, a worker at `/metrics` of `--metrics-port`, which `GET /status` names (`metrics_url`). Neither asks
+for an API key.
+
+**vLLM's names.** What vLLM counts has vLLM's name and labels here, so that dashboards, autoscalers and
+routers that know vLLM read a cluster of this project as well. A request is counted by its gateway,
+what engines do by each worker, so nothing is counted twice: sum over all pages for the cluster.
+
+- `model_name` is the first of `--served-model-name`, `engine` is always `0`.
+- The names end as Prometheus wants it: a counter in `_total`; a histogram is `_bucket`, `_sum` and `_count`.
+- Series with a label of a fixed set of values are there from the start, at 0.
+- Tokens of a stream are counted once a second and at its end.
+
+**Not here**, because nothing would be true of it:
+
+- `vllm:nixl_*`: the hand-off is measured whole, whatever moves its bytes, as `baton_kv_transfer_*`.
+- `vllm:lora_requests_info`, `vllm:spec_decode_*`, `vllm:engine_sleep_state`: there are no adapters, draft
+  models or sleeping engines.
+- `vllm:gpu_cache_usage_perc`, `vllm:gpu_prefix_cache_*`, `vllm:time_per_output_token_seconds`: vLLM's
+  older names of families that are here under their newer ones.
+- `http_request_size_bytes`, `http_response_size_bytes`: counting the bytes of streams would cost time on
+  every token.
+"""
+
+_TITLES = "| name | type | labels | |\n|---|---|---|---|\n"
+
+
+def page() -> str:
+    return "\n".join(
+        [
+            _HEAD,
+            "## A gateway's\n",
+            _tables(GATEWAY_FAMILIES),
+            "## A worker's\n",
+            _tables(WORKER_FAMILIES),
+        ]
+    )
+
+
+def _tables(families: Iterable[Family]) -> str:
+    whole = [*families]
+    ours = [one for one in whole if one.name.startswith("baton_")]
+    others = [one for one in whole if one not in ours]
+    return "\n".join([_table(others), _table(ours)])
+
+
+def _table(families: Iterable[Family]) -> str:
+    return _TITLES + "".join(map(_row, families))
+
+
+def _row(family: Family) -> str:
+    labels = ", ".join(f"`{name}`" for name in family.label_names)
+    help = family.help
+    if family.kind is Kind.HISTOGRAM:
+        first, last = family.bounds[0], family.bounds[-1]
+        help += f" Buckets from {first:g} to {last:g}."
+    cells = (f"`{family.shown_name}`", family.kind.value, labels, help)
+    return "| " + " | ".join(cells) + " |\n"
+
+
+if __name__ == "__main__":
+    click.echo(page(), nl=False)

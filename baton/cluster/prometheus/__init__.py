@@ -1,0 +1,1 @@
+"""A Prometheus of a cluster's own, beside it for as long as it runs."""

@@ -1,0 +1,43 @@
+"""What a decode worker has for newcomers: free blocks and seats, at one moment."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+CROWD = 2  # times the seats, for all priorities together
+
+Seated = tuple[tuple[int, int], ...]  # priority and choices of those that are there
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """`number` orders the readings of one process; equal rooms may differ in it."""
+
+    number: int = field(default=0, compare=False)
+    free_blocks: int = 0  # neither used nor reserved
+    short_of_blocks: bool = False  # who is there lacks some: newcomers are refused
+    seats: int | None = None  # choices that are written at a time; None: as many as come
+    seated: Seated = ()  # by priority, each once
+
+
+NO_ROOM = Room()
+
+
+def keeps_out(
+    seats: int | None, seated: Iterable[tuple[int, int]], choices: int, priority: int
+) -> bool:
+    """Whether those that are seated leave a newcomer of so many choices no seat.
+
+    One that is wider than all seats is let in when nobody else is there: slow rather than impossible.
+    Those of a worse priority are no rivals: they give way in the batch, and only so many again are
+    let in beside them.
+    """
+    if seats is None:
+        return False
+    rivals = others = 0
+    for its_priority, count in seated:
+        others += count
+        if its_priority <= priority:
+            rivals += count
+    if rivals and rivals + choices > seats:
+        return True
+    return bool(others) and others + choices > CROWD * seats

@@ -1,0 +1,58 @@
+"""Families that a process counts as it goes, on a page of its own."""
+
+from collections.abc import Iterable
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from baton.telemetry.family import ENGINE, Family, Kind
+
+
+class Instruments:
+    """Asked twice for the same family and labels, it gives the same instrument. A registry of its own,
+    so that two gateways in one process do not meet.
+    """
+
+    def __init__(self, model_name: str, families: Iterable[Family]) -> None:
+        """All `families` are on the page from the start; those without labels of their own at 0."""
+        # Else each series has another one that says when it began. The library has no type here.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.model_name = model_name
+        self.registry = CollectorRegistry()
+        self._counters: dict[Family, Counter] = {}
+        self._histograms: dict[Family, Histogram] = {}
+        for family in families:
+            self._make(family)
+
+    def counter(self, family: Family, *labels: str) -> Counter:
+        """`labels`: their values, behind the common ones."""
+        made, values = self._counters[family], self._values(family, labels)
+        return made.labels(*values) if values else made
+
+    def counters(self, family: Family, values: Iterable[str]) -> dict[str, Counter]:
+        """By the value of the only label: all of them on the page before anything is counted."""
+        return {value: self.counter(family, value) for value in values}
+
+    def histogram(self, family: Family, *labels: str) -> Histogram:
+        """Likewise."""
+        made, values = self._histograms[family], self._values(family, labels)
+        return made.labels(*values) if values else made
+
+    def page(self) -> bytes:
+        """In Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _make(self, family: Family) -> None:
+        about = family.name, family.help, family.label_names
+        if family.kind is Kind.COUNTER:
+            self._counters[family] = Counter(*about, registry=self.registry)
+            return
+        self._histograms[family] = Histogram(*about, registry=self.registry, buckets=family.bounds)
+
+    def _values(self, family: Family, labels: tuple[str, ...]) -> tuple[str, ...]:
+        return (self.model_name, ENGINE, *labels) if family.is_common else labels

@@ -1,0 +1,138 @@
+"""The families on a worker's page: the engine's under vLLM's names, the hand-off's under our own."""
+
+from baton.telemetry.family import STEP_TOKENS, Family, counter, gauge, histogram
+from baton.telemetry.task_metrics import TASKS
+
+# Of a pull: a megabyte in shared memory takes one or two milliseconds, a long prompt over a slow
+# network minutes.
+TRANSFER_SECONDS = (
+    *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
+    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+# Of an image: a thumbnail on a fast machine, a photograph in full on a slow one.
+IMAGE_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+RUNNING = gauge("vllm:num_requests_running", "Requests in the batch.")
+WAITING = gauge("vllm:num_requests_waiting", "Requests that are here and not yet in the batch.")
+KV_USAGE = gauge("vllm:kv_cache_usage_perc", "Share of the KV pool in use, 0 to 1.")
+CACHE_QUERIES = counter("vllm:prefix_cache_queries", "Prompt tokens looked up in the prefix cache.")
+CACHE_HITS = counter(
+    "vllm:prefix_cache_hits", "Prompt tokens found in the prefix cache, here or in host memory."
+)
+EXTERNAL_QUERIES = counter(
+    "vllm:external_prefix_cache_queries",
+    "Tokens that this worker did not have cached and asked another worker for: of hand-offs, and of "
+    "prefixes that others have cached.",
+)
+EXTERNAL_HITS = counter(
+    "vllm:external_prefix_cache_hits", "Tokens of those whose KV came from there."
+)
+PREEMPTIONS = counter(
+    "vllm:num_preemptions",
+    "Times that a request in the batch gave its KV blocks up for others, to compute them again.",
+)
+ITERATION_TOKENS = histogram(
+    "vllm:iteration_tokens_total",
+    "Tokens computed in one step of the engine: of prompts, and one for each answer being written.",
+    STEP_TOKENS,
+)
+CACHE_CONFIG = gauge(
+    "vllm:cache_config_info",
+    "Always 1; its labels say how the KV pool is built. `num_gpu_blocks` is the pool's size wherever "
+    "it lies, `num_cpu_blocks` that of the host tier.",
+    *("block_size", "cache_dtype", "enable_prefix_caching", "kv_cache_memory_bytes"),
+    *("num_cpu_blocks", "num_gpu_blocks"),
+)
+
+ABOUT = gauge(
+    "baton_worker_info",
+    "Always 1; its labels say who this is. `role` is prefill or decode, and may change.",
+    *("worker_id", "role", "version"),
+)
+ABORTS = counter(
+    "baton_engine_aborts",
+    "Requests that the engine dropped before their end: their caller went away, has all that it "
+    "wanted, or asks elsewhere.",
+)
+
+ROLE_FLIPS = counter(
+    "baton_role_flips",
+    "Changes of this worker's role that were asked for: done, called_off, or overtaken by its end.",
+    *("from", "to", "result"),
+)
+
+HOST_QUERIES = counter(
+    "baton_host_cache_queries", "Tokens that the KV pool did not have, looked up in host memory."
+)
+HOST_HITS = counter("baton_host_cache_hits", "Tokens found in host memory.")
+HOST_STORED = counter(
+    "baton_host_cache_stored_blocks", "Blocks copied to host memory when the KV pool gave them up."
+)
+HOST_EVICTED = counter("baton_host_cache_evicted_blocks", "Blocks overwritten in host memory.")
+HOST_USAGE = gauge("baton_host_cache_usage_perc", "Share of host memory in use, 0 to 1.")
+
+LEASES = gauge("baton_leases_open", "Hand-offs that are lent blocks here.")
+LEASED_BLOCKS = gauge("baton_leased_blocks", "Blocks lent to hand-offs.")
+RESERVED_BLOCKS = gauge("baton_reserved_blocks", "Blocks promised to hand-offs.")
+PULLS = gauge("baton_pulls_open", "Hand-offs on their way here.")
+PULLING_BLOCKS = gauge("baton_pulling_blocks", "Blocks that hand-offs on their way here fill.")
+HANDOFFS = counter(
+    "baton_handoffs",
+    "Hand-offs that ended. Of those lent here: confirmed, aborted (given up by either side, or a "
+    "stream broke), expired (nobody came for them in time). Of those on their way here: pulled, "
+    "pull_failed. And refused_ticket, questions with a ticket that was not right.",
+    "result",
+)
+RECLAIMED_BLOCKS = counter(
+    "baton_reclaimed_blocks", "Lent blocks taken back from hand-offs that nobody confirmed."
+)
+TRANSFER_BYTES = counter("baton_kv_transfer_bytes", "KV cache bytes pulled.")
+TRANSFER_TIME = histogram(
+    "baton_kv_transfer_seconds",
+    "Of a hand-off on its way here, from the first ready segment to the confirmation.",
+    TRANSFER_SECONDS,
+)
+EXPOSED_TIME = histogram(
+    "baton_kv_transfer_exposed_seconds",
+    "From the end of prefill's computing to the confirmation: the part that computing did not hide.",
+    TRANSFER_SECONDS,
+)
+CHECKSUM_FAILURES = counter(
+    "baton_kv_transfer_checksum_failures",
+    "Blocks that came with a wrong checksum, each time that they did.",
+)
+REPAIRED_BLOCKS = counter(
+    "baton_kv_transfer_repaired_blocks",
+    "Blocks that were read again because their checksum was wrong.",
+)
+PREFIX_PULLS = counter(
+    "baton_prefix_pulls",
+    "Prompts whose beginning another worker may have had cached, by what came of it: pulled, "
+    "not_needed (too little of it is lacking here), no_room, failed.",
+    "result",
+)
+PREFIX_TOKENS = counter(
+    "baton_prefix_pulled_tokens",
+    "Prompt tokens whose KV came from another worker's prefix cache.",
+)
+IMAGE_QUERIES = counter(
+    "vllm:mm_cache_queries", "Images of prompts, looked up among those that were encoded before."
+)
+IMAGE_HITS = counter("vllm:mm_cache_hits", "Images of those that were found.")
+IMAGE_TIME = histogram(
+    "baton_image_encode_seconds",
+    "To decode the file of one image, scale it and run the vision tower.",
+    IMAGE_SECONDS,
+)
+
+WORKER_FAMILIES: tuple[Family, ...] = (
+    *(RUNNING, WAITING, KV_USAGE, CACHE_QUERIES, CACHE_HITS, EXTERNAL_QUERIES, EXTERNAL_HITS),
+    *(PREEMPTIONS, ITERATION_TOKENS, CACHE_CONFIG),
+    *(ABOUT, ABORTS, ROLE_FLIPS),
+    *(LEASES, LEASED_BLOCKS, RESERVED_BLOCKS, PULLS, PULLING_BLOCKS, HANDOFFS, RECLAIMED_BLOCKS),
+    *(TRANSFER_BYTES, TRANSFER_TIME, EXPOSED_TIME, CHECKSUM_FAILURES, REPAIRED_BLOCKS),
+    *(PREFIX_PULLS, PREFIX_TOKENS),
+    *(IMAGE_QUERIES, IMAGE_HITS, IMAGE_TIME),
+    *(HOST_QUERIES, HOST_HITS, HOST_STORED, HOST_EVICTED, HOST_USAGE),
+    TASKS,
+)

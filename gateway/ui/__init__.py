@@ -1,0 +1,1 @@
+"""The status page: what it shows, how it stays live, and its files."""
