@@ -54,6 +54,9 @@ def reading(running: int = 2, handoffs: Mapping[str, int] | None = None) -> Work
         handoffs=handoffs or {},
         prefix_pulls={"pulled": 4, "failed": 1},
         prefix_tokens=640,
+        image_queries=9,
+        image_hits=6,
+        image_seconds=Distribution((0.1,), (2, 1), 0.75),
         role_flips={("prefill", "decode", "done"): 3},
     )
 
@@ -121,6 +124,19 @@ def test_handoff_numbers_have_names_of_their_own(name: str, value: float) -> Non
     ],
 )
 def test_what_host_memory_keeps_is_counted_apart(name: str, value: float) -> None:
+    assert sample(reading(), name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("vllm:mm_cache_queries_total", 9),
+        ("vllm:mm_cache_hits_total", 6),
+        ("baton_image_encode_seconds_count", 3),
+        ("baton_image_encode_seconds_sum", 0.75),
+    ],
+)
+def test_images_are_counted_by_what_it_took_to_see_them(name: str, value: float) -> None:
     assert sample(reading(), name) == value
 
 
