@@ -96,7 +96,7 @@ class Worker:
         self.flips = Flips()
         self._readout = Readout(
             *(lambda: self.info, engine, self.sender, self._puller, self._prefix_pulls),
-            *(self._traffic, self.flips),
+            *(self._traffic, self.flips, settings.kv_transport == nixl_agent.NAME),
         )
         self.backlog = Backlog()
         self._readings = itertools.count(1)  # of its room
