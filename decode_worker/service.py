@@ -4,21 +4,26 @@ import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from baton.core.errors import RefusedError, TransferError, UnavailableError
 from baton.core.token_record import TokenRecord
 from baton.core.worker_info import Role
 from baton.engine.work import Admitted, ChoiceLeft, EngineEvent, Mode, PromptScored, Work
 from baton.rpc import wire
+from baton.telemetry.call_trace import traced_call
 from baton.v1 import decode_pb2 as pb
 from baton.v1 import decode_pb2_grpc
 from baton.worker.event_queue import TokenQueue, Told
+from baton.worker.reading_trace import ReadingTrace
 from baton.worker.room import Room
 from baton.worker.worker import Worker
 from decode_worker.adoption import adopted
 from decode_worker.hand_over import hand_over
 from kv_transfer.pulling import Pulled
+
+if TYPE_CHECKING:
+    from baton.telemetry.tracing import Lane
 
 
 class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
@@ -30,7 +35,12 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
     ) -> AsyncGenerator[pb.GenerateResponse, None]:
         params = wire.sampling_from_pb(request.sampling)
         desk, name = self._worker.desk, request.request_id
-        with desk.take(Role.DECODE, name, request.attempt, params.n, request.priority) as key:
+        with (
+            traced_call(
+                self._worker.tracer, "decode_worker", name, request.attempt, context
+            ) as lane,
+            desk.take(Role.DECODE, name, request.attempt, params.n, request.priority) as key,
+        ):
             work = Work(
                 key,
                 tuple(request.prompt_token_ids),
@@ -43,23 +53,29 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
                 keep_seconds=request.keep_ms / 1000,
                 asked_at=time.monotonic() - request.waited_ms / 1000,
             )
-            async with aclosing(self._answer(work, request)) as responses:
+            async with aclosing(self._answer(work, request, lane)) as responses:
                 async for response in responses:
                     yield response
         finished = pb.GenerateFinished(room=wire.room_to_pb(self._worker.room()))
         yield pb.GenerateResponse(finished=finished)
 
     async def _answer(
-        self, work: Work, request: pb.GenerateRequest
+        self, work: Work, request: pb.GenerateRequest, lane: "Lane | None"
     ) -> AsyncGenerator[pb.GenerateResponse, None]:
+        if lane is not None:
+            lane.open("decode.reserve")
         self._refuse_while_short()
         # Hashed now, while prefill has yet to begin; the engine would do it behind the hand-off.
         work = replace(work, names=self._worker.bridge.engine.prefix_names(work))
         with self._room(work) as room:
             left = wire.room_to_pb(self._worker.room())
             yield pb.GenerateResponse(reserved=pb.GenerateReserved(room=left))
+            if lane is not None and request.handoff.transfer_id:
+                lane.turn("transfer.wait")
             work, told, pulled = await self._with_blocks(work, request.handoff, room)
-            async with aclosing(self._run(work, told)) as batches:
+            if lane is not None and pulled is not None:
+                _note_transfer(lane, pulled)
+            async with aclosing(self._run(work, told, lane)) as batches:
                 async for batch in batches:
                     if pulled is not None:  # not before the work was submitted
                         yield pb.GenerateResponse(transferred=_report(pulled))
@@ -69,9 +85,15 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
     async def HandOver(
         self, request: pb.HandOverRequest, context: Any
     ) -> AsyncGenerator[pb.HandOverResponse, None]:
-        async with aclosing(hand_over(self._worker, request)) as responses:
-            async for response in responses:
-                yield response
+        tracer, name = self._worker.tracer, request.request_id
+        with traced_call(tracer, "hand_over", name, request.attempt, context) as lane:
+            if lane is not None:
+                lane.open("hand_over.stop")
+            async with aclosing(hand_over(self._worker, request)) as responses:
+                async for response in responses:
+                    if lane is not None and response.HasField("lent"):
+                        lane.turn("hand_over.lend")
+                    yield response
 
     async def _with_blocks(
         self, work: Work, handoff: pb.Handoff, room: Room
@@ -104,15 +126,24 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
             self._worker.release(pulled.blocks)
             raise
 
-    async def _run(self, work: Work, told: tuple[TokenRecord, ...]) -> AsyncGenerator[Told, None]:
+    async def _run(
+        self, work: Work, told: tuple[TokenRecord, ...], lane: "Lane | None"
+    ) -> AsyncGenerator[Told, None]:
         """Submits before anything is yielded: from there on the engine holds the work's blocks."""
         queue = TokenQueue()
         unread = work.num_known if work.mode is Mode.GENERATE else 0
+        reading: ReadingTrace | None = None
+        if lane is not None and unread:
+            reading = ReadingTrace(lane, after="decode.write")
+        elif lane is not None:
+            lane.turn("decode.write")
         with self._worker.backlog.reading(work.key, unread) as note:
 
             def take(event: EngineEvent) -> None:
                 if unread:
                     note(event)
+                if reading is not None:
+                    reading.hear(event)
                 queue.put(event)
 
             self._worker.submit(work, take)
@@ -161,6 +192,22 @@ def _response(told: Told) -> pb.GenerateResponse:
             return pb.GenerateResponse(
                 tokens=pb.GenerateTokens(records=wire.records_to_pb(records))
             )
+
+
+def _note_transfer(lane: "Lane", pulled: Pulled) -> None:
+    """Until the first segment was ready it waited for the prompt to be read."""
+    timing, now = pulled.timing, time.monotonic()
+    lane.shut(at=now - timing.total_ms / 1000)
+    told: dict[str, str | int | float] = {
+        "baton.transfer.transport": pulled.transport,
+        "baton.transfer.bytes": pulled.bytes,
+        "baton.transfer.tokens": pulled.num_tokens - pulled.held_tokens,
+        "baton.transfer.held_tokens": pulled.held_tokens,
+        "baton.transfer.segments": len(timing.segments),
+        "baton.transfer.repaired_blocks": pulled.repaired_blocks,
+        "baton.transfer.exposed_ms": timing.exposed_ms,
+    }
+    lane.phase("transfer", told, at=now)
 
 
 def _report(pulled: Pulled) -> pb.TransferReport:

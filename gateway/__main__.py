@@ -36,8 +36,13 @@ def run(settings: GatewaySettings) -> None:
     if settings.enable_log_requests:  # whatever the level of the rest
         request_log.logger.setLevel(logging.INFO)
     located = settings.located(logger.info)  # here, where an interrupt ends a download
-    with asyncio.Runner(loop_factory=LOOP_FACTORY) as runner:
-        runner.run(serve(located))
+    tracer = settings.tracing.start("gateway")
+    try:
+        with asyncio.Runner(loop_factory=LOOP_FACTORY) as runner:
+            runner.run(serve(located, tracer))
+    finally:
+        if tracer is not None:
+            tracer.close()
 
 
 @click.command()

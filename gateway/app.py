@@ -1,7 +1,7 @@
 """The HTTP application: routes, and errors as one object everywhere."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
@@ -32,6 +32,10 @@ from gateway.tenants.visit import Desk
 from gateway.translations.messages_error import COUNT_PATH, PATH
 from gateway.ui import assets
 
+if TYPE_CHECKING:
+    from baton.telemetry.tracing import Tracer
+
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 RESPONSES = "/v1/responses"
 PLACEMENT = "/v1/requests/{request_id}/placement"
 
@@ -56,8 +60,8 @@ def make_app(
         openapi_url="/openapi.json" if docs else None,
     )
     routes: list[tuple[str, str, Callable[..., Any], str]] = [
-        ("POST", "/v1/chat/completions", chat.__call__, "Answer a chat"),
-        ("POST", "/v1/completions", completions.__call__, "Continue a prompt"),
+        ("POST", CHAT, chat.__call__, "Answer a chat"),
+        ("POST", COMPLETIONS, completions.__call__, "Continue a prompt"),
         ("POST", RESPONSES, responses.create, "Answer in OpenAI's Responses API"),
         ("GET", f"{RESPONSES}/{{response_id}}", responses.get, "Read a stored response"),
         ("DELETE", f"{RESPONSES}/{{response_id}}", responses.delete, "Forget a stored response"),
@@ -94,13 +98,20 @@ def make_app(
 
 
 def guarded(
-    app: ASGIApp, settings: GatewaySettings, roster: Roster, desk: Desk, metrics: HttpMetrics
+    app: ASGIApp,
+    settings: GatewaySettings,
+    roster: Roster,
+    desk: Desk,
+    metrics: HttpMetrics,
+    tracer: "Tracer | None" = None,
 ) -> ASGIApp:
     """The application as clients meet it. From the outside in: the proxy's prefix, the operator's
     own middleware, CORS (so that a browser may read errors too), the request's id, the key.
     """
     inner = Authentication(app, roster, desk)
-    whole = with_cors(RequestScope(inner, metrics), settings.cors)
+    traced = frozenset({CHAT, COMPLETIONS, RESPONSES, PATH})
+    scope = RequestScope(inner, metrics, tracer, traced, settings.served_names[0])
+    whole = with_cors(scope, settings.cors)
     return RootPath(with_middleware(whole, settings.middleware), settings.root_path)
 
 

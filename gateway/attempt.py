@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
 
 from baton.core.errors import (
     BatonError,
@@ -16,6 +17,7 @@ from baton.core.errors import (
 from baton.core.handoff import Handoff, PrefixSource, new_id, new_ticket
 from baton.core.token_record import PromptLogprobs, TokenLogprobs, TokenRecord
 from baton.core.worker_info import WorkerInfo
+from gateway.attempt_trace import AttemptTrace
 from gateway.breaks import MENDABLE
 from gateway.conversation import Conversation
 from gateway.job import Job
@@ -37,6 +39,9 @@ from gateway.worker_client import (
     Transferred,
 )
 from gateway.workers import Assignment
+
+if TYPE_CHECKING:
+    from baton.telemetry.tracing import Lane, Metadata
 
 logger = logging.getLogger(__name__)
 
@@ -65,10 +70,13 @@ class Attempt:
         silence: float,
         log: Section,
         conversation: Conversation,
+        lane: "Lane | None" = None,
         handoff: Handoff | None = None,
         brought: Handoff | None = None,
     ) -> None:
-        """`brought`: by which the decode worker may get the prompt's KV, to read the rest itself."""
+        """`brought`: by which the decode worker may get the prompt's KV, to read the rest itself.
+        `lane`: of the request's trace, whose next phase this is.
+        """
         self._job = job
         self._brought = brought
         self._conversation = conversation
@@ -86,6 +94,10 @@ class Attempt:
         if handoff is None and assignment.prefill is not None:
             handoff = _handoff_from(assignment.prefill.info)
         self._handoff = handoff
+        self.lane = lane
+        self._trace: AttemptTrace | None = None
+        if lane is not None and job.trace is not None:
+            self._trace = AttemptTrace(job.trace, lane, number, job.request_id, self.takes_over)
         self._legs: list[Leg] = []
         self._decode = self._open_decode(assignment.decode)
         self._reader: Leg | None = self._decode if self._handoff is None else None
@@ -134,6 +146,8 @@ class Attempt:
                     self._link_broke = cause is error and not self.suspects
                     raise cause from error
                 if held and self._tellable:
+                    if self._trace is not None and not self.gave:
+                        self._trace.began()
                     self.gave = True
                     self._measure(len(held))
                     yield held
@@ -179,7 +193,16 @@ class Attempt:
     def hand_over(self, choice: int, handoff: Handoff) -> Call:
         """Asks the decode worker to give the request's choice away."""
         client, number = self.decode_worker.client, self._log.number_of(choice)
-        return client.hand_over(self._job.request_id, self.number, number, handoff)
+        return client.hand_over(self._job.request_id, self.number, number, handoff, self._metadata)
+
+    @property
+    def _metadata(self) -> "Metadata":
+        return () if self._trace is None else self._trace.metadata
+
+    def over(self, error: BaseException | None = None) -> None:
+        """Nothing more of it is read; for its trace. The first word counts."""
+        if self._trace is not None:
+            self._trace.end(self.reading, error)
 
     def cancel(self) -> None:
         self._reader = None  # it says no more
@@ -200,10 +223,13 @@ class Attempt:
             self._digest(leg, event)
             raise InternalError("a decode worker sent something before its reservation")
         self.reserved = True
+        metadata = () if self._trace is None else self._trace.reserved()
         if self._prefill_worker is not None and self._handoff is not None:
             worker, self._prefill_worker = self._prefill_worker, None
             prefix = self._prefix_for(worker)
-            call = worker.client.prefill(self._job, self.number, self._handoff, prefix)
+            call = worker.client.prefill(
+                self._job, self.number, self._handoff, prefix, metadata=metadata
+            )
             self._reader = Leg(worker, call, self._mailbox, self._unread)
             self._legs.append(self._reader)
 
@@ -257,7 +283,7 @@ class Attempt:
                     case Broken() | Ended():
                         return error
         except UnavailableError:
-            logger.info("%s: a hand-off ended without a cause", self._job.request_id)
+            logger.info("a hand-off of %s ended without a cause", self._job.request_id)
         return error
 
     async def _settle_reading(self) -> None:
@@ -273,7 +299,7 @@ class Attempt:
                 if leg is self._reader:
                     self._note_reading(event)
         except BatonError as error:
-            logger.info("%s: how much was cached is not known: %s", self._job.request_id, error)
+            logger.info("how much of %s was cached is not known: %s", self._job.request_id, error)
 
     def _note_reading(self, event: LegEvent) -> None:
         """What the leg that reads the prompt tells of its cache."""
@@ -282,7 +308,7 @@ class Attempt:
                 self.reading.cached_tokens = num_cached_tokens
                 self.admitted_at = time.monotonic()
                 if self.forecast is not None:
-                    self.forecast.actual.cached_tokens = num_cached_tokens
+                    self.forecast.admitted(num_cached_tokens, self.admitted_at)
                 self._admitted(num_cached_tokens, kv_number)
             case PrefixPulled():
                 self.reading.prefix = event
@@ -315,7 +341,9 @@ class Attempt:
                 self.suspects.add(leg.worker)
 
     def _open_decode(self, worker: Worker) -> Leg:
-        call = worker.client.generate(self._job, self.number, self._handoff, self._brought)
+        call = worker.client.generate(
+            self._job, self.number, self._handoff, self._brought, self._metadata
+        )
         unread = self._unread if self._prefill_worker is None else 0
         leg = Leg(worker, call, self._mailbox, unread, self._claim)
         self._legs.append(leg)

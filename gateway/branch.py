@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from functools import partial
+from typing import TYPE_CHECKING
 
 from baton.core.token_record import TokenRecord
 from gateway.breaks import BarrenSpell
@@ -12,6 +13,10 @@ from gateway.merge import Streams
 from gateway.move import Move
 from gateway.moves import Moves
 from gateway.request_life import RequestLife
+from gateway.workers import Assignment
+
+if TYPE_CHECKING:
+    from baton.telemetry.tracing import Lane
 
 Batch = tuple[TokenRecord, ...]
 
@@ -32,6 +37,20 @@ class Branch:
         self.turn = life.turn
         self.returning = False  # it was placed before
         self.barren = BarrenSpell()
+        self.lane: Lane | None = move.target.lane if move is not None else life.new_lane()
+
+    def placed(self, assignment: Assignment) -> None:
+        """Its workers are about to be called; for the request's trace."""
+        if self.lane is None:
+            return
+        told: dict[str, str | int] = {}
+        if assignment.forecast is not None:
+            decision = assignment.forecast.decision
+            told = {
+                "baton.placement.reason": decision.reason,
+                "baton.placement.considered": decision.considered,
+            }
+        self.lane.phase("placement", told)
 
     def split(self, part: Part, move: Move | None = None) -> "Branch":
         """For some of its choices, which are not its own any more. It waits from the same moment

@@ -6,6 +6,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 from fastapi import FastAPI
@@ -69,6 +70,9 @@ from gateway.ui.board import Board
 from gateway.ui.feed import Feed
 from gateway.workers import Assignment, Workers
 
+if TYPE_CHECKING:
+    from baton.telemetry.tracing import Tracer
+
 TICKET_SECONDS = 600.0  # longer than any lease is renewed
 
 
@@ -84,7 +88,7 @@ class Gateway:
     feed: Feed
 
 
-def build(settings: GatewaySettings) -> Gateway:
+def build(settings: GatewaySettings, tracer: "Tracer | None" = None) -> Gateway:
     """Raises SettingsError for a folder that does not hold what is needed. Wants a running loop."""
     tokenizer = load_tokenizer(
         settings.tokenizer_folder,
@@ -151,7 +155,7 @@ def build(settings: GatewaySettings) -> Gateway:
         feed,
     )
     doorway = Doorway(app, crowd)
-    door = guarded(doorway, settings, roster, Desk(commons, metrics.tenants), metrics.http)
+    door = guarded(doorway, settings, roster, Desk(commons, metrics.tenants), metrics.http, tracer)
     return Gateway(door, doorway, server, workers, queue, dispatcher, commons, feed)
 
 

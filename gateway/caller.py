@@ -9,7 +9,8 @@ from baton.core.errors import RequestError
 from gateway.auth import tenant_of, visit_of
 from gateway.objectives import NONE, Objectives, objectives_of
 from gateway.placement_record import PlacementRecord
-from gateway.request_scope import request_id_of
+from gateway.request_scope import request_id_of, trace_of
+from gateway.request_trace import RequestTrace
 from gateway.tenants.visit import Visit
 
 TIMEOUT_HEADER = "x-baton-timeout-ms"
@@ -23,6 +24,7 @@ class Caller:
     timeout: float | None = None  # seconds that it waits for room, if it says so
     objectives: Objectives = NONE
     record: PlacementRecord | None = None  # of where its jobs go
+    trace: RequestTrace | None = None
 
 
 def caller_of(request: Request) -> Caller:
@@ -33,7 +35,8 @@ def caller_of(request: Request) -> Caller:
     objectives, timeout = objectives_of(request.headers), _timeout_of(request)
     record = PlacementRecord(request_id, tenant, objectives)
     request.state.placement = record
-    return Caller(request_id, tenant, visit_of(request), timeout, objectives, record)
+    visit, trace = visit_of(request), trace_of(request)
+    return Caller(request_id, tenant, visit, timeout, objectives, record, trace)
 
 
 def _timeout_of(request: Request) -> float | None:

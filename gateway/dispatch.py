@@ -35,6 +35,7 @@ from gateway.recent_answers import RecentAnswers
 from gateway.recent_requests import RecentRequests
 from gateway.remote_ticket import RemoteTickets
 from gateway.request_life import RequestLife
+from gateway.request_trace import Wait, in_line
 from gateway.resumable import Resumable
 from gateway.resume_handle import ResumeHandles
 from gateway.trail import Trail
@@ -132,6 +133,8 @@ class Dispatcher:
                         self._workers.learned.answers.ended(meter.tokens_per_choice)
                         reading = await life.read()
                         reading.resume = resumable.last_handle(deltas)
+                        if job.trace is not None:
+                            job.trace.read(reading)
                         yield PromptRead(reading)
                         yield deltas
                         return
@@ -192,10 +195,14 @@ class Dispatcher:
         if branch.move is not None:
             return branch.move.target
         waits_from = time.monotonic()
-        assignment = await self._admit(branch)
+        with in_line(branch.life.job.trace, branch.lane) as wait:
+            assignment = await self._admit(branch, wait)
         branch.meter.placed()
         conversation = self._conversation(branch.part.job, assignment.decode.info)
-        attempt = branch.life.attempt(branch.part, assignment, self._silence, conversation)
+        branch.placed(assignment)
+        attempt = branch.life.attempt(
+            branch.part, assignment, self._silence, conversation, branch.lane
+        )
         self._note_placement(attempt, branch.part.job)
         branch.life.trail.place(waits_from, time.monotonic(), attempt.reading, attempt.forecast)
         return attempt
@@ -218,7 +225,7 @@ class Dispatcher:
 
         return Conversation(job, decode, self._answers, lenders)
 
-    async def _admit(self, branch: Branch) -> Assignment:
+    async def _admit(self, branch: Branch, wait: Wait) -> Assignment:
         job, life = branch.part.job, branch.life
         prompt = PromptChain(
             job.prompt + job.answered,
@@ -230,6 +237,7 @@ class Dispatcher:
         wanted = Wanted(job.params, job.objectives, job.priority)
 
         def place() -> Assignment | None:
+            wait.look()
             return self._workers.assign(prompt, life.refusals, wanted, job.wishes)
 
         began = asyncio.get_running_loop().time()
@@ -282,7 +290,11 @@ class Dispatcher:
         self._attempts.add(attempt)
         try:
             yield
+        except BaseException as error:
+            attempt.over(error)
+            raise
         finally:
+            attempt.over()
             self._attempts.discard(attempt)
             if attempt.forecast is not None:
                 self._metrics.placements.ended(attempt.forecast)
@@ -316,7 +328,7 @@ class Dispatcher:
             for worker in attempt.suspects:
                 self._workers.commons.doubt(worker.info.instance_id)
         life = branch.life
-        logger.info("%s: attempt %d broke: %s", life.job.request_id, attempt.number, error)
+        logger.info("attempt %d of %s broke: %s", attempt.number, life.job.request_id, error)
         suspects = attempt.suspects or {attempt.decode_worker}
         names = ", ".join(sorted(worker.info.worker_id for worker in suspects))
         life.trail.met(time.monotonic(), reason_of(error), names)

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from baton.core.handoff import Handoff
 from baton.core.sampling_params import SamplingParams
@@ -11,6 +12,9 @@ from gateway.output.plan import PLAIN, OutputPlan
 from gateway.placement_record import PlacementRecord
 from gateway.told_so_far import NOTHING_TOLD, ToldSoFar
 from gateway.wishes import ANY, Wishes
+
+if TYPE_CHECKING:
+    from gateway.request_trace import RequestTrace
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class Job:
     words: str = ""  # digest of prompt and parameters, of an answer that can be gone on with
     told: ToldSoFar = NOTHING_TOLD  # of what was `answered`, to the client
     asked_at: float | None = None  # `time.monotonic` seconds; None: just now
+    trace: "RequestTrace | None" = field(default=None, compare=False)  # None: it is not traced
 
     def key(self) -> int:
         """The same for another request of the tenant with this prompt, in this process."""

@@ -100,6 +100,10 @@ class JobMeter:
             metrics.aborted[self._phase].inc()
         for branch in tuple(self._broken):
             self._tell_broken(branch, _RESULTS.get(unfinished, RESUMED))
+        if self._job.trace is not None:
+            reasons = [self._reasons.get(choice, unfinished) for choice in choices]
+            read, written = len(self._job.prompt), self._counts.values()
+            self._job.trace.ended(read, written, reasons, self._first)
 
     @property
     def _phase(self) -> str:

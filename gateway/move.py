@@ -55,6 +55,7 @@ class Move:
         """For a choice that needs no other worker any more, or has it from elsewhere."""
         self._task.cancel()
         self.target.cancel()
+        self.target.over()
 
     async def settle(self, patience: float) -> None:
         """For a request that is over: what its last tokens have overtaken is heard to the end."""
@@ -70,6 +71,7 @@ class Move:
             logger.info("a move came to nothing (%s): %s", self._result.value, error)
             if self._result is MoveResult.REFUSED:  # else the target knows better what it has
                 self.target.cancel()
+                self.target.over(error)
                 self.target.fail(TransferError(f"the answer was to move and did not: {error}"))
 
     async def _hand_over(self) -> None:

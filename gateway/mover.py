@@ -48,7 +48,8 @@ class Mover:
             return None
         handoff = Handoff(new_id(), new_ticket(), worker.info.address, worker.info.instance_id)
         conversation = self._conversation(part.job, assignment.decode.info)
-        target = life.attempt(part, assignment, self._silence, conversation, handoff)
+        lane = life.new_lane()
+        target = life.attempt(part, assignment, self._silence, conversation, lane, handoff)
         self._under_way[worker] += 1
         return Move(source, choice, target, handoff, partial(self._over, life, worker, target))
 

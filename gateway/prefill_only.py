@@ -4,10 +4,12 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable
+from typing import TYPE_CHECKING
 
 from baton.core.errors import BatonError, TransferError
 from baton.core.handoff import Handoff, new_id, new_ticket
 from baton.core.token_record import FinishReason, TokenLogprobs, TokenRecord
+from baton.telemetry.call_trace import failure_of
 from gateway.admission.line import Turn
 from gateway.items import Item, PromptRead, PromptScores
 from gateway.job import Job
@@ -19,10 +21,14 @@ from gateway.prompt_chain import PromptChain
 from gateway.queue import AdmissionQueue
 from gateway.reading import Reading
 from gateway.remote_ticket import RemoteTickets, Waiting, prompt_digest
+from gateway.request_trace import in_line
 from gateway.trail import Trail
 from gateway.worker import Worker
 from gateway.worker_client import Admitted, PromptScored, Tokens
 from gateway.workers import Assignment, Workers
+
+if TYPE_CHECKING:
+    from baton.telemetry.tracing import Lane
 
 logger = logging.getLogger(__name__)
 
@@ -51,17 +57,27 @@ class PrefillOnly:
     ) -> AsyncGenerator[Item, None]:
         """An answer of one token, and with it where the KV waits, unless that token ended it."""
         prompt = PromptChain(job.prompt, job.cache_salt, job.tenant)
+        lane = None if job.trace is None else job.trace.lane(job)
         waits_from = time.monotonic()
-        with trail.waiting():
-            assignment = await self._queue.admit(turn, lambda: self._workers.assign_reader(prompt))
+        with trail.waiting(), in_line(job.trace, lane) as wait:
+
+            def place() -> Assignment | None:
+                wait.look()
+                return self._workers.assign_reader(prompt)
+
+            assignment = await self._queue.admit(turn, place)
+        if lane is not None:
+            lane.phase("placement")
         meter.placed()
         info = assignment.decode.info
         handoff = Handoff(new_id(), new_ticket(), info.address, info.instance_id)
         waits = False
         try:
-            read = _Read(job, assignment, handoff)
+            read = _Read(job, assignment, handoff, lane)
             trail.place(waits_from, time.monotonic(), read.reading)
             records = await read.records(self._silence)
+            if job.trace is not None:
+                job.trace.read(read.reading)
             meter.read_since(read.admitted_at)
             deltas = output().push(records)
             meter.add(deltas)
@@ -80,10 +96,14 @@ class PrefillOnly:
 
 
 class _Read:
-    def __init__(self, job: Job, assignment: Assignment, handoff: Handoff) -> None:
+    def __init__(
+        self, job: Job, assignment: Assignment, handoff: Handoff, lane: "Lane | None"
+    ) -> None:
         worker = assignment.decode
         self._mailbox: Letters = Mailbox(MAILBOX_SIZE)
-        call = worker.client.prefill(job, 1, handoff, None, hold=HOLD_SECONDS)
+        self._lane = lane
+        metadata = () if lane is None else lane.open("attempt").metadata()
+        call = worker.client.prefill(job, 1, handoff, None, hold=HOLD_SECONDS, metadata=metadata)
         self._leg = Leg(worker, call, self._mailbox, assignment.unread)
         self._admitted = assignment.admitted
         self.reading = Reading(None, worker.info.worker_id)
@@ -92,6 +112,7 @@ class _Read:
 
     async def records(self, silence: float) -> tuple[TokenRecord, ...]:
         """The first token. Raises what the call breaks with."""
+        failure: BaseException | None = None
         try:
             while True:
                 _, event = await self._mailbox.get(silence)
@@ -108,7 +129,12 @@ class _Read:
                         raise error
                     case Ended():
                         raise TransferError("the prefill worker gave the prompt up")
+        except BaseException as error:
+            failure = error
+            raise
         finally:
+            if self._lane is not None:
+                self._lane.shut(error=failure_of(failure))
             self._mailbox.shut()
             self._leg.cancel()  # from here on nobody's stream owns the lease
 

@@ -209,6 +209,7 @@ class Preparation:
                     record=caller.record,
                     wishes=wishes,
                     asked_at=time.monotonic(),
+                    trace=caller.trace,
                 )
             )
         return self._resume_desk.prepared(self._remote_desk.prepared(jobs), asked)

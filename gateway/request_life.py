@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from baton.core.errors import InternalError
 from baton.core.handoff import Handoff
@@ -18,6 +19,9 @@ from gateway.refusals import Refusals
 from gateway.token_log import TokenLog
 from gateway.trail import Trail
 from gateway.workers import Assignment
+
+if TYPE_CHECKING:
+    from baton.telemetry.tracing import Lane
 
 
 class RequestLife:
@@ -52,19 +56,26 @@ class RequestLife:
         assignment: Assignment,
         silence: float,
         conversation: Conversation,
+        lane: "Lane | None",
         handoff: Handoff | None = None,
     ) -> Attempt:
-        """`handoff`: from a decode worker that lets go of the part."""
+        """`handoff`: from a decode worker that lets go of the part. `lane`: that it is a phase of."""
         self._attempts += 1
         log = self._log.section(part.choices)
         tried = self._carrier is not None and self._carrier.reserved
         brought = None if handoff or tried else part.job.brought
         attempt = Attempt(
-            part.job, self._attempts, assignment, silence, log, conversation, handoff, brought
+            *(part.job, self._attempts, assignment, silence, log, conversation, lane),
+            handoff,
+            brought,
         )
         if brought is not None:
             self._carrier = attempt
         return attempt
+
+    def new_lane(self) -> "Lane | None":
+        """For the phases of what goes on by itself, if the request is traced."""
+        return None if self.job.trace is None else self.job.trace.lane(self.job)
 
     @property
     def took_brought(self) -> bool:

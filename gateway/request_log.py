@@ -22,7 +22,6 @@ class RequestLog:
 
     def begin(
         self,
-        request_id: str,
         prompt: Callable[[], str],
         jobs: Sequence[Job],
         user: str | None = None,
@@ -35,14 +34,13 @@ class RequestLog:
         tokens = sum(len(job.prompt) for job in jobs)
         shown = self._cut(prompt())
         logger.info(
-            "%s: asks%s with %d prompt tokens, %s, prompt %s",
-            request_id,
+            "asks%s with %d prompt tokens, %s, prompt %s",
             "" if user is None else f" for {self._cut(user)!r}",
             tokens,
             jobs[0].params,
             shown,
         )
-        return Entry(request_id)
+        return Entry()
 
     def _cut(self, text: str) -> str:
         if self._longest is None or len(text) <= self._longest:
@@ -55,8 +53,7 @@ class Entry:
     told by whoever saw it break.
     """
 
-    def __init__(self, request_id: str) -> None:
-        self._request_id = request_id
+    def __init__(self) -> None:
         self._began = time.monotonic()
         self._first: float | None = None
         self._tokens = 0
@@ -81,8 +78,7 @@ class Entry:
             "" if self._first is None else f", the first after {self._first - self._began:.3f} s"
         )
         logger.info(
-            "%s: answered with %d tokens in %.3f s%s, finish reason %s",
-            self._request_id,
+            "answered with %d tokens in %.3f s%s, finish reason %s",
             self._tokens,
             now - self._began,
             first,

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -19,6 +20,9 @@ from gateway.http_server import BACKLOG, HttpServer, listen, url_of
 from gateway.settings import GatewaySettings
 from gateway.unix_socket import unix_listener
 
+if TYPE_CHECKING:
+    from baton.telemetry.tracing import Tracer
+
 logger = logging.getLogger(__name__)
 
 GRACE = 4  # seconds in which clients may read how their requests end; then uvicorn cancels
@@ -26,12 +30,12 @@ HURRIED_GRACE = 0.5  # likewise, when told twice
 REGISTRY_GRACE = 0.5  # seconds for workers to notice
 
 
-async def serve(settings: GatewaySettings) -> None:
+async def serve(settings: GatewaySettings, tracer: "Tracer | None" = None) -> None:
     """Until SIGTERM or SIGINT. Raises SettingsError when it cannot start."""
     interrupts = Interrupts()
     interrupts.listen()  # from the first moment, so that a start can be stopped
     with _listener(settings) as listener:
-        gateway = build(settings)
+        gateway = build(settings, tracer)
         if gateway.registry_server is None:
             await _run(gateway, listener, settings, "", interrupts)
         else:

@@ -13,6 +13,7 @@ from baton.registry.redis_settings import RedisSettings
 from baton.rpc.tls_settings import ClusterTls
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
+from baton.telemetry.tracing_settings import TracingSettings
 from gateway.head_limits import HeadLimits
 from gateway.policies import AUTO
 from gateway.policies import POLICIES as PLACEMENT_POLICIES
@@ -267,6 +268,7 @@ class GatewaySettings:
         choices=UVICORN_LEVELS,
     )
     log_format: str = setting("auto", "auto: text on a terminal, else JSON.", choices=FORMATS)
+    tracing: TracingSettings = nested(TracingSettings)
     ready_fd: int | None = setting(
         None, "File descriptor that gets one JSON line with the addresses, then is closed."
     )
@@ -331,6 +333,7 @@ class GatewaySettings:
         self.cluster_tls.check()
         self.redis.check()
         self.response_store.check()
+        self.tracing.check()
         if self.redis.place is not None and (self.registry_host, self.registry_port) != _OWN:
             raise SettingsError(
                 "--registry-host and --registry-port are for a gateway that keeps the registry "

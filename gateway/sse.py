@@ -13,7 +13,8 @@ from baton.core.errors import BatonError
 from gateway.disconnect import until_disconnect
 from gateway.errors import INTERNAL, ErrorReply, reply_to
 from gateway.json_text import to_json
-from gateway.request_scope import request_id_of
+from gateway.request_scope import trace_of
+from gateway.request_trace import RequestTrace
 from gateway.time_limit import TimeLimit
 
 logger = logging.getLogger(__name__)
@@ -50,17 +51,17 @@ class EventStream(Response):
         self._end = end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        writing = self._write_bounded(send, request_id_of(Request(scope)))
+        writing = self._write_bounded(send, trace_of(Request(scope)))
         await until_disconnect(receive, writing)
 
-    async def _write_bounded(self, send: Send, request_id: str) -> None:
+    async def _write_bounded(self, send: Send, trace: RequestTrace | None) -> None:
         """Given up when one event has waited for the client for too long."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(None) as patience:
                 limit = TimeLimit(lambda: patience.reschedule(loop.time()))
                 try:
-                    await self._write(_Bounded(send, limit, self._stall), request_id)
+                    await self._write(_Bounded(send, limit, self._stall), trace)
                 finally:
                     limit.close()
         except TimeoutError as error:
@@ -68,7 +69,7 @@ class EventStream(Response):
                 raise
             raise ClientDisconnect from error
 
-    async def _write(self, send: Send, request_id: str) -> None:
+    async def _write(self, send: Send, trace: RequestTrace | None) -> None:
         async with aclosing(self._events) as events:
             first = await anext(events)
             start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
@@ -78,14 +79,19 @@ class EventStream(Response):
                 async for event in events:
                     await self._send(send, event)
             except BatonError as error:
-                logger.warning("%s: the stream broke: %s", request_id, error)
-                await self._send(send, self._broken(reply_to(error)))
+                logger.warning("the stream broke: %s", error)
+                await self._send(send, self._broken_by(reply_to(error), trace))
             except ClientDisconnect:
                 raise
             except Exception:  # the client was promised an end
-                logger.exception("%s: the stream broke", request_id)
-                await self._send(send, self._broken(INTERNAL))
+                logger.exception("the stream broke")
+                await self._send(send, self._broken_by(INTERNAL, trace))
         await self._send(send, self._end, more=False)
+
+    def _broken_by(self, reply: ErrorReply, trace: RequestTrace | None) -> bytes:
+        if trace is not None:
+            trace.failed(reply.message)
+        return self._broken(reply)
 
     async def _send(self, send: Send, body: bytes, more: bool = True) -> None:
         """Waits while the client's buffer is full."""

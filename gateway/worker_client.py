@@ -29,6 +29,8 @@ from gateway.job import Job
 
 SHORT_CALL_SECONDS = 2.0
 
+Metadata = tuple[tuple[str, str], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
@@ -150,9 +152,16 @@ class WorkerClient:
         )
 
     def generate(
-        self, job: Job, attempt: int, handoff: Handoff | None, brought: Handoff | None = None
+        self,
+        job: Job,
+        attempt: int,
+        handoff: Handoff | None,
+        brought: Handoff | None = None,
+        metadata: Metadata = (),
     ) -> Call:
-        """`brought`: a hand-off of the prompt's KV alone; the first token is drawn there."""
+        """`brought`: a hand-off of the prompt's KV alone; the first token is drawn there. `metadata`
+        says which trace the call is part of, here as below.
+        """
         source = handoff or brought
         request = decode_pb2.GenerateRequest(
             request_id=job.request_id,
@@ -168,7 +177,7 @@ class WorkerClient:
             waited_ms=job.waited_ms(),
             keep_ms=round(job.wishes.keep_seconds * 1000),
         )
-        return _GenerateCall(self._decode.Generate(request))
+        return _GenerateCall(self._decode.Generate(request, metadata=metadata))
 
     def prefill(
         self,
@@ -177,6 +186,7 @@ class WorkerClient:
         handoff: Handoff,
         prefix: PrefixSource | None,
         hold: float = 0.0,
+        metadata: Metadata = (),
     ) -> Call:
         """`hold`: seconds that the blocks outlive the call, once they are computed."""
         request = prefill_pb2.PrefillRequest(
@@ -194,9 +204,16 @@ class WorkerClient:
             prefix=wire.prefix_source_to_pb(prefix) if prefix is not None else None,
             hold_ms=round(hold * 1000),
         )
-        return _PrefillCall(self._prefill.Prefill(request))
+        return _PrefillCall(self._prefill.Prefill(request, metadata=metadata))
 
-    def hand_over(self, request_id: str, attempt: int, choice: int, handoff: Handoff) -> Call:
+    def hand_over(
+        self,
+        request_id: str,
+        attempt: int,
+        choice: int,
+        handoff: Handoff,
+        metadata: Metadata = (),
+    ) -> Call:
         """`choice` under the number that the worker's Generate, of this attempt, knows it by."""
         request = decode_pb2.HandOverRequest(
             request_id=request_id,
@@ -205,7 +222,7 @@ class WorkerClient:
             transfer_id=handoff.transfer_id,
             ticket=handoff.ticket,
         )
-        return _HandOverCall(self._decode.HandOver(request))
+        return _HandOverCall(self._decode.HandOver(request, metadata=metadata))
 
     async def renew(self, handoff: Handoff, hold: float) -> float:
         """Seconds for which the blocks are held now; 0: they are not."""

@@ -11,6 +11,7 @@ import grpc
 from baton.core.errors import BatonError, TransferError, UnavailableError
 from baton.core.handoff import Epoch, Handoff
 from baton.rpc.errors import from_rpc_error
+from baton.rpc.request_metadata import request_metadata
 from baton.rpc.wire import epoch_to_pb
 from baton.v1 import kv_transfer_pb2 as pb
 from kv_transfer import receiver_events as ev
@@ -24,7 +25,7 @@ class PullCall:
     """
 
     def __init__(self, peer: Peer, tell: Callable[[ev.ReceiverEvent], None]) -> None:
-        self._call = peer.stub.Pull()
+        self._call = peer.stub.Pull(metadata=request_metadata())
         self._tell = tell
         self._asked = False  # and not answered
         self._over = False

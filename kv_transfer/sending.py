@@ -14,6 +14,7 @@ from baton.core.errors import BatonError, RefusedError
 from baton.core.fingerprint import Fingerprint
 from baton.core.handoff import Epoch
 from baton.core.token_record import TokenRecord
+from baton.telemetry.request_context import about, current_request
 from kv_transfer import sender_events as ev
 from kv_transfer.checksums import Checksums
 from kv_transfer.memory import Memory
@@ -40,6 +41,7 @@ class Lease:
         self._drop = drop
         self._over = asyncio.Event()
         self._confirmed = False
+        self.request = current_request()  # that it is for
 
     def blocks_lent(self, blocks: tuple[int, ...], num_tokens: int) -> None:
         """The whole prompt's blocks; one reference each is the lease's from now on."""
@@ -261,8 +263,11 @@ class Sender:
                 case ev.AbortPrefill():
                     self._leases[transfer_id].drop()
                 case ev.LeaseOver(confirmed, reason):
-                    logger.info("Transfer %s is over: %s", transfer_id, reason)
-                    self._leases.pop(transfer_id).end(confirmed)
+                    lease = self._leases.pop(transfer_id)
+                    logger.info(
+                        "Transfer %s is over: %s", transfer_id, reason, extra=about(lease.request)
+                    )
+                    lease.end(confirmed)
                     if self.lending is not None:
                         self.lending.end(transfer_id)
                 case ev.TicketRefused(rpc, fault):

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 from baton.core.errors import RequestError
+from baton.rpc.request_metadata import adopt_request
 from baton.rpc.wire import epoch_from_pb, fingerprint_to_pb
 from baton.v1 import kv_transfer_pb2 as pb
 from baton.v1 import kv_transfer_pb2_grpc as pb_grpc
@@ -38,6 +39,7 @@ class KvTransferServicer(pb_grpc.KvTransferServiceServicer):
     async def Pull(
         self, requests: AsyncIterator[pb.PullRequest], context: Any
     ) -> AsyncGenerator[pb.PullResponse, None]:
+        adopt_request(context)
         asked = aiter(requests)
         opening = await anext(asked, None)
         if opening is None:

@@ -10,8 +10,10 @@ from baton.core.handoff import PrefixSource
 from baton.core.worker_info import Role
 from baton.engine.work import EngineEvent, Mode, Work
 from baton.rpc import wire
+from baton.telemetry.call_trace import traced_call
 from baton.v1 import prefill_pb2 as pb
 from baton.v1 import prefill_pb2_grpc
+from baton.worker.reading_trace import ReadingTrace
 from baton.worker.worker import Worker
 from kv_transfer.pulling import Pulled
 from kv_transfer.sender_table import Hold
@@ -27,10 +29,11 @@ class PrefillServicer(prefill_pb2_grpc.PrefillServiceServicer):
         self, request: pb.PrefillRequest, context: Any
     ) -> AsyncGenerator[pb.PrefillResponse, None]:
         params = wire.sampling_from_pb(request.sampling)
-        bridge = self._worker.bridge
-        with self._worker.desk.take(
-            Role.PREFILL, request.request_id, request.attempt, params.n
-        ) as key:
+        bridge, name, attempt = self._worker.bridge, request.request_id, request.attempt
+        with (
+            traced_call(self._worker.tracer, "prefill_worker", name, attempt, context) as lane,
+            self._worker.desk.take(Role.PREFILL, name, attempt, params.n) as key,
+        ):
             lease = self._worker.sender.open(
                 request.transfer_id,
                 request.ticket,
@@ -51,17 +54,22 @@ class PrefillServicer(prefill_pb2_grpc.PrefillServiceServicer):
             relay = Relay(lease, work.num_known)
             try:
                 if request.HasField("prefix"):
+                    if lane is not None:
+                        lane.open("prefix_pull")
                     source = wire.prefix_source_from_pb(request.prefix)
                     began = time.monotonic()
                     pulled = await self._pulled(work, source, lease)
                     if pulled is not None:
                         report = _prefix_pulled(pulled, time.monotonic() - began)
                         yield pb.PrefillResponse(prefix_pulled=report)
+                reading = None if lane is None else ReadingTrace(lane, after="prefill.lend")
                 with self._worker.backlog.reading(key, work.num_known) as note:
 
                     def take(event: EngineEvent) -> None:
                         note(event)
                         relay.take(event)
+                        if reading is not None:
+                            reading.hear(event)
 
                     bridge.submit(work, take)
                     async with aclosing(relay.responses()) as responses:

@@ -17,6 +17,7 @@ from baton.engine.work import (
     WorkDone,
     WorkFailed,
 )
+from baton.telemetry.request_context import RequestContext, about
 
 logger = logging.getLogger(__name__)
 
@@ -224,7 +225,8 @@ class EngineLoop:
         try:
             sink(WorkFailed(error))
         except Exception:
-            logger.exception("%s could not be told of its end", key)
+            request = RequestContext(key.rpartition("/")[0])
+            logger.exception("%s could not be told of its end", key, extra=about(request))
 
 
 def _not_here(key: str) -> RefusedError:

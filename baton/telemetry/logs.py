@@ -1,6 +1,7 @@
 """Logging, the same in every process: sentences for people, JSON objects for machines.
 
-What clients send (prompts, answers) is never logged: log a request by its id.
+What clients send (prompts, answers) is never logged. A line about a request has its id, and its
+trace's, by itself: see `request_context`.
 """
 
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from baton.core.errors import SettingsError
+from baton.telemetry.request_context import request_of
 
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("auto", "text", "json")
@@ -49,7 +51,9 @@ def program_name(argv0: str) -> str:
 
 
 class TextFormatter(logging.Formatter):
-    """`12:00:01.250 warning prefill-0 baton.registry.membership: sentence`"""
+    """`12:00:01.250 warning prefill-0 baton.registry.membership: sentence`, and where it is about a
+    request, `... [its id] baton...`.
+    """
 
     def __init__(self, who: str) -> None:
         super().__init__("%(clock)s %(lower)-7s %(who)s %(name)s: %(message)s")
@@ -58,7 +62,8 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         record.clock = _time_of(record).strftime("%H:%M:%S.%f")[:-3]
         record.lower = record.levelname.lower()
-        record.who = self._who
+        request = request_of(record)
+        record.who = self._who if request is None else f"{self._who} [{request.request_id}]"
         return super().format(record)
 
 
@@ -80,6 +85,10 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if (request := request_of(record)) is not None:
+            entry["request_id"] = request.request_id
+            if request.trace_id:
+                entry["trace_id"] = request.trace_id
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         if record.stack_info:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from baton.engine.engine import Engine
@@ -35,7 +36,8 @@ class EngineBridge:
 
     def submit(self, work: Work, sink: EventSink) -> None:
         """Raises RequestError for what never fits. `sink` is called on the loop, in order."""
-        self.engine.submit(work, lambda event: self._from_engine(sink, event))
+        take = _in_this_context(sink)
+        self.engine.submit(work, lambda event: self._from_engine(take, event))
         self._on_step()
 
     def abort(self, key: str) -> None:
@@ -43,11 +45,12 @@ class EngineBridge:
 
     def give_away(self, key: str, choice: int, sink: GiveAwaySink) -> None:
         """Raises as the engine does. `sink` is called on the loop, once."""
-        self.engine.give_away(key, choice, lambda told: self._from_engine(sink, told))
+        take = _in_this_context(sink)
+        self.engine.give_away(key, choice, lambda told: self._from_engine(take, told))
 
-    def _from_engine(self, sink: Callable[[_Told], None], event: _Told) -> None:
+    def _from_engine(self, take: Callable[[_Told], None], event: _Told) -> None:
         with self._lock:
-            self._events.append((sink, event))
+            self._events.append((take, event))
         self._call()
 
     def _call(self) -> None:
@@ -60,11 +63,21 @@ class EngineBridge:
         with self._lock:
             events, self._events = self._events, []
             self._called = False
-        for sink, event in events:
-            try:
-                sink(event)
-            except Exception:  # the top of a callback: the others' events must reach them
-                logger.exception("An event of the engine was not taken: %s", type(event).__name__)
+        for take, event in events:
+            take(event)
         if not self.engine.alive:
             self.failed.set()
         self._on_step()
+
+
+def _in_this_context(sink: Callable[[_Told], None]) -> Callable[[_Told], None]:
+    """Whatever it logs is about the request of who submits, though the engine's thread calls."""
+    context = copy_context()
+    return lambda event: context.run(_take, sink, event)
+
+
+def _take(sink: Callable[[_Told], None], event: _Told) -> None:
+    try:
+        sink(event)
+    except Exception:  # the top of a callback: the others' events must reach them
+        logger.exception("An event of the engine was not taken: %s", type(event).__name__)

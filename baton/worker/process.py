@@ -8,7 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from prometheus_client import CollectorRegistry
@@ -42,6 +42,9 @@ from baton.worker.flipping import Flipping
 from baton.worker.services import Services, add_shared_services
 from baton.worker.settings import WorkerSettings
 from baton.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from baton.telemetry.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -96,10 +99,13 @@ def run(
     folder = resolve(settings.model, settings.hub, Part.ALL, logger.info)
     with without_collector():
         engine = build_engine(str(folder), settings.engine)
+    tracer = settings.tracing.start(role.value, settings.worker_id)
     try:
-        return asyncio.run(_serve(settings, role, engine, services, on_ready, interrupts))
+        return asyncio.run(_serve(settings, role, engine, services, on_ready, interrupts, tracer))
     finally:
         engine.close()
+        if tracer is not None:
+            tracer.close()
 
 
 async def _serve(
@@ -109,6 +115,7 @@ async def _serve(
     services: Services,
     on_ready: OnReady | None,
     interrupts: Interrupts | None,
+    tracer: "Tracer | None",
 ) -> int:
     owns_process = interrupts is None
     if interrupts is None:
@@ -127,7 +134,7 @@ async def _serve(
             join_address(settings.advertise_host or settings.host, settings.advertise_port or port),
             metrics.url,
         )
-        worker = Worker(info, engine, settings)
+        worker = Worker(info, engine, settings, tracer=tracer)
         stack.push_async_callback(worker.close)
         worker.start()
         metrics.registry.register(WorkerCollector(settings.shown_model, worker.reading))

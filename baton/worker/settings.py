@@ -16,6 +16,7 @@ from baton.registry.redis_settings import RedisSettings
 from baton.rpc.tls_settings import ClusterTls
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
+from baton.telemetry.tracing_settings import TracingSettings
 from kv_transfer.transports import nixl_agent
 
 _PORTS = ("port", "advertise_port", "kv_port", "advertise_kv_port", "metrics_port")
@@ -160,6 +161,7 @@ class WorkerSettings:
         "auto: when it comes from another host.",
         choices=("auto", "on", "off"),
     )
+    tracing: TracingSettings = nested(TracingSettings)
     shutdown_seconds: float = setting(
         25.0, "Longest time that requests get to finish after SIGTERM or Ctrl-C."
     )
@@ -223,6 +225,7 @@ class WorkerSettings:
         if self.registry and not _is_address(self.registry):
             raise SettingsError(f"--registry {self.registry} must be HOST:PORT")
         self.redis.check()
+        self.tracing.check()
         if self.registry and self.redis.place is not None:
             raise SettingsError("--registry and --redis-url name two registries; give one of them")
         if self.host in ("0.0.0.0", "::") and not self.advertise_host:

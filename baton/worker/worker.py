@@ -5,6 +5,7 @@ import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from baton.core.errors import BatonError, RefusedError
 from baton.core.handoff import Handoff, PrefixSource, new_id
@@ -39,6 +40,9 @@ from kv_transfer.transports.planes import allowed, exposed
 from kv_transfer.transports.shm import ShmExporter
 from kv_transfer.transports.tcp_export import TcpExporter
 
+if TYPE_CHECKING:
+    from baton.telemetry.tracing import Tracer
+
 HELD_SHARE = 0.5  # of the pool, in leases that wait for another router's decode worker
 
 logger = logging.getLogger(__name__)
@@ -53,8 +57,10 @@ class Worker:
         engine: Engine,
         settings: WorkerSettings,
         lease_limits: SenderLimits | None = None,
+        tracer: "Tracer | None" = None,
     ) -> None:
         self.info = info
+        self.tracer = tracer
         self.board = LoadBoard(self.load)
         self.desk = Desk(info.role, settings.max_num_seqs, self.board.touch)
         self.bridge = EngineBridge(engine, asyncio.get_running_loop(), self.board.touch)

@@ -96,9 +96,7 @@ class ChatEndpoint:
         if asked.echo and last.role == options.role:
             jobs = [job.echoing(last.text) for job in jobs]
         head = self._preparation.head("chatcmpl", caller)
-        entry = self._log.begin(
-            caller.request_id, lambda: written(asked.messages), jobs, asked.user
-        )
+        entry = self._log.begin(lambda: written(asked.messages), jobs, asked.user)
         return _Turn(jobs, head, options, entry, tuple(prompt.rendering.unread))
 
     async def _whole(self, turn: _Turn, receive: Receive) -> dict[str, object]:

@@ -44,7 +44,7 @@ class CompletionEndpoint:
         options, headers = self._preparation.options(asked), self._preparation.headers(asked)
         if asked.echo:
             jobs = self._echoing(asked, jobs)
-        entry = self._log.begin(caller.request_id, lambda: to_json(asked.prompt), jobs, asked.user)
+        entry = self._log.begin(lambda: to_json(asked.prompt), jobs, asked.user)
         if asked.stream:
             format = logged(CompletionStream(head, jobs, options), entry)
             return self._delivery.stream(jobs, format, headers)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -18,6 +18,9 @@ from tests.support.gateway_cluster import SECRET, GatewayUnderTest, running_gate
 from tests.support.gateway_reading import CHAT
 from tests.support.served_cluster import MODEL, PacedRunner
 from tests.support.worker_pair import BLOCKS, Served, serving
+
+if TYPE_CHECKING:
+    from baton.telemetry.tracing import Tracer
 
 # What the sidecar sends to the prefill worker's server.
 ASKS_TO_READ = {
@@ -59,9 +62,9 @@ class BoundGateways:
 
 @asynccontextmanager
 async def bound_gateways(
-    folder: Path, limits: SenderLimits | None = None
+    folder: Path, limits: SenderLimits | None = None, tracer: "Tracer | None" = None
 ) -> AsyncIterator[BoundGateways]:
-    """`limits`: of the prefill worker's leases."""
+    """`limits`: of the prefill worker's leases. `tracer`: of both gateways."""
     digest = load_tokenizer(folder).digest
 
     def one(role: Role) -> Any:
@@ -78,8 +81,8 @@ async def bound_gateways(
     async with (
         one(Role.PREFILL) as reader,
         one(Role.DECODE) as writer,
-        running_gateway(folder, worker=reader.worker.info.address) as prefill,
-        running_gateway(folder, worker=writer.worker.info.address) as decode,
+        running_gateway(folder, tracer, worker=reader.worker.info.address) as prefill,
+        running_gateway(folder, tracer, worker=writer.worker.info.address) as decode,
     ):
         await prefill.until_known("prefill")
         await decode.until_known("decode")

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 
@@ -20,6 +21,9 @@ from gateway.settings import GatewaySettings
 from gateway.tokenizer import load_tokenizer
 from tests.support.gateway_fake_workers import FakeWorker
 from tests.support.gateway_members import make_fingerprint
+
+if TYPE_CHECKING:
+    from baton.telemetry.tracing import Tracer
 
 SECRET = "test secret"
 
@@ -84,7 +88,10 @@ class GatewayUnderTest:
 
 @asynccontextmanager
 async def running_gateway(
-    folder: Path, send_buffer: int | None = None, **settings: object
+    folder: Path,
+    tracer: "Tracer | None" = None,
+    send_buffer: int | None = None,
+    **settings: object,
 ) -> AsyncIterator[GatewayUnderTest]:
     """`send_buffer`: bytes that the system keeps for a client who does not read."""
     given = {"served_model_name": ("tiny", "alias"), "max_queue_seconds": 10.0, **settings}
@@ -93,7 +100,7 @@ async def running_gateway(
     listener = listen("127.0.0.1", 0)
     if send_buffer is not None:  # connections inherit it
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-    gateway = build(chosen)
+    gateway = build(chosen, tracer)
     tls = chosen.cluster_tls.identity()
     registry, server = "", gateway.registry_server
     if server is not None:

@@ -80,7 +80,7 @@ async def test_headers_without_an_end_are_refused(served: GatewayUnderTest) -> N
 
 
 async def test_headers_may_be_bounded_by_flags(model_folder: Path) -> None:
-    bounds = {"h11_max_incomplete_event_size": 300, "h11_max_header_count": 3}
+    bounds: dict[str, Any] = {"h11_max_incomplete_event_size": 300, "h11_max_header_count": 3}
     async with running_gateway(model_folder, **bounds) as gateway:
         few = b"GET /ping HTTP/1.1\r\n" + b"A: b\r\n" * 3 + b"\r\n"
         check(await raw(gateway, few), 503)

@@ -1,7 +1,6 @@
 """Fields about the request itself: its id, its user, its turn; and those about its template."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from gateway import request_log
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
 from tests.support.gateway_members import make_load
 from tests.support.gateway_reading import CHAT, HI, TEXT, events
+from tests.support.log_lines import log_lines
 
 TOOL = {"type": "function", "function": {"name": "look"}}
 
@@ -63,18 +63,16 @@ async def test_an_error_after_the_body_was_read_has_its_id(served: GatewayUnderT
 
 
 @pytest.mark.parametrize("path", [CHAT, TEXT])
-async def test_the_user_is_told_in_the_log_of_requests(
-    model_folder: Path, caplog: pytest.LogCaptureFixture, path: str
-) -> None:
-    caplog.set_level(logging.INFO, request_log.logger.name)
+async def test_the_user_is_told_in_the_log_of_requests(model_folder: Path, path: str) -> None:
     prompt: dict[str, Any] = {"messages": HI} if path == CHAT else {"prompt": [5]}
     async with running_gateway(model_folder, enable_log_requests=True) as gateway:
         await gateway.pair()
-        await gateway.client.post(path, json={**prompt, "user": "ann\n1", "request_id": "r"})
-        await gateway.client.post(path, json={**prompt, "request_id": "s"})
-    lines = [r.getMessage() for r in caplog.records if "asks" in r.getMessage()]
-    assert lines[0].startswith("r: asks for 'ann\\n1' with ")
-    assert lines[1].startswith("s: asks with ")
+        with log_lines(request_log.logger.name) as lines:
+            await gateway.client.post(path, json={**prompt, "user": "ann\n1", "request_id": "r"})
+            await gateway.client.post(path, json={**prompt, "request_id": "s"})
+    assert [line["request_id"] for line in lines] == ["r", "r", "s", "s"]
+    assert lines[0]["message"].startswith("asks for 'ann\\n1' with ")
+    assert lines[2]["message"].startswith("asks with ")
 
 
 @pytest.mark.parametrize("path", [CHAT, TEXT])

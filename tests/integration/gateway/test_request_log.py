@@ -3,12 +3,14 @@
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway import request_log
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
 from tests.support.gateway_reading import CHAT, TEXT
+from tests.support.log_lines import log_lines
 
 SECRET_WORDS = "the launch code is 0000"
 ASKED = {"messages": [{"role": "user", "content": SECRET_WORDS}], "temperature": 0.25}
@@ -19,7 +21,9 @@ KEY = {"Authorization": "Bearer top-secret-key"}
 async def served(
     request: pytest.FixtureRequest, model_folder: Path
 ) -> AsyncIterator[GatewayUnderTest]:
-    on = {} if request.param is None else {"enable_log_requests": True, "max_log_len": 20}
+    on: dict[str, Any] = (
+        {} if request.param is None else {"enable_log_requests": True, "max_log_len": 20}
+    )
     async with running_gateway(model_folder, api_key=("top-secret-key",), **on) as gateway:
         await gateway.pair()
         yield gateway
@@ -44,20 +48,18 @@ async def test_prompts_and_keys_are_not_logged(
 async def test_a_request_that_is_logged_has_two_lines(
     served: GatewayUnderTest, caplog: pytest.LogCaptureFixture, stream: bool
 ) -> None:
-    caplog.set_level(logging.INFO, request_log.logger.name)
     headers = KEY | {"X-Request-Id": "r1"}
     for path, body in ((CHAT, ASKED), (TEXT, {"prompt": SECRET_WORDS, "temperature": 0.25})):
-        caplog.clear()
-        answer = await served.client.post(path, json=body | {"stream": stream}, headers=headers)
+        with log_lines(request_log.logger.name) as lines:
+            answer = await served.client.post(path, json=body | {"stream": stream}, headers=headers)
         assert answer.status_code == 200
-        asked, answered = [
-            r.getMessage() for r in caplog.records if r.name == request_log.logger.name
-        ]
-        assert asked.startswith("r1: asks with ")
+        assert [line["request_id"] for line in lines] == ["r1", "r1"]
+        asked, answered = [line["message"] for line in lines]
+        assert asked.startswith("asks with ")
         assert "temperature=0.25" in asked
         assert SECRET_WORDS not in asked
         assert "characters)" in asked
-        assert answered.startswith("r1: answered with 3 tokens in ")
+        assert answered.startswith("answered with 3 tokens in ")
         assert answered.endswith("finish reason length")
         assert ("the first after" in answered) is stream
     assert "top-secret" not in caplog.text

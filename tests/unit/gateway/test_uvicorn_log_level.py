@@ -26,7 +26,7 @@ def test_it_follows_the_log_level_unless_it_is_told(
 ) -> None:
     levels = []
 
-    async def fake_serve(settings: GatewaySettings) -> None:
+    async def fake_serve(settings: GatewaySettings, tracer: None) -> None:
         levels.append(logging.getLogger("uvicorn").getEffectiveLevel())
 
     monkeypatch.setattr(server, "serve", fake_serve)

@@ -1,5 +1,6 @@
 """Log lines for people and for machines."""
 
+import asyncio
 import io
 import json
 import logging
@@ -16,6 +17,7 @@ from baton.telemetry.logs import (
     program_name,
     setup_logging,
 )
+from baton.telemetry.request_context import RequestContext, about, apart, begin_request
 
 
 class Terminal(io.StringIO):
@@ -107,3 +109,55 @@ def test_setting_up_twice_does_not_say_things_twice(
 )
 def test_a_program_is_named_as_it_was_started(argv0: str, name: str) -> None:
     assert program_name(argv0) == name
+
+
+async def test_a_line_is_about_the_request_that_its_task_works_for(
+    root: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setup_logging("info", "json", process="gateway")
+    logger = logging.getLogger("baton.test")
+
+    async def work(name: str, trace_id: str) -> None:
+        begin_request(name, trace_id)
+        await asyncio.sleep(0)  # the other one's turn
+        logger.info("begun")
+        await asyncio.create_task(started())
+
+    async def started() -> None:
+        logger.info("started")
+
+    await asyncio.gather(*map(asyncio.create_task, (work("a", "t" * 32), work("b", ""))))
+    logger.info("idle")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    told = [(x["message"], x.get("request_id"), x.get("trace_id")) for x in lines]
+    assert sorted(told, key=str) == sorted(
+        [
+            *(("begun", "a", "t" * 32), ("begun", "b", None), ("idle", None, None)),
+            *(("started", "a", "t" * 32), ("started", "b", None)),
+        ],
+        key=str,
+    )
+
+
+def test_who_works_for_nobody_names_the_request_itself() -> None:
+    line = record("a lease is over")
+    vars(line).update(about(RequestContext("r", "t" * 32)))
+    entry = json.loads(JsonFormatter("decode", "decode-0").format(line))
+    assert (entry["request_id"], entry["trace_id"]) == ("r", "t" * 32)
+    assert " decode-0 [r] baton.x: a lease" in TextFormatter("decode-0").format(line)
+
+
+async def test_what_outlives_a_request_is_about_none(
+    root: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setup_logging("info", "json", process="decode")
+    logger = logging.getLogger("baton.test")
+
+    async def link() -> None:
+        logger.info("linked")
+
+    begin_request("r")
+    await apart(link())
+    logger.info("refused", extra=about(None))
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line.get("request_id") for line in lines] == [None, None]

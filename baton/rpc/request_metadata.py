@@ -1,0 +1,23 @@
+"""The request that a call between workers is made for, as metadata: for what both sides log of it."""
+
+from typing import Any
+
+from baton.telemetry.request_context import begin_request, current_request
+
+REQUEST_KEY, TRACE_KEY = "baton-request", "baton-trace"
+
+
+def request_metadata() -> tuple[tuple[str, str], ...]:
+    """Of the request that the running task works for; empty where it works for none."""
+    request = current_request()
+    if request is None:
+        return ()
+    trace = ((TRACE_KEY, request.trace_id),) if request.trace_id else ()
+    return ((REQUEST_KEY, request.request_id), *trace)
+
+
+def adopt_request(context: Any) -> None:
+    """The handler's task works for the caller's request. `context` is gRPC's."""
+    metadata = dict(context.invocation_metadata() or ())
+    if REQUEST_KEY in metadata:
+        begin_request(str(metadata[REQUEST_KEY]), str(metadata.get(TRACE_KEY, "")))

@@ -1,0 +1,190 @@
+"""Spans, made of moments that were recorded: nothing here is called for each token.
+
+The only module that imports OpenTelemetry, and itself imported only where traces go somewhere (see
+`TracingSettings.start`). Moments are `time.monotonic` seconds.
+"""
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping
+
+from opentelemetry import trace as otel
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from baton import __version__
+
+logger = logging.getLogger(__name__)
+
+Value = str | bool | int | float | tuple[str, ...]
+Attributes = Mapping[str, Value]
+Metadata = tuple[tuple[str, str], ...]
+
+LAST_SECONDS = 2.0  # for what is left to be sent when the process ends
+_W3C = TraceContextTextMapPropagator()
+_INSECURE = ("OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE")
+
+
+class Tracer:
+    """Sends spans from a thread of its own; while the collector is away they are dropped, and nobody
+    waits. Close it once.
+    """
+
+    def __init__(self, endpoint: str, service: str, instance: str = "") -> None:
+        plain = endpoint.startswith("grpc://") and not any(map(os.environ.get, _INSECURE))
+        self._exporter = OTLPSpanExporter(endpoint=endpoint, insecure=True if plain else None)
+        self._provider = TracerProvider(
+            resource=_resource(service, instance), shutdown_on_exit=False
+        )
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
+        self._tracer = self._provider.get_tracer("baton", __version__)
+
+    def begin(self, name: str, headers: Mapping[str, str], at: float) -> "Span | None":
+        """A request's whole, since `at`, in the trace of its caller, if `headers` (W3C, lower case)
+        name one. None where it is not sampled.
+        """
+        return self._begin(name, _W3C.extract(headers), at)
+
+    def go_on(self, name: str, metadata: Mapping[str, str], at: float) -> "Span | None":
+        """What a call asks for, since `at`. None where the caller traces nothing."""
+        parent = _W3C.extract(metadata)
+        if not otel.get_current_span(parent).get_span_context().is_valid:
+            return None
+        return self._begin(name, parent, at)
+
+    def _begin(self, name: str, parent: Context, at: float) -> "Span | None":
+        zero = time.time_ns() - time.monotonic_ns()
+        span = Span(self._tracer, zero, name, parent, at, SpanKind.SERVER)
+        return span if span.is_recorded else None
+
+    def close(self) -> None:
+        """Sends what is left, for a bounded time."""
+        ending = threading.Thread(target=self._provider.shutdown, name="last spans", daemon=True)
+        ending.start()
+        ending.join(LAST_SECONDS)
+        if ending.is_alive():
+            logger.warning("the last spans reached no collector")
+            self._exporter.shutdown()  # which ends its attempts
+            ending.join(LAST_SECONDS)
+
+
+class Span:
+    """One that is under way. `zero` is when this process's monotonic clock stood at 0, ns since 1970:
+    one reading for a whole request, so that neighbours meet exactly.
+    """
+
+    def __init__(
+        self,
+        tracer: otel.Tracer,
+        zero: int,
+        name: str,
+        parent: Context,
+        at: float,
+        kind: SpanKind = SpanKind.INTERNAL,
+    ) -> None:
+        self._tracer = tracer
+        self._zero = zero
+        self._span = tracer.start_span(name, parent, kind, start_time=self._wall(at))
+        self._context = otel.set_span_in_context(self._span, parent)
+
+    @property
+    def is_recorded(self) -> bool:
+        """Neither dropped by the sampler nor over."""
+        return self._span.is_recording()
+
+    @property
+    def trace_id(self) -> str:
+        return otel.format_trace_id(self._span.get_span_context().trace_id)
+
+    def metadata(self) -> Metadata:
+        """For calls that are made on its behalf."""
+        carrier: dict[str, str] = {}
+        _W3C.inject(carrier, self._context)
+        return tuple(carrier.items())
+
+    def set(self, attributes: Attributes) -> None:
+        self._span.set_attributes(attributes)
+
+    def fail(self, error: str) -> None:
+        self._span.set_status(StatusCode.ERROR, error)
+
+    def lane(self, at: float) -> "Lane":
+        return Lane(self, at)
+
+    def child(self, name: str, at: float, kind: SpanKind = SpanKind.INTERNAL) -> "Span":
+        return Span(self._tracer, self._zero, name, self._context, at, kind)
+
+    def end(self, at: float, error: str | None = None) -> None:
+        """Once; what comes later is ignored."""
+        if error is not None and self.is_recorded:
+            self.fail(error)
+        if self.is_recorded:
+            self._span.end(self._wall(at))
+
+    def _wall(self, at: float) -> int:
+        return self._zero + int(at * 1e9)
+
+
+class Lane:
+    """Phases below a span, one behind the other: each begins in the moment in which the last one
+    ended, so that no time between them is lost.
+    """
+
+    def __init__(self, span: Span, at: float) -> None:
+        self._span = span
+        self._open: Span | None = None
+        self.reached = at
+
+    def phase(
+        self,
+        name: str,
+        attributes: Attributes | None = None,
+        error: str | None = None,
+        at: float | None = None,
+    ) -> None:
+        """One that has ended, now or at `at`."""
+        self.open(name)
+        self.shut(attributes, error, at)
+
+    def open(self, name: str) -> Span:
+        """One that lasts until `turn` or `shut`."""
+        self._open = self._span.child(name, self.reached)
+        return self._open
+
+    def turn(self, name: str, attributes: Attributes | None = None) -> Span:
+        """The open one ends, with these attributes, and the next one begins."""
+        self.shut(attributes)
+        return self.open(name)
+
+    def shut(
+        self,
+        attributes: Attributes | None = None,
+        error: str | None = None,
+        at: float | None = None,
+    ) -> None:
+        """Ends the one that is open, if there is one."""
+        if self._open is None:
+            return
+        self.reached = max(self.reached, time.monotonic() if at is None else at)
+        if attributes:
+            self._open.set(attributes)
+        self._open.end(self.reached, error)
+        self._open = None
+
+
+def _resource(service: str, instance: str) -> Resource:
+    """What the environment says wins."""
+    named = {
+        "service.name": service,
+        "service.instance.id": instance or f"{socket.gethostname()}-{os.getpid()}",
+        "service.version": __version__,
+    }
+    return Resource.create({**named, **OTELResourceDetector().detect().attributes})
