@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from baton.engine.engine import Engine
-from baton.engine.work import EventSink, GiveAwaySink, Work
+from baton.engine.work import EventSink, GiveAwaySink, RoomSink, Work
 
 _Told = TypeVar("_Told")
 
@@ -44,6 +44,12 @@ class EngineBridge:
     def give_away(self, key: str, choice: int, sink: GiveAwaySink) -> None:
         """Raises as the engine does. `sink` is called on the loop, once."""
         self.engine.give_away(key, choice, lambda told: self._from_engine(sink, told))
+
+    def make_room(
+        self, priority: int, count: int, take: Callable[[], bool], sink: RoomSink
+    ) -> None:
+        """Raises as the engine does. `take` is called on the engine's thread, `sink` on the loop, once."""
+        self.engine.make_room(priority, count, take, lambda told: self._from_engine(sink, told))
 
     def _from_engine(self, sink: Callable[[_Told], None], event: _Told) -> None:
         with self._lock:
