@@ -25,8 +25,7 @@ what engines do by each worker, so nothing is counted twice: sum over all pages 
 - The names end as Prometheus wants it: a counter in `_total`; a histogram is `_bucket`, `_sum` and `_count`.
 - Series with a label of a fixed set of values are there from the start, at 0.
 - Tokens of a stream are counted once a second and at its end.
-- Every page has `process_*` too: processor time, memory, descriptors and start of its process, as Prometheus'
-  own library names them. [monitoring.md](monitoring.md) has dashboards and rules for all of it.
+- [monitoring.md](monitoring.md) has dashboards and rules for all of it.
 
 **Not here**, because nothing would be true of it:
 
