@@ -108,9 +108,9 @@ async def test_decode_hashes_a_prompt_once_and_before_it_is_read(
     hashed: list[int] = []  # tokens of each block
     whole = block_hashes.next_hash
 
-    def counted(parent: bytes, tokens: Sequence[int]) -> bytes:
+    def counted(parent: bytes, tokens: Sequence[int], *others: Any) -> bytes:
         hashed.append(len(tokens))
-        return whole(parent, tokens)
+        return whole(parent, tokens, *others)
 
     async with serving(Role.PREFILL) as prefill, serving(Role.DECODE) as decode:
         handoff = handoff_to(prefill)
