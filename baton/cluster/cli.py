@@ -22,6 +22,7 @@ COMMANDS = {  # name: module in baton.cluster.commands, where it has the module'
     "decode": "decode",
     "chat": "chat",
     "status": "status",
+    "top": "top",
     "drain": "drain",
     "flip": "flip",
     "replay": "replay",

@@ -1,4 +1,4 @@
-"""The gateway's GET /status: fetched and shown as a table."""
+"""The gateway's GET /status: fetched and shown as tables."""
 
 from typing import Any
 
@@ -18,7 +18,9 @@ def fetch_status(client: ApiClient) -> dict[str, Any]:
 
 
 def table(status: dict[str, Any]) -> list[str]:
-    """Lines for a terminal: the cluster, one row per worker, then why some cannot be used."""
+    """Lines for a terminal: the cluster, one row per worker, why some cannot be used, then one row
+    per link on which something moved, and one per priority of which something is under way.
+    """
     workers = status["workers"]
     many = "worker" if len(workers) == 1 else "workers"
     headline = (
@@ -28,7 +30,7 @@ def table(status: dict[str, Any]) -> list[str]:
         return [headline]
     rows = aligned([_TITLES, *map(_row, workers)])
     reasons = [f"{w.get('id')} cannot be used: {w['reason']}" for w in workers if w.get("reason")]
-    return [headline, *rows, *reasons]
+    return [headline, *rows, *reasons, *_links(status), *_priorities(status)]
 
 
 _TITLES = (
@@ -52,3 +54,31 @@ def _row(worker: dict[str, Any]) -> tuple[str, ...]:
         f"{text('free_blocks')}/{text('total_blocks')}",
         *map(text, ("leased_blocks", "reserved_blocks")),
     )
+
+
+def _links(status: dict[str, Any]) -> list[str]:
+    rows = [
+        (
+            *(str(link[name] or "-") for name in ("from", "to", "transport")),
+            f"{size(link['bytes_per_second'])}/s",
+            size(link["bytes"]),
+            str(link["transfers"]),
+        )
+        for link in status.get("links", ())
+    ]
+    titles = ("FROM", "TO", "BY", "NOW", "MOVED", "TRANSFERS")
+    return ["", *aligned([titles, *rows])] if rows else []
+
+
+def _priorities(status: dict[str, Any]) -> list[str]:
+    names = ("priority", "queued", "running")
+    rows = [tuple(str(one[name]) for name in names) for one in status.get("priorities", ())]
+    return ["", *aligned([tuple(map(str.upper, names)), *rows])] if rows else []
+
+
+def size(num_bytes: float) -> str:
+    units = ["TiB", "GiB", "MiB", "KiB", "B"]
+    while num_bytes >= 1024 and len(units) > 1:
+        num_bytes /= 1024
+        units.pop()
+    return f"{num_bytes:.0f} {units[-1]}" if num_bytes >= 100 else f"{num_bytes:.3g} {units[-1]}"
