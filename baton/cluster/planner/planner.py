@@ -18,7 +18,7 @@ class Scale:
     count: int
 
     def __str__(self) -> str:
-        return f"{self.count} {self.role.value} workers"
+        return f"{self.count} {self.role.value} workers are wanted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Flip:
     role: Role
 
     def __str__(self) -> str:
-        return f"{self.worker_id} becomes a {self.role.value} worker"
+        return f"{self.worker_id} is to be a {self.role.value} worker"
 
 
 Action = Scale | Flip
