@@ -8,6 +8,7 @@ import pytest
 
 from baton.core.sampling_params import SamplingParams
 from baton.engine.hash_model import parse_hash_config
+from tests.support.baton_command import baton_process
 from tests.support.chaos import Asked, Crowd, End
 from tests.support.clients import Client
 from tests.support.cluster import RunningCluster, running_cluster
@@ -68,7 +69,14 @@ async def test_a_dry_run_says_what_it_would_do_and_does_not(slow_hash_model: Pat
     async with running_cluster(slow_hash_model, 1, 2, planner="dry-run", **FLAGS) as cluster:
         crowd = crowd_of(cluster, slow_hash_model)
         asking = asyncio.create_task(crowd.ask(prompts(60), 8))
+        words = ("--live", "--looks=6", "--every=0.5", "--slo-ttft-ms=1500", "--slo-itl-ms=200")
+        watched = await baton_process("plan", *words, env={"BATON_URL": cluster.url})
         await cluster.until_said("planner, dry run: decode-", 60)
         await asking
+        assert watched.exit_code == 0, watched.stderr
+        lines = watched.stdout.splitlines()
+        assert lines[0] == "nothing to compare with yet"
+        assert any(line.startswith("prefill: ") and "prompts take" in line for line in lines)
+        assert any(line.startswith("-> decode-") for line in lines)
         assert await roles(cluster) == ["decode", "decode", "prefill"]
         assert crowd.ends == {End.ANSWER: 60}, crowd.errors
