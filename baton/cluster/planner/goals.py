@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from baton.cluster.planner.size import Size
-from baton.core.worker_info import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +19,9 @@ class Limits:
     most: Size
     most_workers: int  # of both roles together
 
-    def clipped(self, role: Role, count: int) -> int:
-        return max(self.least.of(role), min(self.most.of(role), count))
+    @property
+    def told(self) -> str:
+        return f"{self.least} to {self.most}, {self.most_workers} in all"
 
 
 @dataclass(frozen=True, slots=True)

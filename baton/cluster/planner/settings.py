@@ -102,7 +102,7 @@ def _check_limits(limits: Limits, first: Size) -> None:
     if not (least.within(first) and first.within(most) and first.workers <= limits.most_workers):
         raise SettingsError(
             f"the cluster is to begin with {first}, which is outside the planner's limits: "
-            f"{least} to {most}, {limits.most_workers} in all"
+            f"{limits.told}"
         )
 
 
