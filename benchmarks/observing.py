@@ -1,6 +1,6 @@
 """What it costs to be watched: metrics scraped and the status page open, and every request traced.
 
-python -m benchmarks.observing --rounds 12
+python -m benchmarks.observing --rounds 20
 
 Two clusters, one of which sends traces. In each round the first one has a turn in peace and one in which it
 is watched, and the second one has a turn in peace, in an order that changes. Beside tokens/s, the CPU
@@ -65,10 +65,10 @@ class Site:
 
 @click.command()
 @click.option("--model", type=click.Path(exists=True, path_type=Path), help="Default: a tiny one.")
-@click.option("--rounds", default=12, show_default=True, type=click.IntRange(1))
+@click.option("--rounds", default=20, show_default=True, type=click.IntRange(1))
 @click.option("--input-len", default=128, show_default=True, help="Tokens.")
 @click.option("--output-len", default=64, show_default=True, help="Tokens.")
-@click.option("--requests", default=32, show_default=True, help="Of a turn.")
+@click.option("--requests", default=16, show_default=True, help="Of a turn.")
 @click.option("--concurrency", default=8, show_default=True, help="Requests at a time.")
 @click.option("--seconds", default=1.0, show_default=True, help="Between two looks at a page.")
 @click.option("--page", default="/ui/state", show_default=True, help="What the status page reads.")
