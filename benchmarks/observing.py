@@ -71,7 +71,7 @@ class Site:
 @click.option("--requests", default=16, show_default=True, help="Of a turn.")
 @click.option("--concurrency", default=8, show_default=True, help="Requests at a time.")
 @click.option("--seconds", default=1.0, show_default=True, help="Between two looks at a page.")
-@click.option("--page", default="/ui/state", show_default=True, help="What the status page reads.")
+@click.option("--page", default="/ui/events", show_default=True, help="What the status page reads.")
 def main(
     model: Path | None,
     rounds: int,
