@@ -19,6 +19,7 @@ from baton.rpc.channel import open_channel
 from baton.rpc.errors import from_rpc_error
 from baton.rpc.tls_identity import TlsIdentity
 from baton.rpc.wire import fingerprint_from_pb
+from baton.telemetry.request_context import apart
 from baton.v1 import kv_transfer_pb2 as pb
 from baton.v1 import kv_transfer_pb2_grpc as pb_grpc
 from kv_transfer.memory import Memory, Run
@@ -192,7 +193,7 @@ class Peers:
         key = (address, instance_id)
         task = self._found.get(key)
         if task is None:
-            task = self._found[key] = asyncio.create_task(self._connect(key))
+            task = self._found[key] = apart(self._connect(key))
             task.add_done_callback(lambda done: self._found_or_not(key, done))
         peer = await asyncio.shield(task)  # others may wait for the same peer
         if peer.avoided and not peer.avoided & self._aside.of(key):
@@ -306,7 +307,7 @@ class Peers:
         self.drop(peer)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
+        task = apart(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

@@ -27,6 +27,7 @@ COMMANDS = {  # name: module in baton.cluster.commands, where it has the module'
     "flip": "flip",
     "replay": "replay",
     "simulate": "simulate",
+    "plan": "plan",
     "make-model": "make_model",
     "build-kernels": "build_kernels",
     "completion": "completion",

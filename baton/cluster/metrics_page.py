@@ -29,8 +29,8 @@ what engines do by each worker, so nothing is counted twice: sum over all pages 
 **Not here**, because nothing would be true of it:
 
 - `vllm:nixl_*`: the hand-off is measured whole, whatever moves its bytes, as `baton_kv_transfer_*`.
-- `vllm:lora_requests_info`, `vllm:spec_decode_*`, `vllm:mm_cache_*`, `vllm:engine_sleep_state`: there are no
-  adapters, draft models, images or sleeping engines.
+- `vllm:lora_requests_info`, `vllm:spec_decode_*`, `vllm:engine_sleep_state`: there are no adapters, draft
+  models or sleeping engines.
 - `vllm:gpu_cache_usage_perc`, `vllm:gpu_prefix_cache_*`, `vllm:time_per_output_token_seconds`: vLLM's
   older names of families that are here under their newer ones.
 - `http_request_size_bytes`, `http_response_size_bytes`: counting the bytes of streams would cost time on

@@ -3,6 +3,7 @@
 from typing import Any
 
 from baton.cluster.api_client import ApiClient
+from baton.cluster.table import aligned
 from baton.core.errors import UnavailableError
 
 
@@ -27,7 +28,7 @@ def table(status: dict[str, Any]) -> list[str]:
     )
     if not workers:
         return [headline]
-    rows = _aligned([_TITLES, *map(_row, workers)])
+    rows = aligned([_TITLES, *map(_row, workers)])
     reasons = [f"{w.get('id')} cannot be used: {w['reason']}" for w in workers if w.get("reason")]
     return [headline, *rows, *reasons, *_links(status), *_priorities(status)]
 
@@ -66,13 +67,13 @@ def _links(status: dict[str, Any]) -> list[str]:
         for link in status.get("links", ())
     ]
     titles = ("FROM", "TO", "BY", "NOW", "MOVED", "TRANSFERS")
-    return ["", *_aligned([titles, *rows])] if rows else []
+    return ["", *aligned([titles, *rows])] if rows else []
 
 
 def _priorities(status: dict[str, Any]) -> list[str]:
     names = ("priority", "queued", "running")
     rows = [tuple(str(one[name]) for name in names) for one in status.get("priorities", ())]
-    return ["", *_aligned([tuple(map(str.upper, names)), *rows])] if rows else []
+    return ["", *aligned([tuple(map(str.upper, names)), *rows])] if rows else []
 
 
 def size(num_bytes: float) -> str:
@@ -81,11 +82,3 @@ def size(num_bytes: float) -> str:
         num_bytes /= 1024
         units.pop()
     return f"{num_bytes:.0f} {units[-1]}" if num_bytes >= 100 else f"{num_bytes:.3g} {units[-1]}"
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]

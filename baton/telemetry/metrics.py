@@ -1,6 +1,7 @@
 """Metrics of a process: the page that shows them and what a process puts on it."""
 
 from baton.telemetry.metrics_server import HEALTH, LIVE, MetricsServer, loop_answers
+from baton.telemetry.process_metrics import process_collector
 from baton.telemetry.task_metrics import TaskCollector
 from baton.telemetry.worker_metrics import WorkerCollector
 from baton.telemetry.worker_reading import WorkerReading
@@ -13,4 +14,5 @@ __all__ = [
     "WorkerCollector",
     "WorkerReading",
     "loop_answers",
+    "process_collector",
 ]

@@ -1,6 +1,7 @@
 """The families on a worker's page: the engine's under vLLM's names, the hand-off's under our own."""
 
 from baton.telemetry.family import STEP_TOKENS, Family, counter, gauge, histogram
+from baton.telemetry.process_metrics import PROCESS_FAMILIES
 from baton.telemetry.task_metrics import TASKS
 
 # Of a pull: a megabyte in shared memory takes one or two milliseconds, a long prompt over a slow
@@ -9,6 +10,8 @@ TRANSFER_SECONDS = (
     *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
+# Of an image: a thumbnail on a fast machine, a photograph in full on a slow one.
+IMAGE_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 RUNNING = gauge("vllm:num_requests_running", "Requests in the batch.")
 WAITING = gauge("vllm:num_requests_waiting", "Requests that are here and not yet in the batch.")
@@ -113,6 +116,15 @@ PREFIX_TOKENS = counter(
     "baton_prefix_pulled_tokens",
     "Prompt tokens whose KV came from another worker's prefix cache.",
 )
+IMAGE_QUERIES = counter(
+    "vllm:mm_cache_queries", "Images of prompts, looked up among those that were encoded before."
+)
+IMAGE_HITS = counter("vllm:mm_cache_hits", "Images of those that were found.")
+IMAGE_TIME = histogram(
+    "baton_image_encode_seconds",
+    "To decode the file of one image, scale it and run the vision tower.",
+    IMAGE_SECONDS,
+)
 
 WORKER_FAMILIES: tuple[Family, ...] = (
     *(RUNNING, WAITING, KV_USAGE, CACHE_QUERIES, CACHE_HITS, EXTERNAL_QUERIES, EXTERNAL_HITS),
@@ -121,6 +133,7 @@ WORKER_FAMILIES: tuple[Family, ...] = (
     *(LEASES, LEASED_BLOCKS, RESERVED_BLOCKS, PULLS, PULLING_BLOCKS, HANDOFFS, RECLAIMED_BLOCKS),
     *(TRANSFER_BYTES, TRANSFER_TIME, EXPOSED_TIME, CHECKSUM_FAILURES, REPAIRED_BLOCKS),
     *(PREFIX_PULLS, PREFIX_TOKENS),
+    *(IMAGE_QUERIES, IMAGE_HITS, IMAGE_TIME),
     *(HOST_QUERIES, HOST_HITS, HOST_STORED, HOST_EVICTED, HOST_USAGE),
-    TASKS,
+    *(TASKS, *PROCESS_FAMILIES),
 )

@@ -28,6 +28,7 @@ class WorkerCollector(Collector):
         yield from self._host(reading)
         yield from self._lent(reading)
         yield from self._pulled(reading)
+        yield from self._images(reading)
 
     def _engine(self, reading: WorkerReading) -> Iterator[Metric]:
         tell = self._tell
@@ -72,6 +73,12 @@ class WorkerCollector(Collector):
         yield tell.one(families.REPAIRED_BLOCKS, reading.repaired_blocks)
         yield tell.each(families.PREFIX_PULLS, reading.prefix_pulls)
         yield tell.one(families.PREFIX_TOKENS, reading.prefix_tokens)
+
+    def _images(self, reading: WorkerReading) -> Iterator[Metric]:
+        tell = self._tell
+        yield tell.one(families.IMAGE_QUERIES, reading.image_queries)
+        yield tell.one(families.IMAGE_HITS, reading.image_hits)
+        yield tell.distribution(families.IMAGE_TIME, reading.image_seconds)
 
     def _always(self, family: Family, labels: Mapping[str, str]) -> Metric:
         """What does not change is told by labels."""

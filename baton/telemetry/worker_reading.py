@@ -42,3 +42,6 @@ class WorkerReading:
     prefix_pulls: Mapping[str, int]  # cached prefixes of other workers, by result, only grow
     role_flips: Mapping[tuple[str, str, str], int]  # from, to, result, only grow
     prefix_tokens: int  # whose KV came that way, only grows
+    image_queries: int  # images looked up among those encoded before, only grows
+    image_hits: int  # of those found, only grows
+    image_seconds: Distribution  # of the others, to encode each

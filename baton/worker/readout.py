@@ -9,6 +9,7 @@ from baton.engine.engine import Engine
 from baton.engine.work import EngineLoad
 from baton.telemetry.metrics import WorkerReading
 from baton.worker.flips import Flips
+from baton.worker.images import Images
 from baton.worker.prefix_pulls import PrefixPulls
 from baton.worker.traffic import Traffic
 from kv_transfer.puller import Puller
@@ -25,6 +26,7 @@ class Readout:
     prefixes: PrefixPulls
     traffic: Traffic
     flips: Flips
+    images: Images
 
     def reading(self) -> WorkerReading:
         """Called from any thread. Readings of the same moment, nearly."""
@@ -64,6 +66,9 @@ class Readout:
             prefix_pulls=prefixes.results,
             prefix_tokens=prefixes.tokens,
             role_flips=self.flips.told(),
+            image_queries=self.images.queries,
+            image_hits=self.images.hits,
+            image_seconds=self.images.seconds.reading(),
         )
 
     def _about(self) -> dict[str, str]:

@@ -7,8 +7,11 @@ from prometheus_client import CollectorRegistry
 
 from baton.telemetry.distribution import Distribution
 from baton.telemetry.metrics import WorkerCollector, WorkerReading
+from baton.telemetry.process_metrics import PROCESS_FAMILIES
 from baton.telemetry.task_metrics import TASKS
 from baton.telemetry.worker_families import WORKER_FAMILIES
+
+OF_PROCESSES = (TASKS, *PROCESS_FAMILIES)  # told by collectors of their own
 
 
 def reading(running: int = 2, handoffs: Mapping[str, int] | None = None) -> WorkerReading:
@@ -51,6 +54,9 @@ def reading(running: int = 2, handoffs: Mapping[str, int] | None = None) -> Work
         handoffs=handoffs or {},
         prefix_pulls={"pulled": 4, "failed": 1},
         prefix_tokens=640,
+        image_queries=9,
+        image_hits=6,
+        image_seconds=Distribution((0.1,), (2, 1), 0.75),
         role_flips={("prefill", "decode", "done"): 3},
     )
 
@@ -121,6 +127,19 @@ def test_what_host_memory_keeps_is_counted_apart(name: str, value: float) -> Non
     assert sample(reading(), name) == value
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("vllm:mm_cache_queries_total", 9),
+        ("vllm:mm_cache_hits_total", 6),
+        ("baton_image_encode_seconds_count", 3),
+        ("baton_image_encode_seconds_sum", 0.75),
+    ],
+)
+def test_images_are_counted_by_what_it_took_to_see_them(name: str, value: float) -> None:
+    assert sample(reading(), name) == value
+
+
 def test_handoffs_are_counted_by_result() -> None:
     value = reading(handoffs={"confirmed": 7, "aborted": 1})
     for result, count in (("confirmed", 7), ("aborted", 1)):
@@ -148,7 +167,9 @@ def test_what_never_changes_is_told_by_labels() -> None:
 def test_the_page_has_the_families_that_are_declared_for_it() -> None:
     page = scraped(reading(handoffs={"confirmed": 1}))
     shown = {metric.name: (metric.type, metric.documentation) for metric in page.collect()}
-    declared = {one.name: (one.kind, one.help) for one in WORKER_FAMILIES if one is not TASKS}
+    declared = {
+        one.name: (one.kind, one.help) for one in WORKER_FAMILIES if one not in OF_PROCESSES
+    }
     assert shown == declared
 
 
