@@ -17,7 +17,7 @@ from gateway.ui import feed
 from gateway.ui.assets import NAMES
 from tests.support.gateway_answer import answering_pair
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
-from tests.support.gateway_fake_workers import answering
+from tests.support.gateway_fake_workers import answering, prefilling
 from tests.support.gateway_members import make_load
 from tests.support.gateway_reading import CHAT, HI
 
@@ -110,6 +110,38 @@ async def test_the_state_has_workers_links_and_a_requests_way(served: GatewayUnd
     times = [placed[name] for name in ("queued_ms", "placed_ms", "first_ms", "last_ms")]
     assert times == sorted(times)
     assert times[-1] <= request["ended_ms"]
+
+
+async def test_what_moves_between_workers_is_a_link(served: GatewayUnderTest) -> None:
+    async def reporting(
+        request: decode_pb2.GenerateRequest,
+    ) -> AsyncIterator[decode_pb2.GenerateResponse]:
+        async for response in answering([5, 6, 7])(request):
+            yield response
+            if response.HasField("reserved"):
+                moved = decode_pb2.TransferReport(
+                    bytes=5000, tokens=40, transport="tcp", milliseconds=3.0, exposed_ms=1.25
+                )
+                yield decode_pb2.GenerateResponse(transferred=moved)
+
+    prefill, decode = served.workers
+    prefill.prefill_script, decode.decode_script = prefilling([5]), reporting
+    for _ in range(2):
+        assert (await served.client.post(CHAT, json={"messages": HI})).status_code == 200
+    seen = await state(served)
+    [link] = seen["links"]
+    assert link.pop("bytes_per_second") in (0, 1000, 2000)  # of the last five seconds
+    assert link == {
+        "from": "p0",
+        "to": "d0",
+        "transport": "tcp",
+        "bytes": 10_000,
+        "transfers": 2,
+        "exposed_ms": 1.2,
+    }
+    transfer = seen["requests"][0]["placements"][0]["transfer"]
+    assert (transfer["bytes"], transfer["transport"]) == (5000, "tcp")
+    assert transfer["start_ms"] < transfer["end_ms"]
 
 
 async def test_what_broke_under_a_request_is_on_its_way(model_folder: Path) -> None:
