@@ -105,7 +105,7 @@ class Worker:
         self.images = Images(engine.images, settings.image_cache_memory_bytes)
         self._readout = Readout(
             *(lambda: self.info, engine, self.sender, self._puller, self._prefix_pulls),
-            *(self._traffic, self.flips, self.images),
+            *(self._traffic, self.flips, self.images, settings.kv_transport == nixl_agent.NAME),
         )
         self.backlog = Backlog()
         self._readings = itertools.count(1)  # of its room
