@@ -1,12 +1,13 @@
 """Writes answers: from a KV cache that it pulls, or from the prompt itself."""
 
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from baton.core.errors import RefusedError, TransferError, UnavailableError
+from baton.core.prompt_images import PromptImage, spans_of
 from baton.core.token_record import TokenRecord
 from baton.core.worker_info import Role
 from baton.engine.work import Admitted, ChoiceLeft, EngineEvent, Mode, PromptScored, Work
@@ -41,6 +42,7 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
             ) as lane,
             desk.take(Role.DECODE, name, request.attempt, params.n, request.priority) as key,
         ):
+            images = wire.images_from_pb(request.images)
             work = Work(
                 key,
                 tuple(request.prompt_token_ids),
@@ -52,15 +54,20 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
                 priority=request.priority,
                 keep_seconds=request.keep_ms / 1000,
                 asked_at=time.monotonic() - request.waited_ms / 1000,
+                images=spans_of(images),
             )
-            async with aclosing(self._answer(work, request, lane)) as responses:
+            async with aclosing(self._answer(work, images, request, lane)) as responses:
                 async for response in responses:
                     yield response
         finished = pb.GenerateFinished(room=wire.room_to_pb(self._worker.room()))
         yield pb.GenerateResponse(finished=finished)
 
     async def _answer(
-        self, work: Work, request: pb.GenerateRequest, lane: "Lane | None"
+        self,
+        work: Work,
+        images: Sequence[PromptImage],
+        request: pb.GenerateRequest,
+        lane: "Lane | None",
     ) -> AsyncGenerator[pb.GenerateResponse, None]:
         if lane is not None:
             lane.open("decode.reserve")
@@ -70,6 +77,10 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
         with self._room(work) as room:
             left = wire.room_to_pb(self._worker.room())
             yield pb.GenerateResponse(reserved=pb.GenerateReserved(room=left))
+            if images and work.mode is Mode.GENERATE:
+                if lane is not None:
+                    lane.turn("image_encode")
+                work = await self._worker.with_embeddings(work, images)
             if lane is not None and request.handoff.transfer_id:
                 lane.turn("transfer.wait")
             work, told, pulled = await self._with_blocks(work, request.handoff, room)

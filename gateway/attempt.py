@@ -308,7 +308,7 @@ class Attempt:
                 self.reading.cached_tokens = num_cached_tokens
                 self.admitted_at = time.monotonic()
                 if self.forecast is not None:
-                    self.forecast.actual.cached_tokens = num_cached_tokens
+                    self.forecast.admitted(num_cached_tokens, self.admitted_at)
                 self._admitted(num_cached_tokens, kv_number)
             case PrefixPulled():
                 self.reading.prefix = event

@@ -5,16 +5,18 @@ import random
 import secrets
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
 from fastapi import FastAPI
-from prometheus_client import ProcessCollector
 from starlette.types import ASGIApp
 
 from baton import __version__
+from baton.core.errors import SettingsError
 from baton.core.sampling_params import GrammarBackend, LogprobsMode
+from baton.images.image_rules import rules_of
 from baton.registry.choice import commons_in_redis, directory_in_redis
 from baton.registry.commons import Commons, LocalCommons
 from baton.registry.lone_worker import LoneWorker
@@ -22,7 +24,7 @@ from baton.registry.memory import InMemoryRegistry
 from baton.registry.service import RegistryServicer
 from baton.registry.store import Directory
 from baton.rpc.server import make_server
-from baton.telemetry.metrics import TaskCollector
+from baton.telemetry.metrics import TaskCollector, process_collector
 from baton.v1 import registry_pb2_grpc
 from gateway.app import guarded, make_app
 from gateway.chat_prompt import ChatPrompts
@@ -40,6 +42,8 @@ from gateway.endpoints.responses import ResponsesEndpoint
 from gateway.endpoints.status_page import StatusPageEndpoint
 from gateway.endpoints.tokenization import TokenizationEndpoint
 from gateway.generation_config import load_defaults
+from gateway.images.desk import ImageDesk
+from gateway.images.fetching import ImageFetcher
 from gateway.metrics import GatewayMetrics
 from gateway.model_names import ModelNames
 from gateway.output_planner import OutputPlanner
@@ -121,7 +125,7 @@ def build(settings: GatewaySettings, tracer: "Tracer | None" = None) -> Gateway:
     metrics.follow(workers.prefixes)
     metrics.watch_queue(queue.waiting)
     metrics.register(TaskCollector(asyncio.get_running_loop()))
-    metrics.register(ProcessCollector(registry=None))
+    metrics.register(process_collector())
     history = PlacementHistory(settings.placement_history)
     recent = RecentRequests(0 if settings.disable_status_page else KEPT)
     tickets = RemoteTickets(settings.cluster_secret, TICKET_SECONDS) if settings.worker else None
@@ -226,7 +230,7 @@ def _app(
         hides_unused_tools=settings.exclude_tools_when_tool_choice_none,
         role=settings.response_role,
     )
-    prompts = ChatPrompts(preparation, tokenizer, rules)
+    prompts = ChatPrompts(preparation, tokenizer, rules, _image_desk(settings))
     log = RequestLog(settings.enable_log_requests, settings.max_log_len)
     delivery = Delivery(dispatcher, tokenizer.vocabulary, settings.client_stall_seconds)
     chat = ChatEndpoint(preparation, prompts, delivery, log)
@@ -245,6 +249,23 @@ def _app(
         else StatusPageEndpoint(board, feed, settings.client_stall_seconds),
         docs=not settings.disable_fastapi_docs,
         tokenizer_info=settings.enable_tokenizer_info_endpoint,
+    )
+
+
+def _image_desk(settings: GatewaySettings) -> ImageDesk:
+    """Raises SettingsError where the model reads images and this gateway could not."""
+    rules = rules_of(settings.model_folder)
+    if rules is not None and find_spec("PIL") is None:
+        raise SettingsError(
+            f"{settings.model} reads images, and a gateway needs pillow for it: "
+            "pip install 'baton-serving[vision]'"
+        )
+    images = settings.images
+    return ImageDesk(
+        rules,
+        images.bounds,
+        ImageFetcher(images.hosts(), images.image_fetch_seconds),
+        trusts_kwargs=images.trust_request_mm_kwargs,
     )
 
 

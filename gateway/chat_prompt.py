@@ -5,7 +5,11 @@ from dataclasses import dataclass, replace
 
 from starlette.types import Receive
 
-from gateway.limits import Limits
+from baton.core.errors import RequestError
+from baton.core.prompt_images import PromptImage
+from gateway.images.desk import ImageDesk
+from gateway.images.expansion import expand, expanded_length
+from gateway.limits import Limits, check_length
 from gateway.preparation import Preparation
 from gateway.rendering import Rendering, RenderingRules
 from gateway.schema.chat import ChatCompletionRequest
@@ -20,15 +24,22 @@ class ChatPrompt:
     ids: list[int]
     limits: Limits
     rendering: Rendering
+    images: tuple[PromptImage, ...] = ()
 
 
 class ChatPrompts:
     def __init__(
-        self, preparation: Preparation, tokenizer: ChatTokenizer, rules: RenderingRules
+        self,
+        preparation: Preparation,
+        tokenizer: ChatTokenizer,
+        rules: RenderingRules,
+        images: ImageDesk,
     ) -> None:
         self._preparation = preparation
         self._tokenizer = tokenizer
         self._rules = rules
+        self._images = images
+        self._image_text = "" if images.rules is None else tokenizer.text_of(images.rules.marks)
 
     async def of(self, asked: ChatCompletionRequest, receive: Receive) -> ChatPrompt:
         """Raises RequestError, or ClientDisconnect while it waits for a first worker."""
@@ -49,6 +60,17 @@ class ChatPrompts:
         rendering = self._rules.rendering(messages, asked)
         limits = await self._preparation.limits(receive)
         kept = kept_tokens(asked, limits, max_tokens)
+        parts = [part for message in messages for part in message.images]
+        if parts and kept is not None:
+            raise RequestError(
+                "a prompt with images is not truncated: half of an image is none",
+                "truncate_prompt_tokens",
+            )
+        images = await self._images.read(parts, asked.mm_processor_kwargs)
         roomy = replace(limits, max_model_len=limits.max_model_len * room)
-        ids = await self._tokenizer.prompt_of(messages, roomy, rendering, kept)
-        return ChatPrompt(ids, limits, rendering)
+        ids = await self._tokenizer.prompt_of(messages, roomy, rendering, kept, self._image_text)
+        if not images or self._images.rules is None:
+            return ChatPrompt(ids, limits, rendering)
+        check_length(expanded_length(ids, images), roomy, "messages")
+        ids, placed = expand(ids, self._images.rules.token_id, images)
+        return ChatPrompt(ids, limits, rendering, placed)

@@ -27,7 +27,7 @@ class Conversation:
         self._candidates = candidates
         self._block_size = decode.fingerprint.layout.block_size
         hashing = Hashing(decode.fingerprint.digest(), self._block_size)
-        self._chain = hashing.chain(job.cache_salt, job.tenant)
+        self._chain = hashing.chain(job.cache_salt, job.tenant, images=job.spans)
 
     def source(self, prefill: WorkerInfo) -> Source | None:
         """Where `prefill` may get the prompt's beginning from. Scores of a prompt are computed from

@@ -232,6 +232,7 @@ class Dispatcher:
             job.cache_salt,
             job.tenant,
             reads_cache=job.params.prompt_logprobs is None,
+            images=job.spans,
         )
 
         wanted = Wanted(job.params, job.objectives, job.priority)

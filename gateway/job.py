@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from baton.core.handoff import Handoff
+from baton.core.prompt_images import ImageSpan, PromptImage, spans_of
 from baton.core.sampling_params import SamplingParams
 from gateway.admission.shares import Bill
 from gateway.objectives import NONE, Objectives
@@ -40,11 +41,22 @@ class Job:
     words: str = ""  # digest of prompt and parameters, of an answer that can be gone on with
     told: ToldSoFar = NOTHING_TOLD  # of what was `answered`, to the client
     asked_at: float | None = None  # `time.monotonic` seconds; None: just now
+    images: tuple[PromptImage, ...] = ()
     trace: "RequestTrace | None" = field(default=None, compare=False)  # None: it is not traced
 
     def key(self) -> int:
         """The same for another request of the tenant with this prompt, in this process."""
-        return hash((self.tenant, self.prompt))
+        return hash((self.tenant, self.prompt, *self.image_digests))
+
+    @property
+    def spans(self) -> tuple[ImageSpan, ...]:
+        """Where the prompt's images stand."""
+        return spans_of(self.images)
+
+    @property
+    def image_digests(self) -> tuple[str, ...]:
+        """Hex. With them the prompt's tokens say all that there is to see."""
+        return tuple(image.span.digest.hex() for image in self.images)
 
     def waited_ms(self) -> int:
         """Since the gateway took the request in."""

@@ -56,7 +56,7 @@ class PrefillOnly:
         self, job: Job, output: Callable[[], Output], turn: Turn, meter: JobMeter, trail: Trail
     ) -> AsyncGenerator[Item, None]:
         """An answer of one token, and with it where the KV waits, unless that token ended it."""
-        prompt = PromptChain(job.prompt, job.cache_salt, job.tenant)
+        prompt = PromptChain(job.prompt, job.cache_salt, job.tenant, images=job.spans)
         lane = None if job.trace is None else job.trace.lane(job)
         waits_from = time.monotonic()
         with trail.waiting(), in_line(job.trace, lane) as wait:

@@ -14,6 +14,7 @@ from starlette.types import Receive
 
 from baton.core.errors import InternalError, RequestError
 from baton.core.handoff import new_id
+from baton.core.prompt_images import PromptImage
 from gateway.answer import AnswerHead, AnswerOptions
 from gateway.body import json_body
 from gateway.caller import Caller
@@ -168,10 +169,11 @@ class Preparation:
         chat: bool = False,
         continued: bool = False,
         grammar: Wanted | None = None,
+        images: tuple[PromptImage, ...] = (),
     ) -> list[Job]:
         """One per prompt. `param` names the field that the prompts came in. The answer to a `chat`
         is looked through for reasoning and, by `tool_use`, for calls. `continued`: it goes on with
-        the last message.
+        the last message. `images` are those of the one prompt.
         """
         plan = self._planner.plan(asked, tool_use, chat=chat, continued=continued)
         for prompt in prompts:
@@ -209,6 +211,7 @@ class Preparation:
                     record=caller.record,
                     wishes=wishes,
                     asked_at=time.monotonic(),
+                    images=images,
                     trace=caller.trace,
                 )
             )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from baton.core.block_hashes import root_hash, stride_keys
 from baton.core.fingerprint import Fingerprint
 from baton.core.kv_events import stride_of
+from baton.core.prompt_images import ImageSpan
 
 
 class Naming:
@@ -26,6 +27,7 @@ class PromptChain:
         cache_salt: str = "",
         tenant: str = "",
         reads_cache: bool = True,
+        images: Sequence[ImageSpan] = (),
     ) -> None:
         """`tokens`: all that is to be read. `reads_cache` False: every one of them is computed,
         whatever is cached.
@@ -34,6 +36,7 @@ class PromptChain:
         self._reads_cache = reads_cache
         self._cache_salt = cache_salt
         self._tenant = tenant
+        self._images = images
         self._keys: dict[str, list[int]] = {}  # by the naming's digest
 
     def __len__(self) -> int:
@@ -47,6 +50,6 @@ class PromptChain:
             return []
         if keys is None:
             root = root_hash(naming.digest, self._cache_salt, self._tenant)
-            keys = stride_keys(root, self._tokens[:-1], naming.stride)
+            keys = stride_keys(root, self._tokens[:-1], naming.stride, self._images)
             self._keys[naming.digest] = keys
         return keys

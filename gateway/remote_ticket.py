@@ -73,7 +73,7 @@ class RemoteTickets:
 
 def prompt_digest(job: Job) -> str:
     ids = ",".join(map(str, job.prompt))
-    return sha256(f"{ids}\0{job.cache_salt}".encode()).hexdigest()
+    return sha256("\0".join((ids, job.cache_salt, *job.image_digests)).encode()).hexdigest()
 
 
 def _named(waiting: Waiting) -> dict[str, object]:

@@ -10,6 +10,7 @@ from baton.core.errors import RequestError, SettingsError
 from gateway.chat_template import ChatTemplate, ChatTemplates
 from gateway.content_format import ContentFormat
 from gateway.schema.chat_fields import ChatFields
+from gateway.schema.image_part import ImagePart
 from gateway.schema.message import Message
 from gateway.schema.template_fields import NOT_HERE, SWITCHES, TemplateFields
 from gateway.tool_use import ToolMode
@@ -114,12 +115,20 @@ def _effort(asked: TemplateFields) -> dict[str, Any]:
     return {"reasoning_effort": effort, "enable_thinking": effort != "none"}
 
 
-def template_entry(message: Message, format: ContentFormat) -> dict[str, object]:
-    """A message as the template reads it."""
-    content: object = message.text
+def template_entry(
+    message: Message, format: ContentFormat, image_text: str = ""
+) -> dict[str, object]:
+    """A message as the template reads it. `image_text` stands for an image in a plain text."""
+    content: object
     if format is ContentFormat.PARTS:
-        texts = [message.content] if isinstance(message.content, str) else message.content
-        content = [{"type": "text", "text": text} for text in texts]
+        content = [
+            {"type": "image"} if isinstance(part, ImagePart) else {"type": "text", "text": part}
+            for part in message.parts
+        ]
+    else:
+        content = "\n".join(
+            image_text if isinstance(part, ImagePart) else part for part in message.parts
+        )
     entry: dict[str, object] = {"role": message.role, "content": content}
     for name in ("name", "tool_call_id"):
         if getattr(message, name) is not None:

@@ -62,4 +62,5 @@ def _words(job: Job, asked: GenerationRequest) -> str:
     params = replace(job.params, seed=0, max_tokens=1, prompt_logprobs=None)
     ignored = {*(asked.model_extra or ())}
     said = asked.model_dump_json(exclude=_ASIDE | ignored, exclude_none=True)
-    return digest_of(said, repr(params), ",".join(map(str, job.prompt)), job.cache_salt)
+    ids = ",".join(map(str, job.prompt))
+    return digest_of(said, repr(params), ids, job.cache_salt, *job.image_digests)

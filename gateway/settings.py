@@ -15,6 +15,7 @@ from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
 from baton.telemetry.tracing_settings import TracingSettings
 from gateway.head_limits import HeadLimits
+from gateway.images.settings import ImageSettings
 from gateway.policies import AUTO
 from gateway.policies import POLICIES as PLACEMENT_POLICIES
 from gateway.structured.config import read_config
@@ -252,6 +253,7 @@ class GatewaySettings:
     max_body_bytes: int = setting(
         16 << 20, "Largest request body; a larger one gets 413.", size=True
     )
+    images: ImageSettings = nested(ImageSettings)
     shutdown_seconds: float = setting(
         25.0, "Longest time that requests get to finish after SIGTERM or Ctrl-C."
     )
@@ -333,6 +335,7 @@ class GatewaySettings:
         self.cluster_tls.check()
         self.redis.check()
         self.response_store.check()
+        self.images.check()
         self.tracing.check()
         if self.redis.place is not None and (self.registry_host, self.registry_port) != _OWN:
             raise SettingsError(

@@ -67,14 +67,16 @@ class ChatTokenizer:
         limits: Limits,
         rendering: Rendering,
         kept: int | None = None,
+        image_text: str = "",
     ) -> list[int]:
         """Renders the template once and tokenises once. Raises RequestError for messages that are
         certainly too long; the others still have to be counted. `kept`: only so many tokens of the
-        end are wanted, however long it is.
+        end are wanted, however long it is. `image_text` marks an image where the template takes texts.
         """
         if kept is None:  # each message has a token at least
             check_length(len(messages), limits, "messages", exact=False)
-        entries = [template_entry(message, rendering.template.format) for message in messages]
+        format = rendering.template.format
+        entries = [template_entry(message, format, image_text) for message in messages]
         if rendering.foreign:
             text = await self._foreign.render(self._foreign_call(entries, rendering))
             return await asyncio.to_thread(self._encode_chat, text, limits, rendering, kept)
@@ -210,7 +212,9 @@ def vocab_size_of(model: Path, vocabulary: Vocabulary) -> int:
     if not path.is_file():
         return len(vocabulary)
     try:
-        size = json.loads(path.read_text("utf-8")).get("vocab_size")
+        config = json.loads(path.read_text("utf-8"))
+        inner = config.get("text_config") or {}  # of a model that reads more than text
+        size = config.get("vocab_size", inner.get("vocab_size"))
     except ValueError as error:
         raise SettingsError(f"{path} is not valid JSON: {error}") from error
     return size if isinstance(size, int) else len(vocabulary)

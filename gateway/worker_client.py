@@ -176,6 +176,7 @@ class WorkerClient:
             priority=job.priority,
             waited_ms=job.waited_ms(),
             keep_ms=round(job.wishes.keep_seconds * 1000),
+            images=wire.images_to_pb(job.images, with_data=handoff is None),
         )
         return _GenerateCall(self._decode.Generate(request, metadata=metadata))
 
@@ -203,6 +204,7 @@ class WorkerClient:
             waited_ms=job.waited_ms(),
             prefix=wire.prefix_source_to_pb(prefix) if prefix is not None else None,
             hold_ms=round(hold * 1000),
+            images=wire.images_to_pb(job.images, with_data=True),
         )
         return _PrefillCall(self._prefill.Prefill(request, metadata=metadata))
 

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 from baton.core.handoff import PrefixSource
+from baton.core.prompt_images import spans_of
 from baton.core.worker_info import Role
 from baton.engine.work import EngineEvent, Mode, Work
 from baton.rpc import wire
@@ -40,6 +41,7 @@ class PrefillServicer(prefill_pb2_grpc.PrefillServiceServicer):
                 drop=lambda: bridge.abort(key),
                 hold=self._hold(request),
             )
+            images = wire.images_from_pb(request.images)
             work = Work(
                 key,
                 tuple(request.prompt_token_ids),
@@ -50,6 +52,7 @@ class PrefillServicer(prefill_pb2_grpc.PrefillServiceServicer):
                 answered=tuple(request.answered_token_ids),
                 priority=request.priority,
                 asked_at=time.monotonic() - request.waited_ms / 1000,
+                images=spans_of(images),
             )
             relay = Relay(lease, work.num_known)
             try:
@@ -62,6 +65,10 @@ class PrefillServicer(prefill_pb2_grpc.PrefillServiceServicer):
                     if pulled is not None:
                         report = _prefix_pulled(pulled, time.monotonic() - began)
                         yield pb.PrefillResponse(prefix_pulled=report)
+                if images:
+                    if lane is not None:
+                        lane.turn("image_encode")
+                    work = await self._worker.with_embeddings(work, images)
                 reading = None if lane is None else ReadingTrace(lane, after="prefill.lend")
                 with self._worker.backlog.reading(key, work.num_known) as note:
 

@@ -28,7 +28,9 @@ class BlockTables:
         """Before anything else is asked for a sequence of a new work."""
         if self._hashing is not None:
             work = sequence.work
-            sequence.chain = self._hashing.chain(work.cache_salt, work.tenant, work.names)
+            sequence.chain = self._hashing.chain(
+                work.cache_salt, work.tenant, work.names, work.images
+            )
 
     def adopt(self, sequence: Sequence, blocks: tuple[int, ...], num_computed: int) -> None:
         """Takes over the references on blocks that were computed elsewhere."""

@@ -29,7 +29,8 @@ def build_engine(model: str, config: EngineConfig) -> Engine:
     device = choose_device(config.device)
     check_model(model, replace(config, device=device.type))
     if device.type == CPU:
-        return Engine(load_torch_runner(model, config), config)
+        runner = load_torch_runner(model, config)
+        return Engine(runner, config, images=runner.images)
     from baton.engine.device_engine import build_device_engine
 
     return build_device_engine(model, config, device)

@@ -9,7 +9,12 @@ import torch
 import transformers
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    PreTrainedModel,
+)
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from baton.core.errors import SettingsError
@@ -19,7 +24,7 @@ from baton.engine.attention import hugging_face
 from baton.engine.attention.paged_tensor import TORCH_DTYPES
 from baton.engine.checkpoint_digest import digest_of_json, digest_of_model, digest_of_tokenizer
 from baton.engine.eager_check import check_against_eager
-from baton.engine.families import KNOWN, check_kind, is_known, rope_refused
+from baton.engine.families import KNOWN, check_kind, is_known, reads_images, rope_refused
 from baton.engine.kv_shape import MODEL_ERRORS, KvShape, kv_shape
 from baton.engine.weight_files import read_json, weight_files
 from baton.model_source import revision_of
@@ -83,7 +88,7 @@ def load_checkpoint(model: str, dtype: str) -> Checkpoint:
     raw = read_json(folder / "config.json")
     config = _checked_config(folder, raw)
     weights = weight_files(folder)
-    network = _load_network(folder, dtype)
+    network = _load_network(folder, dtype, with_tower=reads_images(raw))
     stored_as = _name_of_dtype(network.dtype)
     shape = _tried(network, is_known(raw))
     eos = _eos_token_ids(network)  # both workers must end an answer at the same token
@@ -94,12 +99,14 @@ def load_checkpoint(model: str, dtype: str) -> Checkpoint:
         num_kv_heads=shape.num_kv_heads,
         head_dim=shape.head_dim,
         vocab_size=shape.vocab_size,
-        max_model_len=_positions(config),
+        max_model_len=_positions(config.get_text_config()),
         eos_token_ids=eos,
-        model_digest=digest_of_model({**raw, "eos_token_ids": sorted(eos)}, weights),
+        model_digest=digest_of_model(
+            {**raw, "eos_token_ids": sorted(eos), **_image_processor(folder, raw)}, weights
+        ),
         revision=revision_of(folder),
         tokenizer_digest=digest_of_tokenizer(folder),
-        rope_digest=digest_of_json(getattr(config, "rope_parameters", None)),
+        rope_digest=digest_of_json(getattr(config.get_text_config(), "rope_parameters", None)),
     )
 
 
@@ -116,15 +123,18 @@ def _checked_config(folder: Path, raw: Mapping[str, Any]) -> Any:
     except (OSError, StrictDataclassError, *MODEL_ERRORS) as error:
         raise SettingsError(f"{folder / 'config.json'} cannot be used: {error}") from error
     check_kind(raw, config.to_dict())
-    rope = rope_refused(getattr(config, "rope_parameters", None))
+    language = config.get_text_config()  # itself, where there is nothing else in it
+    rope = rope_refused(getattr(language, "rope_parameters", None))
     if rope:
         raise SettingsError(rope)
-    _positions(config)
+    _positions(language)
     return config
 
 
 def _check_architecture(raw: Mapping[str, Any]) -> None:
     """The class that transformers would load must be the one that was saved."""
+    if reads_images(raw):
+        return
     names, kind = raw.get("architectures"), raw.get("model_type")
     loaded = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(str(kind))
     if names != [loaded]:
@@ -132,6 +142,12 @@ def _check_architecture(raw: Mapping[str, Any]) -> None:
             f"the model's architecture {names} (model_type {kind!r}) is not supported; tested are "
             f"{', '.join(KNOWN)}, and other causal language models of transformers are tried"
         )
+
+
+def _image_processor(folder: Path, raw: Mapping[str, Any]) -> dict[str, object]:
+    """What it does to pixels decides the KV as well."""
+    path = folder / "preprocessor_config.json"
+    return {"image_processor": read_json(path)} if reads_images(raw) and path.is_file() else {}
 
 
 def _positions(config: Any) -> int:
@@ -148,14 +164,17 @@ def _positions(config: Any) -> int:
     return positions
 
 
-def _load_network(folder: Path, dtype: str) -> PreTrainedModel:
+def _load_network(folder: Path, dtype: str, *, with_tower: bool) -> PreTrainedModel:
+    """`with_tower`: it has a vision tower beside its language model, which attends in its own way."""
     hugging_face.register()
+    routed = {"text_config": hugging_face.NAME, "vision_config": "sdpa"}
+    loader: Any = AutoModelForImageTextToText if with_tower else AutoModelForCausalLM
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = loader.from_pretrained(
             folder,
             dtype=TORCH_DTYPES.get(dtype, "auto"),
-            attn_implementation=hugging_face.NAME,
+            attn_implementation=routed if with_tower else hugging_face.NAME,
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,

@@ -1,6 +1,7 @@
 """A model with its KV pool, serving works on a thread of its own. Any thread may call it."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from baton.core.block_hashes import Hashing
 from baton.core.errors import InternalError, SettingsError
@@ -19,16 +20,24 @@ from baton.engine.storage import BlockMemory, BlockSlots, HostStorage, Storage
 from baton.engine.work import EngineLoad, EventSink, GiveAwaySink, Mode, Work
 from baton.telemetry.distribution import Distribution
 
+if TYPE_CHECKING:
+    from baton.engine.vision.encoder import ImageEncoder
+
 
 class Engine:
     """`start`, then `submit` and `abort`, at last `stop`; the pool stays readable until `close`."""
 
     def __init__(
-        self, runner: Runner, config: EngineConfig, storage: Storage | None = None
+        self,
+        runner: Runner,
+        config: EngineConfig,
+        storage: Storage | None = None,
+        images: "ImageEncoder | None" = None,
     ) -> None:
-        """`storage` None: this machine's memory. Raises SettingsError where the sizes do not fit
-        each other, the model or the machine.
+        """`storage` None: this machine's memory; `images` None: prompts are text. Raises
+        SettingsError where the sizes do not fit each other, the model or the machine.
         """
+        self.images = images
         self._storage: Storage = storage or HostStorage()
         if runner.layout.block_size != config.block_size:
             raise InternalError("the runner was built for another block size")
@@ -92,7 +101,7 @@ class Engine:
             return ()
         draws = work.searches or work.mode is Mode.GENERATE
         num_full = (work.num_known - draws) // self._limits.block_size
-        chain = self._hashing.chain(work.cache_salt, work.tenant, work.names)
+        chain = self._hashing.chain(work.cache_salt, work.tenant, work.names, work.images)
         return tuple(chain.names(work.known, num_full))
 
     @property

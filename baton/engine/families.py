@@ -16,6 +16,12 @@ KNOWN = {
     "PhiForCausalLM": "phi",
     "Phi3ForCausalLM": "phi3",
 }
+# Likewise, of those that read images: their language model is served like any other, their vision
+# tower as it is.
+IMAGE_FAMILIES = {
+    "Qwen2VLForConditionalGeneration": "qwen2_vl",
+    "Qwen2_5_VLForConditionalGeneration": "qwen2_5_vl",
+}
 # The others (dynamic, longrope) change their frequencies with the longest sequence of a batch.
 ROPE_TYPES = frozenset({"default", "linear", "llama3", "yarn", "proportional"})
 
@@ -47,11 +53,21 @@ _OTHER_INPUTS = ("vision_config", "audio_config", "image_token_id", "image_token
 
 def is_known(config: Mapping[str, Any]) -> bool:
     """`config` is what config.json holds."""
+    return _is_one_of(KNOWN | IMAGE_FAMILIES, config)
+
+
+def reads_images(config: Mapping[str, Any]) -> bool:
+    """Whether prompts of this model may have images. `config` is what config.json holds."""
+    return _is_one_of(IMAGE_FAMILIES, config)
+
+
+def _is_one_of(families: Mapping[str, str], config: Mapping[str, Any]) -> bool:
     names = config.get("architectures")
     return (
         isinstance(names, list)
         and len(names) == 1
-        and KNOWN.get(names[0]) == config.get("model_type")
+        and str(names[0]) in families
+        and families[names[0]] == config.get("model_type")
     )
 
 
@@ -80,6 +96,9 @@ def kind_refused(config: Mapping[str, Any]) -> str | None:
         )
     if config.get("is_encoder_decoder") is True:
         return "an encoder-decoder model"
+    if kind in IMAGE_FAMILIES.values():
+        inner = config.get("text_config")
+        return kind_refused(inner) if isinstance(inner, Mapping) else None
     if any(config.get(name) is not None for name in _OTHER_INPUTS):
         return "a multimodal model; take the checkpoint of its text model, if there is one"
     if config.get("kv_lora_rank"):

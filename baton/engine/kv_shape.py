@@ -46,12 +46,24 @@ class _Recorder:
 
 
 def call_model(
-    model: PreTrainedModel, tokens: Tensor, positions: Tensor, rows: Tensor, step: AttentionStep
+    model: PreTrainedModel,
+    tokens: Tensor,
+    positions: Tensor,
+    rows: Tensor,
+    step: AttentionStep,
+    embeddings: Tensor | None = None,
 ) -> Tensor:
-    """Logits [rows, vocabulary] of a flat batch, in the model's dtype."""
+    """Logits [rows, vocabulary] of a flat batch, in the model's dtype.
+
+    `positions` are [tokens], or time, height and width, [3, tokens]; `embeddings` [tokens, hidden]
+    stand in place of the tokens' own.
+    """
+    read: Any = {"input_ids": tokens[None]}
+    if embeddings is not None:
+        read = {"inputs_embeds": embeddings[None]}
     output: Any = model(
-        input_ids=tokens[None],
-        position_ids=positions[None],
+        **read,
+        position_ids=positions[None] if positions.dim() == 1 else positions[:, None],
         use_cache=False,
         logits_to_keep=rows,
         attention_step=step,
@@ -96,5 +108,6 @@ def kv_shape(model: PreTrainedModel) -> KvShape:
 
 
 def _stated(model: PreTrainedModel) -> int | None:
-    layers = getattr(model.config, "num_hidden_layers", None)
+    language: Any = model.config.get_text_config()
+    layers = getattr(language, "num_hidden_layers", None)
     return layers if isinstance(layers, int) else None

@@ -106,6 +106,8 @@ def check_work(work: Work, limits: Limits) -> None:
         raise RequestError("the prompt has no tokens", "prompt")
     if work.answered:
         _check_answered(work, limits)
+    if work.images:
+        _check_images(work)
     if min(work.prompt) < 0 or max(work.prompt) >= limits.vocab_size:
         raise RequestError(f"the prompt has token ids outside 0..{limits.vocab_size - 1}", "prompt")
     if len(work.prompt) >= limits.max_model_len:
@@ -122,6 +124,19 @@ def check_work(work: Work, limits: Limits) -> None:
         _check_width(work, limits)
     _check_ids(work.params, limits)
     _check_adopted(work, limits)
+
+
+def _check_images(work: Work) -> None:
+    """The gateway has placed them."""
+    ends = [0, *(image.end for image in work.images)]
+    starts = [*(image.start for image in work.images), len(work.prompt)]
+    empty = any(image.num_tokens < 1 for image in work.images)
+    if empty or any(end > start for end, start in zip(ends, starts, strict=True)):
+        raise InternalError(f"{work.key}: the prompt's images overlap or leave it")
+    if work.embeddings and len(work.embeddings) != len(work.images):
+        raise InternalError(
+            f"{work.key}: {len(work.embeddings)} of {len(work.images)} images are encoded"
+        )
 
 
 def _check_answered(work: Work, limits: Limits) -> None:

@@ -26,6 +26,7 @@ def logits_in_parts(
     positions: Tensor,
     parts: Sequence[Tensor],
     step: AttentionStep,
+    embeddings: Tensor | None = None,
 ) -> Iterator[Tensor]:
     """Logits [rows, vocabulary] of each part of the flat batch's rows, in the model's dtype.
 
@@ -37,16 +38,16 @@ def logits_in_parts(
     said: list[Any] = []
     hook = layers.register_forward_hook(lambda *call: said.append(call[-1]))
     try:
-        logits = call_model(model, tokens, positions, parts[0], step)
+        logits = call_model(model, tokens, positions, parts[0], step, embeddings)
     finally:
         hook.remove()
     yield logits
     for rows in parts[1:]:
         if layers is model or not said:
-            yield call_model(model, tokens, positions, rows, step)
+            yield call_model(model, tokens, positions, rows, step, embeddings)
             continue
         with _saying(layers, said[0]):
-            logits = call_model(model, tokens, positions, rows, step)
+            logits = call_model(model, tokens, positions, rows, step, embeddings)
         yield logits
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from baton.core.errors import SettingsError
 from baton.engine.config import EngineConfig
 from baton.engine.device_name import CUDA, device_name
-from baton.engine.families import check_kind
+from baton.engine.families import check_kind, reads_images
 from baton.engine.host_memory import available_memory
 from baton.engine.memory_check import check_memory
 from baton.engine.weight_files import read_json
@@ -35,7 +35,10 @@ def check_model(model: str, config: EngineConfig, num_workers: int = 1) -> None:
             f"--quantization {config.quantization} is of the C++ kernels alone: take --device cpu with it"
         )
     folder = Path(model)
-    check_kind(read_json(folder / "config.json"))
+    raw = read_json(folder / "config.json")
+    check_kind(raw)
+    if reads_images(raw):
+        _check_image_model(config, on_device=on_device)
     check_memory(
         folder,
         config.dtype,
@@ -44,6 +47,17 @@ def check_model(model: str, config: EngineConfig, num_workers: int = 1) -> None:
         num_workers,
         config.kv_offloading_bytes,
     )
+
+
+def _check_image_model(config: EngineConfig, *, on_device: bool) -> None:
+    if on_device:
+        raise SettingsError(
+            "a model that reads images runs on the CPU alone so far: take --device cpu with it"
+        )
+    if config.batch_invariant:
+        raise SettingsError(
+            "--batch-invariant is not kept by a vision tower; take the checkpoint of the text model"
+        )
 
 
 def model_type_of(model: str) -> str | None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from baton.engine.linear_check import difference
+from baton.engine.vision.tower import language_modules
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ def pack_linears(model: nn.Module) -> int:
 
 def _linears(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Linear]]:
     """Of just this class: a subclass may compute something else."""
-    for parent in model.modules():
+    for parent in language_modules(model):
         for name, child in parent.named_children():
             if type(child) is nn.Linear and child.weight.dtype == torch.bfloat16:
                 yield parent, name, child

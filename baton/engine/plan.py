@@ -1,12 +1,13 @@
 """One step: what the scheduler decided and the runner computes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from baton.core.errors import BatonError
 from baton.core.fingerprint import Fingerprint
 from baton.core.layout import LayoutDescriptor
+from baton.core.prompt_images import ImageSpan
 from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import TokenLogprobs
 
@@ -66,6 +67,22 @@ class Slice:
     # follows the slice's first position, and so on. Empty, mostly.
     targets: tuple[int, ...] = ()
     num_alternatives: int = 0
+    # All of the sequence's, and what stands for each among the embeddings; as in `Work`.
+    images: tuple[ImageSpan, ...] = ()
+    embeddings: tuple[Any, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.tokens)
+
+    @property
+    def images_here(self) -> list[int]:
+        """Numbers of the images that it has tokens of."""
+        return [
+            number
+            for number, image in enumerate(self.images)
+            if image.start < self.end and self.start < image.end
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,9 @@ class Sequence:
             targets = self.work.prompt[start + 1 : end + 1]
         alternatives = self.work.params.prompt_logprobs or 0
         return Slice(
-            tuple(self.tokens[start:end]), start, tuple(self.blocks), draws, targets, alternatives
+            *(tuple(self.tokens[start:end]), start, tuple(self.blocks)),
+            *(draws, targets, alternatives),
+            *(self.work.images, self.work.embeddings),
         )
 
     def record(self, choice: int, drawn: Drawn, limits: Limits) -> TokenRecord:

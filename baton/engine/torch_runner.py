@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from baton.core.errors import BatonError, InternalError, SettingsError
 from baton.core.token_record import TokenLogprobs
@@ -20,6 +21,7 @@ from baton.engine.checkpoint_runner import CheckpointRunner
 from baton.engine.config import EngineConfig
 from baton.engine.core_board import cores_for
 from baton.engine.drawing import Drawing, Outcome, slice_result, unsound
+from baton.engine.flat_batch import flat_embeddings, flat_positions, flat_tokens, unseen
 from baton.engine.grammar_masks import GrammarMasks
 from baton.engine.invariance_check import check_batch_invariance
 from baton.engine.kernel_build import KernelError, default_recipe, load_kernels
@@ -33,9 +35,11 @@ from baton.engine.packed_linear import pack_linears
 from baton.engine.packing import packs_linears
 from baton.engine.plan import Draw, SliceResult, StepPlan
 from baton.engine.token_scores import token_scores
+from baton.engine.vision.tower import tower_of
 
 if TYPE_CHECKING:
     from baton.engine.kv_pool import KvPool
+    from baton.engine.vision.encoder import ImageEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +64,23 @@ def load_torch_runner(model: str, config: EngineConfig) -> "TorchRunner":
         )
         numeric_class = kernel_class(os.environ)
     masks = GrammarMasks(Path(model), checkpoint.vocab_size, checkpoint.eos_token_ids)
+    images = image_encoder(checkpoint.model, Path(model), config.threads)
     release_heap()
-    return TorchRunner(checkpoint, config, make_attention, masks, numeric_class)
+    return TorchRunner(checkpoint, config, make_attention, masks, numeric_class, images)
+
+
+def image_encoder(network: PreTrainedModel, folder: Path, threads: int) -> "ImageEncoder | None":
+    """None where the model reads only text. Raises SettingsError."""
+    if tower_of(network) is None:
+        return None
+    try:
+        from baton.engine.vision.encoder import ImageEncoder
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"{folder} reads images, and a worker needs pillow for it ({error}); "
+            "pip install 'baton-serving[vision]'"
+        ) from error
+    return ImageEncoder(network, folder, threads)
 
 
 def replace_modules(
@@ -95,14 +114,18 @@ class TorchRunner(CheckpointRunner):
         make_attention: MakeAttention,
         masks: GrammarMasks,
         numeric_class: str = "",
+        images: "ImageEncoder | None" = None,
     ) -> None:
-        """`numeric_class` is empty unless equal bits are promised."""
+        """`numeric_class` is empty unless equal bits are promised. `images` None: the model reads
+        only text.
+        """
         super().__init__(checkpoint, config, numeric_class)
         self._masks = masks
         self._cores = cores_for(config.threads, config.core_board, config.core_slot)
         self._make_attention = make_attention
         self._attention: AttentionBackend | None = None
         self._drawing = Drawing(checkpoint.eos_token_ids, self._plugins)
+        self.images = images
 
     def attach(self, pool: "KvPool") -> None:
         self._attention = self._make_attention(paged_tensor(pool, self._layout))
@@ -117,8 +140,11 @@ class TorchRunner(CheckpointRunner):
         self._masks.begin(draws)  # their tokens are known; the forward pass hides it
         with torch.inference_mode():
             if any(piece.targets for piece in plan.slices):
-                return self._run_with_scores(plan, draws, self._attention)
-            return results_of(plan, self._drawn(self._logits(plan, self._attention), plan, draws))
+                results = self._run_with_scores(plan, draws, self._attention)
+            else:
+                logits = self._logits(plan, self._attention)
+                results = results_of(plan, self._drawn(logits, plan, draws))
+        return [unseen(piece) or one for piece, one in zip(plan.slices, results, strict=True)]
 
     def rest(self) -> None:
         self._cores.rest()
@@ -126,7 +152,9 @@ class TorchRunner(CheckpointRunner):
     def _logits(self, plan: StepPlan, attention: AttentionBackend) -> Tensor:
         """float32 [rows, vocabulary], of the last row of each slice with draws."""
         model, step = self._checkpoint.model, attention.prepare(plan)
-        return call_model(model, *_flat(plan), last_rows(plan), step).float()
+        tokens = flat_tokens(plan)
+        seen = flat_embeddings(plan, model, tokens)
+        return call_model(model, tokens, flat_positions(plan), last_rows(plan), step, seen).float()
 
     def _run_with_scores(
         self, plan: StepPlan, draws: list[Draw], attention: AttentionBackend
@@ -135,7 +163,9 @@ class TorchRunner(CheckpointRunner):
         rows, targets, counts = scored_rows(plan)
         parts = [last_rows(plan), *parts_of(rows, self.vocab_size)]
         model, step = self._checkpoint.model, attention.prepare(plan)
-        logits = logits_in_parts(model, *_flat(plan), parts, step)
+        tokens = flat_tokens(plan)
+        seen = flat_embeddings(plan, model, tokens)
+        logits = logits_in_parts(model, tokens, flat_positions(plan), parts, step, seen)
         outcomes = self._drawn(next(logits).float(), plan, draws)
         scores: list[TokenLogprobs | BatonError] = []
         for part in logits:
@@ -168,16 +198,6 @@ def results_of(
         )
         for piece in plan.slices
     ]
-
-
-def _flat(plan: StepPlan) -> tuple[Tensor, Tensor]:
-    """Token ids and positions of all slices in one row; int64."""
-    tokens: list[int] = []
-    positions: list[int] = []
-    for piece in plan.slices:
-        tokens += piece.tokens
-        positions += range(piece.start, piece.start + len(piece.tokens))
-    return torch.tensor(tokens), torch.tensor(positions)
 
 
 def last_rows(plan: StepPlan) -> Tensor:

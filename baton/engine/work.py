@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from baton.core.errors import BatonError
+from baton.core.prompt_images import ImageSpan
 from baton.core.sampling_params import SamplingParams
 from baton.core.step_totals import NO_TOTALS, StepTotals
 from baton.core.token_record import PromptLogprobs, TokenRecord
@@ -33,6 +35,10 @@ class Work:
     it had drawn those tokens itself. "Known" are the tokens of both.
 
     A cached prefix is found only by works of the same `cache_salt` and `tenant`.
+
+    `images` of the prompt are in order and apart from each other. Where the prompt is read here,
+    `embeddings` has a tensor [tokens, hidden] for each; a DECODE needs none, unless it is preempted
+    and what it pulled is gone: it then fails with UnavailableError.
     """
 
     key: str  # unique among the engine's works, such as "<request id>/<attempt>"
@@ -49,6 +55,8 @@ class Work:
     priority: int = 0  # lower goes first, within one whoever was asked for earlier
     keep_seconds: float = 0.0  # that its KV is to be evicted last, after its end
     asked_at: float = 0.0  # seconds on the worker's clock
+    images: tuple[ImageSpan, ...] = ()
+    embeddings: tuple[Any, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def known(self) -> tuple[int, ...]:

@@ -29,6 +29,7 @@ from baton.model_source.settings import HubSettings
 TEXT_FILES = (
     *("config.json", "generation_config.json", "chat_template.jinja"),
     *("tokenizer*.json", "special_tokens_map.json", "added_tokens.json"),
+    *("preprocessor_config.json", "processor_config.json"),
 )
 WEIGHT_FILES = ("*.safetensors", "*.safetensors.index.json")
 NOT_WANTED = ("*/*", "consolidated*")  # other formats of the same weights

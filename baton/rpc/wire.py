@@ -7,6 +7,7 @@ from baton.core.fingerprint import Fingerprint
 from baton.core.handoff import Epoch, Handoff, PrefixSource
 from baton.core.kv_events import KvChange
 from baton.core.layout import LayoutDescriptor
+from baton.core.prompt_images import ImageSpan, PromptImage
 from baton.core.room import Room
 from baton.core.sampling_params import (
     BeamSearch,
@@ -256,6 +257,31 @@ def prefix_source_to_pb(source: PrefixSource) -> prefill_pb2.PrefixSource:
 def prefix_source_from_pb(message: prefill_pb2.PrefixSource) -> PrefixSource:
     handoff = Handoff(message.transfer_id, message.ticket, message.address, message.instance_id)
     return PrefixSource(handoff, message.num_tokens)
+
+
+def images_to_pb(images: Iterable[PromptImage], *, with_data: bool) -> list[types_pb2.PromptImage]:
+    return [
+        types_pb2.PromptImage(
+            start=image.span.start,
+            rows=image.span.rows,
+            columns=image.span.columns,
+            digest=image.span.digest,
+            data=image.data if with_data else b"",
+            processing=image.processing,
+        )
+        for image in images
+    ]
+
+
+def images_from_pb(messages: Iterable[types_pb2.PromptImage]) -> tuple[PromptImage, ...]:
+    return tuple(
+        PromptImage(
+            ImageSpan(message.start, message.rows, message.columns, message.digest),
+            message.data,
+            message.processing,
+        )
+        for message in messages
+    )
 
 
 def worker_info_to_pb(info: WorkerInfo) -> types_pb2.WorkerInfo:

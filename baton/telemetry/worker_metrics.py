@@ -8,7 +8,7 @@ from prometheus_client.registry import Collector
 from baton.telemetry import worker_families as families
 from baton.telemetry.family import Family
 from baton.telemetry.teller import Teller
-from baton.telemetry.worker_reading import WorkerReading
+from baton.telemetry.worker_reading import NixlReading, WorkerReading
 
 
 class WorkerCollector(Collector):
@@ -28,6 +28,9 @@ class WorkerCollector(Collector):
         yield from self._host(reading)
         yield from self._lent(reading)
         yield from self._pulled(reading)
+        yield from self._images(reading)
+        if reading.nixl is not None:
+            yield from self._nixl(reading.nixl)
 
     def _engine(self, reading: WorkerReading) -> Iterator[Metric]:
         tell = self._tell
@@ -72,6 +75,17 @@ class WorkerCollector(Collector):
         yield tell.one(families.REPAIRED_BLOCKS, reading.repaired_blocks)
         yield tell.each(families.PREFIX_PULLS, reading.prefix_pulls)
         yield tell.one(families.PREFIX_TOKENS, reading.prefix_tokens)
+
+    def _images(self, reading: WorkerReading) -> Iterator[Metric]:
+        tell = self._tell
+        yield tell.one(families.IMAGE_QUERIES, reading.image_queries)
+        yield tell.one(families.IMAGE_HITS, reading.image_hits)
+        yield tell.distribution(families.IMAGE_TIME, reading.image_seconds)
+
+    def _nixl(self, reading: NixlReading) -> Iterator[Metric]:
+        yield self._tell.distribution(families.NIXL_BYTES, reading.bytes)
+        yield self._tell.distribution(families.NIXL_TIME, reading.seconds)
+        yield self._tell.one(families.NIXL_FAILED, reading.failed)
 
     def _always(self, family: Family, labels: Mapping[str, str]) -> Metric:
         """What does not change is told by labels."""

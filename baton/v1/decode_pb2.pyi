@@ -37,6 +37,7 @@ class GenerateRequest(google.protobuf.message.Message):
     WAITED_MS_FIELD_NUMBER: builtins.int
     KEEP_MS_FIELD_NUMBER: builtins.int
     ANEW_FIELD_NUMBER: builtins.int
+    IMAGES_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """The gateway's name of the request."""
     attempt: builtins.int
@@ -69,6 +70,10 @@ class GenerateRequest(google.protobuf.message.Message):
     def answered_token_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """The same that prefill gets."""
 
+    @property
+    def images(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[baton.v1.types_pb2.PromptImage]:
+        """Images of the prompt, in order. Their files come along unless the hand-off brings the first token too: whoever decodes needs only to know where they stand."""
+
     def __init__(
         self,
         *,
@@ -84,9 +89,10 @@ class GenerateRequest(google.protobuf.message.Message):
         waited_ms: builtins.int = ...,
         keep_ms: builtins.int = ...,
         anew: builtins.bool = ...,
+        images: collections.abc.Iterable[baton.v1.types_pb2.PromptImage] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["handoff", b"handoff", "sampling", b"sampling"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["anew", b"anew", "answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "handoff", b"handoff", "keep_ms", b"keep_ms", "priority", b"priority", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "waited_ms", b"waited_ms"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["anew", b"anew", "answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "handoff", b"handoff", "images", b"images", "keep_ms", b"keep_ms", "priority", b"priority", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "waited_ms", b"waited_ms"]) -> None: ...
 
 Global___GenerateRequest: typing_extensions.TypeAlias = GenerateRequest
 

@@ -38,6 +38,7 @@ class PrefillRequest(google.protobuf.message.Message):
     PRIORITY_FIELD_NUMBER: builtins.int
     WAITED_MS_FIELD_NUMBER: builtins.int
     HOLD_MS_FIELD_NUMBER: builtins.int
+    IMAGES_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """The gateway's name of the request."""
     attempt: builtins.int
@@ -72,6 +73,10 @@ class PrefillRequest(google.protobuf.message.Message):
     def prefix(self) -> Global___PrefixSource:
         """Another worker that may have the KV of the prompt's beginning. What is lacking here is pulled from there first; whatever goes wrong with that, the prompt is computed here."""
 
+    @property
+    def images(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[baton.v1.types_pb2.PromptImage]:
+        """Images of the prompt, in order, each with its file."""
+
     def __init__(
         self,
         *,
@@ -88,9 +93,10 @@ class PrefillRequest(google.protobuf.message.Message):
         priority: builtins.int = ...,
         waited_ms: builtins.int = ...,
         hold_ms: builtins.int = ...,
+        images: collections.abc.Iterable[baton.v1.types_pb2.PromptImage] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["prefix", b"prefix", "sampling", b"sampling"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "hold_ms", b"hold_ms", "prefix", b"prefix", "priority", b"priority", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "ticket", b"ticket", "transfer_id", b"transfer_id", "waited_ms", b"waited_ms"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "hold_ms", b"hold_ms", "images", b"images", "prefix", b"prefix", "priority", b"priority", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "ticket", b"ticket", "transfer_id", b"transfer_id", "waited_ms", b"waited_ms"]) -> None: ...
 
 Global___PrefillRequest: typing_extensions.TypeAlias = PrefillRequest
 

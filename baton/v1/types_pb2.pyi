@@ -271,6 +271,44 @@ class SamplingParams(google.protobuf.message.Message):
 Global___SamplingParams: typing_extensions.TypeAlias = SamplingParams
 
 @typing.final
+class PromptImage(google.protobuf.message.Message):
+    """An image of the prompt: which of its tokens stand for it, and perhaps the file."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    START_FIELD_NUMBER: builtins.int
+    ROWS_FIELD_NUMBER: builtins.int
+    COLUMNS_FIELD_NUMBER: builtins.int
+    DIGEST_FIELD_NUMBER: builtins.int
+    DATA_FIELD_NUMBER: builtins.int
+    PROCESSING_FIELD_NUMBER: builtins.int
+    start: builtins.int
+    """Index in the prompt of its first token."""
+    rows: builtins.int
+    """Rows of tokens."""
+    columns: builtins.int
+    """Tokens of each row."""
+    digest: builtins.bytes
+    """sha256 of the file and of how it is processed; block names cover it."""
+    data: builtins.bytes
+    """The file, JPEG, PNG, WebP or GIF; empty for a worker that gets the KV from elsewhere."""
+    processing: builtins.str
+    """JSON object of what the image processor is told; empty: nothing."""
+    def __init__(
+        self,
+        *,
+        start: builtins.int = ...,
+        rows: builtins.int = ...,
+        columns: builtins.int = ...,
+        digest: builtins.bytes = ...,
+        data: builtins.bytes = ...,
+        processing: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["columns", b"columns", "data", b"data", "digest", b"digest", "processing", b"processing", "rows", b"rows", "start", b"start"]) -> None: ...
+
+Global___PromptImage: typing_extensions.TypeAlias = PromptImage
+
+@typing.final
 class TokenSequence(google.protobuf.message.Message):
     """Consecutive tokens."""
 

@@ -110,6 +110,11 @@ class WorkerSettings:
         "GiB of host memory of each worker for cached KV blocks that its pool gives up, from where "
         "they come back when a prompt begins with them; 0: none.",
     )
+    image_cache_memory_bytes: int = setting(
+        256 << 20,
+        "Memory for images that were encoded, to be found when they come again; 0: none is kept.",
+        size=True,
+    )
     block_size: int = setting(16, "Tokens per KV block, a multiple of 16.")
     enable_prefix_caching: bool = setting(
         True, "Keep the KV of prompts and answers for later prompts that begin alike."
@@ -208,6 +213,8 @@ class WorkerSettings:
                 "--kv-offloading-size keeps what the prefix cache gives up, and there is none with "
                 "--no-enable-prefix-caching"
             )
+        if self.image_cache_memory_bytes < 0:
+            raise SettingsError("--image-cache-memory-bytes must be 0 or more")
         if not 0 <= self.core_slot < MAX_WORKERS:
             raise SettingsError(f"--core-slot must be between 0 and {MAX_WORKERS - 1}")
         device_name(self.device)

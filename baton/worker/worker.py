@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from baton.core.errors import BatonError, RefusedError
 from baton.core.handoff import Handoff, PrefixSource, new_id
+from baton.core.prompt_images import PromptImage
 from baton.core.room import Room as RoomLeft
 from baton.core.worker_info import WorkerInfo, WorkerLoad, WorkerState
 from baton.engine.block_pool import BlockPool
@@ -19,6 +20,7 @@ from baton.worker.backlog import Backlog
 from baton.worker.bridge import EngineBridge
 from baton.worker.desk import Desk
 from baton.worker.flips import Flips
+from baton.worker.images import Images
 from baton.worker.load import LoadBoard
 from baton.worker.prefix_pulls import PrefixPulls
 from baton.worker.readout import Readout
@@ -100,9 +102,10 @@ class Worker:
         self._exposed = exposed(settings.kv_transport, settings.cluster_tls.is_on)
         self._traffic = Traffic()
         self.flips = Flips()
+        self.images = Images(engine.images, settings.image_cache_memory_bytes)
         self._readout = Readout(
             *(lambda: self.info, engine, self.sender, self._puller, self._prefix_pulls),
-            *(self._traffic, self.flips),
+            *(self._traffic, self.flips, self.images, settings.kv_transport == nixl_agent.NAME),
         )
         self.backlog = Backlog()
         self._readings = itertools.count(1)  # of its room
@@ -155,6 +158,7 @@ class Worker:
 
     async def close(self) -> None:
         await self._puller.close()
+        await asyncio.to_thread(self.images.close)
         self.sender.close()
         if self._stage is not None:
             self._stage.close()
@@ -197,6 +201,11 @@ class Worker:
         if pulled is not None:
             self._traffic.bytes += pulled.bytes
         return pulled
+
+    async def with_embeddings(self, work: Work, images: Sequence[PromptImage]) -> Work:
+        """The same with its images encoded. Raises RequestError for a file that cannot be read."""
+        seen = await self.images.embeddings(images, work.cache_salt, work.tenant)
+        return replace(work, embeddings=seen)
 
     def publish(self, work: Work, blocks: tuple[int, ...]) -> None:
         """Blocks that were pulled for the work, the references on which are taken: the engine finds

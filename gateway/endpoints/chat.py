@@ -89,6 +89,7 @@ class ChatEndpoint:
             chat=True,
             continued=bool(asked.continue_final_message),
             grammar=grammar,
+            images=prompt.images,
         )
         await caller.visit.admit([job.bill for job in jobs])
         options = self._preparation.options(asked, prompt.rendering.role)

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import from_json
 
+from gateway.schema.image_part import IMAGE_KINDS, ImagePart, image_of_part
+
 TEXT_KEYS = {  # type of a part -> the key that holds its text
     "text": "text",
     "input_text": "text",
@@ -13,6 +15,7 @@ TEXT_KEYS = {  # type of a part -> the key that holds its text
     "thinking": "thinking",
 }
 MEDIA_WORDS = ("image", "audio", "video")
+Part = str | ImagePart
 
 
 class CalledFunction(BaseModel):
@@ -57,12 +60,14 @@ class ToolCall(BaseModel):
 
 
 class Message(BaseModel):
-    """`content` is a string, or the texts of its parts in order."""
+    """`content` is a string, or its parts in order: texts and images."""
 
     model_config = ConfigDict(extra="allow")
 
     role: str = Field(description="system, developer, user, assistant, tool, or any other.")
-    content: str | list[str] = Field("", description="A text, or parts; so far only of text.")
+    content: str | list[Part] = Field(
+        "", description="A text, or parts: of text, and of images where the model reads them."
+    )
     name: str | None = None
     tool_calls: list[ToolCall] | None = Field(None, description="What the assistant called.")
     tool_call_id: str | None = Field(None, description="The call that this message answers.")
@@ -86,21 +91,28 @@ class Message(BaseModel):
         "content", mode="before", json_schema_input_type=str | list[str | dict[str, Any]] | None
     )
     @classmethod
-    def _texts_of_parts(cls, content: Any) -> Any:
-        return [text_of_part(part) for part in content] if isinstance(content, list) else content
+    def _read_parts(cls, content: Any) -> Any:
+        return [read_part(part) for part in content] if isinstance(content, list) else content
+
+    @property
+    def parts(self) -> list[Part]:
+        return [self.content] if isinstance(self.content, str) else self.content
+
+    @property
+    def images(self) -> list[ImagePart]:
+        return [part for part in self.parts if isinstance(part, ImagePart)]
 
     @property
     def text(self) -> str:
         """Of the content, as templates read it that take one string."""
-        return self.content if isinstance(self.content, str) else "\n".join(self.content)
+        return "\n".join(part for part in self.parts if isinstance(part, str))
 
     @property
     def length(self) -> int:
         """In characters, roughly."""
-        texts = [self.content] if isinstance(self.content, str) else self.content
-        texts = [*texts, self.reasoning or self.reasoning_content or ""]
+        reasoning = self.reasoning or self.reasoning_content or ""
         calls = sum(len(str(call.function.arguments)) for call in self.calls)
-        return sum(map(len, texts)) + calls
+        return len(self.text) + len(reasoning) + calls
 
     @property
     def calls(self) -> list[ToolCall]:
@@ -113,8 +125,8 @@ class Message(BaseModel):
         return list(self.model_extra or {})
 
 
-def text_of_part(part: Any) -> str:
-    """Raises ValueError for anything that is not text."""
+def read_part(part: Any) -> Part:
+    """Raises ValueError for anything that is neither text nor an image's URL."""
     if isinstance(part, str):
         return part
     if not isinstance(part, dict):
@@ -123,8 +135,12 @@ def text_of_part(part: Any) -> str:
     name = kind if kind is not None else next((key for key in part if key != "uuid"), "")
     if not isinstance(name, str):
         raise ValueError("the type of a content part must be a string")
+    if name in IMAGE_KINDS:
+        return image_of_part(part, name)
     if any(word in name for word in MEDIA_WORDS):
-        raise ValueError(f"a part of type {name!r} was sent, but this is not a multimodal model")
+        raise ValueError(
+            f"a part of type {name!r} is not read: beside text there are only images, as image_url"
+        )
     if name not in TEXT_KEYS:
         raise ValueError(f"{name!r} is not a type of content part")
     text = part.get(TEXT_KEYS[name])
@@ -139,7 +155,14 @@ def _foreign_keys_of_parts(content: Any) -> list[str]:
         return []
     parts = [part for part in content if isinstance(part, dict)]
     keys = {key for part in parts for key in part if key not in TEXT_KEYS.values()}
-    return [f"content.{key}" for key in sorted(keys - {"type"})]
+    inner = {key for part in parts for key in _inside(part.get("image_url"))}
+    return [f"content.{key}" for key in sorted(keys - {"type", "image_url"} | inner)]
+
+
+def _inside(image_url: Any) -> list[str]:
+    """What an image is said to be beside its URL, such as its `detail`: it changes nothing."""
+    keys = image_url if isinstance(image_url, dict) else ()
+    return [f"image_url.{key}" for key in keys if key != "url"]
 
 
 def _without_nulls(data: Any, what: str) -> Any:

@@ -65,7 +65,9 @@ class TemplateFields(PromptFields):
         "Default: whatever the template does.",
     )
     mm_processor_kwargs: dict[str, Any] | None = Field(
-        None, description="For images, audio and video: only {} so far. Default: {}."
+        None,
+        description="To which sizes images are scaled: size, min_pixels, max_pixels. Needs "
+        "--trust-request-mm-kwargs. Default: {}.",
     )
 
     @field_validator("chat_template_kwargs")
@@ -77,13 +79,6 @@ class TemplateFields(PromptFields):
         for name in SWITCHES:
             if not isinstance((kwargs or {}).get(name, False), bool):
                 raise ValueError(f"{name!r} must be true or false")
-        return kwargs
-
-    @field_validator("mm_processor_kwargs")
-    @classmethod
-    def _nothing_to_process(cls, kwargs: dict[str, Any] | None) -> dict[str, Any] | None:
-        if kwargs:
-            raise ValueError("this is not a multimodal model, which is what these are for")
         return kwargs
 
     @property

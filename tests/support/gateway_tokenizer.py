@@ -1,6 +1,7 @@
 """A small real tokenizer: byte-level BPE with a ChatML template, as the model folders have it."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from tokenizers import (
@@ -38,12 +39,21 @@ TEXT = [
 
 def make_tokenizer_folder(folder: Path, template: str | None = CHATML, **config: object) -> Path:
     """`config` goes to generation_config.json, if there is any."""
+    write_tokenizer(folder, template)
+    (folder / "config.json").write_text(json.dumps({"vocab_size": 512}))
+    if config:
+        (folder / "generation_config.json").write_text(json.dumps(config))
+    return folder
+
+
+def write_tokenizer(folder: Path, template: str | None, more: Sequence[str] = ()) -> None:
+    """`more`: special tokens behind the first three."""
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=400,
-        special_tokens=SPECIALS,
+        special_tokens=[*SPECIALS, *more],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -53,10 +63,6 @@ def make_tokenizer_folder(folder: Path, template: str | None = CHATML, **config:
     )
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save_pretrained(str(folder))
-    (folder / "config.json").write_text(json.dumps({"vocab_size": 512}))
-    if config:
-        (folder / "generation_config.json").write_text(json.dumps(config))
-    return folder
 
 
 def make_gemma_tokenizer_folder(folder: Path, files: dict[str, object]) -> Path:

@@ -92,6 +92,67 @@ def make(family: str, folder: Path, *, seed: int = 0, spread: bool = True, **cha
     return folder
 
 
+# Token ids that mark an image, as tests.support.vision_tokenizer has them.
+VISION_START, VISION_END, IMAGE_PAD, VIDEO_PAD = 3, 4, 5, 6
+PATCH = 4  # pixels; a token is 2 x 2 patches
+_TOWERS: dict[str, dict[str, Any]] = {
+    "Qwen2VL": {"embed_dim": 32, "hidden_size": 64, "mlp_ratio": 2},
+    "Qwen2_5_VL": {
+        "hidden_size": 32,
+        "out_hidden_size": 64,
+        "intermediate_size": 64,
+        "window_size": 16,
+        "fullatt_block_indexes": [1],
+    },
+}
+
+
+def make_vision(family: str, folder: Path, *, seed: int = 0) -> Path:
+    """A checkpoint that reads images: `family` is one of Qwen2VL and Qwen2_5_VL."""
+    text = {
+        **_COMMON,
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": 1e4,
+            "mrope_section": [2, 3, 3],
+        },
+    }
+    tower = {
+        "depth": 2,
+        "num_heads": 4,
+        "patch_size": PATCH,
+        "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
+        **_TOWERS[family],
+    }
+    config = getattr(transformers, family + "Config")(
+        text_config=text,
+        vision_config=tower,
+        image_token_id=IMAGE_PAD,
+        video_token_id=VIDEO_PAD,
+        vision_start_token_id=VISION_START,
+        vision_end_token_id=VISION_END,
+        eos_token_id=EOS,
+    )
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = getattr(transformers, family + "ForConditionalGeneration")(config)
+        _spread(model)
+    model.save_pretrained(folder)
+    image_processor().save_pretrained(folder)
+    return folder
+
+
+def image_processor() -> Any:
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    size = {"shortest_edge": (4 * PATCH) ** 2, "longest_edge": (16 * PATCH) ** 2}
+    return Qwen2VLImageProcessorPil(
+        patch_size=PATCH, merge_size=2, temporal_patch_size=2, size=size
+    )
+
+
 def make_llama(folder: Path, *, seed: int = 0) -> Path:
     """3 layers, 4 heads on 2 KV heads of 16, untied."""
     return make("Llama", folder, seed=seed)
@@ -112,10 +173,12 @@ def _spread(model: PreTrainedModel) -> None:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             gain = 4.0 if name.endswith(_OUTPUTS) else 1.0
-            if parameter.dim() == 2:
-                parameter.normal_(std=gain * parameter.shape[1] ** -0.5)
+            if parameter.dim() >= 2:
+                parameter.normal_(std=gain * parameter[0].numel() ** -0.5)
+            elif "visual" in name and name.endswith("bias"):
+                parameter.normal_(std=0.1)  # what all images have in common must not drown them
             else:
                 parameter.uniform_(0.5, 1.5)
 
 
-_OUTPUTS = ("o_proj.weight", "down_proj.weight", "dense.weight", "fc2.weight")
+_OUTPUTS = ("o_proj.weight", "down_proj.weight", "dense.weight", "fc2.weight", "mlp.2.weight")

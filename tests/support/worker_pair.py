@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
@@ -29,6 +29,9 @@ from baton.worker.worker import Worker
 from kv_transfer.sender_events import SenderLimits
 from tests.support.engine_hash_model import HASH_MODEL, hash_runner
 from tests.support.watched_loads import loads
+
+if TYPE_CHECKING:
+    from baton.engine.vision.encoder import ImageEncoder
 
 BLOCKS = 256
 
@@ -75,16 +78,17 @@ async def serving(
     runner: Runner | None = None,
     lease_limits: SenderLimits | None = None,
     storage: Storage | None = None,
+    images: "ImageEncoder | None" = None,
     roles: Collection[Role] = (),
 ) -> AsyncIterator[Served]:
-    """Of a hash model, unless there is a `runner`. `roles` that it can have, if not both."""
+    """Of a hash model, unless there is a `runner`; `images` is its encoder, if it has one. `roles` that it can have, if not both."""
     runner = runner or hash_runner(model)
     settings = settings or WorkerSettings(
         model="test",
         worker_id=role.value,
         kv_cache_memory_bytes=num_blocks * runner.layout.block_bytes,
     )
-    engine = Engine(runner, settings.engine, storage)
+    engine = Engine(runner, settings.engine, storage, images)
     engine.start()
     server = make_server(settings.cluster_secret)
     tls = settings.cluster_tls.identity()

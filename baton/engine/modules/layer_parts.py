@@ -13,6 +13,7 @@ from torch.nn.functional import gelu, silu
 from baton.engine.kv_shape import KvShape
 from baton.engine.modules.kernels import Kernels
 from baton.engine.modules.norm import KernelNorm, kernel_norm
+from baton.engine.vision.tower import language_modules
 
 # What the norms of a layer are called that stand before attention, after it, before the MLP and after
 # it, by the names that the layer has: one and the same means another place where others stand beside.
@@ -60,10 +61,10 @@ class LayerParts:
 
 def decoder_layers(model: Any) -> nn.ModuleList | None:
     """The one list of as many modules as the model says that it has layers."""
-    count = getattr(model.config, "num_hidden_layers", None)
+    count = getattr(model.config.get_text_config(), "num_hidden_layers", None)
     found = [
         module
-        for module in model.modules()
+        for module in language_modules(model)
         if isinstance(module, nn.ModuleList) and len(module) == count
     ]
     return found[0] if len(found) == 1 else None

@@ -24,6 +24,7 @@ from baton.engine.modules.linear import KernelLinear, PackedEmbedding
 from baton.engine.modules.norm import KernelNorm, kernel_norm
 from baton.engine.modules.quantised import round_weights
 from baton.engine.modules.workspace import LayerSizes, Workspace
+from baton.engine.vision.tower import language_modules
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ def _swap_linears(model: Any, kernels: Kernels) -> int:
 
 def _linears(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Linear]]:
     """Of just this class: a subclass may compute something else."""
-    for parent in model.modules():
+    for parent in language_modules(model):
         for name, child in parent.named_children():
             if type(child) is not nn.Linear or child.weight.dtype not in DTYPES:
                 continue
@@ -164,7 +165,7 @@ def _swap_embedding(model: Any, linear: nn.Linear, stand_in: KernelLinear) -> No
 
 def _swap_norms(model: nn.Module, kernels: Kernels) -> int:
     replaced = 0
-    for parent in list(model.modules()):
+    for parent in list(language_modules(model)):
         if isinstance(parent, KernelDecoderLayer):
             continue
         for name, child in list(parent.named_children()):

@@ -10,11 +10,14 @@ from typing import Any
 import httpx
 import pytest
 
+from baton.core.errors import UnavailableError
 from baton.core.worker_info import Role
+from baton.v1 import decode_pb2
 from gateway.ui import feed
 from gateway.ui.assets import NAMES
 from tests.support.gateway_answer import answering_pair
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
+from tests.support.gateway_fake_workers import answering
 from tests.support.gateway_members import make_load
 from tests.support.gateway_reading import CHAT, HI
 
@@ -107,6 +110,29 @@ async def test_the_state_has_workers_links_and_a_requests_way(served: GatewayUnd
     times = [placed[name] for name in ("queued_ms", "placed_ms", "first_ms", "last_ms")]
     assert times == sorted(times)
     assert times[-1] <= request["ended_ms"]
+
+
+async def test_what_broke_under_a_request_is_on_its_way(model_folder: Path) -> None:
+    async with running_gateway(model_folder) as gateway:
+        _, broken = await gateway.pair()
+        broken.decode_script = breaking
+        other = await gateway.join("d1", Role.DECODE)
+        other.decode_script = answering([5, 6, 7])
+        assert (await gateway.client.post(CHAT, json={"messages": HI})).status_code == 200
+        [request] = (await state(gateway))["requests"]
+    assert [one["decode_worker"] for one in request["placements"]] == ["d0", "d1"]
+    assert request["placements"][0]["first_ms"] is None
+    [incident] = request["incidents"]
+    assert (incident["what"], incident["worker"]) == ("unavailable", "d0")
+    again = request["placements"][1]
+    assert request["placements"][0]["placed_ms"] <= incident["ms"] <= again["placed_ms"]
+
+
+async def breaking(
+    request: decode_pb2.GenerateRequest,
+) -> AsyncIterator[decode_pb2.GenerateResponse]:
+    raise UnavailableError("gone")
+    yield
 
 
 async def test_news_come_while_somebody_looks_and_nothing_is_done_afterwards(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from baton.engine.families import is_known, kind_refused, rope_refused
+from baton.engine.families import is_known, kind_refused, reads_images, rope_refused
 
 KINDS: dict[str, tuple[dict[str, Any], str]] = {
     "mixtral": ({"num_local_experts": 8, "num_experts_per_tok": 2}, "mixture of experts"),
@@ -48,6 +48,16 @@ def test_a_family_is_known_by_architecture_and_type_together() -> None:
     assert not is_known({"architectures": ["LlamaForCausalLM"], "model_type": "qwen2"})
     assert not is_known({"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"})
     assert not is_known({"model_type": "llama"})
+
+
+def test_models_that_read_images_are_of_two_families_and_looked_at_within() -> None:
+    assert is_known(
+        {"architectures": ["Qwen2VLForConditionalGeneration"], "model_type": "qwen2_vl"}
+    )
+    assert not reads_images({"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"})
+    assert kind_refused({"model_type": "qwen2_vl", "vision_config": {}, "text_config": {}}) is None
+    inner = {"num_experts": 8}
+    assert "experts" in str(kind_refused({"model_type": "qwen2_5_vl", "text_config": inner}))
 
 
 @pytest.mark.parametrize("kind", ["dynamic", "longrope"])

@@ -105,19 +105,59 @@ def test_a_text_may_be_written_in_many_ways(part: Any) -> None:
 @pytest.mark.parametrize(
     "part",
     [
-        {"type": "image_url", "image_url": {"url": "data:,"}},
-        {"type": "input_image", "image_url": "data:,"},
         *({"type": f"{kind}_embeds", f"{kind}_embeds": "x"} for kind in ("image", "audio")),
         {"type": "image_pil", "image_pil": "x"},
         {"type": "audio_url", "audio_url": {"url": "data:,"}},
         {"type": "input_audio", "input_audio": {"data": "", "format": "wav"}},
         {"type": "video_url", "video_url": {"url": "data:,"}, "uuid": "u"},
-        {"uuid": "u", "image_url": None},
     ],
 )
-def test_media_need_another_model(part: Any) -> None:
-    with pytest.raises(ValueError, match="not a multimodal model"):
+def test_other_media_are_not_read(part: Any) -> None:
+    with pytest.raises(ValueError, match="beside text there are only images, as image_url"):
         entry(role="user", content=[part])
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": "data:x", "detail": "low"}},
+        {"type": "image_url", "image_url": "data:x"},
+        {"type": "input_image", "image_url": "data:x"},
+        {"image_url": {"url": "data:x"}},
+    ],
+)
+def test_an_image_is_a_part_in_each_of_its_spellings(part: Any) -> None:
+    content = ["see", part, {"type": "text", "text": "this"}]
+    message = Message.model_validate({"role": "user", "content": content})
+
+    assert [image.url for image in message.images] == ["data:x"]
+    assert template_entry(message, PARTS)["content"] == [
+        {"type": "text", "text": "see"},
+        {"type": "image"},
+        {"type": "text", "text": "this"},
+    ]
+    assert template_entry(message, STRING, "<img>")["content"] == "see\n<img>\nthis"
+
+
+@pytest.mark.parametrize("url", [None, "", 5, {"detail": "low"}, {"url": None}])
+def test_an_image_without_a_url_is_refused(url: Any) -> None:
+    with pytest.raises(ValueError, match="needs the string 'url'"):
+        entry(role="user", content=[{"type": "image_url", "image_url": url, "uuid": "u"}])
+
+
+def test_what_is_said_of_an_image_beside_its_url_is_named_as_ignored() -> None:
+    part = {"type": "image_url", "image_url": {"url": "data:x", "detail": "low"}}
+    asked = ChatCompletionRequest.model_validate(
+        {"messages": [{"role": "user", "content": [part]}]}
+    )
+    assert asked.unknown_fields() == ["messages.content.image_url.detail"]
+
+
+def test_a_log_does_not_have_the_whole_image() -> None:
+    part = {"type": "image_url", "image_url": "data:image/png;base64," + "A" * 100_000}
+    message = Message.model_validate({"role": "user", "content": [part]})
+
+    assert len(str(message.model_dump())) < 1000
 
 
 @pytest.mark.parametrize("part", [{"type": "file"}, {}, 5, None, {"type": 5}, {"type": "text"}])
