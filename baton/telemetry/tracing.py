@@ -18,6 +18,7 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -72,7 +73,7 @@ class Tracer:
         sampled = self._provider.sampler.should_sample(
             caller, trace_id, name, kind, trace_state=state
         )
-        if not sampled.decision.is_sampled():
+        if sampled.decision is not Decision.RECORD_AND_SAMPLE:
             return None
         zero = time.time_ns() - time.monotonic_ns()
         place = Place(trace_id, parent if parent.is_valid else None, sampled.trace_state)
