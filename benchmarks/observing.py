@@ -210,11 +210,12 @@ def tell(rounds: Sequence[dict[str, Turn]]) -> bool:
         rates = [(one[side].tokens_per_second, one[PLAIN].tokens_per_second) for one in rounds]
         cpus = [(one[side].cpu_per_token, one[PLAIN].cpu_per_token) for one in rounds]
         rate, cpu = ratio_of(rates), ratio_of(cpus)
+        whole = sum(ours for ours, _ in cpus) / sum(theirs for _, theirs in cpus)
         held &= rate.median >= TARGET
         click.echo(
             f"{side}/plain  tokens/s {rate.median:.3f} ({rate.low:.3f} to {rate.high:.3f}), at least "
-            f"{TARGET}; CPU per token {cpu.median:.3f} ({cpu.low:.3f} to {cpu.high:.3f}); "
-            f"{rate.rounds} rounds"
+            f"{TARGET}; CPU per token {cpu.median:.3f} ({cpu.low:.3f} to {cpu.high:.3f}), {whole:.3f} "
+            f"over all; {rate.rounds} rounds"
         )
     return held
 
