@@ -7,6 +7,7 @@ import pytest
 from tests.support.chart import merged, objects, values_of
 from tests.support.helm4 import ChartRefusedError, Helm4
 
+RAY: dict[str, Any] = {"ray": {"enabled": True}}
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "gateways without Redis": (
         {"gateway": {"replicas": 2}},
@@ -35,7 +36,30 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"workers": {"autoscaling": {"enabled": True, "minReplicas": 9}}},
         "minReplicas is above",
     ),
-    "Ray": ({"ray": {"enabled": True}}, "cannot be orchestrated by Ray yet"),
+    "several gateways in Ray": (
+        {**RAY, "gateway": {"replicas": 2}, "redis": {"bundled": {"enabled": True}}},
+        "one `baton up` runs the gateway",
+    ),
+    "certificates in Ray": (
+        {**RAY, "clusterTLS": {"enabled": True, "certManager": {"enabled": True}}},
+        "no certificate of clusterTLS is for",
+    ),
+    "metrics of workers in Ray": (
+        {**RAY, "monitoring": {"podMonitor": {"enabled": True}}},
+        "podMonitor would find none",
+    ),
+    "a scaled pool in Ray": (
+        {**RAY, "workers": {"autoscaling": {"enabled": True}}},
+        "pools of a RayCluster have fixed replicas",
+    ),
+    "pools of several settings in Ray": (
+        {**RAY, "decode": {"pools": [{"name": "a", "settings": {"max-num-seqs": 8}}]}},
+        "one set of settings",
+    ),
+    "pools of several GPUs in Ray": (
+        {**RAY, "decode": {"pools": [{"name": "a"}, {"name": "b", "gpu": {"count": 1}}]}},
+        "all decode workers take the same of a node",
+    ),
     "no hosts": ({"ingress": {"enabled": True}}, "needs ingress.hosts"),
     "no parent": ({"httpRoute": {"enabled": True}}, "needs httpRoute.parentRefs"),
     # and by the schema, with the path
