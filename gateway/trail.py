@@ -61,6 +61,7 @@ class Trail:
     ended: float | None = None
     _outcome: Phase = Phase.DONE
     _waiting: int = 0
+    _last_told: dict[str, object] | None = None  # once nothing of it changes any more
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -98,6 +99,14 @@ class Trail:
         """Milliseconds since it came, but for `began_at`: those since 1970. Of what still goes on the
         end is null.
         """
+        if self._last_told is not None:
+            return self._last_told
+        told = self._written()
+        if self.ended is not None:
+            self._last_told = told
+        return told
+
+    def _written(self) -> dict[str, object]:
         return {
             "number": self.number,
             "id": self.request_id,

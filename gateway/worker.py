@@ -140,10 +140,10 @@ class Worker:
         source: str,
         num_bytes: int,
         now: float,
-        transport: str = "",
+        transport: str,
         exposed: float | None = None,
     ) -> None:
-        """KV, of the worker with that instance id. `exposed`: seconds behind the end of prefill."""
+        """KV, of the worker with that instance id; `exposed` as `LinkTraffic` has it."""
         own = self.info.instance_id
         self._learned.traffic.add(source, own, num_bytes, now, transport, exposed)
 

@@ -28,6 +28,7 @@ COMMANDS = {  # name: module in baton.cluster.commands, where it has the module'
     "replay": "replay",
     "simulate": "simulate",
     "plan": "plan",
+    "planner": "planner",
     "make-model": "make_model",
     "build-kernels": "build_kernels",
     "completion": "completion",

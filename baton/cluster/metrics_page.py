@@ -25,6 +25,7 @@ what engines do by each worker, so nothing is counted twice: sum over all pages 
 - The names end as Prometheus wants it: a counter in `_total`; a histogram is `_bucket`, `_sum` and `_count`.
 - Series with a label of a fixed set of values are there from the start, at 0.
 - Tokens of a stream are counted once a second and at its end.
+- [monitoring.md](monitoring.md) has dashboards and rules for all of it.
 
 **Not here**, because nothing would be true of it:
 

@@ -120,3 +120,13 @@ async def test_all_rules_are_loaded_and_none_fails(prometheus: PrometheusClient)
     found = [rule for group in await prometheus.rule_groups() for rule in group["rules"]]
     assert len(found) == len(rules())
     assert [(rule["name"], rule["lastError"]) for rule in found if rule.get("lastError")] == []
+
+
+async def test_one_model_name_selects_all_that_has_vllm_s_names(
+    prometheus: PrometheusClient,
+) -> None:
+    """Dashboards made for vLLM ask for one, of gateways and workers alike."""
+    names = 'count by (model_name) ({__name__=~"vllm:.*"})'
+    assert len(await prometheus.ask(names)) == 1
+    pages = await prometheus.ask('count by (job) ({__name__=~"vllm:.*"})')
+    assert {one.labels["job"] for one in pages} == {"baton-gateway", "baton-workers"}

@@ -143,3 +143,40 @@ async def test_it_says_so_when_the_gateway_is_away_and_when_no_worker_is(
         await expect(page.locator("#connection[data-state=lost]")).to_be_visible()
         await expect(page.get_by_role("alert")).to_contain_text("What you see is how it was.")
         await expect(page.locator("#events")).to_contain_text("has lost the gateway")
+
+
+HIDE = """
+(_, hidden) => {
+  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}
+"""
+
+
+async def test_a_page_that_is_hidden_or_closed_asks_for_nothing(
+    folder: Path, chromium: Browser
+) -> None:
+    async with running_gateway(folder) as gateway:
+        await answering_pair(gateway)
+        feed = gateway.gateway.feed
+        async with looking_at(chromium, page_of(gateway)) as page:
+            await until_live(page)
+            assert feed.onlookers == 1
+            await page.locator("html").evaluate(HIDE, True)
+            await gateway.until(lambda: feed.onlookers == 0)
+            await page.locator("html").evaluate(HIDE, False)
+            await gateway.until(lambda: feed.onlookers == 1)
+        await gateway.until(lambda: feed.onlookers == 0)
+
+
+async def test_below_a_proxys_prefix_everything_is_found(folder: Path, chromium: Browser) -> None:
+    async with running_gateway(folder, root_path="/llm") as gateway:
+        await answering_pair(gateway)
+        async with looking_at(chromium, str(gateway.client.base_url.join("/llm/ui"))) as page:
+            await until_live(page)
+            assert page.url.endswith("/llm/ui/")
+            await page.get_by_label("Message").fill("hi")
+            await page.get_by_label("Message").press("Enter")
+            await expect(page.locator(".turn .fate")).to_be_visible()
+            await page.locator("#request-rows .opens").click()
+            await expect(page.locator(".candidates")).to_be_visible()

@@ -36,3 +36,13 @@ def test_without_an_objective_there_is_nothing_to_plan() -> None:
     ran = baton("plan", *TRACE)
     assert ran.exit_code == 78
     assert "give --slo-ttft-ms or --slo-itl-ms" in ran.stderr
+
+
+def test_a_plan_is_for_a_trace_or_for_a_cluster_that_runs() -> None:
+    for words, complaint in (
+        (("--slo-itl-ms=9",), "give a TRACE and --profile, or --live"),
+        ((*TRACE, "--live", "--slo-itl-ms=9"), "--live has no TRACE"),
+    ):
+        ran = baton("plan", *words)
+        assert ran.exit_code == 78
+        assert complaint in ran.stderr

@@ -108,3 +108,9 @@ def test_a_secret_that_nobody_gave_is_made_up(helm: Helm4) -> None:
 def test_the_notes_warn_of_what_is_open(helm: Helm4) -> None:
     assert helm.notes(values_of("default")).count("WARNING") == 3
     assert "WARNING" not in helm.notes(values_of("production"))
+
+
+def test_the_notes_name_the_status_page_unless_there_is_none(helm: Helm4) -> None:
+    assert "http://127.0.0.1:8000/ui" in helm.notes(values_of("default"))
+    off = merged(values_of("default"), {"gateway": {"settings": {"disable-status-page": True}}})
+    assert "/ui" not in helm.notes(off)

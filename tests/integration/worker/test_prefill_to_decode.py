@@ -16,13 +16,11 @@ from baton.core.token_record import TokenRecord
 from baton.core.worker_info import Role
 from baton.rpc import wire
 from baton.rpc.errors import from_rpc_error
-from baton.worker.settings import WorkerSettings
 from decode_worker.service import DecodeServicer
 from tests.support.engine_events import EventLog
 from tests.support.engine_hash_model import HASH_MODEL
 from tests.support.engine_works import GREEDY, generate, prompt_of, sampled
 from tests.support.hash_answer import hash_answer
-from tests.support.kv_planes import usable
 from tests.support.worker_pair import (
     Served,
     by_choice,
@@ -108,9 +106,9 @@ async def test_decode_hashes_a_prompt_once_and_before_it_is_read(
     hashed: list[int] = []  # tokens of each block
     whole = block_hashes.next_hash
 
-    def counted(parent: bytes, tokens: Sequence[int]) -> bytes:
+    def counted(parent: bytes, tokens: Sequence[int], salt: bytes) -> bytes:
         hashed.append(len(tokens))
-        return whole(parent, tokens)
+        return whole(parent, tokens, salt)
 
     async with serving(Role.PREFILL) as prefill, serving(Role.DECODE) as decode:
         handoff = handoff_to(prefill)
@@ -270,25 +268,3 @@ async def test_a_worker_that_stops_says_so_to_those_whose_requests_it_ends() -> 
         last = await asyncio.wait_for(anext(reading), 10)
         assert not last.released.confirmed
         await both_idle(prefill, decode)
-
-
-@pytest.mark.parametrize("transport", ["shm", "nixl"])
-async def test_what_nixl_moves_is_on_the_page_where_it_does(transport: str) -> None:
-    settings = WorkerSettings(
-        model="test",
-        kv_transport=usable(transport),
-        kv_cache_memory_bytes=64 * HASH_MODEL.layout(16).block_bytes,
-    )
-    async with (
-        serving(Role.PREFILL, settings=settings) as prefill,
-        serving(Role.DECODE, settings=settings) as decode,
-    ):
-        prompt, params = prompt_of(100), sampled(5)
-        assert await relay(prefill, decode, prompt, params) == hash_answer(
-            HASH_MODEL, prompt, params
-        )
-        seen = decode.worker.reading()
-        assert (seen.nixl is not None) == (transport == "nixl")
-        if seen.nixl is not None:
-            assert seen.nixl.bytes.total == seen.transfer_bytes > 0
-            assert seen.nixl.failed == 0
