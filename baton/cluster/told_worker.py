@@ -43,8 +43,10 @@ async def tell_to_flip(address: str, role: Role, access: ClusterAccess) -> None:
             async with asyncio.timeout(PATIENCE):
                 await call.read()
         except (grpc.aio.AioRpcError, TimeoutError) as error:
-            known = isinstance(error, grpc.aio.AioRpcError)
-            reason = from_rpc_error(error) if known else f"no answer within {PATIENCE:g} s"
+            if isinstance(error, TimeoutError):
+                reason = f"no answer within {PATIENCE:g} s"
+            else:
+                reason = str(from_rpc_error(error))
             raise UnavailableError(
                 f"the worker at {address} does not become a {role.value} worker: {reason}"
             ) from error
