@@ -8,7 +8,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /
 RUN python -m venv /opt/venv
 RUN /opt/venv/bin/pip install --no-cache-dir --index-url ${TORCH_INDEX} ${TORCH}
 COPY . /src
-RUN /opt/venv/bin/pip install --no-cache-dir "/src[worker]"
+RUN /opt/venv/bin/pip install --no-cache-dir "/src[worker,vision]"
 RUN XDG_CACHE_HOME=/opt/baton/cache /opt/venv/bin/baton build-kernels --all-levels
 RUN mkdir -p /opt/baton && ln -s "$(/opt/venv/bin/python -c 'from baton.cluster.demo_model import FOLDER; print(FOLDER)')" /opt/baton/demo
 
