@@ -5,6 +5,7 @@ have.
 import asyncio
 from dataclasses import replace
 
+import grpc
 import pytest
 
 from baton.core.errors import RefusedError
@@ -39,7 +40,7 @@ async def test_a_running_answer_gives_way_to_a_more_urgent_one_and_not_to_its_eq
         patient = asked(decode, PATIENT, LONG, priority=5)
         await patient.until(lambda stream: len(stream.records) >= 60)
         equal = asked(decode, URGENT, SHORT, priority=5)
-        with pytest.raises(Exception) as refused:  # noqa: PT011  gRPC's own
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
             await equal.whole()
         assert isinstance(from_rpc_error(refused.value), RefusedError)
         urgent = asked(decode, URGENT, SHORT, priority=0)
@@ -55,7 +56,7 @@ async def test_a_caller_who_leaves_while_room_is_made_holds_nothing() -> None:
         patient = asked(decode, PATIENT, LONG, priority=5)
         await patient.until(lambda stream: len(stream.records) >= 60)
         for _ in range(3):
-            making = asyncio.ensure_future(decode.worker.make_room(0, (), 11))
+            making = asyncio.ensure_future(decode.worker.rooms.hold(0, (), 11))
             await asyncio.sleep(0)  # it has asked
             making.cancel()
             await asyncio.gather(making, return_exceptions=True)
