@@ -312,7 +312,11 @@ RAY = closed(
         "enabled": SWITCH,
         "version": TEXT,
         "head": closed(
-            PLACES | {"resources": POD["resources"], "priorityClassName": POD["priorityClassName"]}
+            PLACES
+            | {
+                "resources": closed({"requests": MAP, "limits": MAP}),
+                "priorityClassName": TEXT,
+            }
         ),
     }
 )
