@@ -1,22 +1,23 @@
 """What it costs to be watched: metrics scraped and the status page open, and every request traced.
 
-python -m benchmarks.observing --rounds 12
+python -m benchmarks.observing --rounds 20
 
 Two clusters, one of which sends traces. In each round the first one has a turn in peace and one in which it
-is watched, and the second one has a turn in peace, in an order that changes. Beside tokens/s, the CPU
+is watched, and the second one has a turn in peace, in an order that is drawn. Beside tokens/s, the CPU
 time of all processes per token, which other load on the machine enters less.
 """
 
 import asyncio
 import contextlib
 import json
+import random
 import secrets
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -65,13 +66,13 @@ class Site:
 
 @click.command()
 @click.option("--model", type=click.Path(exists=True, path_type=Path), help="Default: a tiny one.")
-@click.option("--rounds", default=12, show_default=True, type=click.IntRange(1))
+@click.option("--rounds", default=20, show_default=True, type=click.IntRange(1))
 @click.option("--input-len", default=128, show_default=True, help="Tokens.")
 @click.option("--output-len", default=64, show_default=True, help="Tokens.")
-@click.option("--requests", default=32, show_default=True, help="Of a turn.")
+@click.option("--requests", default=16, show_default=True, help="Of a turn.")
 @click.option("--concurrency", default=8, show_default=True, help="Requests at a time.")
 @click.option("--seconds", default=1.0, show_default=True, help="Between two looks at a page.")
-@click.option("--page", default="/ui/state", show_default=True, help="What the status page reads.")
+@click.option("--page", default="/ui/events", show_default=True, help="What the status page reads.")
 def main(
     model: Path | None,
     rounds: int,
@@ -118,12 +119,14 @@ async def in_turns(
     quiet, traced = [await site_of(url, page) for url in urls]
     sites = {PLAIN: quiet, WATCHED: quiet, TRACED: traced}
     click.echo(f"watched     {', '.join(quiet.pages)}; every {plan.seconds:g} s")
-    seed, found = secrets.randbits(32), []
+    seed, draw, found = secrets.randbits(32), random.Random(), []
+    warm = replace(plan, requests=plan.concurrency)
     for number in range(-1, rounds):
         turns = {}
-        for side in (*SIDES[number % 3 :], *SIDES[: number % 3]):
+        for side in draw.sample(SIDES, len(SIDES)):
             watch = watching(sites[side], plan.seconds) if side == WATCHED else in_peace()
             async with watch:
+                await turn(sites[side], warm, seed - 1)  # a cluster that rested is slow at first
                 turns[side] = await turn(sites[side], plan, seed + number)
         if number >= 0:  # the first one warms up
             found.append(turns)

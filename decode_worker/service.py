@@ -1,8 +1,8 @@
 """Writes answers: from a KV cache that it pulls, or from the prompt itself."""
 
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from baton.v1 import decode_pb2 as pb
 from baton.v1 import decode_pb2_grpc
 from baton.worker.event_queue import TokenQueue, Told
 from baton.worker.reading_trace import ReadingTrace
-from baton.worker.room import Room
+from baton.worker.room import Room, hold, no_room
 from baton.worker.worker import Worker
 from decode_worker.adoption import adopted
 from decode_worker.hand_over import hand_over
@@ -71,10 +71,10 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
     ) -> AsyncGenerator[pb.GenerateResponse, None]:
         if lane is not None:
             lane.open("decode.reserve")
-        self._refuse_while_short()
+        self._refuse_while_short(work.priority)
         # Hashed now, while prefill has yet to begin; the engine would do it behind the hand-off.
         work = replace(work, names=self._worker.bridge.engine.prefix_names(work))
-        with self._room(work) as room:
+        async with self._room(work) as room:
             left = wire.room_to_pb(self._worker.room())
             yield pb.GenerateResponse(reserved=pb.GenerateReserved(room=left))
             if images and work.mode is Mode.GENERATE:
@@ -166,23 +166,31 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
             finally:
                 self._worker.bridge.abort(work.key)
 
-    def _refuse_while_short(self) -> None:
-        """While a request that is here lacks blocks: a steady stream of new ones would take whatever
-        comes free, and one that was preempted would never go on.
+    def _refuse_while_short(self, priority: int) -> None:
+        """While a request that is here and no less urgent lacks blocks: a steady stream of new ones
+        would take whatever comes free, and one that was preempted would never go on. (One that only
+        more urgent ones pass is more urgent than all of them when its turn comes.)
         """
-        if self._worker.bridge.engine.load().short_of_blocks:
+        lacks = self._worker.bridge.engine.load().lacks
+        if lacks is not None and lacks <= priority:
             raise RefusedError("requests that are here already wait for KV blocks")
 
-    @contextmanager
-    def _room(self, work: Work) -> Iterator[Room]:
-        """Sets aside the blocks of what is known and one more per choice, or refuses at once.
+    @asynccontextmanager
+    async def _room(self, work: Work) -> AsyncIterator[Room]:
+        """Sets aside the blocks of what is known and one more per choice, or refuses at once; behind
+        the step at hand, where answers of a worse priority can give way.
 
         For as long as the stream lives: prefill may queue, or be paused for more urgent prompts, and
         every wait of the hand-off has a bound of its own.
         """
         worker = self._worker
         wanted = worker.info.fingerprint.layout.blocks_for(work.num_known) + work.params.n
-        room = Room(worker.blocks, work.names, wanted, None, worker.board.touch)
+        held = hold(worker.blocks, work.names, wanted)
+        if held is None and worker.might_make(wanted, work.priority):
+            held = await worker.make_room(work.priority, work.names, wanted)
+        if held is None:
+            raise no_room(wanted)
+        room = Room(worker.blocks, held, None, worker.board.touch)
         try:
             yield room
         finally:

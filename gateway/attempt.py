@@ -112,7 +112,7 @@ class Attempt:
             assignment.prefill.info.worker_id if assignment.prefill else None,
             reason=assignment.forecast.decision.reason if assignment.forecast else None,
         )
-        self._prefix_source: WorkerInfo | None = None
+        self._prefix_source: str | None = None  # its instance id
         self.prompt_scores: tuple[TokenLogprobs, ...] = ()
 
     @property
@@ -238,7 +238,7 @@ class Attempt:
         if source is None:
             return None
         self.reading.prefix_from = source.worker.worker_id
-        self._prefix_source = source.worker
+        self._prefix_source = source.worker.instance_id
         return PrefixSource(_handoff_from(source.worker), source.num_tokens)
 
     async def _heard(self, patience: float) -> tuple[Leg, LegEvent]:
@@ -308,10 +308,9 @@ class Attempt:
                 self.reading.cached_tokens = num_cached_tokens
                 self.admitted_at = time.monotonic()
                 if self.forecast is not None:
-                    self.forecast.actual.cached_tokens = num_cached_tokens
+                    self.forecast.admitted(num_cached_tokens, self.admitted_at)
                 self._admitted(num_cached_tokens, kv_number)
             case PrefixPulled():
-                self.reading.prefix = event
                 self._note_prefix(event)
             case Broken() | Ended():
                 self._reader = None
@@ -328,12 +327,11 @@ class Attempt:
             )
 
     def _note_prefix(self, pulled: PrefixPulled) -> None:
-        source = self._prefix_source
-        if source is None or self._reader is None:
-            return
-        layout = source.fingerprint.layout
-        moved = pulled.tokens * layout.block_bytes // layout.block_size
-        self._reader.worker.received(source.instance_id, moved, time.monotonic())
+        self.reading.prefix = pulled
+        if self._prefix_source is not None and self._reader is not None:
+            self._reader.worker.received(
+                self._prefix_source, pulled.bytes, time.monotonic(), pulled.transport
+            )
 
     def _note_suspect(self, leg: Leg, event: LegEvent) -> None:
         match event:

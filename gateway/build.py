@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import grpc
 from fastapi import FastAPI
-from prometheus_client import ProcessCollector
 from starlette.types import ASGIApp
 
 from baton import __version__
@@ -25,7 +24,7 @@ from baton.registry.memory import InMemoryRegistry
 from baton.registry.service import RegistryServicer
 from baton.registry.store import Directory
 from baton.rpc.server import make_server
-from baton.telemetry.metrics import TaskCollector
+from baton.telemetry.metrics import TaskCollector, process_collector
 from baton.v1 import registry_pb2_grpc
 from gateway.app import guarded, make_app
 from gateway.chat_prompt import ChatPrompts
@@ -126,7 +125,7 @@ def build(settings: GatewaySettings, tracer: "Tracer | None" = None) -> Gateway:
     metrics.follow(workers.prefixes)
     metrics.watch_queue(queue.waiting)
     metrics.register(TaskCollector(asyncio.get_running_loop()))
-    metrics.register(ProcessCollector(registry=None))
+    metrics.register(process_collector())
     history = PlacementHistory(settings.placement_history)
     recent = RecentRequests(0 if settings.disable_status_page else KEPT)
     tickets = RemoteTickets(settings.cluster_secret, TICKET_SECONDS) if settings.worker else None

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
-from baton.core.room import NO_ROOM, Room, keeps_out
+from baton.core.room import NO_ROOM, Room
 from baton.core.worker_info import Role, WorkerInfo, WorkerLoad, WorkerState
 from gateway.scoring import DOUBT
 from gateway.speed_model import UNKNOWN, Speed
@@ -35,6 +35,7 @@ class Candidate:
     block_tokens: int = field(init=False)
     pool_tokens: int = field(init=False)
     free_seats: float = field(init=False)  # for whatever priority; there may be more
+    worst: float = field(init=False)  # priority of those that would give way; -inf: nobody
     requests: int = field(init=False)  # on it now
     context: int = field(init=False)  # tokens that they attend to
     # Terms of `scoring`, in seconds, as far as no prompt is needed for them:
@@ -58,12 +59,16 @@ class Candidate:
         self.takes_requests = load is not None and self.alive and not self.refused
         self.free_tokens = self.context = self.pool_tokens = 0
         self.block_tokens = info.fingerprint.layout.block_size
-        self.free_seats = math.inf
+        self.free_seats, self.worst = math.inf, -math.inf
         requests, self.rounds = self.in_flight, 1.0
         if load is not None:  # it is late, but counts other gateways' requests too
             room = self.room = self.room or load.room
-            if not room.short_of_blocks:
+            if room.lacks is None:
                 self.free_tokens = room.free_blocks * self.block_tokens
+            else:
+                self.worst = room.lacks
+            if room.yielding:
+                self.worst = max(self.worst, room.yielding[-1][0])
             if room.seats is not None:
                 self.free_seats = room.seats - sum(count for _, count in room.seated)
             self.pool_tokens = load.total_blocks * self.block_tokens
@@ -81,7 +86,17 @@ class Candidate:
         self.base = speed.step + self.beside
         self.preference = 1e-7 * requests + (DOUBT if self.doubted else 0.0)
 
-    def seats(self, choices: int, priority: int) -> bool:
-        """Whether it has seats for so many, for whom the less urgent make way."""
+    def needs(self, tokens: int, choices: int) -> int:
+        """Tokens that must be free, in whole blocks, for so many and one block more per choice."""
+        return min(tokens + choices * self.block_tokens, self.pool_tokens)
+
+    def has_seats(self, choices: int, priority: int) -> bool:
+        """For so many, beside those that are less urgent."""
+        return self.free_seats >= choices or (self.room or NO_ROOM).seats_for(choices, priority)
+
+    def makes_room(self, tokens: int, choices: int, priority: int) -> bool:
+        """Where it has none: whether those that are less urgent would make it."""
         room = self.room or NO_ROOM
-        return not keeps_out(room.seats, room.seated, choices, priority)
+        blocks = room.most_for(priority)
+        enough = blocks * self.block_tokens >= self.needs(tokens, choices)
+        return enough and room.seats_for(choices, priority)

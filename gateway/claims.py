@@ -57,10 +57,23 @@ class Claims:
     @property
     def left(self) -> Room:
         latest = self._latest
-        free = latest.free_blocks if self._at_most is None else self._at_most
-        if not self._seated and free == latest.free_blocks:
+        if not self._seated and self._at_most is None:
             return latest
+        free = latest.free_blocks if self._at_most is None else self._at_most
         seated = self._seated + Counter(dict(latest.seated))
         return replace(
-            latest, free_blocks=max(0, free - self._blocks), seated=tuple(sorted(seated.items()))
+            latest,
+            free_blocks=max(0, free - self._blocks),
+            seated=tuple(sorted(seated.items())),
+            yielding=() if self._at_most is not None else self._still_yielding(self._blocks - free),
         )
+
+    def _still_yielding(self, taken: int) -> tuple[tuple[int, int], ...]:
+        """Once the worst have given so many blocks up."""
+        still: list[tuple[int, int]] = []
+        for priority, blocks in reversed(self._latest.yielding):
+            given = min(blocks, max(0, taken))
+            taken -= given
+            if blocks > given:
+                still.insert(0, (priority, blocks - given))
+        return tuple(still)

@@ -14,6 +14,7 @@ class Actual:
     ttft: float | None = None  # from the placement on
     cached_tokens: int | None = None  # of the prompt, where it was read
     exposed: float | None = None  # transfer behind the end of prefill
+    admitted: float | None = None  # when an engine began to read the prompt, from the placement on
     transferred: float | None = None  # when its end was heard of, from the placement on
     tokens: int = 0  # told, of all choices
     last: float | None = None  # when the latest was, from the placement on
@@ -46,6 +47,10 @@ class Forecast:
     def itl(self) -> float | None:
         """Measured."""
         return self.actual.itl(self._choices)
+
+    def admitted(self, cached_tokens: int, now: float) -> None:
+        self.actual.cached_tokens = cached_tokens
+        self.actual.admitted = now - self.placed_at
 
     def told(self, count: int, now: float, whole: bool = True) -> None:
         """So many tokens came. `whole` False: not when they were drawn, as of a search."""

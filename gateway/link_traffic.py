@@ -15,7 +15,7 @@ class LinkTotals:
     target: str
     transfers: int = 0
     bytes: int = 0
-    transport: str = ""  # of the latest whose data plane is known
+    transport: str = ""  # of the latest
     exposed: float | None = None  # seconds, of the latest hand-off: behind the end of prefill
     _slots: deque[tuple[float, int]] = field(default_factory=deque)  # when one began, its bytes
 
@@ -54,13 +54,14 @@ class LinkTraffic:
         target: str,
         num_bytes: int,
         now: float,
-        transport: str = "",
+        transport: str,
         exposed: float | None = None,
     ) -> None:
+        """`exposed`: seconds behind the end of prefill, where it was a hand-off."""
         link = self._links.setdefault((source, target), LinkTotals(source, target))
         self._links.move_to_end((source, target))
         link.add(num_bytes, now)
-        link.transport = transport or link.transport
+        link.transport = transport
         link.exposed = link.exposed if exposed is None else exposed
         if len(self._links) > MOST_LINKS:
             self._links.popitem(last=False)

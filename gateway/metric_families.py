@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from baton.telemetry.family import Family, counter, gauge, histogram
+from baton.telemetry.process_metrics import PROCESS_FAMILIES
 from baton.telemetry.task_metrics import TASKS
 
 SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2.5, 5)
@@ -198,6 +199,6 @@ COUNTED: tuple[Family, ...] = (  # as requests go
 )
 READ: tuple[Family, ...] = (  # when the page is
     *(QUEUED, PREDICTED_CACHED, ACTUAL_CACHED, DRIFTS, RESYNCS, INDEX_SIZE),
-    TASKS,
+    *(TASKS, *PROCESS_FAMILIES),
 )
 GATEWAY_FAMILIES = (*COUNTED, *READ)

@@ -91,7 +91,7 @@ def place(
     a link that is doubted can shut out one better pair each, so that many more are looked at.
     """
     prefills = [c for c in candidates if c.prefills and c.alive]
-    decodes = roomy(candidates, ask.tokens, ask.choices, ask.priority)
+    decodes = takers(candidates, ask)
     partners = [c for c in prefills if c.takes_requests]
     options: list[Option] = []
     considered = 0
@@ -130,8 +130,22 @@ def roomy(
         for c in candidates
         if not c.prefills
         and c.takes_requests
-        and c.free_tokens >= min(num_tokens + choices * c.block_tokens, c.pool_tokens)
-        and (c.free_seats >= choices or c.seats(choices, priority))
+        and c.free_tokens >= c.needs(num_tokens, choices)
+        and c.has_seats(choices, priority)
+    ]
+
+
+def takers(candidates: Sequence[Candidate], ask: Ask) -> list[Candidate]:
+    """Decode workers with room for the request, or else those where less urgent answers make it."""
+    if found := roomy(candidates, ask.tokens, ask.choices, ask.priority):
+        return found
+    return [
+        c
+        for c in candidates
+        if c.worst > ask.priority
+        and not c.prefills
+        and c.takes_requests
+        and c.makes_room(ask.tokens, ask.choices, ask.priority)
     ]
 
 

@@ -19,7 +19,7 @@ from gateway.placement import (
     Pair,
     Reason,
     place,
-    roomy,
+    takers,
 )
 from gateway.scoring import Ask, terms_of
 
@@ -57,7 +57,7 @@ class Simple(ABC):
     ) -> Decision | None:
         prefills = [c for c in candidates if c.prefills and c.alive]
         partners = [c for c in prefills if c.takes_requests]
-        decodes = roomy(candidates, ask.tokens, ask.choices, ask.priority)
+        decodes = takers(candidates, ask)
         last_resort: tuple[Candidate | None, Candidate] | None = None
         for decode in self._doubted_last(decodes, ask):
             if not prefills and ask.may_be_alone:

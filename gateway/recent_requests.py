@@ -80,6 +80,8 @@ class RecentRequests:
         return sorted(found, key=lambda trail: -trail.number)
 
     def _begin(self, job: Job) -> Trail:
+        now = time.monotonic()
+        began = now if job.asked_at is None else job.asked_at
         trail = Trail(
             next(self._numbers),
             job.record.request_id if job.record is not None else job.request_id,
@@ -88,8 +90,8 @@ class RecentRequests:
             len(job.prompt),
             job.params.n,
             job.bill,
-            time.monotonic(),
-            time.time(),
+            began,
+            time.time() - (now - began),
         )
         self._open[trail.number] = trail
         return trail

@@ -61,6 +61,7 @@ class Trail:
     ended: float | None = None
     _outcome: Phase = Phase.DONE
     _waiting: int = 0
+    _last_told: dict[str, object] | None = None  # once nothing of it changes any more
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -98,6 +99,14 @@ class Trail:
         """Milliseconds since it came, but for `began_at`: those since 1970. Of what still goes on the
         end is null.
         """
+        if self._last_told is not None:
+            return self._last_told
+        told = self._written()
+        if self.ended is not None:
+            self._last_told = told
+        return told
+
+    def _written(self) -> dict[str, object]:
         return {
             "number": self.number,
             "id": self.request_id,
@@ -121,10 +130,10 @@ class Trail:
 
     def _placement(self, placed: Placed) -> dict[str, object]:
         reading, forecast = placed.reading, placed.forecast
-        first = last = predicted = itl = None
+        admitted = first = last = predicted = itl = None
         if forecast is not None:
-            first, last = forecast.actual.ttft, forecast.actual.last
-            predicted, itl = forecast.predicted, forecast.itl
+            actual, predicted, itl = forecast.actual, forecast.predicted, forecast.itl
+            admitted, first, last = actual.admitted, actual.ttft, actual.last
         return {
             "prefill_worker": reading.prefill_worker,
             "decode_worker": reading.decode_worker,
@@ -132,8 +141,9 @@ class Trail:
             "reason": reading.reason,
             "queued_ms": self._ms(placed.waits_from),
             "placed_ms": self._ms(placed.at),
-            "first_ms": None if first is None else self._ms(placed.at + first),
-            "last_ms": None if last is None else self._ms(placed.at + last),
+            "admitted_ms": self._ms_behind(placed, admitted),
+            "first_ms": self._ms_behind(placed, first),
+            "last_ms": self._ms_behind(placed, last),
             "transfer": self._transfer(placed),
             "itl_ms": None if itl is None else round(1000 * itl, 1),
             "predicted_ttft_ms": None if predicted is None else round(1000 * predicted.ttft, 1),
@@ -156,6 +166,9 @@ class Trail:
             "tokens": moved.tokens,
             "transport": moved.transport,
         }
+
+    def _ms_behind(self, placed: Placed, seconds: float | None) -> float | None:
+        return None if seconds is None else self._ms(placed.at + seconds)
 
     def _ms(self, at: float | None) -> float | None:
         return None if at is None else round(1000 * (at - self.began), 1)

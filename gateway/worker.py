@@ -9,6 +9,7 @@ from baton.core.errors import BatonError
 from baton.core.kv_events import KvChange
 from baton.core.room import Room
 from baton.core.worker_info import WorkerInfo, WorkerLoad, WorkerState
+from baton.telemetry.request_context import apart
 from gateway.candidate import Candidate
 from gateway.claims import Claim, Claims
 from gateway.learned import Learned
@@ -139,10 +140,10 @@ class Worker:
         source: str,
         num_bytes: int,
         now: float,
-        transport: str = "",
+        transport: str,
         exposed: float | None = None,
     ) -> None:
-        """KV, of the worker with that instance id. `exposed`: seconds behind the end of prefill."""
+        """KV, of the worker with that instance id; `exposed` as `LinkTraffic` has it."""
         own = self.info.instance_id
         self._learned.traffic.add(source, own, num_bytes, now, transport, exposed)
 
@@ -172,10 +173,10 @@ class Worker:
 
     def _start_closing(self) -> None:
         if self._closing is None:
-            self._closing = asyncio.create_task(self.close(), name=f"close {self.info.worker_id}")
+            self._closing = apart(self.close(), name=f"close {self.info.worker_id}")
 
     def _follow(self) -> "asyncio.Task[None]":
-        return asyncio.create_task(self._watch(), name=f"watch {self.info.worker_id}")
+        return apart(self._watch(), name=f"watch {self.info.worker_id}")
 
     async def _watch(self) -> None:
         pause = FIRST_PAUSE

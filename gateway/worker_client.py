@@ -109,6 +109,8 @@ class PrefixPulled:
     """The prefill worker got the prompt's beginning from another one; before it is admitted."""
 
     tokens: int  # whose KV was moved
+    bytes: int  # payload moved
+    transport: str  # the data plane, such as "shm"
     milliseconds: float  # for which the prompt waited
 
 
@@ -331,7 +333,9 @@ class _PrefillCall:
                     yield PromptScored(wire.prompt_logprobs_from_pb(message.prompt_logprobs))
                 elif message.HasField("prefix_pulled"):
                     pulled = message.prefix_pulled
-                    yield PrefixPulled(pulled.tokens, pulled.milliseconds)
+                    yield PrefixPulled(
+                        pulled.tokens, pulled.bytes, pulled.transport, pulled.milliseconds
+                    )
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 

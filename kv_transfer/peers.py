@@ -19,9 +19,11 @@ from baton.rpc.channel import open_channel
 from baton.rpc.errors import from_rpc_error
 from baton.rpc.tls_identity import TlsIdentity
 from baton.rpc.wire import fingerprint_from_pb
+from baton.telemetry.request_context import apart
 from baton.v1 import kv_transfer_pb2 as pb
 from baton.v1 import kv_transfer_pb2_grpc as pb_grpc
 from kv_transfer.memory import Memory, Run
+from kv_transfer.read_meter import ReadMeter
 from kv_transfer.same_host import is_this_host
 from kv_transfer.set_aside import SetAside
 from kv_transfer.staging import Landing, StagedReader
@@ -54,8 +56,9 @@ class Peer:
     is to be copied.
     """
 
-    def __init__(self, key: PeerKey, channel: grpc.aio.Channel) -> None:
+    def __init__(self, key: PeerKey, channel: grpc.aio.Channel, meter: ReadMeter) -> None:
         self.key = key
+        self._meter = meter
         self.channel = channel
         self.stub: Any = pb_grpc.KvTransferServiceStub(
             channel
@@ -132,8 +135,15 @@ class Peer:
     ) -> Landed:
         if self._reader is None:
             raise TransferError("there is no link to the peer")
-        start = time.monotonic()
-        self._reader.read(runs, wanted=lambda: not cancelled.is_set())
+        start, transport = time.monotonic(), self.transport
+        try:
+            self._reader.read(runs, wanted=lambda: not cancelled.is_set())
+        except Exception:
+            if not (cancelled.is_set() or self._closed):  # nobody has ended it
+                self._meter.failed(transport)
+            raise
+        num_bytes = sum(run.length for run in runs)
+        self._meter.done(transport, num_bytes, time.monotonic() - start)
         wrong = find_wrong()
         return Landed(start, time.monotonic(), wrong)
 
@@ -170,6 +180,7 @@ class Peers:
         secret: str,
         choice: str,
         limits: LinkLimits,
+        meter: ReadMeter,
         tls: TlsIdentity | None = None,
         landing: Landing | None = None,
     ) -> None:
@@ -180,6 +191,7 @@ class Peers:
         self._secret = secret
         self._choice = choice
         self._limits = limits
+        self._meter = meter
         self._tls = tls
         self._aside = SetAside()
         self._found: dict[PeerKey, asyncio.Task[Peer]] = {}
@@ -192,7 +204,7 @@ class Peers:
         key = (address, instance_id)
         task = self._found.get(key)
         if task is None:
-            task = self._found[key] = asyncio.create_task(self._connect(key))
+            task = self._found[key] = apart(self._connect(key))
             task.add_done_callback(lambda done: self._found_or_not(key, done))
         peer = await asyncio.shield(task)  # others may wait for the same peer
         if peer.avoided and not peer.avoided & self._aside.of(key):
@@ -244,7 +256,7 @@ class Peers:
     async def _connect(self, key: PeerKey) -> Peer:
         address, instance_id = key
         async with AsyncExitStack() as stack:
-            peer = Peer(key, open_channel(address, self._secret, self._tls))
+            peer = Peer(key, open_channel(address, self._secret, self._tls), self._meter)
             stack.push_async_callback(peer.close)
             await self._link(peer)
             stack.pop_all()
@@ -306,7 +318,7 @@ class Peers:
         self.drop(peer)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
+        task = apart(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

@@ -17,6 +17,7 @@ from baton.v1 import kv_transfer_pb2 as pb
 from kv_transfer.memory import Memory
 from kv_transfer.peers import Peers
 from kv_transfer.pulling import Allocate, Pulled, Pulling, Release
+from kv_transfer.read_meter import ReadMeter
 from kv_transfer.receiver import ReceiverMachine
 from kv_transfer.receiver_events import ReceiverLimits
 from kv_transfer.staging import Landing
@@ -80,8 +81,17 @@ class Puller:
         self._checksums = checksums
         self._wrong = 0
         self._repaired = 0
+        self.reads = ReadMeter()
         self._peers = Peers(
-            instance_id, memory, fingerprint, secret, transports, self._limits.link, tls, landing
+            instance_id,
+            memory,
+            fingerprint,
+            secret,
+            transports,
+            self._limits.link,
+            self.reads,
+            tls,
+            landing,
         )
         self._pulls: dict[asyncio.Task[Pulled], Pulling] = {}
         self._rest: set[asyncio.Task[None]] = set()  # aborts to tell, streams to see the end of

@@ -41,6 +41,10 @@ class ApiClient:
         with self._asked("GET", path, None) as response:
             return self._json(response.read())
 
+    def text(self, path: str) -> str:
+        with self._asked("GET", path, None) as response:
+            return response.read().decode(errors="replace")
+
     def events(self, path: str, body: Mapping[str, Any]) -> Generator[dict[str, Any], None, None]:
         """The JSON events of a streamed answer, until its [DONE]."""
         with self._asked("POST", path, json.dumps(body).encode()) as response:

@@ -114,6 +114,14 @@ class KeptWorkers(ABC):
             await self._let_go(member)
             self._wanted[role] -= 1
 
+    def has_role(self, worker_id: str, role: Role) -> None:
+        member = self._members.get(worker_id)
+        if member is None or member.told.role is role or member.told.stage is Stage.DRAINING:
+            return
+        self._wanted[member.told.role] -= 1
+        self._wanted[role] += 1
+        member.told = replace(member.told, role=role)
+
     def workers(self) -> list[RunWorker]:
         return [member.told for member in self._members.values()]
 

@@ -25,12 +25,16 @@ what engines do by each worker, so nothing is counted twice: sum over all pages 
 - The names end as Prometheus wants it: a counter in `_total`; a histogram is `_bucket`, `_sum` and `_count`.
 - Series with a label of a fixed set of values are there from the start, at 0.
 - Tokens of a stream are counted once a second and at its end.
+- [monitoring.md](monitoring.md) has dashboards and rules for all of it.
 
 **Not here**, because nothing would be true of it:
 
-- `vllm:nixl_*`: the hand-off is measured whole, whatever moves its bytes, as `baton_kv_transfer_*`.
-- `vllm:lora_requests_info`, `vllm:spec_decode_*`, `vllm:engine_sleep_state`: there are no adapters, draft
-  models or sleeping engines.
+- `vllm:nixl_*` where NIXL moves nothing, which is everywhere but with `--kv-transport nixl`; the hand-off as a
+  whole is `baton_kv_transfer_*`, whatever moves its bytes. With NIXL too there is no
+  `vllm:nixl_post_time_seconds`, `_num_descriptors` or `_num_failed_notifications`: a read is posted and waited for
+  in one, and tells nobody. What they call `_num_kv_expired_reqs` is `baton_handoffs_total{result="expired"}`.
+- `vllm:lora_requests_info`, `vllm:spec_decode_*`, `vllm:engine_sleep_state`: there are no
+  adapters, draft models or sleeping engines.
 - `vllm:gpu_cache_usage_perc`, `vllm:gpu_prefix_cache_*`, `vllm:time_per_output_token_seconds`: vLLM's
   older names of families that are here under their newer ones.
 - `http_request_size_bytes`, `http_response_size_bytes`: counting the bytes of streams would cost time on
@@ -65,7 +69,7 @@ def _table(families: Iterable[Family]) -> str:
 
 def _row(family: Family) -> str:
     labels = ", ".join(f"`{name}`" for name in family.label_names)
-    help = family.help
+    help = " ".join(filter(None, (family.only, family.help)))
     if family.kind is Kind.HISTOGRAM:
         first, last = family.bounds[0], family.bounds[-1]
         help += f" Buckets from {first:g} to {last:g}."

@@ -69,6 +69,13 @@ class Orchestrator(Protocol):
         """
         ...
 
+    def has_role(self, worker_id: str, role: Role) -> None:
+        """It was seen to serve in that role, whoever has told it to: it counts there from now on.
+        Nothing happens for a worker that is not this orchestrator's. One that dies is started again in
+        the role that it was started with.
+        """
+        ...
+
     def workers(self) -> list[RunWorker]: ...
 
     def pending(self) -> list[Pending]: ...

@@ -9,6 +9,8 @@ import click
 from baton.cluster.commands.chat import chat
 from baton.cluster.commands.drain import drain
 from baton.cluster.commands.flip import flip
+from baton.cluster.commands.plan import plan
+from baton.cluster.commands.planner import planner
 from baton.cluster.commands.replay import replay
 from baton.cluster.commands.simulate import simulate
 from baton.cluster.commands.status import status
@@ -89,6 +91,10 @@ def page() -> str:
         _client_table(replay),
         "## baton simulate\n",
         _client_table(simulate),
+        "## baton plan\n",
+        _client_table(plan),
+        "## baton planner\n",
+        _client_table(planner),
     ]
     return "\n".join(parts)
 

@@ -1,8 +1,9 @@
-"""The gateway's GET /status: fetched and shown as a table."""
+"""The gateway's GET /status: fetched and shown as tables."""
 
 from typing import Any
 
 from baton.cluster.api_client import ApiClient
+from baton.cluster.table import aligned
 from baton.core.errors import UnavailableError
 
 
@@ -17,7 +18,9 @@ def fetch_status(client: ApiClient) -> dict[str, Any]:
 
 
 def table(status: dict[str, Any]) -> list[str]:
-    """Lines for a terminal: the cluster, one row per worker, then why some cannot be used."""
+    """Lines for a terminal: the cluster, one row per worker, why some cannot be used, then one row
+    per link on which something moved, and one per priority of which something is under way.
+    """
     workers = status["workers"]
     many = "worker" if len(workers) == 1 else "workers"
     headline = (
@@ -25,9 +28,9 @@ def table(status: dict[str, Any]) -> list[str]:
     )
     if not workers:
         return [headline]
-    rows = _aligned([_TITLES, *map(_row, workers)])
+    rows = aligned([_TITLES, *map(_row, workers)])
     reasons = [f"{w.get('id')} cannot be used: {w['reason']}" for w in workers if w.get("reason")]
-    return [headline, *rows, *reasons]
+    return [headline, *rows, *reasons, *_links(status), *_priorities(status)]
 
 
 _TITLES = (
@@ -53,9 +56,29 @@ def _row(worker: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
+def _links(status: dict[str, Any]) -> list[str]:
+    rows = [
+        (
+            *(str(link[name] or "-") for name in ("from", "to", "transport")),
+            f"{size(link['bytes_per_second'])}/s",
+            size(link["bytes"]),
+            str(link["transfers"]),
+        )
+        for link in status.get("links", ())
     ]
+    titles = ("FROM", "TO", "BY", "NOW", "MOVED", "TRANSFERS")
+    return ["", *aligned([titles, *rows])] if rows else []
+
+
+def _priorities(status: dict[str, Any]) -> list[str]:
+    names = ("priority", "queued", "running")
+    rows = [tuple(str(one[name]) for name in names) for one in status.get("priorities", ())]
+    return ["", *aligned([tuple(map(str.upper, names)), *rows])] if rows else []
+
+
+def size(num_bytes: float) -> str:
+    units = ["TiB", "GiB", "MiB", "KiB", "B"]
+    while num_bytes >= 1024 and len(units) > 1:
+        num_bytes /= 1024
+        units.pop()
+    return f"{num_bytes:.0f} {units[-1]}" if num_bytes >= 100 else f"{num_bytes:.3g} {units[-1]}"

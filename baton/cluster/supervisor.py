@@ -1,7 +1,7 @@
 """A cluster on this machine's word: the gateway here, its workers wherever an orchestrator has them."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -51,6 +51,10 @@ class Scraper(Protocol):
         ...
 
 
+# Follows the cluster at that URL, once it is ready, until cancelled.
+Attend = Callable[[Orchestrator, str], Awaitable[None]]
+
+
 class Supervisor:
     """`run()` starts the cluster and keeps it alive until cancelled; then all of it is gone. A
     worker that was drained leaves for good; the gateway does not, for nobody would be reached.
@@ -68,6 +72,7 @@ class Supervisor:
         hurry: asyncio.Event,
         patience: Patience,
         scraper: Scraper | None = None,
+        attend: Attend | None = None,
     ) -> None:
         self._plan = plan
         self._orchestrator = orchestrator
@@ -75,6 +80,7 @@ class Supervisor:
         self._hurry = hurry
         self._patience = patience
         self._scraper = scraper
+        self._attend = attend
         self._port = plan.port  # kept over the gateway's restarts, for clients come back
         self._url = ""
 
@@ -104,6 +110,8 @@ class Supervisor:
         metrics = "" if self._scraper is None else await self._scraper.until_ready()
         for line in self._plan.welcome(self._url, metrics):
             self._voices.say(line)
+        if self._attend is not None:
+            await self._attend(self._orchestrator, self._url)
 
     def _gateway_keeper(self, registry_port: int) -> Keeper:
         def command() -> Command:

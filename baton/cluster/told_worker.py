@@ -1,5 +1,6 @@
 """A worker that is told what to do, and followed until it has done it."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,29 @@ async def tell_to_drain(address: str, access: ClusterAccess) -> None:
             raise UnavailableError(
                 f"the worker at {address} cannot be drained: {reason}"
             ) from error
+
+
+async def tell_to_flip(address: str, role: Role, access: ClusterAccess) -> None:
+    """Returns as soon as the worker has begun. Raises UnavailableError."""
+    tls = access.cluster_tls.identity()
+    async with open_channel(address, access.cluster_secret, tls) as channel:
+        stub: Any = worker_pb2_grpc.WorkerServiceStub(channel)
+        call = stub.Flip(pb.FlipRequest(role=wire.role_to_pb(role)))
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await call.read()
+        except grpc.aio.AioRpcError as error:
+            raise _unwilling(address, role, str(from_rpc_error(error))) from error
+        except TimeoutError as error:
+            raise _unwilling(address, role, f"no answer within {PATIENCE:g} s") from error
+        finally:
+            call.cancel()
+
+
+def _unwilling(address: str, role: Role, reason: str) -> UnavailableError:
+    return UnavailableError(
+        f"the worker at {address} does not become a {role.value} worker: {reason}"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from baton.cluster.planner.settings import PlannerSettings
+from baton.cluster.planner.size import Size
 from baton.cluster.ray.settings import RaySettings
 from baton.core.errors import SettingsError
 from baton.engine.core_board import MAX_WORKERS
@@ -75,6 +77,7 @@ class UpSettings:
     gateway: GatewaySettings = nested(GatewaySettings, without=_GATEWAY_DECIDED)
     worker: WorkerSettings = nested(WorkerSettings, without=_WORKER_DECIDED)
     ray: RaySettings = nested(RaySettings)
+    planning: PlannerSettings = nested(PlannerSettings)
 
     def __post_init__(self) -> None:
         _at_least(0, self.prefill_workers, "--prefill-workers")
@@ -88,6 +91,7 @@ class UpSettings:
             raise SettingsError("--shutdown-seconds must be a number of seconds, 0 or more")
         self._check_prometheus()
         self._check_orchestrator()
+        self._check_planner()
         self.gateway.check_values()
         self.worker.check_values()
         if self.worker.hub.revision and not self.model:
@@ -108,6 +112,20 @@ class UpSettings:
             raise SettingsError(
                 "--with-prometheus has no certificate to show, which --ssl-cert-reqs 2 demands"
             )
+
+    def _check_planner(self) -> None:
+        self.planning.check()
+        if not self.planning.is_on:
+            return
+        self.planning.limits(self.size)
+        if self.gateway.tls.ssl_cert_reqs == ssl.CERT_REQUIRED:
+            raise SettingsError(
+                "--planner has no certificate to show to the gateway, which --ssl-cert-reqs 2 demands"
+            )
+
+    @property
+    def size(self) -> Size:
+        return Size(self.prefill_workers, self.decode_workers)
 
     def _check_orchestrator(self) -> None:
         self.ray.check()

@@ -13,6 +13,8 @@ def welcome(url: str, model: str, settings: GatewaySettings, metrics: str = "") 
     Prometheus, if there is one.
     """
     lines = [f"endpoint: {url}/v1", "try it:", f"  {_curl(url, model, settings)}"]
+    if not settings.disable_status_page and not url.startswith("unix:"):
+        lines += ["or look at it:", f"  {url}/ui"]
     lines += ["or talk to it:", f"  {_chat(url, settings)}"]
     if metrics:
         lines.append(f"metrics: {metrics} (Prometheus; what it stores is gone with the cluster)")

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+ABOVE_ALL = -(1 << 63)  # more urgent than any priority of a request
 CROWD = 2  # times the seats, for all priorities together
 
 Seated = tuple[tuple[int, int], ...]  # priority and choices of those that are there
@@ -14,9 +15,21 @@ class Room:
 
     number: int = field(default=0, compare=False)
     free_blocks: int = 0  # neither used nor reserved
-    short_of_blocks: bool = False  # who is there lacks some: newcomers are refused
+    lacks: int | None = None  # most urgent priority of those there that lack blocks; None: nobody
     seats: int | None = None  # choices that are written at a time; None: as many as come
     seated: Seated = ()  # by priority, each once
+    yielding: tuple[tuple[int, int], ...] = ()  # by priority, blocks that they give the more urgent
+
+    def most_for(self, priority: int) -> int:
+        """Blocks, if everybody who is less urgent and may give way does; none past somebody as urgent
+        who lacks some.
+        """
+        if self.lacks is not None and self.lacks <= priority:
+            return 0
+        return self.free_blocks + sum(b for theirs, b in self.yielding if theirs > priority)
+
+    def seats_for(self, choices: int, priority: int) -> bool:
+        return not keeps_out(self.seats, self.seated, choices, priority)
 
 
 NO_ROOM = Room()

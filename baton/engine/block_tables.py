@@ -24,6 +24,10 @@ class BlockTables:
         """Of the latest event of the prefix cache."""
         return self._pool.kv_number
 
+    @property
+    def free(self) -> int:
+        return self._pool.free
+
     def begin(self, sequence: Sequence) -> None:
         """Before anything else is asked for a sequence of a new work."""
         if self._hashing is not None:

@@ -42,6 +42,10 @@ class EngineCore:
         self._perform(decision)
         return lent
 
+    def make_room(self, priority: int, count: int, take: Callable[[], bool]) -> bool:
+        """Between two steps."""
+        return self._scheduler.make_room(priority, count, take)
+
     def step(self) -> bool:
         """False when there was nothing to compute."""
         began = time.perf_counter()

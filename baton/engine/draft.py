@@ -9,7 +9,16 @@ from baton.engine.sequence import Sequence
 class Draft:
     budget: int  # tokens left
     picks: dict[Sequence, int] = field(default_factory=dict)  # tokens to compute, in order
-    short: bool = False  # of blocks, for somebody in the batch or the first that waits for it
+    lacking: tuple[bool, int] | None = None  # level of the most urgent that lacks blocks
+
+    @property
+    def short(self) -> bool:
+        """Of blocks, for somebody in the batch or the first that waits for it."""
+        return self.lacking is not None
+
+    def lacks(self, sequence: Sequence) -> None:
+        level = sequence.level
+        self.lacking = level if self.lacking is None else min(self.lacking, level)
 
     @property
     def admits(self) -> bool:

@@ -112,7 +112,7 @@ class Drafter:
     def _grow(self, draft: Draft, sequence: Sequence, count: int) -> bool:
         """Blocks for `count` more tokens, if need be from those who are worse."""
         while not self._tables.extend(sequence, count):
-            draft.short = True
+            draft.lacks(sequence)
             holders = self._roster.preemptible()
             if holders == [sequence] or are_one_search(holders):
                 return False
@@ -147,7 +147,7 @@ class Drafter:
             if not sequence.chunk(draft.budget, block_size):
                 return
             if not self._make_room(draft, sequence):
-                draft.short = True
+                draft.lacks(sequence)
                 return
             count = sequence.chunk(draft.budget, block_size)  # what there are blocks for
             self._make_place(draft, sequence)

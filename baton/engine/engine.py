@@ -17,7 +17,7 @@ from baton.engine.plan import Runner
 from baton.engine.scheduler import Scheduler
 from baton.engine.step_meter import StepMeter
 from baton.engine.storage import BlockMemory, BlockSlots, HostStorage, Storage
-from baton.engine.work import EngineLoad, EventSink, GiveAwaySink, Mode, Work
+from baton.engine.work import EngineLoad, EventSink, GiveAwaySink, Mode, RoomSink, Work
 from baton.telemetry.distribution import Distribution
 
 if TYPE_CHECKING:
@@ -149,6 +149,17 @@ class Engine:
         """
         self._loop.give_away(key, choice, sink)
 
+    def make_room(
+        self, priority: int, count: int, take: Callable[[], bool], sink: RoomSink
+    ) -> None:
+        """Behind the step at hand, `take` is called until it succeeds, and those that are less urgent
+        give their blocks up for it one by one; they compute again once there is room. `count`: blocks
+        that it needs. Each gives way once.
+
+        Raises UnavailableError once stopped or failed.
+        """
+        self._loop.make_room(priority, count, take, sink)
+
     def on_drop(self, callback: Callable[[], None]) -> None:
         """`callback` runs on the engine's thread whenever an aborted work holds nothing any more.
 
@@ -164,7 +175,8 @@ class Engine:
             free_blocks=self._blocks.free,
             reserved_blocks=self._blocks.reserved,
             total_blocks=self._blocks.total,
-            short_of_blocks=self._scheduler.short,
+            lacks=self._scheduler.lacks,
+            yielding=self._scheduler.yielding,
             cache_queries=self._scheduler.tables.cache_queries,
             cache_hits=self._scheduler.tables.cache_hits,
             preemptions=self._scheduler.preemptions,

@@ -13,6 +13,7 @@ from baton.engine.work import (
     EngineEvent,
     EventSink,
     GiveAwaySink,
+    RoomSink,
     Work,
     WorkDone,
     WorkFailed,
@@ -48,7 +49,15 @@ class _GiveAway:
     sink: GiveAwaySink
 
 
-_Command = _Submit | _Abort | _GiveAway
+@dataclass(frozen=True, slots=True, eq=False)
+class _MakeRoom:
+    priority: int
+    count: int
+    take: Callable[[], bool]
+    sink: RoomSink
+
+
+_Command = _Submit | _Abort | _GiveAway | _MakeRoom
 
 
 class EngineLoop:
@@ -125,6 +134,15 @@ class EngineLoop:
             self._inbox.append(_GiveAway(submit, choice, sink))
             self._wake.notify()
 
+    def make_room(
+        self, priority: int, count: int, take: Callable[[], bool], sink: RoomSink
+    ) -> None:
+        with self._wake:
+            if self._state is not LoopState.RUNNING:
+                raise UnavailableError(f"the engine makes no room: it is {self._state.value}")
+            self._inbox.append(_MakeRoom(priority, count, take, sink))
+            self._wake.notify()
+
     def wake(self) -> None:
         """Says that blocks came free: somebody who waits for them may go on.
 
@@ -177,6 +195,8 @@ class EngineLoop:
                 self._on_drop()
             case _GiveAway():
                 command.sink(self._given_away(command))
+            case _MakeRoom(priority, count, take, sink):
+                sink(self._core.make_room(priority, count, take))
 
     def _given_away(self, command: _GiveAway) -> ChoiceLent | BatonError:
         key = command.submit.work.key
@@ -204,7 +224,7 @@ class EngineLoop:
             self._give_everything_back()
         finally:
             for command in self._inbox:
-                if isinstance(command, _GiveAway):
+                if isinstance(command, _GiveAway | _MakeRoom):
                     command.sink(error)
             works, self._works = self._works, {}
             for key, submit in works.items():

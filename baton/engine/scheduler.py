@@ -6,15 +6,17 @@ is gathered in one decision.
 """
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from baton.core.block_hashes import Hashing
 from baton.core.errors import BatonError, RequestError
+from baton.core.room import ABOVE_ALL
 from baton.core.token_record import PromptLogprobs, TokenRecord
 from baton.engine.block_pool import BlockPool
 from baton.engine.block_tables import BlockTables
 from baton.engine.decision import Decision, ZeroTail
 from baton.engine.drafter import Drafter
+from baton.engine.giving_way import GivingWay, blocks_of
 from baton.engine.leaving import choice_lent, leaving
 from baton.engine.limits import Limits
 from baton.engine.outbox import Outbox
@@ -53,7 +55,8 @@ class Scheduler:
         self._works, self._queues = self._roster.works, self._roster.queues
         self._searches = Searches(self._roster, self._tables, limits)
         self._picks: dict[Sequence, int] = {}  # of the step being computed
-        self._short = False
+        self._lacks: int | None = None
+        self._giving_way = GivingWay(self._roster)
         self._outbox = Outbox()
         self._drafter = Drafter(self._roster, self._tables, self._searches, limits, self._outbox)
 
@@ -73,9 +76,16 @@ class Scheduler:
         return self._searches.set_backs
 
     @property
-    def short(self) -> bool:
-        """In the last step somebody lacked blocks. Callable from any thread."""
-        return self._short
+    def lacks(self) -> int | None:
+        """The most urgent priority of those that lacked blocks in the last step; None: nobody did.
+        Callable from any thread.
+        """
+        return self._lacks
+
+    @property
+    def yielding(self) -> tuple[tuple[int, int], ...]:
+        """By priority, the blocks that `make_room` may take from them. Callable from any thread."""
+        return self._giving_way.yielding()
 
     @property
     def sequences(self) -> tuple[Sequence, ...]:
@@ -122,6 +132,22 @@ class Scheduler:
         self._end_if_over(key)
         return self._outbox.decided(_NOTHING), lent
 
+    def make_room(self, priority: int, count: int, take: Callable[[], bool]) -> bool:
+        """Until `take` succeeds, which needs `count` blocks in all, those that are less urgent give
+        theirs up, the worst first. False: they do not suffice; nobody gave way where that was plain.
+        """
+        if take():
+            return True
+        victims = self._giving_way.to(priority)
+        if self._tables.free + blocks_of(victims) < count:
+            return False
+        for victim in reversed(victims):
+            victim.gave_way = True
+            self._searches.set_back(victim)
+            if take():
+                return True
+        return False
+
     def schedule(self) -> Decision:
         """The next step. An empty plan stays empty until a submit, an abort or freed blocks.
 
@@ -130,7 +156,7 @@ class Scheduler:
         outside is in its way.
         """
         draft = self._drafter.draft()
-        self._picks, self._short = draft.picks, draft.short
+        self._picks, self._lacks = draft.picks, _priority_of(draft.lacking)
         slices = tuple(s.slice_of(count) for s, count in draft.picks.items())
         return self._outbox.decided(StepPlan(slices))
 
@@ -226,3 +252,10 @@ class Scheduler:
         if not self._works[key]:
             del self._works[key]
             self._outbox.say(key, WorkDone())
+
+
+def _priority_of(level: tuple[bool, int] | None) -> int | None:
+    if level is None:
+        return None
+    is_young, priority = level
+    return priority if is_young else ABOVE_ALL

@@ -57,6 +57,7 @@ class Sequence:
     admitted: bool = False  # the work has heard so
     num_scored: int = 0  # prompt positions whose log-probabilities were told, or have none
     aged: bool = False  # of the work: more urgent than whoever is not, until its end
+    gave_way: bool = False  # to a reservation
 
     @property
     def key(self) -> str:

@@ -188,6 +188,9 @@ class ChoiceLent:
     records: tuple[TokenRecord, ...]
 
 
+# Called once, on the engine's thread; must not block. Whether there is room, or why nobody can say.
+RoomSink = Callable[[bool | BatonError], None]
+
 # Called once, on the engine's thread; must not block. An error: nothing was given away.
 GiveAwaySink = Callable[[ChoiceLent | BatonError], None]
 
@@ -201,7 +204,8 @@ class EngineLoad:
     free_blocks: int  # neither used nor reserved; what they hold may still be cached
     reserved_blocks: int
     total_blocks: int
-    short_of_blocks: bool  # a work that is here already waits for some
+    lacks: int | None  # most urgent priority of works that are here and wait for some; None: none
+    yielding: tuple[tuple[int, int], ...]  # blocks that the less urgent would give up, by priority
     cache_queries: int  # prompt tokens looked up in the prefix cache, only grows
     cache_hits: int  # of those found, there or in host memory, only grows
     preemptions: int  # only grows
@@ -213,3 +217,8 @@ class EngineLoad:
     def kv_usage(self) -> float:
         """Share of the pool in use, 0 to 1."""
         return 1.0 - self.free_blocks / self.total_blocks if self.total_blocks else 0.0
+
+    @property
+    def short_of_blocks(self) -> bool:
+        """A work that is here already waits for some."""
+        return self.lacks is not None

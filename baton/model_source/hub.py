@@ -107,7 +107,12 @@ def _offline(model: str, revision: str, site: str, hub: HubSettings, error: Exce
 
 @contextmanager
 def _ended_by_interrupt(stopping: threading.Event) -> Iterator[None]:
-    """The library's threads outlive a KeyboardInterrupt until their file is whole, unless told."""
+    """The library's threads outlive a KeyboardInterrupt until their file is whole, unless told.
+    Only the main thread gets one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def leave(_number: int, _frame: FrameType | None) -> None:
         if stopping.is_set():  # asked twice, while a thread waits for the network

@@ -23,8 +23,8 @@ def resolve(model: str, hub: HubSettings, part: Part, say: Callable[[str], None]
     """The folder `model` if there is one, else the snapshot of the hub's repository of that name.
 
     Downloads what the cache lacks, telling the progress on a terminal by bars, else through `say`.
-    Call it on the main thread, which it blocks; Ctrl-C meanwhile ends the process. Raises
-    SettingsError when there is neither folder nor repository, or the hub does not give it.
+    It blocks; on the main thread Ctrl-C meanwhile ends the process. Raises SettingsError when there
+    is neither folder nor repository, or the hub does not give it.
     """
     folder = Path(model)
     if folder.is_dir():

@@ -7,9 +7,9 @@ from prometheus_client import (
     Counter,
     Histogram,
     disable_created_metrics,
-    generate_latest,
 )
 
+from baton.telemetry.exposition import written
 from baton.telemetry.family import ENGINE, Family, Kind
 
 
@@ -44,8 +44,7 @@ class Instruments:
         return made.labels(*values) if values else made
 
     def page(self) -> bytes:
-        """In Prometheus' text format."""
-        return generate_latest(self.registry)
+        return written(self.registry)
 
     def _make(self, family: Family) -> None:
         about = family.name, family.help, family.label_names

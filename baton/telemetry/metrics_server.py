@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
@@ -10,10 +11,10 @@ from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 
 from baton.core.address import join_address
 from baton.core.errors import SettingsError
+from baton.telemetry.exposition import CONTENT_TYPE, written
 
 HEALTH = "/health"  # whether the process takes requests
 LIVE = "/live"  # whether it can still be helped by waiting
@@ -82,6 +83,11 @@ class _Server(ThreadingMixIn, TCPServer):
             self._open.discard(request)
         super().shutdown_request(request)
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A scraper that gave up waiting and closed its connection is no error of ours."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
     def hang_up(self) -> None:
         """Wakes the threads that wait for a client which says nothing."""
         with self._lock:
@@ -123,10 +129,9 @@ def _handler(
             self.end_headers()
 
         def _show(self) -> None:
-            encode, content_type = choose_encoder(self.headers.get("Accept", ""))
-            page = encode(registry)
+            page = written(registry)
             self.send_response(200)
-            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Type", CONTENT_TYPE)
             self.send_header("Content-Length", str(len(page)))
             self.end_headers()
             self.wfile.write(page)

@@ -1,12 +1,17 @@
 """Which request a task works for: every line that it logs says so.
 
 A task that it starts works for the same one. Who is called from elsewhere, such as from a timer, names
-the request itself: `logger.info(..., extra=about(request))`.
+the request itself: `logger.info(..., extra=about(request))`. What outlives a request is begun `apart`.
 """
 
-from contextvars import ContextVar
+import asyncio
+from collections.abc import Coroutine
+from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from logging import LogRecord
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -34,12 +39,19 @@ def current_request() -> RequestContext | None:
     return _current.get()
 
 
+def apart(work: Coroutine[Any, Any, T], name: str | None = None) -> "asyncio.Task[T]":
+    """A task that works for no request, whoever starts it."""
+    return asyncio.create_task(work, name=name, context=Context())
+
+
 def about(request: RequestContext | None) -> dict[str, object]:
-    """For `extra` of a log call."""
+    """For `extra` of a log call. None: about no request."""
     return {_EXTRA: request}
 
 
 def request_of(record: LogRecord) -> RequestContext | None:
     """Asked in the task that logs it."""
-    named: RequestContext | None = getattr(record, _EXTRA, None)
-    return named or _current.get()
+    if hasattr(record, _EXTRA):
+        named: RequestContext | None = getattr(record, _EXTRA)
+        return named
+    return _current.get()

@@ -1,6 +1,9 @@
 """The families on a worker's page: the engine's under vLLM's names, the hand-off's under our own."""
 
+from dataclasses import replace
+
 from baton.telemetry.family import STEP_TOKENS, Family, counter, gauge, histogram
+from baton.telemetry.process_metrics import PROCESS_FAMILIES
 from baton.telemetry.task_metrics import TASKS
 
 # Of a pull: a megabyte in shared memory takes one or two milliseconds, a long prompt over a slow
@@ -11,6 +14,11 @@ TRANSFER_SECONDS = (
 )
 # Of an image: a thumbnail on a fast machine, a photograph in full on a slow one.
 IMAGE_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+# Of one read by NIXL, as vLLM has them.
+READ_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 5.0)
+READ_BYTES = tuple(2.0 ** (10 + power) for power in range(1, 25, 2))
+NIXL = "With `--kv-transport nixl`."
 
 RUNNING = gauge("vllm:num_requests_running", "Requests in the batch.")
 WAITING = gauge("vllm:num_requests_waiting", "Requests that are here and not yet in the batch.")
@@ -42,6 +50,21 @@ CACHE_CONFIG = gauge(
     "it lies, `num_cpu_blocks` that of the host tier.",
     *("block_size", "cache_dtype", "enable_prefix_caching", "kv_cache_memory_bytes"),
     *("num_cpu_blocks", "num_gpu_blocks"),
+)
+
+NIXL_BYTES = replace(
+    histogram("vllm:nixl_bytes_transferred", "Bytes of one read by NIXL.", READ_BYTES), only=NIXL
+)
+NIXL_TIME = replace(
+    histogram("vllm:nixl_xfer_time_seconds", "Time that one read by NIXL took.", READ_SECONDS),
+    only=NIXL,
+)
+NIXL_FAILED = replace(
+    counter(
+        "vllm:nixl_num_failed_transfers",
+        "Reads by NIXL that broke, not counting those that were given up here.",
+    ),
+    only=NIXL,
 )
 
 ABOUT = gauge(
@@ -127,12 +150,12 @@ IMAGE_TIME = histogram(
 
 WORKER_FAMILIES: tuple[Family, ...] = (
     *(RUNNING, WAITING, KV_USAGE, CACHE_QUERIES, CACHE_HITS, EXTERNAL_QUERIES, EXTERNAL_HITS),
-    *(PREEMPTIONS, ITERATION_TOKENS, CACHE_CONFIG),
+    *(PREEMPTIONS, ITERATION_TOKENS, CACHE_CONFIG, NIXL_BYTES, NIXL_TIME, NIXL_FAILED),
     *(ABOUT, ABORTS, ROLE_FLIPS),
     *(LEASES, LEASED_BLOCKS, RESERVED_BLOCKS, PULLS, PULLING_BLOCKS, HANDOFFS, RECLAIMED_BLOCKS),
     *(TRANSFER_BYTES, TRANSFER_TIME, EXPOSED_TIME, CHECKSUM_FAILURES, REPAIRED_BLOCKS),
     *(PREFIX_PULLS, PREFIX_TOKENS),
     *(IMAGE_QUERIES, IMAGE_HITS, IMAGE_TIME),
     *(HOST_QUERIES, HOST_HITS, HOST_STORED, HOST_EVICTED, HOST_USAGE),
-    TASKS,
+    *(TASKS, *PROCESS_FAMILIES),
 )

@@ -8,7 +8,7 @@ from prometheus_client.registry import Collector
 from baton.telemetry import worker_families as families
 from baton.telemetry.family import Family
 from baton.telemetry.teller import Teller
-from baton.telemetry.worker_reading import WorkerReading
+from baton.telemetry.worker_reading import NixlReading, WorkerReading
 
 
 class WorkerCollector(Collector):
@@ -29,6 +29,8 @@ class WorkerCollector(Collector):
         yield from self._lent(reading)
         yield from self._pulled(reading)
         yield from self._images(reading)
+        if reading.nixl is not None:
+            yield from self._nixl(reading.nixl)
 
     def _engine(self, reading: WorkerReading) -> Iterator[Metric]:
         tell = self._tell
@@ -79,6 +81,11 @@ class WorkerCollector(Collector):
         yield tell.one(families.IMAGE_QUERIES, reading.image_queries)
         yield tell.one(families.IMAGE_HITS, reading.image_hits)
         yield tell.distribution(families.IMAGE_TIME, reading.image_seconds)
+
+    def _nixl(self, reading: NixlReading) -> Iterator[Metric]:
+        yield self._tell.distribution(families.NIXL_BYTES, reading.bytes)
+        yield self._tell.distribution(families.NIXL_TIME, reading.seconds)
+        yield self._tell.one(families.NIXL_FAILED, reading.failed)
 
     def _always(self, family: Family, labels: Mapping[str, str]) -> Metric:
         """What does not change is told by labels."""

@@ -7,6 +7,15 @@ from baton.telemetry.distribution import Distribution
 
 
 @dataclass(frozen=True, slots=True)
+class NixlReading:
+    """Of reads by NIXL; only grows."""
+
+    bytes: Distribution
+    seconds: Distribution
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerReading:
     """Counts that only grow run from the process's start."""
 
@@ -45,3 +54,4 @@ class WorkerReading:
     image_queries: int  # images looked up among those encoded before, only grows
     image_hits: int  # of those found, only grows
     image_seconds: Distribution  # of the others, to encode each
+    nixl: NixlReading | None  # None: it is not what moves the bytes

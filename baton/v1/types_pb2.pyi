@@ -760,33 +760,63 @@ class Room(google.protobuf.message.Message):
 
     NUMBER_FIELD_NUMBER: builtins.int
     FREE_BLOCKS_FIELD_NUMBER: builtins.int
-    SHORT_OF_BLOCKS_FIELD_NUMBER: builtins.int
+    LACKS_FIELD_NUMBER: builtins.int
     SEATS_FIELD_NUMBER: builtins.int
     SEATED_FIELD_NUMBER: builtins.int
+    YIELDING_FIELD_NUMBER: builtins.int
     number: builtins.int
     """Only grows."""
     free_blocks: builtins.int
     """Neither used nor reserved."""
-    short_of_blocks: builtins.bool
-    """A request that is here lacks blocks: newcomers are refused."""
+    lacks: builtins.int
+    """The most urgent priority of requests that are here and lack blocks; absent: none does. Newcomers that are no more urgent are refused."""
     seats: builtins.int
     """Choices that are written at a time; 0: as many as come."""
     @property
     def seated(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Seated]:
         """Who has them."""
 
+    @property
+    def yielding(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Yielding]:
+        """Who would give blocks up for a newcomer that is more urgent."""
+
     def __init__(
         self,
         *,
         number: builtins.int = ...,
         free_blocks: builtins.int = ...,
-        short_of_blocks: builtins.bool = ...,
+        lacks: builtins.int | None = ...,
         seats: builtins.int = ...,
         seated: collections.abc.Iterable[Global___Seated] | None = ...,
+        yielding: collections.abc.Iterable[Global___Yielding] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["free_blocks", b"free_blocks", "number", b"number", "seated", b"seated", "seats", b"seats", "short_of_blocks", b"short_of_blocks"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_lacks", b"_lacks", "lacks", b"lacks"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_lacks", b"_lacks", "free_blocks", b"free_blocks", "lacks", b"lacks", "number", b"number", "seated", b"seated", "seats", b"seats", "yielding", b"yielding"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_lacks", b"_lacks"]) -> typing.Literal["lacks"] | None: ...
 
 Global___Room: typing_extensions.TypeAlias = Room
+
+@typing.final
+class Yielding(google.protobuf.message.Message):
+    """Answers of one priority that may give way."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PRIORITY_FIELD_NUMBER: builtins.int
+    BLOCKS_FIELD_NUMBER: builtins.int
+    priority: builtins.int
+    """Lower is more urgent."""
+    blocks: builtins.int
+    """All of theirs."""
+    def __init__(
+        self,
+        *,
+        priority: builtins.int = ...,
+        blocks: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["blocks", b"blocks", "priority", b"priority"]) -> None: ...
+
+Global___Yielding: typing_extensions.TypeAlias = Yielding
 
 @typing.final
 class Seated(google.protobuf.message.Message):

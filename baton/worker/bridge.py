@@ -8,7 +8,7 @@ from contextvars import copy_context
 from typing import Any, TypeVar
 
 from baton.engine.engine import Engine
-from baton.engine.work import EventSink, GiveAwaySink, Work
+from baton.engine.work import EventSink, GiveAwaySink, RoomSink, Work
 
 _Told = TypeVar("_Told")
 
@@ -47,6 +47,13 @@ class EngineBridge:
         """Raises as the engine does. `sink` is called on the loop, once."""
         take = _in_this_context(sink)
         self.engine.give_away(key, choice, lambda told: self._from_engine(take, told))
+
+    def make_room(
+        self, priority: int, count: int, take: Callable[[], bool], sink: RoomSink
+    ) -> None:
+        """Raises as the engine does. `take` is called on the engine's thread, `sink` on the loop, once."""
+        hear = _in_this_context(sink)
+        self.engine.make_room(priority, count, take, lambda told: self._from_engine(hear, told))
 
     def _from_engine(self, take: Callable[[_Told], None], event: _Told) -> None:
         with self._lock:

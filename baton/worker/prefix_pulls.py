@@ -73,7 +73,7 @@ class PrefixPulls:
         if self._short():
             return None
         try:
-            return Room(self._blocks, names, len(names), ROOM_SECONDS, self._changed)
+            return Room.take(self._blocks, names, len(names), ROOM_SECONDS, self._changed)
         except RefusedError:
             return None
 

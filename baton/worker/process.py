@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry
 
 from baton.core.address import join_address
 from baton.core.collector import without_collector
@@ -34,6 +34,7 @@ from baton.telemetry.metrics import (
     TaskCollector,
     WorkerCollector,
     loop_answers,
+    process_collector,
 )
 from baton.worker.drain import drain, say_goodbye
 from baton.worker.enrolment import Enrolment
@@ -137,7 +138,7 @@ async def _serve(
         stack.push_async_callback(worker.close)
         worker.start()
         metrics.registry.register(WorkerCollector(settings.shown_model, worker.reading))
-        ProcessCollector(registry=metrics.registry)
+        metrics.registry.register(process_collector())
         loop = asyncio.get_running_loop()
         metrics.registry.register(TaskCollector(loop))
         metrics.probes[LIVE] = lambda: loop_answers(loop)

@@ -7,7 +7,7 @@ from baton import __version__
 from baton.core.worker_info import WorkerInfo
 from baton.engine.engine import Engine
 from baton.engine.work import EngineLoad
-from baton.telemetry.metrics import WorkerReading
+from baton.telemetry.metrics import NixlReading, WorkerReading
 from baton.worker.flips import Flips
 from baton.worker.images import Images
 from baton.worker.prefix_pulls import PrefixPulls
@@ -15,6 +15,7 @@ from baton.worker.traffic import Traffic
 from kv_transfer.puller import Puller
 from kv_transfer.sender_table import SenderCounts
 from kv_transfer.sending import Sender
+from kv_transfer.transports import nixl_agent
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Readout:
     traffic: Traffic
     flips: Flips
     images: Images
+    reads_by_nixl: bool
 
     def reading(self) -> WorkerReading:
         """Called from any thread. Readings of the same moment, nearly."""
@@ -69,7 +71,12 @@ class Readout:
             image_queries=self.images.queries,
             image_hits=self.images.hits,
             image_seconds=self.images.seconds.reading(),
+            nixl=self._nixl() if self.reads_by_nixl else None,
         )
+
+    def _nixl(self) -> NixlReading:
+        read = self.puller.reads.reading(nixl_agent.NAME)
+        return NixlReading(read.bytes, read.seconds, read.failed)
 
     def _about(self) -> dict[str, str]:
         info = self.info()

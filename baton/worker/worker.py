@@ -24,7 +24,7 @@ from baton.worker.images import Images
 from baton.worker.load import LoadBoard
 from baton.worker.prefix_pulls import PrefixPulls
 from baton.worker.readout import Readout
-from baton.worker.room import Room
+from baton.worker.room import Held, Room, hold
 from baton.worker.settings import WorkerSettings
 from baton.worker.stage import stage_for
 from baton.worker.traffic import Traffic
@@ -105,7 +105,7 @@ class Worker:
         self.images = Images(engine.images, settings.image_cache_memory_bytes)
         self._readout = Readout(
             *(lambda: self.info, engine, self.sender, self._puller, self._prefix_pulls),
-            *(self._traffic, self.flips, self.images),
+            *(self._traffic, self.flips, self.images, settings.kv_transport == nixl_agent.NAME),
         )
         self.backlog = Backlog()
         self._readings = itertools.count(1)  # of its room
@@ -162,6 +162,44 @@ class Worker:
         self.sender.close()
         if self._stage is not None:
             self._stage.close()
+
+    def might_make(self, wanted: int, priority: int) -> bool:
+        """Whether there were so many blocks if those that are less urgent gave way."""
+        return self.room().most_for(priority) >= min(wanted, self.blocks.total)
+
+    async def make_room(self, priority: int, names: Sequence[bytes], wanted: int) -> Held | None:
+        """As `hold` has it, once those that are less urgent have given way, behind the step at hand.
+        None: they do not suffice. Nothing is held for a caller who is cancelled.
+        """
+        held: list[Held] = []
+
+        def take() -> bool:
+            if (taken := hold(self.blocks, names, wanted)) is not None:
+                held.append(taken)
+            return taken is not None
+
+        asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def heard(told: bool | BatonError) -> None:
+            if asked.cancelled():
+                self._give_back(held)
+            elif isinstance(told, BatonError):
+                asked.set_exception(told)
+            else:
+                asked.set_result(None)
+
+        self.bridge.make_room(priority, min(wanted, self.blocks.total), take, heard)
+        try:
+            await asked
+        except asyncio.CancelledError:
+            if not asked.cancelled():
+                self._give_back(held)
+            raise
+        return held[0] if held else None
+
+    def _give_back(self, held: list[Held]) -> None:
+        for one in held:
+            one.give_back(self.blocks)
 
     def release(self, blocks: tuple[int, ...]) -> None:
         self.blocks.release(blocks)
@@ -256,9 +294,10 @@ class Worker:
         return RoomLeft(
             number=next(self._readings),
             free_blocks=load.free_blocks,
-            short_of_blocks=load.short_of_blocks,
+            lacks=load.lacks,
             seats=self.desk.max_choices,
             seated=self.desk.seated,
+            yielding=load.yielding,
         )
 
     def reading(self) -> WorkerReading:

@@ -16,6 +16,7 @@ def dashboard() -> Dashboard:
         Section("Batch and KV pool", _engine()),
         Section("Prefix cache", _cache()),
         Section("Host memory behind the pool (--kv-offloading-size)", _host()),
+        Section("Images", _images()),
         Section("Processes", _processes()),
     )
 
@@ -105,6 +106,26 @@ def _host() -> list[Panel]:
             "ops",
             each_rate("baton_host_cache_stored_blocks_total", "stored, {{worker_id}}"),
             each_rate("baton_host_cache_evicted_blocks_total", "overwritten, {{worker_id}}"),
+        ),
+    ]
+
+
+def _images() -> list[Panel]:
+    return [
+        lines(
+            "Images of prompts",
+            "Per second, and those that had been encoded before.",
+            "ops",
+            each_rate("vllm:mm_cache_queries_total", "looked up, {{worker_id}}"),
+            each_rate("vllm:mm_cache_hits_total", "found, {{worker_id}}"),
+            width=HALF,
+        ),
+        lines(
+            "Encoding images",
+            "The share of each worker's time in which it does.",
+            "percentunit",
+            each_rate("baton_image_encode_seconds_sum"),
+            width=HALF,
         ),
     ]
 

@@ -4,7 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from grafana_foundation_sdk.builders.common import VizLegendOptions, VizTooltipOptions
+from grafana_foundation_sdk.builders.common import (
+    ReduceDataOptions,
+    VizLegendOptions,
+    VizTooltipOptions,
+)
 from grafana_foundation_sdk.builders.dashboard import (
     AnnotationQuery,
     Dashboard,
@@ -14,6 +18,7 @@ from grafana_foundation_sdk.builders.dashboard import (
     Row,
 )
 from grafana_foundation_sdk.builders.heatmap import Panel as HeatmapPanel
+from grafana_foundation_sdk.builders.heatmap import YAxisConfig
 from grafana_foundation_sdk.builders.prometheus import Dataquery as Target
 from grafana_foundation_sdk.builders.stat import Panel as StatPanel
 from grafana_foundation_sdk.builders.timeseries import Panel as TimeseriesPanel
@@ -30,6 +35,7 @@ from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DashboardLinkType,
     DataSourceRef,
+    VariableOption,
     VariableRefresh,
 )
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
@@ -87,19 +93,22 @@ def number(title: str, about: str, unit: str, *queries: Query, width: int = SIXT
         .unit(unit)
         .span(width)
         .height(4)
+        .reduce_options(ReduceDataOptions().calcs(["lastNotNull"]))
         .targets(_targets(queries))
     )
 
 
 def heatmap(title: str, about: str, unit: str, expr: str, width: int = THIRD) -> HeatmapPanel:
-    """`expr`: the buckets of a histogram, by `le`, each for itself."""
+    """`expr`: the buckets of a histogram, by `le`, each for itself. `unit` is that of `le`."""
     target = _target(Query(expr, "{{le}}"), "A").format(PromQueryFormat.HEATMAP)
     return (
         HeatmapPanel()
         .title(title)
         .description(about)
         .datasource(SOURCE)
-        .unit(unit)
+        .unit("cps")
+        .y_axis(YAxisConfig().unit(unit))
+        .show_tooltip()
         .span(width)
         .height(8)
         .calculate(False)  # they are buckets already
@@ -168,6 +177,7 @@ def _namespace() -> QueryVariable:
         .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
         .multi(True)
         .include_all(True)
+        .current(VariableOption(text="All", value="$__all"))
         .all_value(".*")
     )
 

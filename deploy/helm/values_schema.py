@@ -302,6 +302,19 @@ MODEL_CACHE = closed(
         "emptyDir": MAP,
     }
 )
+RAY = closed(
+    {
+        "enabled": SWITCH,
+        "version": TEXT,
+        "head": closed(
+            PLACES
+            | {
+                "resources": closed({"requests": MAP, "limits": MAP}),
+                "priorityClassName": TEXT,
+            }
+        ),
+    }
+)
 NETWORK_POLICY = closed(
     {
         "enabled": SWITCH,
@@ -340,7 +353,7 @@ def whole() -> Schema:
         **ROUTES,
         "networkPolicy": NETWORK_POLICY,
         "monitoring": MONITORING,
-        "ray": closed({"enabled": SWITCH}),
+        "ray": RAY,
         "tests": closed({"enabled": SWITCH}),
     }
     head = {

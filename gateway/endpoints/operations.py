@@ -1,9 +1,9 @@
 """GET /health, /version, /load, /metrics and /status: for those who run the cluster."""
 
 from fastapi import Response
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from baton import __version__
+from baton.telemetry.exposition import CONTENT_TYPE
 from gateway.doorway import Crowd
 from gateway.errors import RETRY_SOON, NoRoomError
 from gateway.metrics import GatewayMetrics
@@ -42,7 +42,7 @@ class OperationsEndpoint:
         return JsonReply({"server_load": self._crowd.inside})
 
     async def metrics(self) -> Response:
-        return Response(self._metrics.page(), headers={"content-type": CONTENT_TYPE_LATEST})
+        return Response(self._metrics.page(), headers={"content-type": CONTENT_TYPE})
 
     async def status(self) -> Response:
         return JsonReply({**self._board.cluster(), "model": self._model})

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.json_text import to_json
-
 CLOCK = "now"  # changes always, and is news to nobody
 REQUESTS = "requests"
 
@@ -15,29 +13,24 @@ class Changes:
     """
 
     def __init__(self) -> None:
-        self._told: dict[str, str] = {}
-        self._requests: dict[int, str] | None = None
+        self._told: dict[str, Any] = {}
+        self._requests: dict[int, dict[str, Any]] | None = None
 
     def since(self, state: Mapping[str, Any]) -> dict[str, object] | None:
-        """None: nothing is new."""
+        """None: nothing is new. States are kept to compare with, and must not be changed later."""
         rest = {key: value for key, value in state.items() if key not in (CLOCK, REQUESTS)}
-        news = self._differing(rest) | self._new_requests(state[REQUESTS])
+        news = {k: v for k, v in rest.items() if k not in self._told or self._told[k] != v}
+        self._told = rest
+        news |= self._new_requests(state[REQUESTS])
         return {CLOCK: state[CLOCK], **news} if news else None
-
-    def _differing(self, state: dict[str, object]) -> dict[str, object]:
-        written = {key: to_json(value) for key, value in state.items()}
-        news = {key: state[key] for key in state if self._told.get(key) != written[key]}
-        self._told = written
-        return news
 
     def _new_requests(self, requests: list[dict[str, Any]]) -> dict[str, object]:
         before, first = self._requests or {}, self._requests is None
-        now = {one["number"]: to_json(one) for one in requests}
-        self._requests = now
-        changed = [one for one in requests if before.get(one["number"]) != now[one["number"]]]
+        self._requests = {one["number"]: one for one in requests}
+        changed = [one for one in requests if before.get(one["number"]) != one]
         news: dict[str, object] = {}
         if changed or first:
             news[REQUESTS] = changed
-        if first or [*before] != [*now]:
-            news["shown"] = [*now]
+        if first or [*before] != [*self._requests]:
+            news["shown"] = [*self._requests]
         return news

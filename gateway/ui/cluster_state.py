@@ -3,9 +3,11 @@
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 
 from gateway.link_traffic import LinkTotals
 from gateway.recent_requests import PriorityCount
+from gateway.speed_model import Speed
 from gateway.ui.throughput import TokenRates
 from gateway.worker import Worker
 
@@ -14,7 +16,8 @@ NO_RATES: Mapping[str, TokenRates] = {}
 
 def worker_status(worker: Worker, rates: Mapping[str, TokenRates] = NO_RATES) -> dict[str, object]:
     """`state` is the worker's own, or `unusable`, or `unreachable`; numbers may be null. `next_role`
-    is what a worker drains for.
+    is what a worker drains for, `steps` what its engine has done since its process began, `costs`
+    what a step of writing and a token that waits to be read take there.
     """
     info, load = worker.info, worker.load
     rate = rates.get(info.instance_id)
@@ -41,6 +44,18 @@ def worker_status(worker: Worker, rates: Mapping[str, TokenRates] = NO_RATES) ->
         "total_blocks": load.total_blocks if load else None,
         "leased_blocks": load.leased_blocks if load else None,
         "reserved_blocks": load.reserved_blocks if load else None,
+        "steps": asdict(load.steps) if load else None,
+        "costs": _costs(worker.candidate.speed),
+    }
+
+
+def _costs(speed: Speed) -> dict[str, float]:
+    """Seconds, as far as they are learned."""
+    return {
+        "step": speed.step,
+        "sequence": speed.sequence,
+        "context": speed.context,
+        "unread_token": speed.per_token,
     }
 
 

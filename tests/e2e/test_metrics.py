@@ -134,7 +134,8 @@ def checked(promtool: str, page: MetricsPage) -> list[str]:
 
 
 def families_of(process: str) -> tuple[Family, ...]:
-    return GATEWAY_FAMILIES if process == GATEWAY else WORKER_FAMILIES
+    families = GATEWAY_FAMILIES if process == GATEWAY else WORKER_FAMILIES
+    return tuple(one for one in families if not one.only)
 
 
 @pytest.mark.parametrize("process", PROCESSES)

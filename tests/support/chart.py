@@ -18,7 +18,7 @@ FIXED: Values = {
     "clusterSecret": {"value": "a-secret-for-tests"},
     "redis": {"bundled": {"password": "a-password-for-tests"}},
 }
-CASES = ("default", "cpu", "gpu", "production", "everything", "pairs")
+CASES = ("default", "cpu", "gpu", "production", "everything", "pairs", "ray")
 
 
 def values_of(case: str) -> Values:
@@ -60,7 +60,17 @@ def pod_specs(found: dict[tuple[str, str], dict[str, Any]]) -> dict[str, dict[st
             specs[name] = one["spec"]["template"]["spec"]
         elif kind == "Pod":
             specs[name] = one["spec"]
+        elif kind == "RayCluster":
+            groups = ray_groups(one)
+            specs |= {f"{name}-{group}": pods["spec"] for group, pods in groups.items()}
     return specs
+
+
+def ray_groups(cluster: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Name of each group of a RayCluster -> the template of its pods."""
+    spec = cluster["spec"]
+    workers = {group["groupName"]: group["template"] for group in spec["workerGroupSpecs"]}
+    return {"head": spec["headGroupSpec"]["template"], **workers}
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """What the chart uses of other people's resources, as their definitions say it. Closed: a field that is not
 here is one that nobody has looked up.
 
-From the definitions of KEDA 2.16, Prometheus operator 0.79, cert-manager 1.16, Gateway API 1.2.
+From the definitions of KEDA 2.16, Prometheus operator 0.79, cert-manager 1.16, Gateway API 1.2, KubeRay 1.4.
 """
 
 from typing import Any
@@ -64,6 +64,11 @@ RULE = closed(
     **{"for": DURATION, "keep_firing_for": DURATION},
 )
 
+RAY_START: Schema = {"type": "object", "additionalProperties": TEXT}  # texts, numbers too
+RAY_PODS = closed(  # held to Kubernetes' own schema, as a Pod
+    "spec", metadata=closed(labels=LABELS, annotations=LABELS), spec={"type": "object"}
+)
+
 # (apiVersion, kind) -> its spec
 SPECS: dict[tuple[str, str], Schema] = {
     ("keda.sh/v1alpha1", "ScaledObject"): closed(
@@ -123,6 +128,27 @@ SPECS: dict[tuple[str, str], Schema] = {
                 ),
                 backendRefs=listed(closed("name", name=TEXT, port=COUNT)),
                 timeouts=closed(request=DURATION),
+            )
+        ),
+    ),
+    ("ray.io/v1", "RayCluster"): closed(
+        "headGroupSpec",
+        rayVersion=TEXT,
+        enableInTreeAutoscaling={"type": "boolean"},
+        headGroupSpec=closed(
+            "rayStartParams", "template", rayStartParams=RAY_START, template=RAY_PODS
+        ),
+        workerGroupSpecs=listed(
+            closed(
+                "groupName",
+                "rayStartParams",
+                "template",
+                groupName=TEXT,
+                replicas=COUNT,
+                minReplicas=COUNT,
+                maxReplicas=COUNT,
+                rayStartParams=RAY_START,
+                template=RAY_PODS,
             )
         ),
     ),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from baton.core.handoff import new_id
 from baton.core.sampling_params import SamplingParams
 from baton.core.worker_info import Role
+from baton.engine.hash_model import HashModelConfig
 from baton.registry.memory import InMemoryRegistry
 from baton.worker.settings import WorkerSettings
 from gateway.dispatch import Dispatcher
@@ -36,13 +37,18 @@ class HashCluster:
     metrics: GatewayMetrics
 
     async def ask(
-        self, prompt: tuple[int, ...], params: SamplingParams
+        self,
+        prompt: tuple[int, ...],
+        params: SamplingParams,
+        priority: int = 0,
+        until_heard: bool = True,
     ) -> tuple[tuple[int, ...], Reading]:
         """The tokens of choice 0, and where they came from; returns when the index has heard it."""
-        job = Job(new_id(), prompt, params)
+        job = Job(new_id(), prompt, params, priority=priority)
         answered = await self.dispatcher.whole(job, lambda: Output(LETTERS, prompt, params, PLAIN))
         tokens = [t for delta in answered.deltas if delta.choice == 0 for t in delta.token_ids]
-        await self.until_heard()
+        if until_heard:
+            await self.until_heard()
         return tuple(tokens), answered.reading
 
     async def until_heard(self) -> None:
@@ -71,7 +77,10 @@ class HashCluster:
 
 @asynccontextmanager
 async def hash_cluster(
-    *worker_ids: str, num_blocks: int = 256, policy: str = "prefix_aware"
+    *worker_ids: str,
+    num_blocks: int = 256,
+    policy: str = "prefix_aware",
+    model: HashModelConfig = HASH_MODEL,
 ) -> AsyncIterator[HashCluster]:
     """Ids that begin with "p" are prefill workers', the others decode workers'. The default policy
     pairs them always.
@@ -83,7 +92,9 @@ async def hash_cluster(
             role = Role.PREFILL if worker_id.startswith("p") else Role.DECODE
             size = num_blocks * HASH_MODEL.layout(16).block_bytes
             settings = WorkerSettings(model="test", worker_id=worker_id, kv_cache_memory_bytes=size)
-            served[worker_id] = await stack.enter_async_context(serving(role, settings=settings))
+            served[worker_id] = await stack.enter_async_context(
+                serving(role, model, settings=settings)
+            )
         workers = Workers(registry, "", "", policy=policy_of(policy))
         queue: AdmissionQueue[Assignment] = AdmissionQueue(100, 10.0, Assignment.give_back)
         metrics = GatewayMetrics("m")

@@ -14,10 +14,11 @@ from baton.cluster.demo_model import FOLDER, NAME
 from baton.cluster.keeper import GaveUpError, Patience, Voices
 from baton.cluster.kept_workers import TellToDrain
 from baton.cluster.launch_plan import LaunchPlan
+from baton.cluster.orchestrator import Orchestrator
 from baton.cluster.process_orchestrator import ProcessOrchestrator
 from baton.cluster.prometheus.local_prometheus import HOST, LocalPrometheus, program
 from baton.cluster.ray.environment import prepare
-from baton.cluster.supervisor import Supervisor
+from baton.cluster.supervisor import Attend, Supervisor
 from baton.cluster.up_settings import UpSettings
 from baton.core.address import join_address
 from baton.core.errors import SettingsError
@@ -91,8 +92,23 @@ async def _run(settings: UpSettings, hurry: asyncio.Event) -> None:
         scraper = _scraper(settings, hurry, patience)
         running = _in_ray if settings.orchestrator == "ray" else _in_processes
         await running(
-            *(plan, hurry, patience), lambda address: _tell_to_drain(address, access), scraper
+            *(plan, hurry, patience),
+            lambda address: _tell_to_drain(address, access),
+            scraper,
+            _attend(settings, access),
         )
+
+
+def _attend(settings: UpSettings, access: ClusterAccess) -> Attend | None:
+    if not settings.planning.is_on:
+        return None
+
+    async def attend(orchestrator: Orchestrator, url: str) -> None:
+        from baton.cluster.planner.attending import driver_of  # nobody else needs to wait for it
+
+        await driver_of(settings, orchestrator, url, access, _voices.say).run()
+
+    return attend
 
 
 def _scraper(
@@ -116,9 +132,10 @@ async def _in_processes(
     patience: Patience,
     tell_to_drain: TellToDrain,
     scraper: LocalPrometheus | None,
+    attend: Attend | None,
 ) -> None:
     workers = ProcessOrchestrator(plan, _voices, hurry, patience, tell_to_drain)
-    await Supervisor(plan, workers, _voices, hurry, patience, scraper).run()
+    await Supervisor(plan, workers, _voices, hurry, patience, scraper, attend).run()
 
 
 async def _in_ray(
@@ -127,11 +144,12 @@ async def _in_ray(
     patience: Patience,
     tell_to_drain: TellToDrain,
     scraper: LocalPrometheus | None,
+    attend: Attend | None,
 ) -> None:
     prepare(own=not plan.settings.joins_ray)
     from baton.cluster.ray.cluster import run_in_ray  # imports Ray, which may not be there
 
-    await run_in_ray(plan, _voices, hurry, patience, tell_to_drain, scraper)
+    await run_in_ray(plan, _voices, hurry, patience, tell_to_drain, scraper, attend)
 
 
 async def _tell_to_drain(address: str, access: ClusterAccess) -> None:

@@ -6,14 +6,14 @@ import yaml
 
 RULES = Path(__file__).parent / "rules"
 GATEWAY_FILE, WORKERS_FILE = "gateway.json", "workers.json"
-INTERVAL = "5s"  # of scrapes and rules: few processes, watched by somebody who waits
+INTERVAL = "2s"  # of scrapes and rules: few processes, watched by somebody who waits
 
 
-def configuration(interval: str = INTERVAL) -> str:
+def configuration() -> str:
     """YAML. The files of targets lie beside it and are read again when they change."""
     return yaml.safe_dump(
         {
-            "global": {"scrape_interval": interval, "evaluation_interval": interval},
+            "global": {"scrape_interval": INTERVAL, "evaluation_interval": INTERVAL},
             "rule_files": [str(RULES / "*.yaml")],
             "scrape_configs": [
                 _job("baton-gateway", GATEWAY_FILE)

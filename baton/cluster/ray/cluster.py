@@ -12,7 +12,7 @@ from baton.cluster.launch_plan import LaunchPlan
 from baton.cluster.ray.orchestrator import RayOrchestrator
 from baton.cluster.ray.plan import RayPlan, own_cpus
 from baton.cluster.ray.runtime import ray_runtime
-from baton.cluster.supervisor import Scraper, Supervisor
+from baton.cluster.supervisor import Attend, Scraper, Supervisor
 
 
 async def run_in_ray(
@@ -22,6 +22,7 @@ async def run_in_ray(
     patience: Patience,
     tell_to_drain: TellToDrain,
     scraper: Scraper | None,
+    attend: Attend | None,
 ) -> None:
     """As `Supervisor.run`. Raises SettingsError when there is no such Ray cluster."""
     settings = launch.settings.ray
@@ -36,4 +37,4 @@ async def run_in_ray(
         )
         plan = RayPlan(launch, runtime.joined, bool(resources.get("GPU")))
         workers = RayOrchestrator(plan, runtime, voices, hurry, patience, tell_to_drain)
-        await Supervisor(launch, workers, voices, hurry, patience, scraper).run()
+        await Supervisor(launch, workers, voices, hurry, patience, scraper, attend).run()

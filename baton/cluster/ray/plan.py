@@ -35,12 +35,12 @@ class RayPlan:
 
     def worker(self, worker_id: str, role: Role, registry: str) -> WorkerSettings:
         needed = self.needed(role)
-        threads = self.settings.threads or int(needed.get("CPU", 0))
+        threads = self.settings.threads or int(needed.get("CPU", 0)) or None
         share = self.settings.worker.gpu_memory_utilization
         gpus = needed.get("GPU", 0.0)
         return replace(
             self.launch.told_worker(worker_id, registry),
-            threads=threads or threads_of(self.launch, self.joined),
+            threads=threads,  # none: those of the cores that its node lends it
             gpu_memory_utilization=share * gpus if 0 < gpus < 1 else share,
             log_format="json",  # into Ray's files
         )

@@ -19,6 +19,7 @@ import ray.util
 from baton.core.errors import SettingsError
 from baton.core.interrupts import Interrupts
 from baton.core.worker_info import Role
+from baton.engine.host_cores import available_cores
 from baton.worker.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,8 @@ class NotBegun:
 class WorkerActor:
     def __init__(self, role: str, settings: WorkerSettings) -> None:
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-        os.environ["OMP_NUM_THREADS"] = str(settings.threads)  # before anybody imports torch
+        # Before anybody imports torch; Ray has set it to what it thinks an actor may use.
+        os.environ["OMP_NUM_THREADS"] = str(settings.threads or available_cores())
         self._role = Role(role)
         self._node = ray.util.get_node_ip_address()
         self._settings = replace(settings, host=self._node)

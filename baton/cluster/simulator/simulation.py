@@ -1,6 +1,7 @@
 """A whole run: a trace against so many workers, from the first request to the last answer."""
 
 import asyncio
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,16 +39,29 @@ class Cluster:
 class Simulated:
     outcomes: Sequence[Outcome]
     drifts: int  # beliefs of the prefix index that no event explains
+    whole: bool = True  # False: it was broken off
 
 
-def simulate(trace: Trace, cluster: Cluster, objectives: Objectives, seed: int) -> Simulated:
-    """Equal arguments, equal results. Raises SettingsError for a trace that cannot fit."""
+class _TooManyMissed(Exception):
+    """The run is broken off."""
+
+
+def simulate(
+    trace: Trace,
+    cluster: Cluster,
+    objectives: Objectives,
+    seed: int,
+    most_missed: float = math.inf,
+) -> Simulated:
+    """Equal arguments, equal results. Raises SettingsError for a trace that cannot fit. Broken off
+    once more than `most_missed` requests have missed the objectives.
+    """
     _check_room(trace, cluster.profile)
-    return run_virtually(_simulated(trace, cluster, objectives, seed))
+    return run_virtually(_simulated(trace, cluster, objectives, seed, most_missed))
 
 
 async def _simulated(
-    trace: Trace, cluster: Cluster, objectives: Objectives, seed: int
+    trace: Trace, cluster: Cluster, objectives: Objectives, seed: int, most_missed: float
 ) -> Simulated:
     made = _workers(cluster, seed)
     registry = InMemoryRegistry()
@@ -62,21 +76,39 @@ async def _simulated(
     following = asyncio.create_task(workers.run(queue.pump))
     await asyncio.sleep(SETTLED)
     gateway = Gateway(workers, queue, {one.info.instance_id: one for one in made})
-    outcomes = await _all_of(trace.requests, gateway, objectives)
+    outcomes: list[Outcome] = []
+    whole = True
+    try:
+        await _all_of(trace.requests, gateway, objectives, most_missed, outcomes)
+    except* _TooManyMissed:
+        whole = False
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
     await workers.close()
-    return Simulated(outcomes, workers.prefixes.audit.drifts.total())
+    return Simulated(outcomes, workers.prefixes.audit.drifts.total(), whole)
 
 
 async def _all_of(
-    requests: Sequence[TraceRequest], gateway: Gateway, objectives: Objectives
-) -> list[Outcome]:
+    requests: Sequence[TraceRequest],
+    gateway: Gateway,
+    objectives: Objectives,
+    most_missed: float,
+    outcomes: list[Outcome],
+) -> None:
+    """Adds to `outcomes`. Raises _TooManyMissed, in a group."""
     loop = asyncio.get_running_loop()
     begin = loop.time()
     stride = next(iter(gateway.simulated.values())).stride
     limits = _limits(objectives)
-    outcomes: list[Outcome] = []
+    missed = 0
+
+    async def run(request: Request, outcome: Outcome) -> None:
+        nonlocal missed
+        await request.run()
+        missed += not outcome.meets(objectives)
+        if missed > most_missed:
+            raise _TooManyMissed
+
     async with asyncio.TaskGroup() as group:
         for number, one in enumerate(requests):
             await asyncio.sleep(begin + one.at - loop.time())
@@ -84,8 +116,7 @@ async def _all_of(
             outcomes.append(outcome)
             prompt = TracePrompt(one.pieces, "", stride)
             request = Request(gateway, number, prompt, one.output_tokens, limits, outcome, begin)
-            group.create_task(request.run())
-    return outcomes
+            group.create_task(run(request, outcome))
 
 
 def _limits(objectives: Objectives) -> gateway_objectives.Objectives:

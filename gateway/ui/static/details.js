@@ -59,6 +59,7 @@ function placementOf(placed, index) {
     ["Decode", known(placed.decode_worker, String)],
     ["Why", WHY[placed.reason] ?? known(placed.reason, (reason) => `policy: ${reason}`)],
     ["Queued", duration(placed.placed_ms - placed.queued_ms)],
+    ["Prefill begun", known(placed.admitted_ms, (ms) => `after ${duration(Math.max(0, Math.min(ms, placed.first_ms ?? ms) - placed.placed_ms))}`)],
     ["First token", expected(placed.first_ms === null ? null : placed.first_ms - placed.placed_ms, placed.predicted_ttft_ms)],
     ["Per token", expected(placed.itl_ms, placed.predicted_itl_ms)],
   ];

@@ -40,18 +40,19 @@ export class Rows {
   }
 
   show(items) {
-    const before = this.rows;
-    this.rows = new Map();
+    const wanted = new Map(items.map((item) => [this.keyOf(item), item]));
+    for (const [key, row] of this.rows) {
+      if (wanted.has(key)) continue;
+      row.node.remove(); // first, so that those behind it need not move
+      this.rows.delete(key);
+    }
     let place = this.parent.firstElementChild;
-    for (const item of items) {
-      const key = this.keyOf(item);
-      const row = before.get(key) ?? this.make(item);
-      before.delete(key);
+    for (const [key, item] of wanted) {
+      const row = this.rows.get(key) ?? this.make(item);
       this.rows.set(key, row);
       row.update(item);
       if (row.node === place) place = place.nextElementSibling;
       else this.parent.insertBefore(row.node, place);
     }
-    for (const row of before.values()) row.node.remove();
   }
 }

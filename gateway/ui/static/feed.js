@@ -21,7 +21,7 @@ export class Feed {
     if (this.stream || document.hidden) return;
     clearTimeout(this.timer);
     this.stream = new AbortController();
-    this.follow(this.stream).catch(() => {});
+    this.follow(this.stream);
   }
 
   stop() {
@@ -49,8 +49,8 @@ export class Feed {
       } else {
         await this.read(response);
       }
-    } catch (error) {
-      if (error instanceof SyntaxError) throw error;
+    } catch {
+      // It is said below, and tried again.
     }
     if (this.stream !== stream) return; // stopped, or begun anew
     this.stream = null;
@@ -64,7 +64,11 @@ export class Feed {
     for await (const news of eventsOf(response)) {
       if (first) this.onConnection("live");
       this.pause = FIRST_PAUSE;
-      this.onNews(news, first);
+      try {
+        this.onNews(news, first);
+      } catch (error) {
+        reportError(error); // a defect of the page is no lost connection
+      }
       first = false;
     }
   }

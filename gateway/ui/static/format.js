@@ -15,7 +15,7 @@ export const known = (value, show) => (value === null || value === undefined ? "
 
 export const count = (value) => Math.round(value).toLocaleString("en");
 
-export const percent = (share) => `${Math.round(100 * share)}%`;
+export const percent = (share) => (share > 0 && share < 0.01 ? "< 1%" : `${Math.round(100 * share)}%`);
 
 export function duration(ms) {
   if (ms === 0) return "0 ms";

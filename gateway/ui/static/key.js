@@ -29,11 +29,11 @@ export function ask() {
       event.preventDefault();
       sessionStorage.setItem(NAME, byId("key").value.trim());
       byId("key").value = "";
-      dialog.close();
       asking = null;
+      dialog.close();
       resolve();
     };
-    dialog.oncancel = (event) => event.preventDefault(); // there is nothing to see without a key
+    dialog.onclose = () => asking && dialog.showModal(); // there is nothing to see without a key
     dialog.showModal();
   });
   return asking;

@@ -18,7 +18,7 @@ export class Links {
 function makeLink(link) {
   const [by, now, moved, transfers, exposed] = ["", "number", "number", "number", "number"].map((kind) => el("td", { class: kind || null }));
   const fill = el("span", { class: "fill" });
-  const rate = el("span");
+  const rate = el("span", { class: "rate" });
   now.append(el("span", { class: "bar", "aria-hidden": "true" }, fill), rate);
   return {
     node: el("tr", {}, el("th", { scope: "row" }, link.from, arrow(), link.to), by, now, moved, transfers, exposed),

@@ -4,7 +4,7 @@ import { Details } from "./details.js";
 import { Rows, byId, el, setAttribute, setText } from "./dom.js";
 import { count, duration, known } from "./format.js";
 import { arrow } from "./links.js";
-import { Timeline, spansOf, spoken } from "./timeline.js";
+import { Timeline, movedTo, spansOf, spoken } from "./timeline.js";
 
 const COLUMNS = 7;
 
@@ -41,18 +41,18 @@ export class Requests {
     let placed = "";
     return {
       node: el("tr", {}, el("th", { scope: "row" }, button), ...cells),
-      update({ request, now }) {
+      update({ request, now: clock }) {
         setText(button, request.id);
         setAttribute(button, "title", request.id);
         setText(phase, request.phase);
         setAttribute(phase, "data-state", request.phase);
-        const last = JSON.stringify(request.placements.at(-1)?.reason ?? null) + request.placements.length;
-        if (last !== placed) where.replaceChildren(...whereOf(request));
-        placed = last;
+        const now = JSON.stringify([request.placements.length, request.placements.at(-1)?.reason, movedTo(request)]);
+        if (now !== placed) where.replaceChildren(...whereOf(request));
+        placed = now;
         const cached = request.cached_tokens ? ` (${count(request.cached_tokens)} cached)` : "";
         setText(prompt, count(request.prompt_tokens) + cached);
         setText(answer, count(request.tokens));
-        const way = spansOf(request, now);
+        const way = spansOf(request, clock);
         drawing.show(way, request.incidents);
         setText(words, spoken(way));
         setText(time, duration(way.end));
@@ -72,7 +72,7 @@ export class Requests {
 function whereOf(request) {
   const last = request.placements.at(-1);
   if (!last) return ["–"];
-  const names = [last.prefill_worker, last.decode_worker].filter(Boolean);
+  const names = [last.prefill_worker, last.decode_worker, movedTo(request)].filter(Boolean);
   const path = names.flatMap((name, index) => (index ? [arrow(), name] : [name]));
   const tries = request.placements.length;
   const again = tries > 1 ? el("span", { class: "again" }, ` try ${tries}`) : "";

@@ -48,8 +48,9 @@ export class State {
       old.delete(worker.id);
       this.gone.delete(worker.id);
       const isNew = !was || was.restarts !== worker.restarts || was.pid !== worker.pid;
-      if (isNew) said.push(worker.restarts ? `${worker.id} is back` : `${worker.id} has joined`);
-      else if (was.state !== worker.state) said.push(`${worker.id} is ${worker.state}`);
+      if (was && was.role !== worker.role) said.push(`${worker.id} is a ${worker.role} worker now`);
+      else if (isNew) said.push(worker.restarts ? `${worker.id} is back` : `${worker.id} has joined`);
+      else if (was.state !== worker.state) said.push(`${worker.id} is ${stateOf(worker)}`);
     }
     for (const worker of old.values()) {
       this.gone.set(worker.id, { worker: asGone(worker), since: Date.now() });
@@ -59,9 +60,11 @@ export class State {
   }
 }
 
+export const stateOf = (worker) => (worker.next_role ? `draining to ${worker.next_role}` : worker.state);
+
 function asGone(worker) {
   const numbers = ["running", "waiting", "unread_tokens", "read_per_second", "written_per_second"];
   const blocks = ["kv_usage", "free_blocks", "total_blocks", "leased_blocks", "reserved_blocks"];
   const unknown = Object.fromEntries([...numbers, ...blocks].map((name) => [name, null]));
-  return { ...worker, ...unknown, state: "gone", reason: null };
+  return { ...worker, ...unknown, state: "gone", next_role: null, reason: null };
 }

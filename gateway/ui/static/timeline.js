@@ -21,13 +21,17 @@ export function spansOf(request, now) {
     add("prefill", one.placed_ms, one.first_ms, next);
     if (one.transfer) add("transfer", one.transfer.start_ms, one.transfer.end_ms);
     const isLast = index === request.placements.length - 1;
-    if (one.first_ms !== null) add("decode", one.first_ms, isLast && request.ended_ms === null ? end : one.last_ms);
+    const goesOn = isLast && (request.ended_ms === null || movedTo(request));
+    if (one.first_ms !== null) add("decode", one.first_ms, goesOn ? end : one.last_ms);
   });
   const last = spans.findLast((span) => span.kind !== "transfer");
   const waits = request.phase === "queued";
   if (waits) add("queue", last?.to ?? 0, null);
   return { spans, end };
 }
+
+// The worker that a running answer was handed over to last, if it was.
+export const movedTo = (request) => request.incidents.findLast((one) => one.what === "moved")?.worker;
 
 // In words, for those who do not see the drawing.
 export function spoken({ spans }) {

@@ -2,6 +2,7 @@
 
 import { Rows, byId, el, setAttribute, setText } from "./dom.js";
 import { count, known, percent, plural } from "./format.js";
+import { stateOf } from "./state.js";
 
 const COLUMNS = ["Worker", "State", "Running", "Waiting", "KV use", "Read", "Written", "Lent", "Restarts", "Address"];
 const TEXTS = new Set(["Worker", "State", "KV use", "Address"]);
@@ -53,13 +54,13 @@ function makeWorker(worker) {
   return {
     node: el("tr", {}, name, ...cells.values()),
     update(now) {
-      setText(state, now.state);
+      setText(state, stateOf(now));
       setAttribute(state, "data-state", now.state);
       setAttribute(name, "title", titleOf(now));
       write("Running", known(now.running, count));
       write("Waiting", known(now.waiting, count));
       setText(share, known(now.kv_usage, percent));
-      fill.style.setProperty("inline-size", percent(now.kv_usage ?? 0));
+      fill.style.setProperty("inline-size", `${100 * (now.kv_usage ?? 0)}%`);
       setAttribute(share, "title", known(now.free_blocks, (free) => `${count(free)} of ${count(now.total_blocks)} blocks free`));
       write("Read", known(now.read_per_second, count));
       write("Written", known(now.written_per_second, count));
@@ -72,6 +73,6 @@ function makeWorker(worker) {
 
 function titleOf(worker) {
   const labels = Object.entries(worker.labels).map(([name, value]) => `${name}=${value}`);
-  const facts = [`pid ${worker.pid}`, ...labels, ...(worker.reason ? [worker.reason] : [])];
+  const facts = [`pid ${worker.pid}`, plural(worker.flips, "change") + " of role", ...labels, ...(worker.reason ? [worker.reason] : [])];
   return facts.join("; ");
 }

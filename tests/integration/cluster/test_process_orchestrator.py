@@ -135,6 +135,20 @@ async def test_who_leaves_by_another_hand_is_not_wanted_any_more() -> None:
         assert set(scene.stages()) == {"decode-0", "decode-1"}
 
 
+async def test_a_worker_that_serves_in_the_other_role_counts_there() -> None:
+    scene = Scene(FakePlan(ids=("prefill-0", "decode-0", "decode-1")))
+    async with scene.running():
+        await scene.ready()
+        for _ in range(2):  # seen again, it is no news
+            scene.workers.has_role("decode-1", Role.PREFILL)
+        scene.workers.has_role("somebody-else", Role.PREFILL)
+        assert [scene.workers.wanted(role) for role in Role] == [2, 1]
+        await scene.workers.scale(Role.PREFILL, 1)  # whoever came last goes
+        assert scene.stages()["decode-1"] is Stage.DRAINING
+        scene.workers.has_role("decode-1", Role.DECODE)
+        assert [scene.workers.wanted(role) for role in Role] == [1, 1]
+
+
 async def test_one_worker_is_taken_out_by_its_name() -> None:
     scene = Scene(FakePlan(ids=("decode-0", "decode-1")))
     async with scene.running():

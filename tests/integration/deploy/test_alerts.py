@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.support.programs import needed
-from tests.support.prometheus_rules import FILES, ROOT, alerts, rules
+from tests.support.prometheus_rules import FILES, FOLDER, ROOT, alerts, rules
 
 CASES: dict[str, dict[str, Any]] = yaml.safe_load(
     (Path(__file__).parent / "alert_cases.yaml").read_text("utf-8")
@@ -17,10 +17,20 @@ CASES: dict[str, dict[str, Any]] = yaml.safe_load(
 
 
 def promtool(*words: str) -> str:
-    program = needed("promtool", "prometheus")
-    done = subprocess.run([program, *words], capture_output=True, text=True, timeout=50)
+    return _passes(needed("promtool", "prometheus"), *words)
+
+
+def _passes(*words: str) -> str:
+    done = subprocess.run(words, capture_output=True, text=True, timeout=50)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def test_the_examples_are_what_their_programs_take() -> None:
+    said = promtool("check", "config", str(FOLDER / "prometheus.yml"))
+    assert f"{len(FILES)} rule files found" in said
+    amtool = needed("amtool", "prometheus-alertmanager")
+    assert "2 receivers" in _passes(amtool, "check-config", str(FOLDER / "alertmanager.yml"))
 
 
 def test_prometheus_takes_the_rules() -> None:

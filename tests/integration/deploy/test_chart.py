@@ -1,14 +1,18 @@
 """What the chart renders, by Helm 4 and 3, held to Kubernetes' own schemas and to renders that were read."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import click
 import jsonschema
 import kubernetes_validate
 import pytest
 
+from baton.cluster.up_settings import UpSettings
+from baton.settings import SettingsCommand, options
 from tests.support import helm3
-from tests.support.chart import CASES, CHART, GOLDEN, objects, pod_specs, values_of
+from tests.support.chart import CASES, CHART, GOLDEN, objects, pod_specs, ray_groups, values_of
 from tests.support.crd_schemas import SPECS
 from tests.support.helm4 import Helm4
 
@@ -39,6 +43,10 @@ def test_kubernetes_and_its_operators_know_every_field(case: str) -> None:
         else:
             assert one.keys() == {"apiVersion", "kind", "metadata", "spec"}, name
             jsonschema.validate(one["spec"], spec)
+        for group, pods in (ray_groups(one) if kind == "RayCluster" else {}).items():
+            pod = {"apiVersion": "v1", "kind": "Pod", **pods}
+            pod["metadata"] = {"name": group, **pods["metadata"]}
+            kubernetes_validate.validate(pod, KUBERNETES, strict=True)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -50,6 +58,9 @@ def test_what_objects_say_of_each_other_is_there(case: str) -> None:
         for (kind, _), one in found.items()
         if kind in ("Deployment", "StatefulSet")
     ]
+    for (kind, _), one in found.items():
+        if kind == "RayCluster":
+            pods += [group["metadata"]["labels"] for group in ray_groups(one).values()]
     for (kind, name), one in found.items():
         spec = one.get("spec", {})
         if kind == "Service":
@@ -126,6 +137,33 @@ def test_an_empty_value_of_a_pool_wins_over_the_common_one() -> None:
     assert "nodeSelector" not in pod
     last = found["Deployment", "big-decode-b"]["spec"]["template"]["spec"]
     assert "--shutdown-seconds=0" in last["containers"][0]["args"]
+
+
+def test_in_ray_one_baton_up_places_as_many_workers_as_nodes_have_room_for() -> None:
+    found = golden("ray")
+    assert {name for kind, name in found if kind == "Deployment"} == {"llm-baton-gateway"}
+    (up,) = found["Deployment", "llm-baton-gateway"]["spec"]["template"]["spec"]["containers"]
+    flags = dict(word[2:].split("=", 1) for word in up["args"] if word.startswith("--"))
+    settings = read(up["args"])
+    assert (settings.orchestrator, settings.ray.ray_address) == ("ray", "auto")
+    groups = found["RayCluster", "llm-baton-ray"]["spec"]["workerGroupSpecs"]
+    for role, needed in (
+        ("prefill", settings.ray.ray_prefill_resources),
+        ("decode", settings.ray.ray_decode_resources),
+    ):
+        own = [group for group in groups if group["groupName"].startswith(role)]
+        room = [json.loads(json.loads(group["rayStartParams"]["resources"])) for group in own]
+        assert room == [{role: 1}] * len(own)
+        assert needed == {role: 1, "GPU": 1}
+        assert int(flags[f"{role}-workers"]) == sum(group["replicas"] for group in own)
+
+
+def read(words: list[str]) -> UpSettings:
+    """As `baton up` reads them."""
+    found: list[UpSettings] = []
+    command = click.command(cls=SettingsCommand)(options(UpSettings)(found.append))
+    command.main(words[1:], standalone_mode=False)
+    return found[0]
 
 
 def golden(case: str) -> dict[tuple[str, str], dict[str, Any]]:

@@ -7,6 +7,7 @@ import pytest
 from tests.support.chart import merged, objects, values_of
 from tests.support.helm4 import ChartRefusedError, Helm4
 
+RAY: dict[str, Any] = {"ray": {"enabled": True}}
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "gateways without Redis": (
         {"gateway": {"replicas": 2}},
@@ -35,7 +36,30 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"workers": {"autoscaling": {"enabled": True, "minReplicas": 9}}},
         "minReplicas is above",
     ),
-    "Ray": ({"ray": {"enabled": True}}, "cannot be orchestrated by Ray yet"),
+    "several gateways in Ray": (
+        {**RAY, "gateway": {"replicas": 2}, "redis": {"bundled": {"enabled": True}}},
+        "one `baton up` runs the gateway",
+    ),
+    "certificates in Ray": (
+        {**RAY, "clusterTLS": {"enabled": True, "certManager": {"enabled": True}}},
+        "no certificate of clusterTLS is for",
+    ),
+    "metrics of workers in Ray": (
+        {**RAY, "monitoring": {"podMonitor": {"enabled": True}}},
+        "podMonitor would find none",
+    ),
+    "a scaled pool in Ray": (
+        {**RAY, "workers": {"autoscaling": {"enabled": True}}},
+        "pools of a RayCluster have fixed replicas",
+    ),
+    "pools of several settings in Ray": (
+        {**RAY, "decode": {"pools": [{"name": "a", "settings": {"max-num-seqs": 8}}]}},
+        "one set of settings",
+    ),
+    "pools of several GPUs in Ray": (
+        {**RAY, "decode": {"pools": [{"name": "a"}, {"name": "b", "gpu": {"count": 1}}]}},
+        "all decode workers take the same of a node",
+    ),
     "no hosts": ({"ingress": {"enabled": True}}, "needs ingress.hosts"),
     "no parent": ({"httpRoute": {"enabled": True}}, "needs httpRoute.parentRefs"),
     # and by the schema, with the path
@@ -84,3 +108,9 @@ def test_a_secret_that_nobody_gave_is_made_up(helm: Helm4) -> None:
 def test_the_notes_warn_of_what_is_open(helm: Helm4) -> None:
     assert helm.notes(values_of("default")).count("WARNING") == 3
     assert "WARNING" not in helm.notes(values_of("production"))
+
+
+def test_the_notes_name_the_status_page_unless_there_is_none(helm: Helm4) -> None:
+    assert "http://127.0.0.1:8000/ui" in helm.notes(values_of("default"))
+    off = merged(values_of("default"), {"gateway": {"settings": {"disable-status-page": True}}})
+    assert "/ui" not in helm.notes(off)

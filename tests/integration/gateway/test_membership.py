@@ -4,9 +4,19 @@ from pathlib import Path
 
 from baton import __version__
 from baton.core.worker_info import Role, WorkerState
+from gateway.speed_model import UNKNOWN
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
 from tests.support.gateway_members import make_load
 from tests.support.gateway_reading import CHAT, HI
+
+NO_WORK = {
+    "steps": 0,
+    "seconds": 0.0,
+    "sequences": 0,
+    "context_tokens": 0,
+    "read_tokens": 0,
+    "read_pairs": 0.0,
+}
 
 
 async def health(gateway: GatewayUnderTest) -> int:
@@ -75,6 +85,13 @@ async def test_the_status_page_tells_all_of_a_worker(model_folder: Path) -> None
                     "total_blocks": 100,
                     "leased_blocks": 0,
                     "reserved_blocks": 0,
+                    "steps": {"writing": NO_WORK, "reading": NO_WORK},
+                    "costs": {
+                        "step": UNKNOWN.step,
+                        "sequence": UNKNOWN.sequence,
+                        "context": UNKNOWN.context,
+                        "unread_token": UNKNOWN.per_token,
+                    },
                 }
             ],
         }

@@ -46,7 +46,9 @@ async def test_the_worker_that_wrote_the_answer_is_named_to_the_next_turn(
         async def pulling(
             request: prefill_pb2.PrefillRequest,
         ) -> AsyncIterator[prefill_pb2.PrefillResponse]:
-            pulled = prefill_pb2.PrefixPulled(tokens=48, bytes=9, milliseconds=1.23456)
+            pulled = prefill_pb2.PrefixPulled(
+                tokens=48, bytes=9, transport="shm", milliseconds=1.23456
+            )
             yield prefill_pb2.PrefillResponse(prefix_pulled=pulled)
             async for response in prefilling([5])(request):
                 yield response
@@ -60,6 +62,9 @@ async def test_the_worker_that_wrote_the_answer_is_named_to_the_next_turn(
         assert source.num_tokens == 48  # of 63 that decode has, in whole blocks
         assert len(source.ticket) == 16
         assert {source.ticket, source.transfer_id}.isdisjoint({own.ticket, own.transfer_id})
+        [link] = (await gateway.client.get("/status")).json()["links"]
+        assert [link[key] for key in ("from", "to", "transport")] == ["d0", "p0", "shm"]
+        assert (link["bytes"], link["transfers"], link["exposed_ms"]) == (9, 1, None)
 
 
 async def test_whoever_did_not_need_it_tells_of_nothing(model_folder: Path) -> None:

@@ -67,6 +67,19 @@ def test_an_interrupt_ends_a_request_that_waits(model_folder: Path) -> None:
             assert b" 503 " in client.recv(1 << 16)
 
 
+def test_who_looks_at_the_page_keeps_no_gateway_from_ending(model_folder: Path) -> None:
+    with (
+        gateway_process(model_folder) as (process, url),
+        httpx.Client(base_url=url, trust_env=False, timeout=20) as client,
+        client.stream("GET", "/ui/events") as looking,
+    ):
+        lines = looking.iter_lines()
+        assert next(lines).startswith("data: ")
+        process.send_signal(signal.SIGTERM)
+        assert [line for line in lines if line.startswith("data: ")] == []  # ended, not cut off
+        assert process.wait(10) == 0
+
+
 def test_an_occupied_port_is_one_sentence(model_folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

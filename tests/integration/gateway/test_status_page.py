@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,14 +11,18 @@ from typing import Any
 import httpx
 import pytest
 
+from baton.core.errors import UnavailableError
 from baton.core.worker_info import Role
+from baton.v1 import decode_pb2
 from gateway.ui import feed
 from gateway.ui.assets import NAMES
 from tests.support.gateway_answer import answering_pair
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
+from tests.support.gateway_fake_workers import answering, prefilling
 from tests.support.gateway_members import make_load
 from tests.support.gateway_reading import CHAT, HI
 
+PAGE = Path(__file__).parents[3] / "docs" / "status-page.md"
 ONE = {"Authorization": "Bearer one"}
 TWO = {"Authorization": "Bearer two"}
 
@@ -107,6 +112,80 @@ async def test_the_state_has_workers_links_and_a_requests_way(served: GatewayUnd
     times = [placed[name] for name in ("queued_ms", "placed_ms", "first_ms", "last_ms")]
     assert times == sorted(times)
     assert times[-1] <= request["ended_ms"]
+
+
+async def test_what_moves_between_workers_is_a_link(served: GatewayUnderTest) -> None:
+    async def reporting(
+        request: decode_pb2.GenerateRequest,
+    ) -> AsyncIterator[decode_pb2.GenerateResponse]:
+        async for response in answering([5, 6, 7])(request):
+            yield response
+            if response.HasField("reserved"):
+                moved = decode_pb2.TransferReport(
+                    bytes=5000, tokens=40, transport="tcp", milliseconds=3.0, exposed_ms=1.25
+                )
+                yield decode_pb2.GenerateResponse(transferred=moved)
+
+    prefill, decode = served.workers
+    prefill.prefill_script, decode.decode_script = prefilling([5]), reporting
+    for _ in range(2):
+        assert (await served.client.post(CHAT, json={"messages": HI})).status_code == 200
+    seen = await state(served)
+    [link] = seen["links"]
+    assert link["bytes_per_second"] in (0, 1000, 2000)  # of the last five seconds
+    assert {name: link[name] for name in link if name != "bytes_per_second"} == {
+        "from": "p0",
+        "to": "d0",
+        "transport": "tcp",
+        "bytes": 10_000,
+        "transfers": 2,
+        "exposed_ms": 1.2,
+    }
+    assert keys_of(seen) == keys_of(written_up())
+    transfer = seen["requests"][0]["placements"][0]["transfer"]
+    assert (transfer["bytes"], transfer["transport"]) == (5000, "tcp")
+    assert transfer["start_ms"] < transfer["end_ms"]
+
+
+def written_up() -> dict[str, Any]:
+    """The state that docs/status-page.md shows, but for what is not there in every one."""
+    found = re.search(r"```json\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    assert found is not None
+    shown: dict[str, Any] = json.loads(found[1])
+    shown["priorities"] = shown["requests"][0]["incidents"] = []
+    return shown
+
+
+def keys_of(told: object) -> object:
+    """Of objects within it; a list of them is like its first one."""
+    if isinstance(told, dict):
+        return {key: keys_of(value) for key, value in told.items() if key != "labels"}
+    if isinstance(told, list) and told and isinstance(told[0], dict):
+        return [keys_of(told[0])]
+    return None
+
+
+async def test_what_broke_under_a_request_is_on_its_way(model_folder: Path) -> None:
+    async with running_gateway(model_folder) as gateway:
+        _, broken = await gateway.pair()
+        broken.decode_script = breaking
+        other = await gateway.join("d1", Role.DECODE)
+        other.decode_script = answering([5, 6, 7])
+        assert (await gateway.client.post(CHAT, json={"messages": HI})).status_code == 200
+        [request] = (await state(gateway))["requests"]
+    assert [one["decode_worker"] for one in request["placements"]] == ["d0", "d1"]
+    assert request["placements"][0]["first_ms"] is None
+    [incident] = request["incidents"]
+    assert (incident["what"], incident["worker"]) == ("unavailable", "d0")
+    again = request["placements"][1]
+    assert request["placements"][0]["placed_ms"] <= incident["ms"] <= again["placed_ms"]
+
+
+async def breaking(
+    request: decode_pb2.GenerateRequest,
+) -> AsyncIterator[decode_pb2.GenerateResponse]:
+    raise UnavailableError("gone")
+    yield
 
 
 async def test_news_come_while_somebody_looks_and_nothing_is_done_afterwards(

@@ -1,4 +1,4 @@
-"""`baton chat` and `baton status`, as programs, against a real gateway."""
+"""`baton chat`, `baton status` and `baton top`, as programs, against a real gateway."""
 
 import asyncio
 import os
@@ -121,10 +121,11 @@ async def answer_of(gateway: GatewayUnderTest) -> str:
 
 
 class Screen:
-    """`baton chat` on a terminal of its own."""
+    """A command of `baton` on a terminal of its own."""
 
-    def __init__(self, env: dict[str, str]) -> None:
-        self._env = env
+    def __init__(self, env: dict[str, str], *words: str, terminal: str = "dumb") -> None:
+        self._env = {**env, "TERM": terminal}
+        self._words = words
         self.shown = ""
 
     async def __aenter__(self) -> "Screen":
@@ -133,11 +134,11 @@ class Screen:
         attributes[3] &= ~termios.ECHO
         termios.tcsetattr(theirs, termios.TCSANOW, attributes)
         self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "baton.cluster.cli", "chat"),
+            *(sys.executable, "-m", "baton.cluster.cli", *self._words),
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            env={**self._env, "TERM": "dumb"},
+            env=self._env,
             start_new_session=True,
         )
         os.close(theirs)
@@ -180,7 +181,7 @@ async def test_a_talk_at_a_terminal(served: GatewayUnderTest) -> None:
 
     answer = await answer_of(served)
     decode = served.workers[1]
-    async with Screen(environment(served.client.base_url)) as screen:
+    async with Screen(environment(served.client.base_url), "chat") as screen:
         await screen.until("tiny; /help lists commands", "> ")
         screen.type("hi\n")
         await screen.until("lists commands", "> ", answer, "> ")
@@ -195,4 +196,44 @@ async def test_a_talk_at_a_terminal(served: GatewayUnderTest) -> None:
         screen.type("\x04")
         async with asyncio.timeout(10):
             assert await screen.process.wait() == 0
+    assert "Traceback" not in screen.shown
+
+
+async def test_top_prints_once_where_no_terminal_is(served: GatewayUnderTest) -> None:
+    headers = {"Authorization": "Bearer one", "X-Request-Id": "mine"}
+    await served.client.post(CHAT, json={"messages": HI}, headers=headers)
+    env = environment(served.client.base_url)
+    code, out, err = await baton("top", "--once", env=env)
+    assert (code, err) == (0, "")
+    assert "\x1b" not in out
+    assert out.startswith("tiny  2 of 2 workers ready, 0 running, 0 queued\n")
+    [row] = [line for line in out.splitlines() if line.startswith("mine ")]
+    assert row.split()[1:5] == ["done", "p0", "→", "d0"]
+    code, out, err = await baton("top", env=env)
+    assert (code, out) == (2, "")
+    assert "--once" in err
+
+
+async def test_top_of_a_gateway_without_the_page_has_no_requests(model_folder: Path) -> None:
+    async with running_gateway(model_folder, disable_status_page=True) as gateway:
+        await answering_pair(gateway)
+        code, out, _ = await baton("top", "--once", env=environment(gateway.client.base_url))
+    assert code == 0
+    assert "2 of 2 workers ready" in out
+    assert "--disable-status-page" in out
+
+
+async def test_top_redraws_what_changes_and_leaves_the_terminal_as_it_was(
+    served: GatewayUnderTest,
+) -> None:
+    env = {**environment(served.client.base_url), "COLUMNS": "160", "LINES": "40"}
+    async with Screen(env, "top", "--interval=0.2", terminal="xterm") as screen:
+        await screen.until("2 of 2 workers ready", "no request yet")
+        headers = {"Authorization": "Bearer one", "X-Request-Id": "mine"}
+        await served.client.post(CHAT, json={"messages": HI}, headers=headers)
+        await screen.until("no request yet", "mine", "done")
+        screen.process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(10):
+            assert await screen.process.wait() == 0
+        await screen.until("\x1b[?1049h", "\x1b[?1049l")  # a screen of its own, and back
     assert "Traceback" not in screen.shown

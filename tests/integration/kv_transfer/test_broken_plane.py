@@ -63,6 +63,7 @@ async def test_the_next_pull_goes_over_another_plane_and_a_later_one_back(
     ):
         with pytest.raises(TransferError, match="the link to the peer broke"):
             await hand_off(p, d)
+        assert d.puller.reads.reading("tcp").failed == 1
         assert (await hand_off(p, d)).transport == "shm"
         now += set_aside.SET_ASIDE_S / 2
         tcp.mended = True

@@ -63,6 +63,10 @@ async def test_bytes_arrive_equal(pair: Pair, num_tokens: int) -> None:
     assert await prefill.ended() is True
     assert (pulled.records, pulled.continuation) == (prefill.records, True)
     assert (pulled.num_tokens, pulled.bytes) == (num_tokens, len(prefill.bytes()))
+    reads = pair.d.puller.reads.reading(pulled.transport)
+    assert (sum(reads.bytes.counts), reads.bytes.total) == (1, pulled.bytes)
+    assert sum(reads.seconds.counts) == 1
+    assert reads.failed == 0
     assert pair.p.holds_nothing()
     assert pair.d.books.held == set(pulled.blocks)
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import struct
 import threading
 import urllib.error
 import urllib.request
@@ -50,11 +51,15 @@ def test_the_page_is_served_on_ipv6_too(host: str) -> None:
         get(server.url)
 
 
-def test_openmetrics_is_spoken_to_who_asks_for_it() -> None:
-    with page(CollectorRegistry()) as server:
-        content_type, text = get(server.url, "application/openmetrics-text; version=1.0.0")
-    assert content_type.startswith("application/openmetrics-text")
-    assert text.endswith("# EOF\n")
+def test_names_are_the_same_to_whoever_asks() -> None:
+    """Prometheus asks for OpenMetrics first."""
+    registry = CollectorRegistry()
+    Counter("vllm:hops", "Hops made.", registry=registry).inc(3)
+    with page(registry) as server:
+        for accept in ("*/*", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"):
+            content_type, text = get(server.url, accept)
+            assert content_type.startswith("text/plain")
+            assert "\nvllm:hops_total 3.0\n" in text
 
 
 def test_other_paths_are_not_found() -> None:
@@ -131,3 +136,24 @@ def test_a_loop_that_is_closed_does_not_answer() -> None:
     loop = asyncio.new_event_loop()
     loop.close()
     assert not loop_answers(loop)
+
+
+def test_a_scraper_that_goes_before_its_answer_is_no_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gone, asked = threading.Event(), threading.Event()
+
+    def when_gone() -> bool:
+        asked.set()
+        return gone.wait(10)
+
+    with page(CollectorRegistry()) as server:
+        server.probes[HEALTH] = when_gone
+        place = urlsplit(server.url)
+        with socket.create_connection((str(place.hostname), int(place.port or 0))) as scraper:
+            at_once = struct.pack("ii", 1, 0)
+            scraper.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+            scraper.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+            assert asked.wait(10)
+        gone.set()
+    assert capsys.readouterr().err == ""

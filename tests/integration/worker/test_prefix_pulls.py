@@ -412,7 +412,7 @@ async def test_while_requests_lack_blocks_nothing_is_pulled_nor_lent(
         second = await first_turn(prefill, decode)
         short = prefill if which == "prefill" else lender
         engine = short.worker.bridge.engine
-        crowded = replace(engine.load(), short_of_blocks=True)
+        crowded = replace(engine.load(), lacks=0)
         monkeypatch.setattr(engine, "load", lambda: crowded)
         done = await turn(prefill, decode, second, PARAMS, source_of(lender))
         assert done == Turn(192, 0, right(second))

@@ -8,12 +8,14 @@ import pytest
 from baton.cluster.metrics_page import page
 from baton.telemetry import worker_families
 from baton.telemetry.family import Family
+from baton.telemetry.process_metrics import PROCESS_FAMILIES
+from baton.telemetry.task_metrics import TASKS
 from baton.telemetry.worker_families import WORKER_FAMILIES
 from gateway import metric_families
 from gateway.metric_families import GATEWAY_FAMILIES
 
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
-BOTH = ("baton_asyncio_tasks",)  # processes of either kind
+BOTH = {one.shown_name for one in (TASKS, *PROCESS_FAMILIES)}  # processes of either kind
 
 
 def test_the_page_is_fresh() -> None:

@@ -38,6 +38,8 @@ def test_resources_that_are_named_are_taken_by_their_role_alone() -> None:
     assert made.needed(Role.PREFILL) == {"CPU": 4.0, "GPU": 1.0}
     told = made.worker("decode-0", Role.DECODE, "r:1")
     assert told.threads == 2
+    lone = plan(ray=RaySettings(ray_decode_resources={"decode": 1}))
+    assert lone.worker("decode-0", Role.DECODE, "r:1").threads is None  # all that its node lends
     assert told.gpu_memory_utilization == pytest.approx(0.45)  # half a GPU, half its memory
     assert made.worker("prefill-0", Role.PREFILL, "r:1").gpu_memory_utilization == 0.9
 

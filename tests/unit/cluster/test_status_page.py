@@ -1,8 +1,10 @@
-"""The table of `baton status`."""
+"""The tables of `baton status`."""
 
 from typing import Any
 
-from baton.cluster.status_page import table
+import pytest
+
+from baton.cluster.status_page import size, table
 
 
 def worker(**changes: Any) -> dict[str, Any]:
@@ -52,3 +54,39 @@ def test_a_worker_that_cannot_be_used_is_followed_by_the_reason() -> None:
     odd = worker(id="decode-1", state="unusable", reason="its tokenizer is not the gateway's")
     lines = table({"model": "m", "queued": 0, "workers": [worker(reason=None), odd]})
     assert lines[4:] == ["decode-1 cannot be used: its tokenizer is not the gateway's"]
+
+
+def test_links_and_priorities_follow_where_there_are_any() -> None:
+    link = {
+        "from": "prefill-0",
+        "to": "decode-0",
+        "transport": "shm",
+        "bytes_per_second": 2048,
+        "bytes": 5 << 20,
+        "transfers": 7,
+    }
+    line = {"priority": -1, "queued": 2, "running": 3}
+    page = {"model": "m", "queued": 2, "workers": [worker()], "links": [link]}
+    lines = table({**page, "priorities": [line]})
+    assert lines[3:5] == ["", "FROM       TO        BY   NOW      MOVED  TRANSFERS"]
+    assert lines[5].split() == [
+        *("prefill-0", "decode-0", "shm"),
+        *("2", "KiB/s", "5", "MiB", "7"),
+    ]
+    assert lines[6:8] == ["", "PRIORITY  QUEUED  RUNNING"]
+    assert lines[8].split() == ["-1", "2", "3"]
+    assert len(table({**page, "links": [], "priorities": []})) == 3
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "said"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1536, "1.5 KiB"),
+        (300 << 20, "300 MiB"),
+        (5 << 50, "5120 TiB"),
+    ],
+)
+def test_sizes_are_said_in_the_largest_unit_that_fits(num_bytes: int, said: str) -> None:
+    assert size(num_bytes) == said

@@ -17,8 +17,13 @@ def test_the_curl_can_be_pasted() -> None:
     words = shlex.split(lines[2])
     assert words[:2] == ["curl", "http://127.0.0.1:8000/v1/chat/completions"]
     assert json.loads(words[-1])["model"] == 'it\'s "tiny"'
-
+    assert lines[3:5] == ["or look at it:", "  http://127.0.0.1:8000/ui"]
     assert lines[-1] == "  baton chat"
+
+
+def test_a_page_that_is_not_there_is_not_named() -> None:
+    off = GatewaySettings(disable_status_page=True)
+    assert not any("/ui" in line for line in welcome("http://127.0.0.1:8000", "m", off))
 
 
 def test_what_the_cluster_wants_to_see_is_in_the_lines() -> None:

@@ -27,6 +27,7 @@ def test_a_panel_says_what_it_shows_in_which_unit_from_the_chosen_source(name: s
         assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
         assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
         assert panel["targets"], panel["title"]
+        assert panel["options"], panel["title"]
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -1,6 +1,7 @@
 """What each image is made of, as far as it can be read."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,11 @@ def test_only_workers_have_torch() -> None:
     assert "torch" not in runs["gateway"]
     assert "worker" not in runs["gateway"]
     assert "torch==" in runs["worker-cpu"]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_every_image_can_send_traces(file: Path) -> None:
+    assert re.search(r"/src\[[a-z,]*otel", " ".join(told(stages(file)[0], "RUN")))
 
 
 def test_what_is_installed_is_not_left_out_of_the_context() -> None:

@@ -223,6 +223,20 @@ class SchedulerMachine(RuleBasedStateMachine):
         if reservation:
             self.reservations.append(reservation)
 
+    @rule(count=st.integers(1, 8), priority=PRIORITIES)
+    def reserve_if_need_be_from_the_less_urgent(self, count: int, priority: int) -> None:
+        before = self.bench.blocks.free
+
+        def take() -> bool:
+            reservation = self.bench.blocks.reserve(count)
+            if reservation:
+                self.reservations.append(reservation)
+            return reservation is not None
+
+        gave = sum(b for theirs, b in self.bench.scheduler.yielding if theirs > priority)
+        assert not self.bench.core.make_room(priority, count, take) or count <= before + gave
+        self._take_events()
+
     @precondition(lambda self: self.reservations)
     @rule()
     def cancel(self) -> None:

@@ -182,7 +182,7 @@ def test_a_worker_whose_seats_are_taken_is_left_out_but_for_the_more_urgent() ->
 
 
 def test_while_somebody_lacks_blocks_there_nobody_else_is_placed() -> None:
-    assert place([prefill(), decode(room=Room(free_blocks=100, short_of_blocks=True))], ASK) is None
+    assert place([prefill(), decode(room=Room(free_blocks=100, lacks=0))], ASK) is None
 
 
 def test_unequal_fingerprints_are_never_paired() -> None:

@@ -77,6 +77,7 @@ def test_times_are_milliseconds_since_it_came() -> None:
         expected = forecast(trail.began + 0.5)
         reading = Reading("d0", "p0", cached_tokens=16, reason="least_cost")
         trail.place(trail.began + 0.25, trail.began + 9, reading, expected)
+        expected.admitted(16, trail.began + 0.625)
         expected.told(1, trail.began + 0.75)
         expected.transferred(1000, 0.01, trail.began + 0.8)
         reading.transfer = Transferred(1000, 3, "shm", 200.0, 10.0, 190.0, ())
@@ -91,6 +92,7 @@ def test_times_are_milliseconds_since_it_came() -> None:
             "reason": "least_cost",
             "queued_ms": 250.0,
             "placed_ms": 500.0,
+            "admitted_ms": 625.0,
             "first_ms": 750.0,
             "last_ms": 1750.0,
             "transfer": {

@@ -22,19 +22,19 @@ def test_a_link_has_a_rate_while_something_moves_and_a_total_for_good() -> None:
     assert (link.bytes, link.transfers, link.transport, link.exposed) == (10_000, 10, "shm", 0.002)
 
 
-def test_what_came_without_a_data_plane_or_behind_nothing_leaves_what_is_known() -> None:
+def test_what_is_no_hand_off_leaves_what_the_latest_one_took() -> None:
     traffic = LinkTraffic()
     traffic.add("d", "p", 5, 0.0, "tcp", 0.5)
-    traffic.add("d", "p", 5, 0.1)
+    traffic.add("d", "p", 5, 0.1, "shm")
     [link] = traffic
-    assert (link.transport, link.exposed, link.transfers) == ("tcp", 0.5, 2)
+    assert (link.transport, link.exposed, link.transfers) == ("shm", 0.5, 2)
 
 
 def test_links_go_with_their_workers_and_with_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link_traffic, "MOST_LINKS", 2)
     traffic = LinkTraffic()
     for source in ("a", "b", "c"):
-        traffic.add(source, "d", 1, 0.0)
+        traffic.add(source, "d", 1, 0.0, "shm")
     assert [link.source for link in traffic] == ["b", "c"]
     traffic.drop("b")
     assert [link.source for link in traffic] == ["c"]

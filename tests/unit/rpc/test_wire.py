@@ -80,7 +80,7 @@ def test_a_worker_survives(role: Role) -> None:
 @pytest.mark.parametrize("state", list(WorkerState))
 def test_a_load_survives(state: WorkerState) -> None:
     steps = StepTotals(StepSums(1, 0.5, 2, 3), StepSums(4, 0.25, 5, 6, 7, 8.5))
-    room = Room(9, 8, True, 4, ((-10, 1), (0, 3)))
+    room = Room(9, 8, -7, 4, ((-10, 1), (0, 3)), ((0, 30),))
     load = WorkerLoad(state, 1, 2, 3, 4, 5, 6, 7, steps, Role.DECODE, room)
     back = wire.worker_load_from_pb(wire.worker_load_to_pb(load))
     assert (back, back.room.number) == (load, 9)

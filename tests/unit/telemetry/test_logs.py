@@ -17,7 +17,7 @@ from baton.telemetry.logs import (
     program_name,
     setup_logging,
 )
-from baton.telemetry.request_context import RequestContext, about, begin_request
+from baton.telemetry.request_context import RequestContext, about, apart, begin_request
 
 
 class Terminal(io.StringIO):
@@ -145,3 +145,19 @@ def test_who_works_for_nobody_names_the_request_itself() -> None:
     entry = json.loads(JsonFormatter("decode", "decode-0").format(line))
     assert (entry["request_id"], entry["trace_id"]) == ("r", "t" * 32)
     assert " decode-0 [r] baton.x: a lease" in TextFormatter("decode-0").format(line)
+
+
+async def test_what_outlives_a_request_is_about_none(
+    root: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setup_logging("info", "json", process="decode")
+    logger = logging.getLogger("baton.test")
+
+    async def link() -> None:
+        logger.info("linked")
+
+    begin_request("r")
+    await apart(link())
+    logger.info("refused", extra=about(None))
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line.get("request_id") for line in lines] == [None, None]

@@ -1,14 +1,18 @@
 """The numbers a worker exports, as Prometheus reads them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from baton.telemetry.distribution import Distribution
-from baton.telemetry.metrics import WorkerCollector, WorkerReading
+from baton.telemetry.metrics import NixlReading, WorkerCollector, WorkerReading
+from baton.telemetry.process_metrics import PROCESS_FAMILIES
 from baton.telemetry.task_metrics import TASKS
 from baton.telemetry.worker_families import WORKER_FAMILIES
+
+OF_PROCESSES = (TASKS, *PROCESS_FAMILIES)  # told by collectors of their own
 
 
 def reading(running: int = 2, handoffs: Mapping[str, int] | None = None) -> WorkerReading:
@@ -55,6 +59,9 @@ def reading(running: int = 2, handoffs: Mapping[str, int] | None = None) -> Work
         image_hits=6,
         image_seconds=Distribution((0.1,), (2, 1), 0.75),
         role_flips={("prefill", "decode", "done"): 3},
+        nixl=NixlReading(
+            Distribution((2048.0,), (1, 1), 8192.0), Distribution((0.005,), (2, 0), 0.004), 1
+        ),
     )
 
 
@@ -103,6 +110,9 @@ def test_engine_numbers_have_vllm_names_and_labels(name: str, value: float) -> N
         ("baton_kv_transfer_exposed_seconds_count", 4),
         ("baton_kv_transfer_exposed_seconds_sum", 0.25),
         ("baton_kv_transfer_checksum_failures_total", 3),
+        ("vllm:nixl_bytes_transferred_sum", 8192),
+        ("vllm:nixl_xfer_time_seconds_count", 2),
+        ("vllm:nixl_num_failed_transfers_total", 1),
         ("baton_kv_transfer_repaired_blocks_total", 2),
     ],
 )
@@ -164,8 +174,15 @@ def test_what_never_changes_is_told_by_labels() -> None:
 def test_the_page_has_the_families_that_are_declared_for_it() -> None:
     page = scraped(reading(handoffs={"confirmed": 1}))
     shown = {metric.name: (metric.type, metric.documentation) for metric in page.collect()}
-    declared = {one.name: (one.kind, one.help) for one in WORKER_FAMILIES if one is not TASKS}
+    declared = {
+        one.name: (one.kind, one.help) for one in WORKER_FAMILIES if one not in OF_PROCESSES
+    }
     assert shown == declared
+
+
+def test_nothing_is_told_of_nixl_where_it_moves_nothing() -> None:
+    page = scraped(replace(reading(), nixl=None))
+    assert not [metric.name for metric in page.collect() if "nixl" in metric.name]
 
 
 def test_registering_does_not_read_the_worker() -> None:

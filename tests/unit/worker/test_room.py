@@ -15,18 +15,18 @@ def nothing() -> None:
 
 async def test_where_there_is_too_little_it_refuses_at_once() -> None:
     pool = BlockPool(4)
-    first = Room(pool, (), 3, None, nothing)
+    first = Room.take(pool, (), 3, None, nothing)
     with pytest.raises(RefusedError):
-        Room(pool, (), 2, None, nothing)
+        Room.take(pool, (), 2, None, nothing)
     first.close()
-    Room(pool, (), 4, None, nothing).close()
+    Room.take(pool, (), 4, None, nothing).close()
     assert (pool.free, pool.reserved) == (4, 0)
 
 
 async def test_without_a_time_only_closing_ends_it() -> None:
     pool, expired = BlockPool(4), asyncio.Event()
-    lasting = Room(pool, (), 1, None, nothing)
-    Room(pool, (), 2, 0.01, lambda: expired.set() if pool.reserved == 1 else None)
+    lasting = Room.take(pool, (), 1, None, nothing)
+    Room.take(pool, (), 2, 0.01, lambda: expired.set() if pool.reserved == 1 else None)
     async with asyncio.timeout(10):
         await expired.wait()
     assert (pool.reserved, lasting.reservation.count) == (1, 1)

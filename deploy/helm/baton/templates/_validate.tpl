@@ -11,9 +11,7 @@
 {{- if and .Values.redis.existing.url .Values.redis.existing.existingSecret -}}
 {{- fail "redis.existing.url and redis.existing.existingSecret are two addresses of one Redis; give one of them" -}}
 {{- end -}}
-{{- if .Values.ray.enabled -}}
-{{- fail "ray.enabled: this version of Baton cannot be orchestrated by Ray yet, so a RayCluster would stand idle; leave it false, and pools run as Deployments" -}}
-{{- end -}}
+{{- include "baton.validateRay" . -}}
 {{- with .Values.clusterTLS -}}
 {{- $given := and .existingSecrets.gateway .existingSecrets.worker -}}
 {{- if and .enabled (not .certManager.enabled) (not $given) -}}
@@ -61,5 +59,37 @@
 {{- end -}}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) -}}
 {{- fail "httpRoute.enabled needs httpRoute.parentRefs: the Gateway that it belongs to" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "baton.validateRay" -}}
+{{- if .Values.ray.enabled -}}
+{{- if or (gt (int .Values.gateway.replicas) 1) .Values.gateway.autoscaling.enabled -}}
+{{- fail "ray.enabled: one `baton up` runs the gateway and places the workers, so gateway.replicas is 1 and gateway.autoscaling off" -}}
+{{- end -}}
+{{- if .Values.clusterTLS.enabled -}}
+{{- fail "ray.enabled: workers in Ray are reached by their pods' addresses, which no certificate of clusterTLS is for; leave it off and set networkPolicy.enabled" -}}
+{{- end -}}
+{{- if .Values.monitoring.podMonitor.enabled -}}
+{{- fail "ray.enabled: workers in Ray take any free port for their metrics, so monitoring.podMonitor would find none; leave it off, /status of the gateway names them" -}}
+{{- end -}}
+{{- $gpus := dict -}}
+{{- range (include "baton.pools" . | fromJson).pools -}}
+{{- if .autoscaling.enabled -}}
+{{- fail (printf "ray.enabled, %s.pools, %s: autoscaling is of Deployments; the pools of a RayCluster have fixed replicas" .role .name) -}}
+{{- end -}}
+{{- if or .model (ne (toJson .settings) (toJson $.Values.workers.settings)) -}}
+{{- fail (printf "ray.enabled, %s.pools, %s: all workers of a `baton up` have one model and one set of settings; say it in workers.settings" .role .name) -}}
+{{- end -}}
+{{- $share := printf "%d/%d" (int .gpu.count) (int (add .counts.prefill .counts.decode)) -}}
+{{- range $role, $count := .counts -}}
+{{- if gt (int $count) 0 -}}
+{{- if ne $share (get $gpus $role | default $share) -}}
+{{- fail (printf "ray.enabled: all %s workers take the same of a node, so gpu.count must be the same for each of them" $role) -}}
+{{- end -}}
+{{- $_ := set $gpus $role $share -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}

@@ -1,0 +1,1 @@
+"""Workers as pods of Deployments: how many there are is asked of Kubernetes, which runs them."""
