@@ -65,12 +65,12 @@ class PrefillServicer(prefill_pb2_grpc.PrefillServiceServicer):
                     if pulled is not None:
                         report = _prefix_pulled(pulled, time.monotonic() - began)
                         yield pb.PrefillResponse(prefix_pulled=report)
-                if images:
-                    if lane is not None:
-                        lane.turn("image_encode")
-                    work = await self._worker.with_embeddings(work, images)
-                reading = None if lane is None else ReadingTrace(lane, after="prefill.lend")
                 with self._worker.backlog.reading(key, work.num_known) as note:
+                    if images:
+                        if lane is not None:
+                            lane.turn("image_encode")
+                        work = await self._worker.with_embeddings(work, images)
+                    reading = None if lane is None else ReadingTrace(lane, after="prefill.lend")
 
                     def take(event: EngineEvent) -> None:
                         note(event)

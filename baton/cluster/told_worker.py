@@ -42,16 +42,18 @@ async def tell_to_flip(address: str, role: Role, access: ClusterAccess) -> None:
         try:
             async with asyncio.timeout(PATIENCE):
                 await call.read()
-        except (grpc.aio.AioRpcError, TimeoutError) as error:
-            if isinstance(error, TimeoutError):
-                reason = f"no answer within {PATIENCE:g} s"
-            else:
-                reason = str(from_rpc_error(error))
-            raise UnavailableError(
-                f"the worker at {address} does not become a {role.value} worker: {reason}"
-            ) from error
+        except grpc.aio.AioRpcError as error:
+            raise _unwilling(address, role, str(from_rpc_error(error))) from error
+        except TimeoutError as error:
+            raise _unwilling(address, role, f"no answer within {PATIENCE:g} s") from error
         finally:
             call.cancel()
+
+
+def _unwilling(address: str, role: Role, reason: str) -> UnavailableError:
+    return UnavailableError(
+        f"the worker at {address} does not become a {role.value} worker: {reason}"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ FROM docker.io/library/python:${PYTHON} AS build
 WORKDIR /build
 COPY . /src
 RUN python -m venv /opt/venv
-RUN /opt/venv/bin/pip install --no-cache-dir "/src[otel]"
+RUN /opt/venv/bin/pip install --no-cache-dir "/src[otel,vision]"
 RUN mkdir -p /opt/baton && ln -s "$(/opt/venv/bin/python -c 'from baton.cluster.demo_model import FOLDER; print(FOLDER)')" /opt/baton/demo
 
 FROM docker.io/library/python:${PYTHON}

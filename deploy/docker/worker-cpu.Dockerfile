@@ -3,7 +3,7 @@ ARG PYTHON=3.11.13-slim-bookworm
 FROM docker.io/library/python:${PYTHON} AS build
 ARG TORCH=torch==2.13.0
 # For a Ray cluster: worker,otel,ray
-ARG EXTRAS=worker,otel
+ARG EXTRAS=worker,otel,vision
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 WORKDIR /build
 RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*

@@ -4,17 +4,15 @@ must; whatever Ray has given up for good is placed anew.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from ray.exceptions import ActorUnavailableError, RayActorError
 
 from baton.cluster.keeper import GaveUpError, Patience, Ready, Voices
 from baton.cluster.kept_workers import Vacancy
-from baton.cluster.ray.placement import NameTakenError, Placed, begin_again, remove
-from baton.cluster.ray.runtime import RayRuntime
+from baton.cluster.ray.placement import NameTakenError, Placed
 from baton.cluster.ray.worker_actor import NotBegun
 from baton.cluster.restart import GiveUp, History
 
@@ -32,22 +30,35 @@ class _Life:
     for_good: bool = False
 
 
+class Placer(Protocol):
+    """What is asked of Ray for one worker."""
+
+    async def place(self) -> Placed:
+        """Raises NameTakenError for as long as Ray remembers the last one."""
+        ...
+
+    async def remove(self, placed: Placed) -> None:
+        """Ends it on the spot."""
+        ...
+
+    async def begin_again(self, placed: Placed) -> None:
+        """Ends its process; Ray starts another one."""
+        ...
+
+
 class ActorKeeper:
     """A `WorkerKeeper`. `placed` is what it has of Ray just now."""
 
     def __init__(
         self,
         vacancy: Vacancy,
-        place: Callable[[], Awaitable[Placed]],
-        runtime: RayRuntime,
+        placer: Placer,
         voices: Voices,
         hurry: asyncio.Event,
         patience: Patience,
     ) -> None:
-        """`place` raises NameTakenError for as long as Ray remembers the last one."""
         self._vacancy = vacancy
-        self._place = place
-        self._runtime = runtime
+        self._placer = placer
         self._voices = voices
         self._hurry = hurry
         self._patience = patience
@@ -79,7 +90,7 @@ class ActorKeeper:
     async def _placed(self) -> Placed:
         while True:
             try:
-                return await self._place()
+                return await self._placer.place()
             except NameTakenError:
                 await asyncio.sleep(_AGAIN)
 
@@ -150,7 +161,7 @@ class ActorKeeper:
             reason = f"{self._vacancy.worker_id} cannot start with these settings"
             raise GaveUpError(reason, (begun.reason,))
         assert self.placed is not None
-        await self._runtime.call(begin_again, self.placed)
+        await self._placer.begin_again(self.placed)
         return _Life(None, begun.reason)
 
     async def _take_away(self, placed: Placed) -> None:
@@ -160,7 +171,7 @@ class ActorKeeper:
             if self._serves and not self._hurry.is_set():
                 await self._stop(placed.actor)
         finally:
-            await self._runtime.call(remove, placed)
+            await self._placer.remove(placed)
 
     async def _stop(self, actor: Any) -> None:
         """As SIGTERM, then a while, cut short by a hurry."""

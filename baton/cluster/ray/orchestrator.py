@@ -1,7 +1,10 @@
 """Workers as actors of Ray, each in a placement group of its own."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from baton.cluster.keeper import Patience, Voices
 from baton.cluster.kept_workers import KeptWorkers, TellToDrain, Vacancy
@@ -10,9 +13,11 @@ from baton.cluster.ray.actor_keeper import ActorKeeper
 from baton.cluster.ray.placement import (
     Nodes,
     Placed,
+    begin_again,
     living_nodes,
     node_of,
     place,
+    remove,
     waiting,
 )
 from baton.cluster.ray.placing import partner_node, why_waiting
@@ -28,6 +33,18 @@ class _Hired:
     role: Role
     keeper: ActorKeeper
     node: str | None = None  # where it was placed first
+
+
+@dataclass(frozen=True, slots=True)
+class _Placer:
+    runtime: RayRuntime
+    place: Callable[[], Coroutine[Any, Any, Placed]]
+
+    async def remove(self, placed: Placed) -> None:
+        await self.runtime.call(remove, placed)
+
+    async def begin_again(self, placed: Placed) -> None:
+        await self.runtime.call(begin_again, placed)
 
 
 class RayOrchestrator(KeptWorkers):
@@ -67,13 +84,8 @@ class RayOrchestrator(KeptWorkers):
         return [*super().pending(), *self._waiting.values()]
 
     def keeper_of(self, vacancy: Vacancy) -> ActorKeeper:
-        async def placed() -> Placed:
-            return await self._place(vacancy)
-
-        keeper = ActorKeeper(
-            *(vacancy, placed, self._runtime),
-            *(self._voices, self._hurry, self._patience),
-        )
+        placer = _Placer(self._runtime, partial(self._place, vacancy))
+        keeper = ActorKeeper(vacancy, placer, self._voices, self._hurry, self._patience)
         self._hired[vacancy.worker_id] = _Hired(vacancy.role, keeper)
         return keeper
 
@@ -93,12 +105,8 @@ class RayOrchestrator(KeptWorkers):
             return placed
 
     def _places(self) -> list[tuple[Role, str]]:
-        present = {worker.worker_id for worker in self.workers()}
-        return [
-            (hired.role, hired.node)
-            for name, hired in self._hired.items()
-            if name in present and hired.node is not None
-        ]
+        hired = [(worker.role, self._hired[worker.worker_id].node) for worker in self.workers()]
+        return [(role, node) for role, node in hired if node is not None]
 
     def _looked(self, looking: "asyncio.Task[None]") -> None:
         if not looking.cancelled() and (error := looking.exception()) is not None:

@@ -54,8 +54,8 @@ def swap_modules(model: PreTrainedModel, shape: KvShape, kernels: Kernels) -> No
 
 
 def _round_weights(model: PreTrainedModel) -> None:
-    every = {name for name, one in model.named_modules() if isinstance(one, nn.Linear)}
     names = {one: name for name, one in model.named_modules()}
+    every = {names[one] for one in language_modules(model) if isinstance(one, nn.Linear)}
     linears = [linear for _, _, linear in _linears(model)]
     kept = sorted(every.difference(names[linear] for linear in linears))
     logger.info(

@@ -4,7 +4,7 @@ Hugging Face's `generate`, whoever reads the prompt, and whoever dies meanwhile.
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +175,7 @@ async def test_what_is_no_image_is_a_400(cluster: VisionCluster, name: str) -> N
     assert why in error["message"]
     assert error["param"] == "messages"
     streamed = await cluster.post(content, stream=True)
-    assert why in streamed.text
+    assert (streamed.status_code, why in streamed.text) == (400, True)
 
 
 async def test_images_are_not_cut_by_truncation(cluster: VisionCluster) -> None:
@@ -193,9 +193,11 @@ async def test_an_image_by_url_is_the_same_image(cluster: VisionCluster, host: F
 async def test_whoever_dies_the_next_one_gets_the_images_again(
     folder: Path, cluster: VisionCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The prefill worker while it encodes, then the decode worker while it writes."""
+    """The prefill worker while it encodes, then the decode worker while it writes; one that drains
+    gives its answer away, and needs no image for it.
+    """
     whole = await cluster.ask(SEVERAL, **LONG)
-    async with vision_cluster(folder, 1, 2) as other:
+    async with vision_cluster(folder, 1, 3) as other:
         encoder = other.workers["p0"].worker.bridge.engine.images
         assert encoder is not None
         encoding, let_go = threading.Event(), threading.Event()
@@ -206,7 +208,7 @@ async def test_whoever_dies_the_next_one_gets_the_images_again(
             raise UnavailableError("it was too late")
 
         monkeypatch.setattr(encoder, "encode", held)
-        asking = asyncio.create_task(streamed_and_killed(other))
+        asking = asyncio.create_task(disturbed(other, lambda: other.kill(other.busy())))
         assert await asyncio.to_thread(encoding.wait, 30)
         await other.join("p1", Role.PREFILL)
         dying = asyncio.create_task(other.kill("p0"))
@@ -218,23 +220,32 @@ async def test_whoever_dies_the_next_one_gets_the_images_again(
         assert params["prefill_worker"] == "p1"
         assert params["failovers"] == 2
 
+        async def drain() -> None:
+            other.workers[other.busy()].worker.desk.drain()
+
+        ids, params = await disturbed(other, drain)
+        assert ids == tokens_of(whole)
+        assert (params["moves"], params["failovers"]) == (1, 0)
+
         await other.kill("p1")
         alone = await other.ask(SEVERAL, **LONG)  # by a decode worker that reads it itself
         assert tokens_of(alone) == tokens_of(whole)
         assert alone["kv_transfer_params"]["prefill_worker"] is None
 
 
-async def streamed_and_killed(cluster: VisionCluster) -> tuple[list[int], dict[str, Any]]:
-    """All tokens, although the decode worker that writes them dies."""
+async def disturbed(
+    cluster: VisionCluster, disturb: Callable[[], Awaitable[None]]
+) -> tuple[list[int], dict[str, Any]]:
+    """All tokens of an answer, and how they came; `disturb` is called when it has begun."""
     ids: list[int] = []
     params: dict[str, Any] = {}
-    killed = False
+    begun = False
     async with cluster.streamed(SEVERAL, **LONG) as chunks:
         async for chunk in chunks:
             ids += [id for c in chunk["choices"] for id in c.get("token_ids") or ()]
             params = chunk.get("kv_transfer_params") or params
-            if len(ids) >= 5 and not killed:
-                killed = True
-                await cluster.kill(cluster.busy())
-    assert killed
+            if len(ids) >= 5 and not begun:
+                begun = True
+                await disturb()
+    assert begun
     return ids, params

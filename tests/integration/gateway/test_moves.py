@@ -82,6 +82,11 @@ async def test_an_answer_that_moves_is_the_undisturbed_one(model_folder: Path, c
         assert answer.way["failovers"] == 0
         assert await moves(cluster) == {"moved": n}
         assert await counted(cluster, "baton_failovers_total", "reason") == {}
+        shown = (await cluster.gateway.client.get("/ui/state")).json()
+        incidents = shown["requests"][0]["incidents"]
+        assert [(one["what"], one["worker"]) for one in incidents] == [("moved", target)] * n
+        [link] = [link for link in shown["links"] if link["from"] == source]
+        assert (link["to"], link["transfers"]) == (target, n)
 
 
 async def test_an_answer_that_is_not_streamed_moves_too(model_folder: Path) -> None:
