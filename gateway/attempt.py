@@ -41,7 +41,8 @@ from gateway.worker_client import (
 from gateway.workers import Assignment
 
 if TYPE_CHECKING:
-    from baton.telemetry.tracing import Lane, Metadata
+    from baton.telemetry.lane import Lane
+    from baton.telemetry.tracing import Metadata
 
 logger = logging.getLogger(__name__)
 

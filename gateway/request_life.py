@@ -21,7 +21,7 @@ from gateway.trail import Trail
 from gateway.workers import Assignment
 
 if TYPE_CHECKING:
-    from baton.telemetry.tracing import Lane
+    from baton.telemetry.lane import Lane
 
 
 class RequestLife:
