@@ -66,13 +66,17 @@ async def test_what_is_refused_is_said_with_the_servers_reason(tmp_path: Path) -
 
 
 def test_a_planner_that_cannot_begin_says_why(tmp_path: Path) -> None:
-    on = ("--planner=on", "--slo-itl-ms=50")
+    on = ("--planner=on", "--slo-itl-ms=50", "--max-workers=9")
     with fake_kubernetes(tmp_path, writes=2) as fake:
         place = (f"--kubernetes-url={fake.url}", f"--service-account={tmp_path}")
         for words, complaint in (
             ((), "a planner that is off does nothing"),
             (on, "--decode-deployment must name"),
             (("--planner=on", "--decode-deployment=writes"), "--slo-ttft-ms or --slo-itl-ms"),
+            (
+                ("--planner=on", "--slo-itl-ms=50", "--decode-deployment=writes"),
+                "--max-workers must say how many",
+            ),
             ((*on, *place, "--decode-deployment=gone"), "gone not found"),
             (
                 (*on, *place, "--decode-deployment=writes", "--max-decode-workers=1"),
