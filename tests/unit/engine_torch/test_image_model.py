@@ -17,6 +17,7 @@ from baton.engine.modules.linear import KernelLinear
 from baton.engine.torch_runner import load_torch_runner, replace_modules
 from baton.engine.vision.tower import language_modules, tower_of
 from tests.support.models import make_vision
+from tests.support.programs import needed
 
 OF_THE_TEXT = ("model_type", "architectures", "rope_parameters", "layer_types")
 
@@ -73,6 +74,7 @@ def test_settings_that_it_cannot_keep_are_refused(folder: Path) -> None:
 
 
 def test_the_tower_stays_as_it_is_and_the_language_model_is_swapped(folder: Path) -> None:
+    needed("g++", "g++")
     checkpoint = load_checkpoint(str(folder), "auto")
     replace_modules(checkpoint)
     tower = tower_of(checkpoint.model)
