@@ -167,8 +167,9 @@ def _await_nodes(count: int) -> None:
 
 @click.command()
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(1))
-@click.option("--nodes/--no-nodes", default=True, show_default=True, help="Kill nodes as well.")
-def main(rounds: int, nodes: bool) -> None:
+@click.option("--workers/--no-workers", default=True, help="Starts, and deaths of workers.")
+@click.option("--nodes/--no-nodes", default=True, help="Deaths of nodes.")
+def main(rounds: int, workers: bool, nodes: bool) -> None:
     """Rounds take turns in what goes first."""
     if _INSIDE not in os.environ:
         os.environ[_INSIDE] = "1"
@@ -185,7 +186,8 @@ def main(rounds: int, nodes: bool) -> None:
     try:
         model = folder / "hash"
         make_model("hash", model, lambda _: None)
-        _one_machine(model, rounds)
+        if workers:
+            _one_machine(model, rounds)
         if nodes:
             _several_nodes(model, rounds, folder)
     finally:
@@ -214,9 +216,9 @@ def _several_nodes(model: Path, rounds: int, folder: Path) -> None:
     found: list[tuple[float, float]] = []
     with ray_node(_HEAD, 0, *head, f"--system-config={json.dumps(SYSTEM_CONFIG)}"):
         for number in range(rounds):
+            _await_nodes(1)  # the head, and none of the round before
             found.append(kill_a_node(model))
             click.echo(f"round {number + 1}/{rounds}  a node of Ray: {_told(found[-1])}")
-            _await_nodes(1)
     for place, what in enumerate(("node killed to noticed", "node killed to serving elsewhere")):
         click.echo(f"{what}: Ray {_spread([times[place] for times in found])}")
 

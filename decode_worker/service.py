@@ -17,7 +17,7 @@ from baton.v1 import decode_pb2 as pb
 from baton.v1 import decode_pb2_grpc
 from baton.worker.event_queue import TokenQueue, Told
 from baton.worker.reading_trace import ReadingTrace
-from baton.worker.room import Room, hold, no_room
+from baton.worker.room import Room, no_room
 from baton.worker.worker import Worker
 from decode_worker.adoption import adopted
 from decode_worker.hand_over import hand_over
@@ -59,7 +59,7 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
             async with aclosing(self._answer(work, images, request, lane)) as responses:
                 async for response in responses:
                     yield response
-        finished = pb.GenerateFinished(room=wire.room_to_pb(self._worker.room()))
+        finished = pb.GenerateFinished(room=wire.room_to_pb(self._worker.rooms.left()))
         yield pb.GenerateResponse(finished=finished)
 
     async def _answer(
@@ -75,7 +75,7 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
         # Hashed now, while prefill has yet to begin; the engine would do it behind the hand-off.
         work = replace(work, names=self._worker.bridge.engine.prefix_names(work))
         async with self._room(work) as room:
-            left = wire.room_to_pb(self._worker.room())
+            left = wire.room_to_pb(self._worker.rooms.left())
             yield pb.GenerateResponse(reserved=pb.GenerateReserved(room=left))
             if images and work.mode is Mode.GENERATE:
                 if lane is not None:
@@ -185,9 +185,7 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
         """
         worker = self._worker
         wanted = worker.info.fingerprint.layout.blocks_for(work.num_known) + work.params.n
-        held = hold(worker.blocks, work.names, wanted)
-        if held is None and worker.might_make(wanted, work.priority):
-            held = await worker.make_room(work.priority, work.names, wanted)
+        held = await worker.rooms.hold(work.priority, work.names, wanted)
         if held is None:
             raise no_room(wanted)
         room = Room(worker.blocks, held, None, worker.board.touch)

@@ -44,7 +44,7 @@ class AttemptTrace:
 
     def end(self, reading: Reading, error: BaseException | None = None) -> None:
         """Once; what comes later is ignored."""
-        if not self._span.is_recorded:
+        if self._span.is_over:
             return
         said, now = failure_of(error), time.monotonic()
         self._shut(now, said)

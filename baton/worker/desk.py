@@ -38,11 +38,11 @@ class Desk:
 
     @property
     def seated(self) -> Seated:
-        """Who has what is bounded; nobody where nothing is."""
+        """Who has what is bounded; nobody where nothing is. Callable from any thread."""
         if self.max_choices is None:
             return ()
         counts: Counter[int] = Counter()
-        for choices, priority in self._choices.values():
+        for choices, priority in tuple(self._choices.values()):
             counts[priority] += choices
         return tuple(sorted(counts.items()))
 

@@ -1,7 +1,6 @@
 """Engine, sender and receiver of one process, put together. Both roles have all three."""
 
 import asyncio
-import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,11 +9,10 @@ from typing import TYPE_CHECKING
 from baton.core.errors import BatonError, RefusedError
 from baton.core.handoff import Handoff, PrefixSource, new_id
 from baton.core.prompt_images import PromptImage
-from baton.core.room import Room as RoomLeft
 from baton.core.worker_info import WorkerInfo, WorkerLoad, WorkerState
 from baton.engine.block_pool import BlockPool
 from baton.engine.engine import Engine
-from baton.engine.work import EngineLoad, EventSink, Work
+from baton.engine.work import EventSink, Work
 from baton.telemetry.metrics import WorkerReading
 from baton.worker.backlog import Backlog
 from baton.worker.bridge import EngineBridge
@@ -24,7 +22,8 @@ from baton.worker.images import Images
 from baton.worker.load import LoadBoard
 from baton.worker.prefix_pulls import PrefixPulls
 from baton.worker.readout import Readout
-from baton.worker.room import Held, Room, hold
+from baton.worker.room import Room
+from baton.worker.rooms import Rooms
 from baton.worker.settings import WorkerSettings
 from baton.worker.stage import stage_for
 from baton.worker.traffic import Traffic
@@ -108,7 +107,7 @@ class Worker:
             *(self._traffic, self.flips, self.images, settings.kv_transport == nixl_agent.NAME),
         )
         self.backlog = Backlog()
-        self._readings = itertools.count(1)  # of its room
+        self.rooms = Rooms(self.bridge, self.desk)
 
     @property
     def blocks(self) -> BlockPool:
@@ -162,44 +161,6 @@ class Worker:
         self.sender.close()
         if self._stage is not None:
             self._stage.close()
-
-    def might_make(self, wanted: int, priority: int) -> bool:
-        """Whether there were so many blocks if those that are less urgent gave way."""
-        return self.room().most_for(priority) >= min(wanted, self.blocks.total)
-
-    async def make_room(self, priority: int, names: Sequence[bytes], wanted: int) -> Held | None:
-        """As `hold` has it, once those that are less urgent have given way, behind the step at hand.
-        None: they do not suffice. Nothing is held for a caller who is cancelled.
-        """
-        held: list[Held] = []
-
-        def take() -> bool:
-            if (taken := hold(self.blocks, names, wanted)) is not None:
-                held.append(taken)
-            return taken is not None
-
-        asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def heard(told: bool | BatonError) -> None:
-            if asked.cancelled():
-                self._give_back(held)
-            elif isinstance(told, BatonError):
-                asked.set_exception(told)
-            else:
-                asked.set_result(None)
-
-        self.bridge.make_room(priority, min(wanted, self.blocks.total), take, heard)
-        try:
-            await asked
-        except asyncio.CancelledError:
-            if not asked.cancelled():
-                self._give_back(held)
-            raise
-        return held[0] if held else None
-
-    def _give_back(self, held: list[Held]) -> None:
-        for one in held:
-            one.give_back(self.blocks)
 
     def release(self, blocks: tuple[int, ...]) -> None:
         self.blocks.release(blocks)
@@ -283,21 +244,7 @@ class Worker:
             unread_tokens=self.backlog.tokens,
             steps=engine.steps,
             next_role=self.desk.next_role,
-            room=self._room_by(engine),
-        )
-
-    def room(self) -> RoomLeft:
-        """What newcomers find now. Read on the loop's thread, the later has the greater number."""
-        return self._room_by(self.bridge.engine.load())
-
-    def _room_by(self, load: EngineLoad) -> RoomLeft:
-        return RoomLeft(
-            number=next(self._readings),
-            free_blocks=load.free_blocks,
-            lacks=load.lacks,
-            seats=self.desk.max_choices,
-            seated=self.desk.seated,
-            yielding=load.yielding,
+            room=self.rooms.by(engine),
         )
 
     def reading(self) -> WorkerReading:

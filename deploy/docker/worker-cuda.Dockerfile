@@ -4,7 +4,7 @@ ARG PYTHON=3.11.13-slim-bookworm
 FROM docker.io/library/python:${PYTHON} AS build
 ARG TORCH=torch==2.13.0
 # For a Ray cluster: worker,nixl,otel,ray
-ARG EXTRAS=worker,nixl,otel
+ARG EXTRAS=worker,nixl,otel,vision
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cu130
 WORKDIR /build
 RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*

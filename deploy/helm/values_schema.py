@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from baton.cluster.kubernetes.settings import KubernetesPlannerSettings
 from baton.settings import Setting, settings_of
 from baton.worker.settings import WorkerSettings
 from gateway.settings import GatewaySettings
@@ -62,6 +63,10 @@ OWNED_BY_WORKER = _OF_BOTH | frozenset(
         "core-board",
         "core-slot",
     ]
+)
+
+OWNED_BY_PLANNER = frozenset(
+    ["prefill-deployment", "decode-deployment", "namespace", "kubernetes-url", "service-account"]
 )
 
 TEXT: Schema = {"type": "string"}
@@ -315,6 +320,14 @@ RAY = closed(
         ),
     }
 )
+PLANNER = closed(
+    PLACES
+    | {
+        "enabled": SWITCH,
+        "settings": flags(KubernetesPlannerSettings, OWNED_BY_PLANNER),
+        "resources": POD["resources"],
+    }
+)
 NETWORK_POLICY = closed(
     {
         "enabled": SWITCH,
@@ -353,6 +366,7 @@ def whole() -> Schema:
         **ROUTES,
         "networkPolicy": NETWORK_POLICY,
         "monitoring": MONITORING,
+        "planner": PLANNER,
         "ray": RAY,
         "tests": closed({"enabled": SWITCH}),
     }

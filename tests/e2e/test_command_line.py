@@ -56,7 +56,7 @@ async def test_a_file_of_settings_keys_and_https(hash_model: Path, tmp_path: Pat
         assert code == 1
         assert "API key is not known" in err
         command_lines = [command_line(pid) for pid in cluster.processes()]
-        assert any(" prefill " in line for line in command_lines)
+        assert any("\0prefill\0" in line for line in command_lines)
         assert not any(key in line for line in command_lines for key in KEYS)
         cluster.process.send_signal(signal.SIGINT)
         assert await cluster.exit_code() == 0

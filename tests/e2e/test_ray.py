@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.support.baton_command import baton_process
 from tests.support.clients import Client, Completion
 from tests.support.cluster import RunningCluster, baton_up
 from tests.support.fake_processes import is_gone
@@ -18,6 +19,7 @@ from tests.support.ray_nodes import ADDRESS, ENVIRONMENT, HEAD, OTHER, RayNodes,
 pytestmark = [pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]
 IN_RAY = ("--orchestrator=ray", "--kv-cache-memory-bytes=8MiB")
 JOINING = (*IN_RAY, f"--ray-address={ADDRESS}")
+SECRET = {"BATON_CLUSTER_SECRET": "5ec2e7"}
 PREFILL = '--ray-prefill-resources={"CPU": 1, "slot": 1, "head": 1}'
 DECODE = '--ray-decode-resources={"CPU": 1, "slot": 1}'
 
@@ -46,8 +48,9 @@ async def cluster(
     """
     words = (f"--model={slow_hash_model}", "--decode-workers=2", PREFILL, DECODE)
     socket = tmp_path_factory.mktemp("gateway") / "socket"
+    env = ENVIRONMENT | SECRET
     async with baton_up(
-        *(*JOINING, *words, f"--uds={socket}"), prefix=nodes.head.prefix, env=ENVIRONMENT
+        *(*JOINING, *words, f"--uds={socket}"), prefix=nodes.head.prefix, env=env
     ) as cluster:
         await cluster.until_said("endpoint: ", 60)
         cluster.url = str(socket)
@@ -112,11 +115,13 @@ async def test_a_ray_of_its_own_dies_with_a_killed_baton_up(
 async def test_a_ray_cluster_that_does_not_answer_is_one_sentence(
     machine: Namespace, hash_model: Path, tmp_path: Path
 ) -> None:
-    words = (*IN_RAY, f"--model={hash_model}", f"--uds={tmp_path / 'socket'}", "--ray-address=auto")
-    async with baton_up(*words, prefix=machine.prefix) as cluster:
+    words = (*IN_RAY, f"--model={hash_model}", f"--uds={tmp_path / 'socket'}")
+    nobody = "--ray-address=127.0.0.1:9"
+    async with baton_up(*words, nobody, prefix=machine.prefix) as cluster:
         assert await cluster.exit_code() == 78
     (line,) = [line for line in cluster.output if line.startswith("Error: ")]
-    assert "--ray-address auto: this machine must be a node of a Ray cluster" in line
+    assert "--ray-address 127.0.0.1:9: this machine must be a node of a Ray cluster" in line
+    assert "Connection refused" in line
 
 
 async def test_pairs_are_placed_on_one_node_and_the_rest_where_there_is_room(
@@ -168,6 +173,22 @@ async def test_a_node_that_dies_under_requests_ends_no_answer_and_is_replaced(
     await cluster.until_restarted("decode-1")
     await until_members(client, {"prefill-0", "decode-0", "decode-1"})
     assert await answers(client, 8) == undisturbed[:8]
+
+
+async def test_a_drained_worker_gives_its_place_back(
+    cluster: RunningCluster, client: Client, nodes: RayNodes
+) -> None:
+    words = ("drain", "decode-0", "--wait", "--url", f"unix:{cluster.url}")
+    running = asyncio.create_task(answers(client, 8))
+    await until_running(client, "decode-0")
+    drained = await baton_process(*words, env=SECRET, prefix=nodes.head.prefix)
+    assert drained.exit_code == 0, drained.stderr
+    assert all(len(tokens) == 60 for tokens in await running)
+    await cluster.until_said("decode-0 has left; it is not started again", 30)
+    await until_members(client, {"prefill-0", "decode-1"})
+    actors, groups = await nodes.left_in("baton")
+    assert {"prefill-0", "decode-1", "baton-up"} == set(actors)
+    assert {name.split("/")[1] for name in groups} == {"prefill-0", "decode-1"}
 
 
 async def until_running(client: Client, worker_id: str) -> None:

@@ -4,6 +4,8 @@ import asyncio
 import os
 from pathlib import Path
 
+import pytest
+
 from baton.cluster.cluster_access import ClusterAccess
 from baton.cluster.keeper import Patience, Voices
 from baton.cluster.launch_plan import LaunchPlan
@@ -16,6 +18,7 @@ from baton.worker.settings import WorkerSettings
 from gateway.settings import GatewaySettings
 from tests.support.clients import Client
 
+pytestmark = pytest.mark.timeout(180)
 SECRET = "5ec2e7"
 
 

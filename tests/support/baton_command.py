@@ -22,9 +22,12 @@ class Ran:
     stderr: str
 
 
-async def baton_process(*words: str, env: dict[str, str] | None = None) -> Ran:
+async def baton_process(
+    *words: str, env: dict[str, str] | None = None, prefix: tuple[str, ...] = ()
+) -> Ran:
+    """`prefix`: words of a program that becomes it, such as nsenter."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "baton.cluster.cli", *words),
+        *(*prefix, sys.executable, "-m", "baton.cluster.cli", *words),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

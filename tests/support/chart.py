@@ -18,7 +18,7 @@ FIXED: Values = {
     "clusterSecret": {"value": "a-secret-for-tests"},
     "redis": {"bundled": {"password": "a-password-for-tests"}},
 }
-CASES = ("default", "cpu", "gpu", "production", "everything", "pairs", "ray")
+CASES = ("default", "cpu", "gpu", "production", "everything", "pairs", "ray", "planner")
 
 
 def values_of(case: str) -> Values:

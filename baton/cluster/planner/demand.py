@@ -70,9 +70,12 @@ def prefill_need(before: Observation, now: Observation, goals: Goals) -> Need:
     return Need(workers, why)
 
 
-def decode_need(before: Observation, now: Observation, goals: Goals) -> Need:
+def decode_need(
+    before: Observation, now: Observation, goals: Goals, places: int | None = None
+) -> Need:
     """Workers that write so many tokens per second in steps no longer than the goal, read the prompts
-    that they read themselves, and hold the KV of all answers.
+    that they read themselves, hold the KV of all answers, and have `places` for requests, if it was
+    seen how many they have.
     """
     work, pool = work_of(Role.DECODE, before, now), now.of(Role.DECODE)
     tokens = (work.writing.sequences + work.reading.sequences) / work.seconds
@@ -85,6 +88,9 @@ def decode_need(before: Observation, now: Observation, goals: Goals) -> Need:
     held = _held(pool)
     if held > workers:
         workers, why = held, f"the KV of what runs fills {held * FULL:.2f} workers' pools"
+    busy = sum(worker.busy for worker in pool)
+    if places is not None and busy / (FULL * places) > workers:
+        workers, why = busy / (FULL * places), f"{busy} requests, and a worker takes {places}"
     short = [_late(before, now, goals), _waiting(now, pool)]
     for reason in filter(None, short):
         workers = max(workers, len(pool) + 0.5)
@@ -152,6 +158,15 @@ def _late(before: Observation, now: Observation, goals: Goals) -> str | None:
     if goals.itl is None or times.total < FEW or times.late(goals.itl) <= LATE:
         return None
     return f"{times.late(goals.itl):.0%} of the tokens came late"
+
+
+def places_seen(now: Observation) -> int | None:
+    """Requests that the fullest decode worker has while others wait for room; None: none do."""
+    pool = now.of(Role.DECODE)
+    waits = _waiting(now, pool) is not None
+    return (
+        max((worker.busy - worker.waiting for worker in pool), default=0) or None if waits else None
+    )
 
 
 def _waiting(now: Observation, pool: list[SeenWorker]) -> str | None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from baton.cluster.planner.demand import Need, decode_need, prefill_need
+from baton.cluster.planner.demand import Need, decode_need, places_seen, prefill_need
 from baton.cluster.planner.goals import Goals, Limits, Pace
 from baton.cluster.planner.observation import Observation, SeenWorker
 from baton.cluster.planner.steadiness import Steadiness
@@ -59,6 +59,7 @@ class Planner:
         self._before: Observation | None = None
         self._steadiness = {role: Steadiness() for role in Role}
         self._counts: dict[Role, int] = {}
+        self._places: int | None = None  # of a decode worker, as far as one was seen to be full
 
     def decide(self, now: Observation) -> Plan:
         before, self._before = self._before, now
@@ -66,9 +67,10 @@ class Planner:
         self._note_changes(counts, now.at)
         if before is None or not 0 < now.at - before.at <= self._pace.longest_gap:
             return Plan((), ("nothing to compare with yet",))
+        self._places = max(filter(None, (self._places, places_seen(now))), default=None)
         needs = {
             Role.PREFILL: prefill_need(before, now, self._goals),
-            Role.DECODE: decode_need(before, now, self._goals),
+            Role.DECODE: decode_need(before, now, self._goals, self._places),
         }
         for role, need in needs.items():
             self._steadiness[role].note(now.at, need.workers, self._pace.leave_after)

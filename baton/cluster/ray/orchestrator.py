@@ -105,12 +105,8 @@ class RayOrchestrator(KeptWorkers):
             return placed
 
     def _places(self) -> list[tuple[Role, str]]:
-        present = {worker.worker_id for worker in self.workers()}
-        return [
-            (hired.role, hired.node)
-            for name, hired in self._hired.items()
-            if name in present and hired.node is not None
-        ]
+        hired = [(worker.role, self._hired[worker.worker_id].node) for worker in self.workers()]
+        return [(role, node) for role, node in hired if node is not None]
 
     def _looked(self, looking: "asyncio.Task[None]") -> None:
         if not looking.cancelled() and (error := looking.exception()) is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
@@ -12,7 +13,7 @@ import ray
 import ray.util
 
 from baton.cluster.ray.reaper import folder_of_ray
-from baton.cluster.ray.settings import RaySettings
+from baton.cluster.ray.settings import RaySettings, host_and_port
 from baton.core.errors import SettingsError
 
 T = TypeVar("T")
@@ -26,6 +27,7 @@ SYSTEM_CONFIG = {
     "worker_niceness": 0,  # Ray's default is 15: behind anything else on the machine
 }
 _OBJECT_STORE = 80 << 20  # bytes, nearly the least that Ray takes: nothing of ours goes through it
+_TO_CONNECT = 5.0  # seconds
 _OWNER = "baton-up"  # an actor that lives as long as its `baton up`: one for each namespace
 
 
@@ -92,14 +94,22 @@ def _connect(settings: RaySettings, cpus: int, folder: str) -> Any:
         )
         return None
     try:
+        _check_reachable(settings.ray_address)
         ray.init(address=settings.ray_address, **common)
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         reason = " ".join(str(error).split())
         raise SettingsError(
             f"--ray-address {settings.ray_address}: this machine must be a node of a Ray cluster "
-            f"(ray start --address HOST:PORT), and show its token; Ray says: {reason}"
+            f"(ray start --address HOST:PORT), and show its token: {reason}"
         ) from error
     return _owner_of(settings.ray_namespace)
+
+
+def _check_reachable(address: str) -> None:
+    """Raises OSError. Ray itself would try for a minute."""
+    where = host_and_port(address)
+    if where is not None:
+        socket.create_connection(where, _TO_CONNECT).close()
 
 
 def _owner_of(namespace: str) -> Any:

@@ -40,11 +40,21 @@ class RaySettings:
                 f"--ray-address {self.ray_address} is Ray's client protocol; make this machine a node "
                 "of the Ray cluster (ray start --address HOST:PORT --num-cpus 0) and give auto"
             )
+        if self.ray_address not in ("", "auto") and host_and_port(self.ray_address) is None:
+            raise SettingsError(f"--ray-address {self.ray_address} must be auto or HOST:PORT")
         for role, resources in (
             ("prefill", self.ray_prefill_resources),
             ("decode", self.ray_decode_resources),
         ):
             _check(f"--ray-{role}-resources", resources)
+
+
+def host_and_port(address: str) -> tuple[str, int] | None:
+    """None where it is no HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    if not (host and port.isascii() and port.isdigit() and 0 < int(port) <= 65535):
+        return None
+    return host.strip("[]"), int(port)
 
 
 def _check(flag: str, resources: dict[str, Any] | None) -> None:

@@ -129,6 +129,22 @@ def test_ports_of_one_pod_differ_and_probes_name_one(case: str) -> None:
                     assert asked.get(how, {}).get("port", next(iter(names), "")) in {*names, ""}
 
 
+def test_the_planner_may_scale_the_pools_that_it_is_told_and_nothing_else() -> None:
+    found = golden("planner")
+    pools = ["llm-baton-decode-default", "llm-baton-prefill-default"]
+    rules = found["Role", "llm-baton-planner"]["rules"]
+    assert [rule["resourceNames"] for rule in rules] == [pools, pools]
+    assert [(rule["resources"], rule["verbs"]) for rule in rules] == [
+        (["deployments"], ["get"]),
+        (["deployments/scale"], ["patch"]),
+    ]
+    [container] = pod_specs(found)["llm-baton-planner"]["containers"]
+    for pool in pools:
+        role = pool.split("-")[2]
+        assert f"--{role}-deployment={pool}" in container["args"]
+        assert "replicas" not in found["Deployment", pool]["spec"]
+
+
 def test_an_empty_value_of_a_pool_wins_over_the_common_one() -> None:
     found = golden("everything")
     assert ("PodDisruptionBudget", "big-prefill-b") not in found

@@ -84,6 +84,31 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"redis": {"bundled": {"enabled": True, "password": "a/b"}}},
         "/redis/bundled/password",
     ),
+    "a planner without anything to hold": (
+        {"planner": {"enabled": True}},
+        "planner.enabled needs something to hold",
+    ),
+    "a planner of several pools": (
+        {
+            "planner": {"enabled": True, "settings": {"slo-itl-ms": 50}},
+            "decode": {"pools": [{"name": "a"}, {"name": "b"}]},
+        },
+        "have one pool at most",
+    ),
+    "a planner beside an autoscaler": (
+        {
+            "planner": {"enabled": True, "settings": {"slo-itl-ms": 50}},
+            "decode": {"pools": [{"name": "a", "autoscaling": {"enabled": True}}]},
+        },
+        "decode.pools, a: autoscaling and the planner would both scale it",
+    ),
+    "a planner that would speak HTTPS": (
+        {
+            "planner": {"enabled": True, "settings": {"slo-itl-ms": 50}},
+            "gateway": {"tls": {"enabled": True, "existingSecret": "there"}},
+        },
+        "without HTTPS",
+    ),
     "an unknown scaler": (
         {"workers": {"autoscaling": {"type": "vpa"}}},
         "/workers/autoscaling/type",

@@ -56,7 +56,7 @@ async def test_a_caller_who_leaves_while_room_is_made_holds_nothing() -> None:
         patient = asked(decode, PATIENT, LONG, priority=5)
         await patient.until(lambda stream: len(stream.records) >= 60)
         for _ in range(3):
-            making = asyncio.ensure_future(decode.worker.make_room(0, (), 11))
+            making = asyncio.ensure_future(decode.worker.rooms.hold(0, (), 11))
             await asyncio.sleep(0)  # it has asked
             making.cancel()
             await asyncio.gather(making, return_exceptions=True)

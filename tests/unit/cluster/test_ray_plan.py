@@ -61,6 +61,7 @@ def test_a_ray_of_our_own_has_room_for_the_first_workers() -> None:
     ("ray", "sentence"),
     [
         (RaySettings(ray_address="ray://h:1"), "is Ray's client protocol"),
+        (RaySettings(ray_address="head"), "--ray-address head must be auto or HOST:PORT"),
         (RaySettings(ray_decode_resources={"CPU": "2"}), "CPU must be a number, 0 or more"),
         (RaySettings(ray_decode_resources={"GPU": 1.5}), "GPU 1.5 must be whole"),
         (RaySettings(ray_prefill_resources={}), "--ray-prefill-resources names nothing"),

@@ -73,6 +73,17 @@ httpGet:
 {{- dict "pools" $pools | toJson -}}
 {{- end -}}
 
+{{/* Deployments that the planner scales, by role: as JSON. */}}
+{{- define "baton.plannedDeployments" -}}
+{{- $found := dict -}}
+{{- if .Values.planner.enabled -}}
+{{- range (include "baton.pools" . | fromJson).pools -}}
+{{- $_ := set $found .role .fullname -}}
+{{- end -}}
+{{- end -}}
+{{- $found | toJson -}}
+{{- end -}}
+
 {{/* Most workers of one pod. */}}
 {{- define "baton.workersPerPod" -}}
 {{- $most := 1 -}}

@@ -32,6 +32,7 @@
 {{- fail "gateway.tls.certManager needs an issuer that clients trust: set gateway.tls.certManager.issuerRef.name" -}}
 {{- end -}}
 {{- end -}}
+{{- include "baton.validatePlanner" . -}}
 {{- $pools := (include "baton.pools" . | fromJson).pools -}}
 {{- $decode := false -}}
 {{- $names := dict -}}
@@ -59,6 +60,28 @@
 {{- end -}}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) -}}
 {{- fail "httpRoute.enabled needs httpRoute.parentRefs: the Gateway that it belongs to" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "baton.validatePlanner" -}}
+{{- if .Values.planner.enabled -}}
+{{- if .Values.ray.enabled -}}
+{{- fail "planner.enabled scales Deployments, and with ray.enabled there are none: set planner in gateway.settings instead" -}}
+{{- end -}}
+{{- if .Values.gateway.tls.enabled -}}
+{{- fail "planner.enabled asks the gateway inside the cluster without HTTPS; leave gateway.tls.enabled off and have the ingress speak it" -}}
+{{- end -}}
+{{- if not (or (hasKey .Values.planner.settings "slo-ttft-ms") (hasKey .Values.planner.settings "slo-itl-ms")) -}}
+{{- fail "planner.enabled needs something to hold: set slo-ttft-ms or slo-itl-ms in planner.settings" -}}
+{{- end -}}
+{{- if or .Values.pair.pools (gt (len .Values.prefill.pools) 1) (gt (len .Values.decode.pools) 1) -}}
+{{- fail "planner.enabled counts all workers of a role as one Deployment's: have one pool at most in prefill.pools and in decode.pools, and none in pair.pools" -}}
+{{- end -}}
+{{- range (include "baton.pools" . | fromJson).pools -}}
+{{- if .autoscaling.enabled -}}
+{{- fail (printf "%s.pools, %s: autoscaling and the planner would both scale it; give it to one of them" .role .name) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
