@@ -133,11 +133,10 @@ def kill_a_node(model: Path) -> tuple[float, float]:
     being a member again on the other.
     """
     with ExitStack() as stack:
-        nodes = {
-            address: stack.enter_context(ray_node(address, 1, f"--address={_ADDRESS}"))
-            for address in _NODES
-        }
-        _await_nodes(3)
+        nodes: dict[str, subprocess.Popen[bytes]] = {}
+        for address in _NODES:  # not at once: nodes of one machine get in each other's way
+            nodes[address] = stack.enter_context(ray_node(address, 1, f"--address={_ADDRESS}"))
+            _await_nodes(1 + len(nodes))
         words = (f"--model={model}", "--kv-cache-memory-bytes=8MiB", "--prefill-workers=0")
         with baton_up(*words, "--orchestrator=ray", f"--ray-address={_ADDRESS}") as cluster:
             _, ready = cluster.until(r"decode-0 ready: pid \d+, (.*):\d+, ")

@@ -314,7 +314,7 @@ RAY = closed(
         "head": closed(
             PLACES
             | {
-                "resources": closed({"requests": MAP, "limits": MAP}),
+                "resources": POD["resources"],
                 "priorityClassName": TEXT,
             }
         ),
