@@ -2,22 +2,21 @@
 
 python -m benchmarks.observing --rounds 20
 
-Two clusters, one of which sends traces. In each round the first one has a turn in peace and one in which it
-is watched, and the second one has a turn in peace, in an order that is drawn. Beside tokens/s, the CPU
-time of all processes per token, which other load on the machine enters less.
+Two clusters, one of which sends traces. First the other one takes turns in peace with turns in which it is
+watched; then the two take turns in peace. Beside tokens/s, the CPU time of all processes per token, which
+other load on the machine enters less.
 """
 
 import asyncio
 import contextlib
 import json
-import random
 import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -30,7 +29,6 @@ from benchmarks.processes import cluster, folder_of
 from benchmarks.prompts import Shape
 
 PLAIN, WATCHED, TRACED = "plain", "watched", "traced"
-SIDES = (PLAIN, WATCHED, TRACED)
 TARGET = 0.97  # tokens/s of what is observed, by those of what is not
 PATIENCE = 120.0  # seconds, for one request
 
@@ -47,6 +45,9 @@ class Plan:
 class Turn:
     tokens_per_second: float
     cpu_per_token: float  # seconds
+
+
+Pair = tuple[Turn, Turn]  # observed, in peace
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,21 +116,24 @@ def trace_sink() -> Iterator[tuple[str, list[int]]]:
 
 async def in_turns(
     urls: tuple[str, str], page: str, plan: Plan, rounds: int
-) -> list[dict[str, Turn]]:
+) -> dict[str, list[Pair]]:
+    """By what is observed. One comparison after the other, so that in each of them both sides have
+    as many turns: a cluster that rested is slow at first.
+    """
     quiet, traced = [await site_of(url, page) for url in urls]
-    sites = {PLAIN: quiet, WATCHED: quiet, TRACED: traced}
     click.echo(f"watched     {', '.join(quiet.pages)}; every {plan.seconds:g} s")
-    seed, draw, found = secrets.randbits(32), random.Random(), []
-    warm = replace(plan, requests=plan.concurrency)
-    for number in range(-1, rounds):
-        turns = {}
-        for side in draw.sample(SIDES, len(SIDES)):
-            watch = watching(sites[side], plan.seconds) if side == WATCHED else in_peace()
-            async with watch:
-                await turn(sites[side], warm, seed - 1)  # a cluster that rested is slow at first
-                turns[side] = await turn(sites[side], plan, seed + number)
-        if number >= 0:  # the first one warms up
-            found.append(turns)
+    seed, found = secrets.randbits(32), {}
+    for side, site in ((WATCHED, quiet), (TRACED, traced)):
+        pairs = []
+        for number in range(-1, rounds):
+            pair: dict[str, Turn] = {}
+            for name in (PLAIN, side) if number % 2 else (side, PLAIN):
+                watch = watching(site, plan.seconds) if name == WATCHED else in_peace()
+                async with watch:
+                    pair[name] = await turn(site if name == side else quiet, plan, seed + number)
+            if number >= 0:  # the first one warms up
+                pairs.append((pair[side], pair[PLAIN]))
+        found[side] = pairs
     return found
 
 
@@ -199,22 +203,22 @@ async def turn(site: Site, plan: Plan, seed: int) -> Turn:
     return Turn(summary.output_tokens_per_second, spent / summary.output_tokens)
 
 
-def tell(rounds: Sequence[dict[str, Turn]]) -> bool:
+def tell(found: Mapping[str, Sequence[Pair]]) -> bool:
     """Whether all is as fast as it must be."""
-    for side in SIDES:
-        speed = median(one[side].tokens_per_second for one in rounds)
-        spent = median(one[side].cpu_per_token for one in rounds)
-        click.echo(f"{side:11} {speed:8.1f} tokens/s, {spent * 1e3:.3f} ms of CPU per token")
     held = True
-    for side in (WATCHED, TRACED):
-        rates = [(one[side].tokens_per_second, one[PLAIN].tokens_per_second) for one in rounds]
-        cpus = [(one[side].cpu_per_token, one[PLAIN].cpu_per_token) for one in rounds]
-        rate, cpu = ratio_of(rates), ratio_of(cpus)
+    for side, pairs in found.items():
+        for name, turns in zip((side, PLAIN), zip(*pairs, strict=True), strict=True):
+            speed = median(one.tokens_per_second for one in turns)
+            spent = sum(one.cpu_per_token for one in turns) / len(turns)
+            click.echo(f"{name:11} {speed:8.1f} tokens/s, {spent * 1e3:.3f} ms of CPU per token")
+        rate = ratio_of([(a.tokens_per_second, b.tokens_per_second) for a, b in pairs])
+        cpu = ratio_of([(a.cpu_per_token, b.cpu_per_token) for a, b in pairs])
+        whole = sum(a.cpu_per_token for a, _ in pairs) / sum(b.cpu_per_token for _, b in pairs)
         held &= rate.median >= TARGET
         click.echo(
             f"{side}/plain  tokens/s {rate.median:.3f} ({rate.low:.3f} to {rate.high:.3f}), at least "
-            f"{TARGET}; CPU per token {cpu.median:.3f} ({cpu.low:.3f} to {cpu.high:.3f}); "
-            f"{rate.rounds} rounds"
+            f"{TARGET}; CPU per token {cpu.median:.3f} ({cpu.low:.3f} to {cpu.high:.3f}), {whole:.3f} "
+            f"over all; {rate.rounds} rounds"
         )
     return held
 

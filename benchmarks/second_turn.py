@@ -22,6 +22,7 @@ from benchmarks.prompts import Shape, body
 
 OUTPUT = 4  # tokens of the second answer
 QUESTION = 20  # tokens of the second question
+HEARD = 0.3  # seconds, in which the gateway hears what the decode worker has
 PATIENCE = 300.0  # seconds for one request
 
 
@@ -85,6 +86,7 @@ async def second_turn(
     """Behind a first one. `known`: it goes on with what was answered. Raises ServerError."""
     first = body(shape, model, draw)
     answer = await answered(url + shape.path, first)
+    await asyncio.sleep(HEARD)
     low, high = shape.token_ids
     if not known:
         answer = [draw.randrange(low, high) for _ in answer]

@@ -24,7 +24,7 @@ from decode_worker.hand_over import hand_over
 from kv_transfer.pulling import Pulled
 
 if TYPE_CHECKING:
-    from baton.telemetry.tracing import Lane
+    from baton.telemetry.lane import Lane
 
 
 class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):

@@ -19,7 +19,6 @@ from baton.core.token_record import PromptLogprobs, TokenLogprobs, TokenRecord
 from baton.core.worker_info import WorkerInfo
 from gateway.attempt_trace import AttemptTrace
 from gateway.breaks import MENDABLE
-from gateway.conversation import Conversation
 from gateway.job import Job
 from gateway.leg import Broken, Ended, Left, Leg, LegEvent, Letters
 from gateway.mailbox import Mailbox
@@ -41,7 +40,8 @@ from gateway.worker_client import (
 from gateway.workers import Assignment
 
 if TYPE_CHECKING:
-    from baton.telemetry.tracing import Lane, Metadata
+    from baton.telemetry.lane import Lane
+    from baton.telemetry.tracing import Metadata
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,6 @@ class Attempt:
         assignment: Assignment,
         silence: float,
         log: Section,
-        conversation: Conversation,
         lane: "Lane | None" = None,
         handoff: Handoff | None = None,
         brought: Handoff | None = None,
@@ -79,7 +78,7 @@ class Attempt:
         """
         self._job = job
         self._brought = brought
-        self._conversation = conversation
+        self._lender = assignment.lender
         self.number = number
         self._silence = silence  # seconds
         self._mailbox: Letters = Mailbox(MAILBOX_SIZE)
@@ -154,10 +153,6 @@ class Attempt:
                     held = ()
             if self._log.abandoned:  # nobody reads on here
                 await self._settle_reading()
-            self._conversation.written(self._log.answers)
-        except GeneratorExit:  # the text has ended it
-            self._conversation.written(self._log.answers)
-            raise
         except MENDABLE:
             if self.gave:
                 await self._settle_reading()
@@ -234,7 +229,7 @@ class Attempt:
             self._legs.append(self._reader)
 
     def _prefix_for(self, prefill: Worker) -> PrefixSource | None:
-        source = self._conversation.source(prefill.info)
+        source = self._lender(prefill.info)
         if source is None:
             return None
         self.reading.prefix_from = source.worker.worker_id

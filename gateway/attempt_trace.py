@@ -8,7 +8,8 @@ from gateway.reading import Reading
 from gateway.request_trace import RequestTrace
 
 if TYPE_CHECKING:
-    from baton.telemetry.tracing import Lane, Metadata
+    from baton.telemetry.lane import Lane
+    from baton.telemetry.tracing import Metadata
 
 
 class AttemptTrace:

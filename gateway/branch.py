@@ -16,7 +16,7 @@ from gateway.request_life import RequestLife
 from gateway.workers import Assignment
 
 if TYPE_CHECKING:
-    from baton.telemetry.tracing import Lane
+    from baton.telemetry.lane import Lane
 
 Batch = tuple[TokenRecord, ...]
 

@@ -9,16 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from baton.core.errors import RefusedError, UnavailableError
-from baton.core.worker_info import WorkerInfo
 from gateway.admission.line import Turn
 from gateway.admission.shares import Bill
 from gateway.attempt import Attempt
 from gateway.branch import Branch, Told, joined
 from gateway.breaks import MENDABLE, Mendable, reason_of
 from gateway.brought_kv import awaited
-from gateway.candidate import Candidate
 from gateway.continuation import whole
-from gateway.conversation import Conversation
 from gateway.errors import NoRoomError, OverloadedError, TooLateError
 from gateway.items import Answered, Item, PromptRead, PromptScores, collected
 from gateway.job import Job
@@ -31,7 +28,6 @@ from gateway.placement_record import PlacementHistory
 from gateway.prefill_only import HOLD_SECONDS, PrefillOnly
 from gateway.prompt_chain import PromptChain
 from gateway.queue import AdmissionQueue
-from gateway.recent_answers import RecentAnswers
 from gateway.recent_requests import RecentRequests
 from gateway.remote_ticket import RemoteTickets
 from gateway.request_life import RequestLife
@@ -73,8 +69,7 @@ class Dispatcher:
         self._silence = silence  # seconds
         self._failover_timeout = failover_timeout  # seconds
         self._history = history
-        self._answers = RecentAnswers()
-        self._mover = Mover(workers, metrics, silence, self._conversation)
+        self._mover = Mover(workers, metrics, silence)
         self._attempts: set[Attempt] = set()
         self._settling: set[asyncio.Task[None]] = set()
         self._closed: UnavailableError | None = None
@@ -198,11 +193,8 @@ class Dispatcher:
         with in_line(branch.life.job.trace, branch.lane) as wait:
             assignment = await self._admit(branch, wait)
         branch.meter.placed()
-        conversation = self._conversation(branch.part.job, assignment.decode.info)
         branch.placed(assignment)
-        attempt = branch.life.attempt(
-            branch.part, assignment, self._silence, conversation, branch.lane
-        )
+        attempt = branch.life.attempt(branch.part, assignment, self._silence, branch.lane)
         self._note_placement(attempt, branch.part.job)
         branch.life.trail.place(waits_from, time.monotonic(), attempt.reading, attempt.forecast)
         return attempt
@@ -215,15 +207,6 @@ class Dispatcher:
             tokens = len(job.prompt) + len(job.answered)
             record.add(job.request_id, attempt.number, tokens, forecast, attempt.reading)
             self._history.note(record)
-
-    def _conversation(self, job: Job, decode: WorkerInfo) -> Conversation:
-        def lenders() -> list[Candidate]:
-            found = self._workers.candidates()
-            return (
-                [c for c in found if not job.wishes.avoids(c.info)] if job.wishes.avoid else found
-            )
-
-        return Conversation(job, decode, self._answers, lenders)
 
     async def _admit(self, branch: Branch, wait: Wait) -> Assignment:
         job, life = branch.part.job, branch.life

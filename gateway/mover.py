@@ -1,15 +1,11 @@
 """Where running choices go when their decode worker drains, and how many go at once."""
 
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
 
 from baton.core.handoff import Handoff, new_id, new_ticket
-from baton.core.worker_info import WorkerInfo
 from gateway.attempt import Attempt
 from gateway.continuation import Part
-from gateway.conversation import Conversation
-from gateway.job import Job
 from gateway.metrics import GatewayMetrics
 from gateway.move import Move, MoveResult
 from gateway.request_life import RequestLife
@@ -27,12 +23,10 @@ class Mover:
         workers: Workers,
         metrics: GatewayMetrics,
         silence: float,
-        conversation: Callable[[Job, WorkerInfo], Conversation],
     ) -> None:
         self._workers = workers
         self._metrics = metrics
         self._silence = silence  # seconds
-        self._conversation = conversation
         self._under_way: Counter[Worker] = Counter()  # by the worker that they leave
 
     def move(self, life: RequestLife, source: Attempt, choice: int, part: Part) -> Move | None:
@@ -47,9 +41,8 @@ class Mover:
         if assignment is None:
             return None
         handoff = Handoff(new_id(), new_ticket(), worker.info.address, worker.info.instance_id)
-        conversation = self._conversation(part.job, assignment.decode.info)
         lane = life.new_lane()
-        target = life.attempt(part, assignment, self._silence, conversation, lane, handoff)
+        target = life.attempt(part, assignment, self._silence, lane, handoff)
         self._under_way[worker] += 1
         return Move(source, choice, target, handoff, partial(self._over, life, worker, target))
 

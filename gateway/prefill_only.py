@@ -28,7 +28,7 @@ from gateway.worker_client import Admitted, PromptScored, Tokens
 from gateway.workers import Assignment, Workers
 
 if TYPE_CHECKING:
-    from baton.telemetry.tracing import Lane
+    from baton.telemetry.lane import Lane
 
 logger = logging.getLogger(__name__)
 

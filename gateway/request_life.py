@@ -11,7 +11,6 @@ from gateway.admission.line import Turn
 from gateway.attempt import Attempt
 from gateway.breaks import Breaks
 from gateway.continuation import Part, continued
-from gateway.conversation import Conversation
 from gateway.job import Job
 from gateway.output import Output
 from gateway.reading import Reading
@@ -21,7 +20,7 @@ from gateway.trail import Trail
 from gateway.workers import Assignment
 
 if TYPE_CHECKING:
-    from baton.telemetry.tracing import Lane
+    from baton.telemetry.lane import Lane
 
 
 class RequestLife:
@@ -55,7 +54,6 @@ class RequestLife:
         part: Part,
         assignment: Assignment,
         silence: float,
-        conversation: Conversation,
         lane: "Lane | None",
         handoff: Handoff | None = None,
     ) -> Attempt:
@@ -65,7 +63,7 @@ class RequestLife:
         tried = self._carrier is not None and self._carrier.reserved
         brought = None if handoff or tried else part.job.brought
         attempt = Attempt(
-            *(part.job, self._attempts, assignment, silence, log, conversation, lane),
+            *(part.job, self._attempts, assignment, silence, log, lane),
             handoff,
             brought,
         )

@@ -13,7 +13,8 @@ from gateway.job import Job
 from gateway.reading import Reading
 
 if TYPE_CHECKING:
-    from baton.telemetry.tracing import Lane, Span
+    from baton.telemetry.lane import Lane
+    from baton.telemetry.tracing import Span
 
 NAME = "llm_request"
 MODEL = ("gen_ai.request.model", "gen_ai.response.model")

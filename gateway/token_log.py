@@ -113,11 +113,6 @@ class Section:
         self._here = tuple([c for c in self._here if c != choice])
         return choice
 
-    @property
-    def answers(self) -> tuple[tuple[int, ...], ...]:
-        """All that is known of each of its choices' answers; those that left are another's."""
-        return tuple(map(self._log.token_ids, self._here))
-
     def add(self, records: Iterable[TokenRecord]) -> tuple[TokenRecord, ...]:
         """Those that are new, under the request's own numbers. Raises as the log does."""
         if self._renamed or self._silent:

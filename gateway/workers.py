@@ -22,6 +22,7 @@ from gateway.objectives import NONE, Objectives
 from gateway.placement import Pair, refuge
 from gateway.policies import AUTO, Policy, policy_of
 from gateway.prefix_book import Admitted, PrefixBook, nothing_expected
+from gateway.prefix_source import Holder, Source, prefix_source
 from gateway.prompt_chain import Naming, PromptChain
 from gateway.refusals import Refusals
 from gateway.roll import Roll
@@ -31,6 +32,12 @@ from gateway.worker import Worker
 from gateway.worker_client import WorkerClient
 
 logger = logging.getLogger(__name__)
+
+Lender = Callable[[WorkerInfo], Source | None]  # to whom a prefill worker, by what is known then
+
+
+def _nobody_lends(_: WorkerInfo) -> None:
+    """For an attempt in which no prefill worker reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,7 @@ class Assignment:
     unread: int = 0  # tokens that whoever reads the prompt is expected to compute
     forecast: Forecast | None = None  # None: it goes on with what another worker had
     claim: Claim | None = None  # of the decode worker
+    lender: Lender = _nobody_lends  # of the prompt's beginning
 
     def give_back(self) -> None:
         """For an attempt that never began."""
@@ -192,7 +200,7 @@ class Workers:
         if decision is None:
             return None
         forecast = Forecast(decision, learned, ask.choices, time.monotonic())
-        return self._taken(forecast, prompt, ask)
+        return self._taken(forecast, prompt, ask, wishes)
 
     def assign_reader(self, prompt: PromptChain) -> Assignment | None:
         """A prefill worker alone, in the place of whoever reads: another router has the decode worker.
@@ -221,7 +229,9 @@ class Workers:
         usable = [(worker, tokens) for worker, tokens in found if worker.unusable is None]
         return sorted(usable, key=lambda one: (-one[1], one[0].info.worker_id))
 
-    def _taken(self, forecast: Forecast, prompt: PromptChain, ask: Ask) -> Assignment:
+    def _taken(
+        self, forecast: Forecast, prompt: PromptChain, ask: Ask, wishes: Wishes
+    ) -> Assignment:
         held, placement = ask.held, forecast.decision.placement
         decode = self._workers[placement.decode.instance_id]
         prefill = None
@@ -236,7 +246,15 @@ class Workers:
         else:
             decode.take(unread, claim)
         admitted = self.prefixes.expecting(prompt, reader.info.instance_id, reader.naming, held)
-        return Assignment(decode, prefill, admitted, unread, forecast, claim)
+        lender = partial(self._lender_for, prompt, wishes)
+        return Assignment(decode, prefill, admitted, unread, forecast, claim, lender)
+
+    def _lender_for(
+        self, prompt: PromptChain, wishes: Wishes, prefill: WorkerInfo
+    ) -> Source | None:
+        found = self.holders(prompt)
+        holders = [Holder(w.candidate, n) for w, n in found if not wishes.avoids(w.info)]
+        return prefix_source(prefill, holders, len(prompt))
 
     def _hear_anew(self, instance_id: str) -> None:
         if (worker := self._workers.get(instance_id)) is not None:

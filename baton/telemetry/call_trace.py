@@ -9,7 +9,8 @@ from baton.core.errors import BatonError
 from baton.telemetry.request_context import begin_request
 
 if TYPE_CHECKING:
-    from baton.telemetry.tracing import Lane, Tracer
+    from baton.telemetry.lane import Lane
+    from baton.telemetry.tracing import Tracer
 
 
 @contextmanager

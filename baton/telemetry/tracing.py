@@ -24,6 +24,7 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from baton import __version__
+from baton.telemetry.lane import Lane
 
 logger = logging.getLogger(__name__)
 
@@ -180,7 +181,7 @@ class Span:
     def fail(self, error: str) -> None:
         self._status = Status(StatusCode.ERROR, error)
 
-    def lane(self, at: float) -> "Lane":
+    def lane(self, at: float) -> Lane:
         return Lane(self, at)
 
     def child(self, name: str, at: float) -> "Span":
@@ -202,53 +203,6 @@ class Span:
 
     def _wall(self, at: float) -> int:
         return self._zero + int(at * 1e9)
-
-
-class Lane:
-    """Phases below a span, one behind the other: each begins in the moment in which the last one
-    ended, so that no time between them is lost.
-    """
-
-    def __init__(self, span: Span, at: float) -> None:
-        self._span = span
-        self._open: Span | None = None
-        self.reached = at
-
-    def phase(
-        self,
-        name: str,
-        attributes: Attributes | None = None,
-        error: str | None = None,
-        at: float | None = None,
-    ) -> None:
-        """One that has ended, now or at `at`."""
-        self.open(name)
-        self.shut(attributes, error, at)
-
-    def open(self, name: str) -> Span:
-        """One that lasts until `turn` or `shut`."""
-        self._open = self._span.child(name, self.reached)
-        return self._open
-
-    def turn(self, name: str, attributes: Attributes | None = None) -> Span:
-        """The open one ends, with these attributes, and the next one begins."""
-        self.shut(attributes)
-        return self.open(name)
-
-    def shut(
-        self,
-        attributes: Attributes | None = None,
-        error: str | None = None,
-        at: float | None = None,
-    ) -> None:
-        """Ends the one that is open, if there is one."""
-        if self._open is None:
-            return
-        self.reached = max(self.reached, time.monotonic() if at is None else at)
-        if attributes:
-            self._open.set(attributes)
-        self._open.end(self.reached, error)
-        self._open = None
 
 
 def _resource(service: str, instance: str) -> Resource:

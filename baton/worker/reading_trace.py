@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from baton.engine.work import Admitted, EngineEvent, TokensDrawn, WorkDone
 
 if TYPE_CHECKING:
-    from baton.telemetry.tracing import Lane
+    from baton.telemetry.lane import Lane
 
 
 class ReadingTrace:

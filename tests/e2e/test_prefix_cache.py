@@ -1,5 +1,6 @@
 """The prefix cache through the whole cluster: a hit answers what a miss answered, byte for byte."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -35,6 +36,13 @@ async def client(url: str) -> AsyncIterator[Client]:
     async with Client(url) as client:
         client.http.headers["authorization"] = f"Bearer {KEYS[0]}"
         yield client
+
+
+async def known_prefixes(client: Client) -> float:
+    """That the gateway has heard of."""
+    page = (await client.http.get("/metrics")).text
+    [line] = [line for line in page.splitlines() if line.startswith("baton_prefix_index_size")]
+    return float(line.split()[-1])
 
 
 def drawn(count: int) -> list[int]:
@@ -77,8 +85,11 @@ async def test_a_conversation_goes_on_behind_its_last_answer(
 ) -> None:
     """Whoever reads the prompt: prefill gets back what decode wrote."""
     long = {**FIELDS, "max_tokens": 100, "ignore_eos": True}
-    first = drawn(100)
+    first, known = drawn(100), await known_prefixes(client)
     told = (await client.post("/v1/completions", {"prompt": first, **long})).json()
+    async with asyncio.timeout(20):
+        while await known_prefixes(client) == known:  # noqa: ASYNC110  decode tells within 0.1 s
+            await asyncio.sleep(0.02)
     prompt = [*first, *told["choices"][0]["token_ids"], *drawn(30)]
     second = (await client.post("/v1/completions", {"prompt": prompt, **FIELDS})).json()
     assert second["choices"][0]["token_ids"] == answer_of(hash_model, prompt)

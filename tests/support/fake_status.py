@@ -1,4 +1,4 @@
-"""A stand-in for a gateway that has nothing but GET /status."""
+"""A stand-in for a gateway that has nothing but GET /status, and an empty page of metrics."""
 
 import contextlib
 import json
@@ -14,10 +14,12 @@ def answering(body: bytes, status: int = 200) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(status if self.path == "/status" else 404)
-            self.send_header("Content-Length", str(len(body)))
+            pages = {"/status": (status, body), "/metrics": (200, b"")}
+            code, said = pages.get(self.path, (404, body))
+            self.send_response(code)
+            self.send_header("Content-Length", str(len(said)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(said)
 
         def log_message(self, format: str, *args: Any) -> None: ...
 
@@ -32,7 +34,7 @@ def answering(body: bytes, status: int = 200) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def fake_status(workers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    page = {"model": "tiny", "queued": 0, "workers": workers}
+def fake_status(workers: Sequence[Mapping[str, Any]], queued: int = 0) -> Iterator[str]:
+    page = {"model": "tiny", "queued": queued, "workers": workers}
     with answering(json.dumps(page).encode()) as url:
         yield url

@@ -23,11 +23,12 @@ KV_BYTES = 16 << 20
 
 
 class VisionCluster:
-    def __init__(self, folder: Path, gateway: GatewayUnderTest) -> None:
+    def __init__(self, folder: Path, gateway: GatewayUnderTest, kv_bytes: int) -> None:
         self.gateway = gateway
         self.client = gateway.client
         self.workers: dict[str, Served] = {}
         self._folder = folder
+        self._kv_bytes = kv_bytes
         self._lives: dict[str, AsyncExitStack] = {}
 
     async def join(self, worker_id: str, role: Role) -> Served:
@@ -35,7 +36,7 @@ class VisionCluster:
             model=str(self._folder),
             worker_id=worker_id,
             cluster_secret=SECRET,
-            kv_cache_memory_bytes=KV_BYTES,
+            kv_cache_memory_bytes=self._kv_bytes,
             max_num_batched_tokens=128,
             threads=1,
         )
@@ -143,11 +144,11 @@ async def _ended(task: "asyncio.Task[None]") -> None:
 
 @asynccontextmanager
 async def vision_cluster(
-    folder: Path, prefill: int = 1, decode: int = 1, **settings: Any
+    folder: Path, prefill: int = 1, decode: int = 1, kv_bytes: int = KV_BYTES, **settings: Any
 ) -> AsyncIterator[VisionCluster]:
     """Workers p0 ... and d0 ...; at the end nobody may hold anything."""
     async with running_gateway(folder, **settings) as gateway:
-        cluster = VisionCluster(folder, gateway)
+        cluster = VisionCluster(folder, gateway, kv_bytes)
         try:
             for number in range(prefill):
                 await cluster.join(f"p{number}", Role.PREFILL)

@@ -30,6 +30,11 @@ class KubernetesPlannerSettings:
         if not self.decode_deployment:
             raise SettingsError("--decode-deployment must name the decode workers' Deployment")
         self.planning.check()
+        if self.planning.max_workers is None:
+            raise SettingsError(
+                "--max-workers must say how many there may be: what there is when a planner begins "
+                "is what the one before it has left"
+            )
 
     @property
     def deployments(self) -> dict[Role, str]:

@@ -5,13 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from baton.cluster.api_client import ApiClient
 from baton.cluster.kubernetes.api import KubernetesApi, Replicas
+from baton.cluster.kubernetes.attending import attend
 from baton.cluster.kubernetes.orchestrator import KubernetesOrchestrator
+from baton.cluster.kubernetes.settings import KubernetesPlannerSettings
 from baton.cluster.orchestrator import Stage
+from baton.cluster.planner.settings import PlannerSettings
 from baton.core.errors import SettingsError, UnavailableError
 from baton.core.worker_info import Role
 from tests.support.baton_command import baton
 from tests.support.fake_kubernetes import NAMESPACE, FakeKubernetes, fake_kubernetes
+from tests.support.fake_status import fake_status
 
 DEPLOYMENTS = {Role.PREFILL: "reads", Role.DECODE: "writes"}
 
@@ -66,13 +71,17 @@ async def test_what_is_refused_is_said_with_the_servers_reason(tmp_path: Path) -
 
 
 def test_a_planner_that_cannot_begin_says_why(tmp_path: Path) -> None:
-    on = ("--planner=on", "--slo-itl-ms=50")
+    on = ("--planner=on", "--slo-itl-ms=50", "--max-workers=9")
     with fake_kubernetes(tmp_path, writes=2) as fake:
         place = (f"--kubernetes-url={fake.url}", f"--service-account={tmp_path}")
         for words, complaint in (
             ((), "a planner that is off does nothing"),
             (on, "--decode-deployment must name"),
             (("--planner=on", "--decode-deployment=writes"), "--slo-ttft-ms or --slo-itl-ms"),
+            (
+                ("--planner=on", "--slo-itl-ms=50", "--decode-deployment=writes"),
+                "--max-workers must say how many",
+            ),
             ((*on, *place, "--decode-deployment=gone"), "gone not found"),
             (
                 (*on, *place, "--decode-deployment=writes", "--max-decode-workers=1"),
@@ -82,3 +91,30 @@ def test_a_planner_that_cannot_begin_says_why(tmp_path: Path) -> None:
             ran = baton("planner", *words)
             assert ran.exit_code in (1, 78)
             assert complaint in ran.stderr
+
+
+async def test_a_planner_scales_what_a_line_at_the_gateway_asks_for(tmp_path: Path) -> None:
+    worker = {"id": "w", "role": "decode", "state": "ready", "address": "h:1", "pid": 1}
+    said: list[str] = []
+    with (
+        fake_kubernetes(tmp_path, writes=1) as fake,
+        fake_status([worker], queued=9) as url,
+    ):
+        settings = KubernetesPlannerSettings(
+            decode_deployment="writes",
+            kubernetes_url=fake.url,
+            service_account=str(tmp_path),
+            planning=PlannerSettings(
+                planner="on", slo_itl_ms=50.0, max_workers=3, planner_seconds=0.05
+            ),
+        )
+        settings.check()
+        planning = asyncio.create_task(attend(settings, ApiClient(url), said.append))
+        async with asyncio.timeout(20):
+            while not fake.patches:  # noqa: ASYNC110 it is a thread of the server's that knows
+                await asyncio.sleep(0.02)
+        planning.cancel()
+        await asyncio.gather(planning, return_exceptions=True)
+    assert fake.patches[0] == ("writes", 2)
+    assert any("2 decode workers are wanted. " in line for line in said)
+    assert any("9 requests wait for room" in line for line in said)

@@ -88,23 +88,27 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"planner": {"enabled": True}},
         "planner.enabled needs something to hold",
     ),
+    "a planner without a bound": (
+        {"planner": {"enabled": True, "settings": {"slo-itl-ms": 50}}},
+        "planner.enabled needs a bound",
+    ),
     "a planner of several pools": (
         {
-            "planner": {"enabled": True, "settings": {"slo-itl-ms": 50}},
+            "planner": {"enabled": True, "settings": {"slo-itl-ms": 50, "max-workers": 4}},
             "decode": {"pools": [{"name": "a"}, {"name": "b"}]},
         },
         "have one pool at most",
     ),
     "a planner beside an autoscaler": (
         {
-            "planner": {"enabled": True, "settings": {"slo-itl-ms": 50}},
+            "planner": {"enabled": True, "settings": {"slo-itl-ms": 50, "max-workers": 4}},
             "decode": {"pools": [{"name": "a", "autoscaling": {"enabled": True}}]},
         },
         "decode.pools, a: autoscaling and the planner would both scale it",
     ),
     "a planner that would speak HTTPS": (
         {
-            "planner": {"enabled": True, "settings": {"slo-itl-ms": 50}},
+            "planner": {"enabled": True, "settings": {"slo-itl-ms": 50, "max-workers": 4}},
             "gateway": {"tls": {"enabled": True, "existingSecret": "there"}},
         },
         "without HTTPS",

@@ -23,7 +23,7 @@ from tests.support.vision_cluster import VisionCluster, image_part, tokens_of, v
 from tests.support.vision_tokenizer import add_vision_tokenizer
 
 RED, BLUE = image_file(60, 44, 31), image_file(60, 44, 32)
-WIDE = image_file(64, 20, 33, "JPEG")
+WIDE, WIDE_PNG = (image_file(64, 20, 33, format) for format in ("JPEG", "PNG"))
 ONE = [{"type": "text", "text": "what is this? "}, image_part(RED)]
 SEVERAL = [
     *("compare ", image_part(RED), " with ", image_part(WIDE, "image/jpeg")),
@@ -231,6 +231,20 @@ async def test_whoever_dies_the_next_one_gets_the_images_again(
         alone = await other.ask(SEVERAL, **LONG)  # by a decode worker that reads it itself
         assert tokens_of(alone) == tokens_of(whole)
         assert alone["kv_transfer_params"]["prefill_worker"] is None
+
+
+async def test_answers_that_take_each_others_blocks_are_what_they_would_have_been(
+    folder: Path, cluster: VisionCluster
+) -> None:
+    """Whoever was preempted finds its image's blocks cached, or goes on with the image sent again."""
+    asked = [[image_part(file), "?"] for file in (RED, BLUE, WIDE_PNG)]
+    whole = [tokens_of(await cluster.ask(content, **LONG)) for content in asked]
+    layout = cluster.workers["d0"].worker.info.fingerprint.layout
+    async with vision_cluster(folder, 1, 1, kv_bytes=60 * layout.block_bytes) as small:
+        answers = await asyncio.gather(*(small.ask(content, **LONG) for content in asked))
+        preempted = small.workers["d0"].worker.bridge.engine.load().preemptions
+    assert [tokens_of(answer) for answer in answers] == whole
+    assert preempted
 
 
 async def disturbed(

@@ -1,8 +1,10 @@
 """Gateways that count together in a real Redis."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import pytest
 
@@ -133,6 +135,99 @@ async def test_without_redis_each_goes_on_with_its_part_from_what_was_left(
         await until(lambda: not one._away and not two._away)
         # Redis has lost all, and is told what is left.
         assert sum([await admitted(one, quota) for _ in range(60)]) < 20
+
+
+@dataclass
+class Load:
+    """Clients of one tenant who ask both gateways all the time, and what they were granted."""
+
+    quota: Quota
+    asked: int = 0
+    granted: int = 0
+    out_of_requests: int = 0
+    running: int = 0
+    most_running: int = 0
+
+    async def client(self, commons: RedisCommons, draw: random.Random) -> None:
+        while True:
+            verdict = await commons.admit("t", self.quota, 10.0)
+            self.asked += 1
+            if verdict.bound is Bound.NONE:
+                self.granted += 1
+                self.running += 1
+                self.most_running = max(self.most_running, self.running)
+                await asyncio.sleep(draw.uniform(0.0, 0.01))  # its answer
+                self.running -= 1
+                commons.settle("t", self.quota, 0, 0)
+            elif verdict.bound is Bound.REQUESTS:
+                self.out_of_requests += 1
+            await asyncio.sleep(draw.uniform(0.0, 0.01))
+
+    async def goes_on(self) -> None:
+        """Until a hundred more were answered."""
+        before = self.asked
+        await until(lambda: self.asked >= before + 100)
+
+
+@asynccontextmanager
+async def load_on(gateways: Sequence[RedisCommons], quota: Quota) -> AsyncIterator[Load]:
+    load, draw = Load(quota), random.Random(1)
+    clients = [
+        asyncio.create_task(load.client(commons, draw)) for commons in gateways for _ in range(8)
+    ]
+    try:
+        yield load
+        assert not any(client.done() for client in clients), "no request fails"
+    finally:
+        for client in clients:
+            client.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)
+
+
+async def test_killed_and_started_again_under_load_it_gives_no_tenant_more_than_is_bounded(
+    redis: RedisUnderTest,
+) -> None:
+    """A Redis that comes back without its data would give each tenant its whole minute again."""
+    quota, times = Quota(requests_per_minute=300, concurrent_requests=6), 3
+    loop = asyncio.get_running_loop()
+    async with gateway(redis) as one, gateway(redis) as two:
+        await until(lambda: one._gateways == two._gateways == 2)
+        began = loop.time()
+        async with load_on((one, two), quota) as load:
+            await until(lambda: load.out_of_requests > 0)
+            for _ in range(times):
+                await redis.stop()
+                await until(lambda: one._away and two._away)
+                await load.goes_on()
+                await redis.start()
+                await until(lambda: not one._away and not two._away)
+                await load.goes_on()
+            refilled = 300 / 60 * (loop.time() - began)
+            # What each knew to be left when it was alone, and was the other's as well: next to nothing.
+            assert 300 <= load.granted <= 1.05 * (300 + refilled) + times * 10
+            assert load.most_running <= 2 * 6
+
+
+async def test_after_an_outage_under_load_no_running_request_is_counted_that_has_ended(
+    redis: RedisUnderTest,
+) -> None:
+    quota = Quota(concurrent_requests=4)
+    async with gateway(redis) as one, gateway(redis) as two:
+        async with load_on((one, two), quota) as load:
+            await load.goes_on()
+            await redis.stop()
+            await until(lambda: one._away and two._away)
+            await load.goes_on()
+            await redis.start()
+            await until(lambda: not one._away and not two._away)
+            await load.goes_on()
+        for commons in (one, two):
+            while commons._local.account("t").running:  # of clients that were cancelled
+                commons.settle("t", quota, 0, 0)
+        for _ in range(4):
+            await until_async(one, quota)
+        assert not await admitted(one, quota)
+        assert not await admitted(two, quota)
 
 
 async def test_a_redis_that_hangs_holds_no_request_up_twice(redis: RedisUnderTest) -> None:

@@ -74,6 +74,9 @@
 {{- if not (or (hasKey .Values.planner.settings "slo-ttft-ms") (hasKey .Values.planner.settings "slo-itl-ms")) -}}
 {{- fail "planner.enabled needs something to hold: set slo-ttft-ms or slo-itl-ms in planner.settings" -}}
 {{- end -}}
+{{- if not (hasKey .Values.planner.settings "max-workers") -}}
+{{- fail "planner.enabled needs a bound: set max-workers in planner.settings" -}}
+{{- end -}}
 {{- if or .Values.pair.pools (gt (len .Values.prefill.pools) 1) (gt (len .Values.decode.pools) 1) -}}
 {{- fail "planner.enabled counts all workers of a role as one Deployment's: have one pool at most in prefill.pools and in decode.pools, and none in pair.pools" -}}
 {{- end -}}
