@@ -17,6 +17,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from statistics import median
 
@@ -122,7 +123,7 @@ async def in_turns(
     """
     quiet, traced = [await site_of(url, page) for url in urls]
     click.echo(f"watched     {', '.join(quiet.pages)}; every {plan.seconds:g} s")
-    seed, found = secrets.randbits(32), {}
+    found, seeds = {}, count(secrets.randbits(32))  # new prompts each time: none is cached
     for side, site in ((WATCHED, quiet), (TRACED, traced)):
         pairs = []
         for number in range(-1, rounds):
@@ -130,7 +131,7 @@ async def in_turns(
             for name in (PLAIN, side) if number % 2 else (side, PLAIN):
                 watch = watching(site, plan.seconds) if name == WATCHED else in_peace()
                 async with watch:
-                    pair[name] = await turn(site if name == side else quiet, plan, seed + number)
+                    pair[name] = await turn(site if name == side else quiet, plan, next(seeds))
             if number >= 0:  # the first one warms up
                 pairs.append((pair[side], pair[PLAIN]))
         found[side] = pairs
