@@ -77,6 +77,6 @@ async def test_a_dry_run_says_what_it_would_do_and_does_not(slow_hash_model: Pat
         lines = watched.stdout.splitlines()
         assert lines[0] == "nothing to compare with yet"
         assert any(line.startswith("prefill: ") and "prompts take" in line for line in lines)
-        assert any(line.startswith("-> decode-") for line in lines)
+        assert [line for line in lines if line.startswith("-> ")]  # what, hangs on the moment
         assert await roles(cluster) == ["decode", "decode", "prefill"]
         assert crowd.ends == {End.ANSWER: 60}, crowd.errors

@@ -44,6 +44,7 @@ def test_every_value_that_is_in_the_schema_has_a_default() -> None:
         "workers.resources.claims",
         "redis.bundled.resources.claims",
         "planner.resources.claims",
+        "ray.head.resources.claims",
         *(f"clusterTLS.certManager.issuerRef.{name}" for name in ("name", "kind", "group")),
         *(f"gateway.tls.certManager.issuerRef.{name}" for name in ("name", "kind", "group")),
     }
