@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import ray
 import ray.util
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from baton.cluster.ray.reaper import folder_of_ray
 from baton.cluster.ray.settings import RaySettings, host_and_port
@@ -115,8 +116,11 @@ def _check_reachable(address: str) -> None:
 def _owner_of(namespace: str) -> Any:
     """Raises SettingsError when another `baton up` has it; ends what a dead one has left there."""
     owner: Any = ray.remote(Owner)
-    try:
-        handle = owner.options(name=_OWNER, num_cpus=0).remote()
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    try:  # on this node: it shall not end with the death of another one
+        handle = owner.options(
+            name=_OWNER, num_cpus=0, max_restarts=-1, scheduling_strategy=here
+        ).remote()
     except ValueError as error:
         raise SettingsError(
             f"another `baton up` has its workers in the namespace {namespace} of this Ray cluster; "
