@@ -317,11 +317,15 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert sequence.num_computed < len(sequence.tokens)
 
     def _stepped(self) -> bool:
-        self.writes_on = any(
-            s.state is SequenceState.RUNNING and s.remaining == 1 and not s.is_prompt
+        writing = {
+            s.key if s.work.searches else id(s)
             for s in self.bench.scheduler.sequences
-        )
-        return self.bench.step()
+            if s.state is SequenceState.RUNNING and s.remaining == 1 and not s.is_prompt
+        }
+        before = self.bench.scheduler.preemptions
+        stepped = self.bench.step()
+        self.writes_on = len(writing) > self.bench.scheduler.preemptions - before
+        return stepped
 
     def _check_plan(self, stepped: bool) -> None:
         limits = self.bench.limits
@@ -331,8 +335,8 @@ class SchedulerMachine(RuleBasedStateMachine):
             return
         plan = self.bench.last_plan
         assert plan.num_tokens <= limits.max_num_batched_tokens
-        # An answer that comes back to the batch, all but its last token cached, stops nobody's reading.
-        if self.writes_on and self.bench.scheduler.lacks is None:
+        # One that comes back to the batch, all but its last token cached, bounds nobody's reading.
+        if self.writes_on and any(self._writes(piece) for piece in plan.slices):
             spared = limits.max_num_seqs  # by those who gave way in this very step
             read = sum(len(s.tokens) for s in plan.slices if not self._writes(s))
             assert read <= limits.max_mixed_prompt_tokens + spared
