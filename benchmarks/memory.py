@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from baton.cluster.http_stream import ServerError, request
-from baton.engine.weight_files import weight_files
+from baton.model_source.weight_files import weight_files
 from benchmarks.load import first_model, make_bodies, run
 from benchmarks.processes import cluster, folder_of
 from benchmarks.prompts import Shape

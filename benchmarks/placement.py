@@ -105,7 +105,7 @@ async def measure(
 async def cluster(count: int) -> tuple[Workers, "asyncio.Task[None]"]:
     """One prefill worker for every decode worker and a half."""
     registry = InMemoryRegistry()
-    workers = Workers(registry, "t", "", connect=SilentClient)
+    workers = Workers(registry, "", connect=SilentClient)
     for number in range(count):
         role = Role.PREFILL if number % 5 < 2 else Role.DECODE
         worker_id = f"{role.value}-{number:04}"

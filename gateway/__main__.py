@@ -26,6 +26,7 @@ else:
 
 def run(settings: GatewaySettings) -> None:
     """Serves until SIGTERM or SIGINT."""
+    settings = settings.with_first()
     settings.check()
     setup_logging(settings.log_level, settings.log_format, process="gateway")
     if settings.uvicorn_log_level is not None:

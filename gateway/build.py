@@ -1,22 +1,16 @@
 """Puts a gateway together. Nothing here starts anything."""
 
 import asyncio
-import random
-import secrets
 import time
-from dataclasses import dataclass
-from importlib.util import find_spec
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
 from fastapi import FastAPI
-from starlette.types import ASGIApp
 
-from baton import __version__
-from baton.core.errors import SettingsError
-from baton.core.sampling_params import GrammarBackend, LogprobsMode
-from baton.images.image_rules import rules_of
+from baton.model_source import digest_of_files, revision_of
 from baton.registry.choice import commons_in_redis, directory_in_redis
 from baton.registry.commons import Commons, LocalCommons
 from baton.registry.lone_worker import LoneWorker
@@ -27,10 +21,8 @@ from baton.rpc.server import make_server
 from baton.telemetry.metrics import TaskCollector, process_collector
 from baton.v1 import registry_pb2_grpc
 from gateway.app import guarded, make_app
-from gateway.chat_prompt import ChatPrompts
-from gateway.content_format import named_format
-from gateway.delivery import Delivery
-from gateway.dispatch import Dispatcher
+from gateway.build_model import Shared, build_model, tokenizer_of
+from gateway.dealing import Dealer
 from gateway.doorway import Crowd, Doorway
 from gateway.endpoints.chat import ChatEndpoint
 from gateway.endpoints.completions import CompletionEndpoint
@@ -41,39 +33,28 @@ from gateway.endpoints.placements import PlacementsEndpoint
 from gateway.endpoints.responses import ResponsesEndpoint
 from gateway.endpoints.status_page import StatusPageEndpoint
 from gateway.endpoints.tokenization import TokenizationEndpoint
-from gateway.generation_config import load_defaults
-from gateway.images.desk import ImageDesk
-from gateway.images.fetching import ImageFetcher
+from gateway.gateway import Gateway
+from gateway.intake import Intake
+from gateway.lineup import Identity, Lineup
 from gateway.metrics import GatewayMetrics
-from gateway.model_names import ModelNames
-from gateway.output_planner import OutputPlanner
-from gateway.parsers.reasoning_formats import reasoning_format
-from gateway.parsers.tool_formats import tool_format
 from gateway.placement_record import PlacementHistory
 from gateway.policies import policy_of
-from gateway.preparation import Preparation
-from gateway.queue import AdmissionQueue
+from gateway.priority_rule import PriorityRule
 from gateway.recent_requests import KEPT, RecentRequests
-from gateway.remote_desk import RemoteDesk
 from gateway.remote_ticket import RemoteTickets
-from gateway.rendering import RenderingRules
 from gateway.request_log import RequestLog
-from gateway.resume_desk import ResumeDesk
 from gateway.resume_handle import ResumeHandles
-from gateway.sampling import RandomBits
+from gateway.served_models import ServedModels
 from gateway.settings import PRIORITY, GatewaySettings
-from gateway.structured.checking import GrammarChecker
-from gateway.structured.config import read_config
-from gateway.structured.desk import GrammarDesk
 from gateway.tenants.roster import Roster
 from gateway.tenants.visit import Desk
-from gateway.token_wishes import SamplingRules
-from gateway.tokenizer import ChatTokenizer, load_tokenizer, vocab_size_of
+from gateway.tokenizer import ChatTokenizer
 from gateway.translations.response_desk import ResponseDesk
 from gateway.translations.response_store import ResponseStore
 from gateway.ui.board import Board
 from gateway.ui.feed import Feed
-from gateway.workers import Assignment, Workers
+from gateway.wishes import Elsewhere
+from gateway.workers import Workers
 
 if TYPE_CHECKING:
     from baton.telemetry.tracing import Tracer
@@ -81,87 +62,21 @@ if TYPE_CHECKING:
 TICKET_SECONDS = 600.0  # longer than any lease is renewed
 
 
-@dataclass(frozen=True, slots=True)
-class Gateway:
-    app: ASGIApp
-    doorway: Doorway
-    registry_server: grpc.aio.Server | None  # None: workers join in Redis
-    workers: Workers
-    queue: AdmissionQueue[Assignment]
-    dispatcher: Dispatcher
-    commons: Commons
-    feed: Feed
-
-
 def build(settings: GatewaySettings, tracer: "Tracer | None" = None) -> Gateway:
     """Raises SettingsError for a folder that does not hold what is needed. Wants a running loop."""
-    tokenizer = load_tokenizer(
-        settings.tokenizer_folder,
-        settings.chat_template,
-        named_format(settings.chat_template_content_format),
-    )
     roster = Roster(
         settings.api_key, Path(settings.tenants_file) if settings.tenants_file else None
     )
     directory, server = _registry(settings)
     place = settings.redis.place
     commons: Commons = LocalCommons() if place is None else commons_in_redis(place)
-    workers = Workers(
-        directory,
-        tokenizer.digest,
-        settings.cluster_secret,
-        settings.cluster_tls.identity(),
-        policy=policy_of(settings.placement_policy),
-        bound=bool(settings.worker),
-        commons=commons,
-    )
-    queue: AdmissionQueue[Assignment] = AdmissionQueue(
-        settings.max_queued_requests,
-        settings.max_queue_seconds,
-        Assignment.give_back,
-        lambda: workers.can_answer,
-    )
-    metrics = GatewayMetrics(settings.served_names[0])
-    metrics.follow(workers.prefixes)
-    metrics.watch_queue(queue.waiting)
-    metrics.register(TaskCollector(asyncio.get_running_loop()))
-    metrics.register(process_collector())
-    history = PlacementHistory(settings.placement_history)
-    recent = RecentRequests(0 if settings.disable_status_page else KEPT)
-    tickets = RemoteTickets(settings.cluster_secret, TICKET_SECONDS) if settings.worker else None
-    handles = ResumeHandles(settings.cluster_secret, settings.resume_seconds)
-    dispatcher = Dispatcher(
-        workers,
-        queue,
-        metrics,
-        settings.worker_silence_seconds,
-        settings.failover_timeout,
-        handles,
-        tickets,
-        history,
-        recent,
-    )
-    board = Board(workers, lambda: dispatcher.queued, recent, settings.served_names[0])
-    feed = Feed()
-    remote_desk = RemoteDesk(tickets, lambda: workers.known)
-    resume_desk = ResumeDesk(handles, lambda: workers.model_digest)
-    crowd = Crowd()
-    app = _app(
-        settings,
-        tokenizer,
-        workers,
-        dispatcher,
-        metrics,
-        crowd,
-        history,
-        resume_desk,
-        remote_desk,
-        board,
-        feed,
-    )
-    doorway = Doorway(app, crowd)
-    door = guarded(doorway, settings, roster, Desk(commons, metrics.tenants), metrics.http, tracer)
-    return Gateway(door, doorway, server, workers, queue, dispatcher, commons, feed)
+    shared = _shared(settings)
+    models, dealer = _models(settings, directory, commons, shared)
+    feed, crowd = Feed(), Crowd()
+    doorway = Doorway(_app(settings, models, shared, crowd, feed), crowd)
+    desk = Desk(commons, models.first.metrics.tenants)
+    door = guarded(doorway, settings, roster, desk, shared.metrics.http, tracer)
+    return Gateway(door, doorway, server, dealer, models, commons, feed)
 
 
 def _registry(settings: GatewaySettings) -> tuple[Directory, grpc.aio.Server | None]:
@@ -177,124 +92,98 @@ def _registry(settings: GatewaySettings) -> tuple[Directory, grpc.aio.Server | N
     return registry, server
 
 
-def _app(
-    settings: GatewaySettings,
-    tokenizer: ChatTokenizer,
-    workers: Workers,
-    dispatcher: Dispatcher,
-    metrics: GatewayMetrics,
-    crowd: Crowd,
-    history: PlacementHistory,
-    resume_desk: ResumeDesk,
-    remote_desk: RemoteDesk,
-    board: Board,
-    feed: Feed,
-) -> FastAPI:
-    names = ModelNames(settings.served_names, settings.model)
-    vocab_size = vocab_size_of(settings.model_folder, tokenizer.vocabulary)
-    planner = _planner(settings, tokenizer)
-    preparation = Preparation(
-        workers,
-        names,
-        load_defaults(
-            settings.model_folder, settings.generation_config, settings.override_generation_config
+def _shared(settings: GatewaySettings) -> Shared:
+    metrics = GatewayMetrics(settings.served_names[0])
+    metrics.register(TaskCollector(asyncio.get_running_loop()))
+    metrics.register(process_collector())
+    secret = settings.cluster_secret
+    return Shared(
+        metrics=metrics,
+        history=PlacementHistory(settings.placement_history),
+        recent=RecentRequests(0 if settings.disable_status_page else KEPT),
+        handles=ResumeHandles(secret, settings.resume_seconds),
+        tickets=RemoteTickets(secret, TICKET_SECONDS) if settings.worker else None,
+        priorities=PriorityRule(
+            settings.scheduling_policy == PRIORITY, ignores=settings.ignore_priority
         ),
-        planner,
-        _grammars(settings, tokenizer, planner, vocab_size),
-        resume_desk,
-        remote_desk,
-        vocab_size=vocab_size,
-        fingerprint=f"baton-{__version__}-{tokenizer.digest[:8]}",
+        log=RequestLog(settings.enable_log_requests, settings.max_log_len),
+    )
+
+
+def _models(
+    settings: GatewaySettings, directory: Directory, commons: Commons, shared: Shared
+) -> tuple[ServedModels, Dealer]:
+    """All of them, and who deals the directory's workers to them."""
+    told = settings.models
+    tokenizers = [tokenizer_of(one) for one in told]
+    lineup = _lineup(told, tokenizers)
+    dealer = Dealer(directory, lineup, len(told))
+    crews = {
+        one.served_names[0]: Workers(
+            share,
+            settings.cluster_secret,
+            settings.cluster_tls.identity(),
+            policy=policy_of(settings.placement_policy),
+            bound=bool(settings.worker),
+            commons=commons,
+            stranger=lineup.stranger,
+        )
+        for one, share in zip(told, dealer.shares, strict=True)
+    }
+
+    def elsewhere(name: str) -> list[Elsewhere]:
+        others = [(other, crew) for other, crew in crews.items() if other != name]
+        return [(other, info) for other, crew in others for info in crew.known]
+
+    built = [
+        build_model(one, tokenizer, crews[name], partial(elsewhere, name), shared)
+        for one, tokenizer, name in zip(told, tokenizers, crews, strict=True)
+    ]
+    return ServedModels(built), dealer
+
+
+def _lineup(told: Sequence[GatewaySettings], tokenizers: Sequence[ChatTokenizer]) -> Lineup:
+    """Of one model, the weights of the first worker count; of several, those that each one's folder has,
+    if it has any.
+    """
+    if len(told) == 1:
+        return Lineup([Identity(told[0].served_names[0], tokenizers[0].digest)])
+    return Lineup(
+        [
+            Identity(
+                one.served_names[0],
+                tokenizer.digest,
+                digest_of_files(one.model_folder),
+                revision_of(one.model_folder),
+            )
+            for one, tokenizer in zip(told, tokenizers, strict=True)
+        ]
+    )
+
+
+def _app(
+    settings: GatewaySettings, models: ServedModels, shared: Shared, crowd: Crowd, feed: Feed
+) -> FastAPI:
+    stall = settings.client_stall_seconds
+    intake = Intake(
+        models,
+        shared.priorities,
         strict_fields=settings.strict_fields,
         max_body_bytes=settings.max_body_bytes,
-        stall=settings.client_stall_seconds,
-        patience=settings.max_queue_seconds,
-        force_usage=settings.enable_force_include_usage,
-        prompt_tokens_details=settings.enable_prompt_tokens_details,
-        strict_max_tokens=settings.strict_max_tokens,
-        strict_greedy_n=settings.strict_greedy_n,
-        random_bits=_random_bits(settings.seed),
-        heeds_priority=settings.scheduling_policy == PRIORITY,
-        ignores_priority=settings.ignore_priority,
-        sampling_rules=SamplingRules(
-            settings.max_logprobs,
-            LogprobsMode(settings.logprobs_mode),
-            settings.logits_processor_pattern,
-            tokenizer.ids_of,
-        ),
+        stall=stall,
     )
-    rules = RenderingRules(
-        tokenizer.templates,
-        settings.default_chat_template_kwargs,
-        trusts_requests=settings.trust_request_chat_template,
-        hides_unused_tools=settings.exclude_tools_when_tool_choice_none,
-        role=settings.response_role,
-    )
-    prompts = ChatPrompts(preparation, tokenizer, rules, _image_desk(settings))
-    log = RequestLog(settings.enable_log_requests, settings.max_log_len)
-    delivery = Delivery(dispatcher, tokenizer.vocabulary, settings.client_stall_seconds)
-    chat = ChatEndpoint(preparation, prompts, delivery, log)
-    desk = ResponseDesk(ResponseStore(settings.response_store.bounds, time.monotonic))
+    board = Board(models, shared.recent)
+    responses = ResponseDesk(ResponseStore(settings.response_store.bounds, time.monotonic))
     return make_app(
-        chat,
-        CompletionEndpoint(preparation, tokenizer, delivery, log),
-        ResponsesEndpoint(preparation, chat, desk, settings.client_stall_seconds),
-        MessagesEndpoint(preparation, chat, settings.client_stall_seconds),
-        ModelsEndpoint(names, workers),
-        TokenizationEndpoint(preparation, tokenizer, prompts),
-        OperationsEndpoint(workers, board, metrics, crowd, settings.model),
-        PlacementsEndpoint(history),
-        None
-        if settings.disable_status_page
-        else StatusPageEndpoint(board, feed, settings.client_stall_seconds),
+        ChatEndpoint(intake),
+        CompletionEndpoint(intake),
+        ResponsesEndpoint(intake, responses, stall),
+        MessagesEndpoint(intake, stall),
+        ModelsEndpoint(models),
+        TokenizationEndpoint(intake, models),
+        OperationsEndpoint(models, board, shared.metrics, crowd),
+        PlacementsEndpoint(shared.history),
+        None if settings.disable_status_page else StatusPageEndpoint(board, feed, stall),
         docs=not settings.disable_fastapi_docs,
         tokenizer_info=settings.enable_tokenizer_info_endpoint,
-    )
-
-
-def _image_desk(settings: GatewaySettings) -> ImageDesk:
-    """Raises SettingsError where the model reads images and this gateway could not."""
-    rules = rules_of(settings.model_folder)
-    if rules is not None and find_spec("PIL") is None:
-        raise SettingsError(
-            f"{settings.model} reads images, and a gateway needs pillow for it: "
-            "pip install 'baton-serving[vision]'"
-        )
-    images = settings.images
-    return ImageDesk(
-        rules,
-        images.bounds,
-        ImageFetcher(images.hosts(), images.image_fetch_seconds),
-        trusts_kwargs=images.trust_request_mm_kwargs,
-    )
-
-
-def _grammars(
-    settings: GatewaySettings, tokenizer: ChatTokenizer, planner: OutputPlanner, vocab_size: int
-) -> GrammarDesk:
-    config = read_config(settings.structured_outputs_config)
-    marks = tokenizer.added_tokens
-    if config.library is GrammarBackend.XGRAMMAR:  # the others are texts to it
-        special = tokenizer.vocabulary.specials
-        marks = {text: token_id for text, token_id in marks.items() if token_id in special}
-    checker = GrammarChecker(settings.tokenizer_folder, vocab_size, marks, backend=config.library)
-    return GrammarDesk(config, checker, planner, tokenizer.ids_of)
-
-
-def _random_bits(seed: int | None) -> RandomBits:
-    return secrets.randbits if seed is None else random.Random(seed).getrandbits
-
-
-def _planner(settings: GatewaySettings, tokenizer: ChatTokenizer) -> OutputPlanner:
-    vocabulary, templates = tokenizer.vocabulary, tokenizer.templates
-    plain, calling = (templates.choose(with_tools) for with_tools in (False, True))
-    return OutputPlanner(
-        vocabulary,
-        primary_eos=tokenizer.eos_token_id,
-        reasoning=reasoning_format(
-            settings.reasoning_parser, vocabulary, plain.text if plain else None
-        ),
-        tools=tool_format(settings.tool_call_parser, calling.text if calling else None),
-        interval=settings.stream_interval,
-        tokens_as_ids=settings.return_tokens_as_token_ids,
     )

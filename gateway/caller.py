@@ -9,7 +9,7 @@ from baton.core.errors import RequestError
 from gateway.auth import tenant_of, visit_of
 from gateway.objectives import NONE, Objectives, objectives_of
 from gateway.placement_record import PlacementRecord
-from gateway.request_scope import request_id_of, trace_of
+from gateway.request_scope import model_name_of, request_id_of, trace_of
 from gateway.request_trace import RequestTrace
 from gateway.tenants.visit import Visit
 
@@ -33,7 +33,7 @@ def caller_of(request: Request) -> Caller:
     """
     request_id, tenant = request_id_of(request), tenant_of(request)
     objectives, timeout = objectives_of(request.headers), _timeout_of(request)
-    record = PlacementRecord(request_id, tenant, objectives)
+    record = PlacementRecord(request_id, tenant, objectives, model_name_of(request))
     request.state.placement = record
     visit, trace = visit_of(request), trace_of(request)
     return Caller(request_id, tenant, visit, timeout, objectives, record, trace)

@@ -5,22 +5,18 @@ from collections.abc import Iterable
 from baton.core.worker_info import WorkerInfo
 
 
-def unusable(
-    members: Iterable[WorkerInfo], tokenizer_digest: str, model_digest: str | None = None
-) -> dict[str, str]:
+def unusable(members: Iterable[WorkerInfo], model_digest: str | None = None) -> dict[str, str]:
     """instance id -> a sentence. A worker that is merely waiting for a partner is not in it.
 
-    `model_digest` None: which model is served is not settled yet.
+    `model_digest` None: which weights are served is not settled yet.
     """
     reasons: dict[str, str] = {}
     fitting: list[WorkerInfo] = []
     for info in members:
-        if info.fingerprint.tokenizer_digest != tokenizer_digest:
-            reasons[info.instance_id] = "its tokenizer is not the gateway's"
-        elif info.fingerprint.model_digest != (model_digest or info.fingerprint.model_digest):
+        if info.fingerprint.model_digest != (model_digest or info.fingerprint.model_digest):
             reasons[info.instance_id] = (
                 "its model is not the one that this gateway serves, which is that of the first "
-                "worker it has met; start a gateway of its own for it"
+                "worker it has met; name it in --models-file, or start a gateway of its own for it"
             )
         else:
             fitting.append(info)

@@ -20,7 +20,7 @@ from gateway.errors import NoRoomError, OverloadedError, TooLateError
 from gateway.items import Answered, Item, PromptRead, PromptScores, collected
 from gateway.job import Job
 from gateway.leg import Left
-from gateway.metrics import GatewayMetrics
+from gateway.metrics import ModelMetrics
 from gateway.mover import Mover
 from gateway.moves import Moves
 from gateway.output import Output
@@ -51,7 +51,7 @@ class Dispatcher:
         self,
         workers: Workers,
         queue: AdmissionQueue[Assignment],
-        metrics: GatewayMetrics,
+        metrics: ModelMetrics,
         silence: float,
         failover_timeout: float,
         handles: ResumeHandles,

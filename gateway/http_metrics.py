@@ -24,12 +24,13 @@ class HttpMetrics:
         self._page = page
         self._fine = page.histogram(families.HTTP_FINE_SECONDS)
 
-    def began(self, headers: Headers) -> None:
-        """An answer."""
+    def began(self, headers: Headers, model: str | None = None) -> None:
+        """An answer, of the model of that name; None: it was refused before one was chosen."""
         seconds = headers.get("retry-after")
         if seconds is not None:
             reason = headers.get(REASON_HEADER, BROKEN)
-            self._page.histogram(families.RETRY_AFTER, reason).observe(float(seconds))
+            page = self._page if model is None else self._page.of(model)
+            page.histogram(families.RETRY_AFTER, reason).observe(float(seconds))
 
     def ended(self, scope: Scope, status: int | None, seconds: float) -> None:
         """An answer, so long after its request came; `status` None: it never began."""

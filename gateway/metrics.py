@@ -17,33 +17,18 @@ from gateway.prefix_book import PrefixBook
 from gateway.prefix_metrics import PrefixCollector
 from gateway.queue_metrics import CountWaiting, QueueCollector
 from gateway.request_metrics import ABORT, ERROR, STOP, RequestMetrics
-from gateway.tenants.metrics import TenantMetrics
+from gateway.tenants.metrics import TenantMetrics, TenantNames
 
 
-class GatewayMetrics:
-    def __init__(self, model_name: str) -> None:
-        self._page = Instruments(model_name, families.COUNTED)
-        self._requests = RequestMetrics(self._page)
-        moves = self._page.counters(families.MOVES, [result.value for result in MoveResult])
+class ModelMetrics:
+    """What is counted of one model."""
+
+    def __init__(self, page: Instruments, tenants: TenantNames) -> None:
+        self._requests = RequestMetrics(page)
+        moves = page.counters(families.MOVES, [result.value for result in MoveResult])
         self.moves = {result: moves[result.value] for result in MoveResult}
-        self.placements = PlacementMetrics(self._page)
-        self.tenants = TenantMetrics(self._page)
-        self.http = HttpMetrics(self._page)
-
-    def follow(self, book: PrefixBook) -> None:
-        """What it counts is on the page too."""
-        self.register(PrefixCollector(book, self._page.model_name))
-
-    def watch_queue(self, count: CountWaiting) -> None:
-        """`count` is asked at each scrape."""
-        self.register(QueueCollector(count, self._page.model_name, self.tenants.names))
-
-    def register(self, collector: Collector) -> None:
-        """Its families are on the page too."""
-        self._page.registry.register(collector)
-
-    def page(self) -> bytes:
-        return self._page.page()
+        self.placements = PlacementMetrics(page)
+        self.tenants = TenantMetrics(page, tenants)
 
     @contextmanager
     def watching(self, job: Job) -> Iterator[JobMeter]:
@@ -58,3 +43,36 @@ class GatewayMetrics:
             raise
         finally:
             meter.end(unfinished)
+
+
+class GatewayMetrics:
+    """One page, on which each model has its own values of the same families."""
+
+    def __init__(self, first: str) -> None:
+        """`first` of the models is the one whose name stands by what concerns none."""
+        self._page = Instruments(first, families.COUNTED)
+        self._tenants = TenantNames()
+        self._books: dict[str, PrefixBook] = {}
+        self._queues: dict[str, CountWaiting] = {}
+        self.http = HttpMetrics(self._page)
+        self.register(PrefixCollector(self._books))
+        self.register(QueueCollector(self._queues, self._tenants))
+
+    def of(self, model: str) -> ModelMetrics:
+        """Of a model, by the name that clients know."""
+        return ModelMetrics(self._page.of(model), self._tenants)
+
+    def follow(self, model: str, book: PrefixBook) -> None:
+        """What it counts is on the page too."""
+        self._books[model] = book
+
+    def watch_queue(self, model: str, count: CountWaiting) -> None:
+        """`count` is asked at each scrape."""
+        self._queues[model] = count
+
+    def register(self, collector: Collector) -> None:
+        """Its families are on the page too."""
+        self._page.registry.register(collector)
+
+    def page(self) -> bytes:
+        return self._page.page()

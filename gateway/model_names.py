@@ -2,8 +2,6 @@
 
 import time
 
-from baton.core.errors import NotFoundError
-
 
 class ModelNames:
     """Clients may use any of them; answers carry the first."""
@@ -17,21 +15,20 @@ class ModelNames:
     def first(self) -> str:
         return self._names[0]
 
-    def check(self, asked: str | None) -> None:
-        """None and "" mean the first one."""
-        if asked:
-            self._known(asked)
+    @property
+    def all(self) -> tuple[str, ...]:
+        return self._names
 
-    def _known(self, name: str) -> None:
-        if name not in self._names:
-            known = ", ".join(self._names)
-            raise NotFoundError(f"The model `{name}` does not exist. Served: {known}.", "model")
+    @property
+    def root(self) -> str:
+        """Folder or hub id."""
+        return self._root
 
     def cards(self, max_model_len: int | None) -> list[dict[str, object]]:
         return [self.card(name, max_model_len) for name in self._names]
 
     def card(self, name: str, max_model_len: int | None) -> dict[str, object]:
-        self._known(name)
+        """`name` is one of its own."""
         return {
             "id": name,
             "object": "model",

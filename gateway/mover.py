@@ -6,7 +6,7 @@ from functools import partial
 from baton.core.handoff import Handoff, new_id, new_ticket
 from gateway.attempt import Attempt
 from gateway.continuation import Part
-from gateway.metrics import GatewayMetrics
+from gateway.metrics import ModelMetrics
 from gateway.move import Move, MoveResult
 from gateway.request_life import RequestLife
 from gateway.worker import Worker
@@ -21,7 +21,7 @@ class Mover:
     def __init__(
         self,
         workers: Workers,
-        metrics: GatewayMetrics,
+        metrics: ModelMetrics,
         silence: float,
     ) -> None:
         self._workers = workers

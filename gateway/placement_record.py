@@ -34,6 +34,7 @@ class PlacementRecord:
     request_id: str  # as the client knows it
     tenant: str
     objectives: Objectives
+    model: str = ""  # as clients call it
     prompts: dict[str, int] = field(default_factory=dict)  # index, by the jobs' request ids
     tries: list[Try] = field(default_factory=list)
 
@@ -62,6 +63,7 @@ class PlacementRecord:
         return {
             "id": self.request_id,
             "object": "placement",
+            "model": self.model,
             "objectives": {
                 "ttft_ms": _finite_ms(self.objectives.ttft),
                 "itl_ms": _finite_ms(self.objectives.itl),

@@ -3,20 +3,16 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import TypeVar
 from urllib.parse import quote
 
-from starlette.requests import Request
 from starlette.types import Receive
 
 from baton.core.errors import InternalError, RequestError
 from baton.core.handoff import new_id
 from baton.core.prompt_images import PromptImage
 from gateway.answer import AnswerHead, AnswerOptions
-from gateway.body import json_body
 from gateway.caller import Caller
 from gateway.disconnect import until_disconnect
 from gateway.errors import RETRY_SOON, NoRoomError
@@ -25,8 +21,8 @@ from gateway.job import Job
 from gateway.limits import Limits
 from gateway.model_names import ModelNames
 from gateway.output_planner import OutputPlanner
+from gateway.priority_rule import PriorityRule
 from gateway.remote_desk import RemoteDesk
-from gateway.request_scope import adopt_request_id
 from gateway.resume_desk import ResumeDesk
 from gateway.sampling import (
     PLAIN_RULES,
@@ -38,18 +34,13 @@ from gateway.sampling import (
     settle,
 )
 from gateway.schema.common import GenerationRequest, ModelRequest
-from gateway.schema.parse import parse, refuse_unknown
-from gateway.schema.routing_fields import RoutingFields
 from gateway.structured.desk import GrammarDesk, Wanted
 from gateway.token_wishes import SamplingRules
 from gateway.tool_use import NO_TOOLS, ToolUse
+from gateway.wishes import Elsewhere
 from gateway.workers import Workers
 
-R = TypeVar("R", bound=ModelRequest)
-T = TypeVar("T")
-
 IGNORED_HEADER = "x-baton-ignored"
-LARGE_BODY = 100_000  # bytes; from here on a thread keeps the event loop free
 LONGEST_IGNORED = 1000  # characters of that header
 
 
@@ -65,22 +56,23 @@ class Preparation:
         grammars: GrammarDesk,
         resume_desk: ResumeDesk,
         remote_desk: RemoteDesk,
+        elsewhere: Callable[[], Iterable[Elsewhere]] = tuple,
         *,
         vocab_size: int,
         fingerprint: str,
         strict_fields: bool,
-        max_body_bytes: int,
-        stall: float,
         patience: float,
         force_usage: bool = False,
         prompt_tokens_details: bool = True,
-        heeds_priority: bool = False,
-        ignores_priority: bool = False,
+        priorities: PriorityRule = PriorityRule(),  # noqa: B008  frozen
         sampling_rules: SamplingRules = PLAIN_RULES,
         strict_max_tokens: bool = False,
         strict_greedy_n: bool = False,
         random_bits: RandomBits = secrets.randbits,
     ) -> None:
+        """`elsewhere`: workers of the other models. `patience`: seconds, until a first worker has
+        joined.
+        """
         self._workers = workers
         self._names = names
         self._defaults = defaults
@@ -92,45 +84,14 @@ class Preparation:
         self.vocab_size = vocab_size
         self._fingerprint = fingerprint
         self._strict = strict_fields
-        self._max_body_bytes = max_body_bytes
         self._force_usage = force_usage
-        self._heeds_priority = heeds_priority
-        self._ignores_priority = ignores_priority
+        self.priorities = priorities
         self._details = prompt_tokens_details
         self._grammars = grammars
         self._resume_desk = resume_desk
         self._remote_desk = remote_desk
-        self._stall = stall  # seconds that a client may send nothing
-        self._patience = patience  # seconds, until a first worker has joined
-
-    async def read(self, kind: type[R], request: Request) -> R:
-        asked = await self.read_by(partial(parse, kind), request)
-        if isinstance(asked, RoutingFields):
-            adopt_request_id(request, asked.request_id)  # so that an error has it as well
-            self.check_priority(asked.priority)
-        self.check_names(asked.model, asked.unknown_fields())
-        return asked
-
-    async def read_by(self, parse: Callable[[bytes], T], request: Request) -> T:
-        """What `parse` makes of the body."""
-        body = await json_body(request, self._max_body_bytes, self._stall)
-        if len(body) < LARGE_BODY:
-            return parse(body)
-        return await asyncio.to_thread(parse, body)
-
-    def check_names(self, model: str | None, unknown: list[str]) -> None:
-        """`unknown`: fields that the API does not have."""
-        if self._strict:
-            refuse_unknown(unknown)
-        self._names.check(model)
-
-    def check_priority(self, priority: int | None) -> None:
-        if priority and not self._heeds_priority and not self._ignores_priority:
-            raise RequestError(
-                "priority: this server places first come, first served; it would take 0, or others "
-                "with --scheduling-policy priority",
-                "priority",
-            )
+        self._elsewhere = elsewhere
+        self._patience = patience
 
     async def limits(self, receive: Receive) -> Limits:
         """Waits for a first worker: only workers know how long a prompt may be. Raises
@@ -181,7 +142,7 @@ class Preparation:
             if self._strict_max_tokens:
                 check_wanted(asked, len(prompt), limits)
         wishes = asked.wishes
-        wishes.check(self._workers.known)
+        wishes.check(self._workers.known, self._elsewhere)
         settled = settle(asked, self._defaults, limits, self._rules)
         if self._strict_greedy_n:
             check_greedy(settled)
@@ -203,7 +164,7 @@ class Preparation:
                     params=replace(params, grammar=self._grammars.bound(grammar, prompt, plan)),
                     cache_salt=asked.cache_salt or "",
                     tenant=caller.tenant,
-                    priority=(asked.priority or 0) if self._heeds_priority else 0,
+                    priority=self.priorities.of(asked.priority),
                     plan=plan,
                     bill=caller.visit.bill(len(prompt), params.n, params.max_tokens),
                     timeout=caller.timeout,

@@ -1,12 +1,12 @@
 """Who waits at the gateway, on its metrics page."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from baton.telemetry.teller import Teller
+from baton.telemetry.teller import Teller, united
 from gateway.metric_families import QUEUED
 from gateway.tenants.metrics import TenantNames
 from gateway.tenants.tenant import DEFAULT
@@ -17,20 +17,26 @@ CountWaiting = Callable[[], Mapping[tuple[str, int], int]]  # by tenant and prio
 
 
 class QueueCollector(Collector):
-    """Counts them when the page is asked for. A tenant who has waited once stays on it."""
+    """Counts them when the page is asked for. A tenant who has waited once for a model stays on it."""
 
-    def __init__(self, count: CountWaiting, model_name: str, names: TenantNames) -> None:
-        self._count = count
-        self._tell = Teller(model_name)
+    def __init__(self, counts: Mapping[str, CountWaiting], names: TenantNames) -> None:
+        """`counts` by the model's name; there may be more later."""
+        self._counts = counts
         self._names = names
-        self._seen = {(NORMAL, DEFAULT.name)}
+        self._seen: defaultdict[str, set[tuple[str, str]]] = defaultdict(
+            lambda: {(NORMAL, DEFAULT.name)}
+        )
 
     def collect(self) -> Iterator[Metric]:
+        yield from united([self._of(name, count())] for name, count in self._counts.items())
+
+    def _of(self, model: str, count: Mapping[tuple[str, int], int]) -> Metric:
         waiting: Counter[tuple[str, str]] = Counter()
-        for (tenant, priority), number in self._count().items():
+        for (tenant, priority), number in count.items():
             waiting[level_of(priority), self._names.of(tenant)] += number
-        self._seen |= waiting.keys()
-        yield self._tell.rows(QUEUED, [(labels, waiting[labels]) for labels in sorted(self._seen)])
+        seen = self._seen[model]
+        seen.update(waiting)
+        return Teller(model).rows(QUEUED, [(labels, waiting[labels]) for labels in sorted(seen)])
 
 
 def level_of(priority: int) -> str:

@@ -85,6 +85,7 @@ class RecentRequests:
         trail = Trail(
             next(self._numbers),
             job.record.request_id if job.record is not None else job.request_id,
+            job.record.model if job.record is not None else "",
             job.tenant,
             job.priority,
             len(job.prompt),

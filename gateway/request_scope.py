@@ -45,7 +45,9 @@ class RequestScope:
         traced: Container[str] = (),
         model: str = "",
     ) -> None:
-        """`traced`: paths whose POSTs are answered by the model, which clients call `model`."""
+        """`traced`: paths whose POSTs are answered by the model, the first of which clients
+        call `model`.
+        """
         self._app = app
         self._metrics = metrics
         self._tracer = tracer
@@ -77,7 +79,7 @@ class RequestScope:
                 record = state.get("placement")
                 if record is not None and record.header is not None:
                     headers[PLACEMENT_HEADER] = record.header
-                self._metrics.began(headers)
+                self._metrics.began(headers, state.get("model_name"))
             await send(message)
 
         try:
@@ -112,6 +114,18 @@ def adopt_request_id(request: Request, request_id: str | None) -> None:
         request.state.request_id = request_id
         context: RequestContext = request.state.context
         context.request_id = request_id
+
+
+def adopt_model(request: Request, name: str) -> None:
+    """The request is for the model that clients call so."""
+    request.state.model_name = name
+    if (trace := trace_of(request)) is not None:
+        trace.serves(name)
+
+
+def model_name_of(request: Request) -> str:
+    """Empty before one was chosen."""
+    return str(getattr(request.state, "model_name", ""))
 
 
 def trace_of(request: Request) -> RequestTrace | None:

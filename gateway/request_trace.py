@@ -40,6 +40,10 @@ class RequestTrace:
     def trace_id(self) -> str:
         return self._root.trace_id
 
+    def serves(self, model: str) -> None:
+        """Which model it is for, as clients call it."""
+        self._root.set(dict.fromkeys(MODEL, model))
+
     def lane(self, job: Job) -> "Lane":
         """For the phases of a prompt, or of a part of it that goes on by itself."""
         if self._prepared is None:

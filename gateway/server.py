@@ -14,8 +14,9 @@ from baton.core.address import join_address
 from baton.core.errors import UnavailableError
 from baton.core.interrupts import Interrupts, still_running
 from baton.rpc.server import bind, stop
-from gateway.build import Gateway, build
+from gateway.build import build
 from gateway.doorway import Doorway
+from gateway.gateway import Gateway
 from gateway.http_server import BACKLOG, HttpServer, listen, url_of
 from gateway.settings import GatewaySettings
 from gateway.unix_socket import unix_listener
@@ -77,8 +78,8 @@ async def _run(
 ) -> None:
     http = HttpServer(gateway.app, GRACE, settings.tls.context(), settings.head_limits)
     serving = asyncio.create_task(http.serve([listener]), name="http")
-    following = asyncio.create_task(gateway.workers.run(gateway.queue.pump), name="registry")
-    sharing = asyncio.create_task(gateway.commons.run(gateway.queue.shares), name="commons")
+    following = asyncio.create_task(gateway.follow(), name="registry")
+    sharing = asyncio.create_task(gateway.share(), name="commons")
     stopped = asyncio.create_task(interrupts.stop.wait(), name="until stopped")
     try:
         await http.until_ready(serving)
@@ -93,13 +94,12 @@ async def _run(
         sharing.cancel()
         stopped.cancel()
         await asyncio.gather(following, sharing, stopped, return_exceptions=True)
-        await gateway.dispatcher.close()
-        await gateway.workers.close()
+        await gateway.close()
 
 
 async def _until_followed(gateway: Gateway, following: "asyncio.Task[None]") -> None:
     """Raises SettingsError when the registry refuses what this gateway was told."""
-    began = asyncio.create_task(gateway.workers.began.wait(), name="until followed")
+    began = asyncio.create_task(gateway.until_followed(), name="until followed")
     await asyncio.wait({began, following}, return_when=asyncio.FIRST_COMPLETED)
     began.cancel()
     if following.done():
@@ -121,7 +121,7 @@ async def _shut_down(
         await _until_empty(gateway.doorway, seconds, hurry)
     http.stop()
     gateway.feed.close()
-    gateway.dispatcher.fail_all(UnavailableError("the gateway is shutting down"))
+    gateway.fail_all(UnavailableError("the gateway is shutting down"))
     try:
         await serving
     finally:

@@ -16,6 +16,16 @@ from baton.telemetry.logs import FORMATS, LEVELS
 from baton.telemetry.tracing_settings import TracingSettings
 from gateway.head_limits import HeadLimits
 from gateway.images.settings import ImageSettings
+from gateway.models_file import (
+    OF_A_MODEL,
+    Entry,
+    as_text,
+    check_names,
+    check_unsaid,
+    entries_of,
+    located,
+    settings_for,
+)
 from gateway.policies import AUTO
 from gateway.policies import POLICIES as PLACEMENT_POLICIES
 from gateway.structured.config import read_config
@@ -74,6 +84,11 @@ class GatewaySettings:
     tokenizer: str = setting("", "Folder or hub id of the tokenizer; the model's if left out.")
     served_model_name: tuple[str, ...] = setting(
         (), "Names clients may use. Answers carry the first. Default: the model as given."
+    )
+    models_file: str = setting(
+        "",
+        "YAML file of more models to serve, see docs/several-models.md. Without --model they are all "
+        "there are.",
     )
     host: str = setting(_HTTP[0], "Address of the HTTP server.")
     port: int = setting(_HTTP[1], "Port of the HTTP server; 0 takes a free one.")
@@ -280,6 +295,10 @@ class GatewaySettings:
         if not self.model:
             raise SettingsError("--model is missing: the folder of the model, or its hub id")
         self.check_values()
+        models = self.models
+        for one in models[1:]:
+            one.check_values()
+        check_names([one.served_names for one in models])
 
     def check_values(self) -> None:
         """`check` for those who do not know the model yet."""
@@ -354,8 +373,20 @@ class GatewaySettings:
                 "--worker needs --cluster-secret: what routers carry from a prefill worker's gateway "
                 "to a decode worker's is signed with it"
             )
+        if self.models_file:
+            raise SettingsError("--worker names the only worker, which serves one model")
         if self.redis.place is not None or (self.registry_host, self.registry_port) != _OWN:
             raise SettingsError("--worker names the only worker; there is no registry beside it")
+
+    def with_first(self) -> "GatewaySettings":
+        """Where no flag names a model, the first of the file's is told as flags would tell it. Raises
+        SettingsError.
+        """
+        if self.model or not self.models_file:
+            return self
+        check_unsaid(self, OF_A_MODEL)
+        first, *others = self._entries
+        return replace(settings_for(first, self), models_file=as_text(others))
 
     def located(self, say: Callable[[str], None]) -> "GatewaySettings":
         """With folders for hub ids, downloaded where needed. Raises SettingsError, see `resolve`."""
@@ -365,13 +396,24 @@ class GatewaySettings:
             same = tokenizer == self.model
             hub = self.hub if same else replace(self.hub, revision="")
             tokenizer = str(resolve(tokenizer, hub, Part.TEXT, say))
+        others = [located(entry, settings_for(entry, self).located(say)) for entry in self._entries]
         return replace(
             self,
             model=str(folder),
             served_model_name=self.served_names,
             tokenizer=tokenizer,
             hub=HubSettings(),
+            models_file=as_text(others),
         )
+
+    @property
+    def models(self) -> tuple["GatewaySettings", ...]:
+        """For each model what is told of it, and of the gateway. Raises SettingsError."""
+        return (self, *(settings_for(entry, self) for entry in self._entries))
+
+    @property
+    def _entries(self) -> list[Entry]:
+        return entries_of(self.models_file, GatewaySettings, OF_A_MODEL) if self.models_file else []
 
     @property
     def head_limits(self) -> HeadLimits:

@@ -47,6 +47,7 @@ class Incident:
 class Trail:
     number: int  # of this gateway; only grows
     request_id: str  # as the client knows it
+    model: str  # likewise
     root: str  # of the API key that may see it
     priority: int
     prompt_tokens: int
@@ -110,6 +111,7 @@ class Trail:
         return {
             "number": self.number,
             "id": self.request_id,
+            "model": self.model,
             "tenant": self.bill.tenant,
             "priority": self.priority,
             "phase": self.phase.value,

@@ -1,6 +1,6 @@
 """What a request wants of its placement, of its `kv_transfer_params`. Pure."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -11,6 +11,8 @@ from gateway.candidate import Candidate
 from gateway.selector import Selector
 
 FIELD = "kv_transfer_params"
+
+Elsewhere = tuple[str, WorkerInfo]  # the name of another model, and a worker of it
 
 
 class Mode(Enum):
@@ -77,13 +79,18 @@ class Wishes:
     def avoids(self, info: WorkerInfo) -> bool:
         return any(selector.fits(info) for selector in self.avoid)
 
-    def check(self, known: Iterable[WorkerInfo]) -> None:
-        """`known`: who is a member or was one. Raises RequestError for what none of them can grant:
-        it is not waited for.
+    def check(
+        self, known: Iterable[WorkerInfo], elsewhere: Callable[[], Iterable[Elsewhere]] = tuple
+    ) -> None:
+        """`known`: who is a member or was one, of those that serve the request's model. Raises
+        RequestError for what none of them can grant: it is not waited for.
         """
         if not self.particular:
             return
         infos = list(known)
+        for key, pin in (("prefill_worker", self.prefill), ("decode_worker", self.decode)):
+            if pin is not None and not any(map(pin.fits, infos)):
+                raise wrong(key, _nobody(pin, elsewhere()))
         prefills = self._named("prefill_worker", self.prefill, Role.PREFILL, infos)
         decodes = self._named("decode_worker", self.decode, Role.DECODE, infos)
         kinds = {info.fingerprint.digest() for info in decodes}
@@ -102,8 +109,6 @@ class Wishes:
         if pin is None:
             return []
         named = [info for info in infos if pin.fits(info)]
-        if not named:
-            raise wrong(key, f"no worker of this cluster is {pin}")
         fitting = [info for info in named if info.role is role]
         if not fitting:
             raise wrong(key, f"{pin} is no {role.value} worker")
@@ -111,6 +116,13 @@ class Wishes:
         if not wanted:
             raise wrong(key, f"{pin} is to be avoided as well")
         return wanted
+
+
+def _nobody(pin: Selector, elsewhere: Iterable[Elsewhere]) -> str:
+    models = dict.fromkeys(name for name, info in elsewhere if pin.fits(info))
+    if models:
+        return f"{pin} serves another model: {', '.join(models)}"
+    return f"no worker of this cluster is {pin}"
 
 
 ANY = Wishes()

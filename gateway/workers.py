@@ -1,4 +1,6 @@
-"""The cluster as this gateway sees it: who is a member, who can be used, where a request goes."""
+"""The workers of a model as this gateway sees them: who is a member, who can be used, where a request
+goes.
+"""
 
 import asyncio
 import logging
@@ -38,6 +40,10 @@ Lender = Callable[[WorkerInfo], Source | None]  # to whom a prefill worker, by w
 
 def _nobody_lends(_: WorkerInfo) -> None:
     """For an attempt in which no prefill worker reads."""
+
+
+def _no_stranger(_: WorkerInfo) -> None:
+    """For a directory that has workers of the one model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +88,23 @@ class Workers:
     def __init__(
         self,
         registry: Directory,
-        tokenizer_digest: str,
         secret: str,
         tls: TlsIdentity | None = None,
         connect: Callable[[str, str, TlsIdentity | None], WorkerClient] = WorkerClient,
         policy: Policy | None = None,
         bound: bool = False,
         commons: Commons | None = None,
+        stranger: Callable[[WorkerInfo], str | None] = _no_stranger,
     ) -> None:
-        """`bound`: to one worker, whatever it can do."""
+        """`bound`: to one worker, whatever it can do. `stranger`: why a member is none of this
+        model's, as a sentence.
+        """
         self._bound = bound
         self._connect = connect
         self._policy = policy or policy_of(AUTO)
         self.learned = Learned()
         self._registry = registry
-        self._digest = tokenizer_digest
+        self._stranger = stranger
         self._model_digest: str | None = None  # settled for ever: clients must not get two models
         self._secret = secret
         self._tls = tls
@@ -311,11 +319,11 @@ class Workers:
 
     def _judge(self) -> None:
         infos = [worker.info for worker in self._workers.values()]
-        if self._model_digest is None:
-            prints = [info.fingerprint for info in infos]
-            known = [p.model_digest for p in prints if p.tokenizer_digest == self._digest]
-            self._model_digest = next(iter(known), None)
-        reasons = unusable(infos, self._digest, self._model_digest)
+        strange = {i.instance_id: why for i in infos if (why := self._stranger(i)) is not None}
+        own = [info for info in infos if info.instance_id not in strange]
+        if self._model_digest is None and own:
+            self._model_digest = own[0].fingerprint.model_digest
+        reasons = strange | unusable(own, self._model_digest)
         for worker in self.all():
             reason = reasons.get(worker.info.instance_id)
             if reason is not None and reason != worker.unusable:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from baton.cluster.child_process import Command
+from baton.cluster.pool import Pool
 from baton.cluster.up_settings import UpSettings
 from baton.cluster.welcome import welcome
 from baton.core.worker_info import Role
@@ -31,8 +32,7 @@ class LaunchPlan:
 
     def gateway(self, port: int, registry_port: int) -> Command:
         told = replace(
-            self.settings.gateway,
-            model=self.settings.model,
+            self.settings.told_gateway,
             port=self.port if self.settings.gateway.uds else port,
             registry_host=LOOPBACK if self._has_redis else self.registry_host,
             registry_port=0 if self._has_redis else registry_port,
@@ -47,29 +47,24 @@ class LaunchPlan:
     def port(self) -> int:
         return self.settings.gateway.port
 
-    @property
-    def served_name(self) -> str:
-        """What clients call the model."""
-        return (self.settings.gateway.served_model_name or (self.settings.model,))[0]
-
     def welcome(self, url: str, metrics: str = "") -> list[str]:
-        return welcome(url, self.served_name, self.settings.gateway, metrics)
+        names = [pool.name for pool in self.settings.pools]
+        return welcome(url, names, self.settings.gateway, metrics)
 
     def workers(self) -> list[tuple[str, Role]]:
         """Their ids and roles."""
-        prefill = [(f"prefill-{i}", Role.PREFILL) for i in range(self.settings.prefill_workers)]
-        decode = [(f"decode-{i}", Role.DECODE) for i in range(self.settings.decode_workers)]
-        return prefill + decode
+        return [worker for pool in self.settings.pools for worker in pool.workers()]
 
     def worker(self, worker_id: str, role: Role, registry: str, slot: int) -> Command:
+        threads = self.threads_of(worker_id)
         told = replace(
             self.told_worker(worker_id, registry),
-            threads=self.threads,
+            threads=threads,
             core_board=self.core_board,
             core_slot=slot if self.core_board else 0,
             gpu_memory_utilization=self._gpu_share,
         )
-        env = {**self._environment(told), "OMP_NUM_THREADS": str(self.threads)}
+        env = {**self._environment(told), "OMP_NUM_THREADS": str(threads)}
         if self._spreads_gpus:
             env["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
         return Command((*_PYTHON, "baton.cluster.entry", role.value, *as_flags(told)), env)
@@ -77,9 +72,7 @@ class LaunchPlan:
     def told_worker(self, worker_id: str, registry: str) -> WorkerSettings:
         """But for what depends on where it runs."""
         return replace(
-            self.settings.worker,
-            model=self.settings.model,
-            served_model_name=(self.served_name,),
+            self._pool_of(worker_id).worker,
             worker_id=worker_id,
             registry="" if self._has_redis else registry,
             cluster_secret=self.secret,
@@ -88,10 +81,19 @@ class LaunchPlan:
             log_format=self.log_format,
         )
 
+    def threads_of(self, worker_id: str) -> int:
+        """The cores shared out, so that workers do not fight over them."""
+        return self._pool_of(worker_id).threads or self.threads
+
     @property
     def threads(self) -> int:
-        """Of each worker: the cores shared out, so that workers do not fight over them."""
-        return self.settings.threads or max(1, self.cores // self.settings.num_workers)
+        """Of each worker that is told nothing else."""
+        return max(1, self.cores // self.settings.num_workers)
+
+    def _pool_of(self, worker_id: str) -> Pool:
+        """One that came later is of the first model."""
+        first, *others = self.settings.pools
+        return next((p for p in others if worker_id in dict(p.workers())), first)
 
     @property
     def _spreads_gpus(self) -> bool:

@@ -21,7 +21,7 @@ for an API key.
 routers that know vLLM read a cluster of this project as well. A request is counted by its gateway,
 what engines do by each worker, so nothing is counted twice: sum over all pages for the cluster.
 
-- `model_name` is the first of `--served-model-name`, `engine` is always `0`.
+- `model_name` is the first of `--served-model-name`, of [several models](several-models.md) each its own; `engine` is always `0`.
 - The names end as Prometheus wants it: a counter in `_total`; a histogram is `_bucket`, `_sum` and `_count`.
 - Series with a label of a fixed set of values are there from the start, at 0.
 - Tokens of a stream are counted once a second and at its end.

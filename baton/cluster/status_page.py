@@ -18,19 +18,29 @@ def fetch_status(client: ApiClient) -> dict[str, Any]:
 
 
 def table(status: dict[str, Any]) -> list[str]:
-    """Lines for a terminal: the cluster, one row per worker, why some cannot be used, then one row
-    per link on which something moved, and one per priority of which something is under way.
+    """Lines for a terminal: the cluster, one row per model where there are several, one per worker,
+    why some cannot be used, then one row per link on which something moved, and one per priority of
+    which something is under way.
     """
-    workers = status["workers"]
+    workers, models = status["workers"], several_models(status)
     many = "worker" if len(workers) == 1 else "workers"
-    headline = (
-        f"{status.get('model', '?')}: {len(workers)} {many}, {status.get('queued', 0)} queued"
-    )
+    shown = f"{len(models)} models" if models else status.get("model", "?")
+    lines = [f"{shown}: {len(workers)} {many}, {status.get('queued', 0)} queued", *_models(models)]
     if not workers:
-        return [headline]
-    rows = aligned([_TITLES, *map(_row, workers)])
-    reasons = [f"{w.get('id')} cannot be used: {w['reason']}" for w in workers if w.get("reason")]
-    return [headline, *rows, *reasons, *_links(status), *_priorities(status)]
+        return lines
+    rows = [_TITLES, *map(_row, workers)]
+    if models:
+        served = ["MODEL", *(str(w.get("served_model") or "-") for w in workers)]
+        rows = [(row[0], name, *row[1:]) for row, name in zip(rows, served, strict=True)]
+    lines += aligned(rows)
+    lines += [f"{w.get('id')} cannot be used: {w['reason']}" for w in workers if w.get("reason")]
+    return [*lines, *_links(status), *_priorities(status)]
+
+
+def several_models(status: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those of the gateway, if it has more than one."""
+    models = status.get("models", [])
+    return models if len(models) > 1 else []
 
 
 _TITLES = (
@@ -54,6 +64,21 @@ def _row(worker: dict[str, Any]) -> tuple[str, ...]:
         f"{text('free_blocks')}/{text('total_blocks')}",
         *map(text, ("leased_blocks", "reserved_blocks")),
     )
+
+
+def _models(models: list[dict[str, Any]]) -> list[str]:
+    rows = [
+        (
+            str(model["name"]),
+            "yes" if model["takes_requests"] else "no",
+            str(model["queued"]),
+            str(model["max_model_len"] or "-"),
+            str(model["root"]),
+        )
+        for model in models
+    ]
+    titles = ("MODEL", "TAKES REQUESTS", "QUEUED", "LENGTH", "FOLDER")
+    return ["", *aligned([titles, *rows]), ""] if rows else []
 
 
 def _links(status: dict[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from baton.cluster.status_page import size
+from baton.cluster.status_page import several_models, size
 
 State = dict[str, Any]
 Cell = str | Text
@@ -27,6 +27,8 @@ def view(state: State, trouble: str = "", height: int | None = None) -> Renderab
     """`trouble`: why it is not live, as a sentence. `height`: lines of the screen; None: there is no end."""
     parts: list[RenderableType] = [_headline(state)]
     parts += [Text(plain(sentence), style=BAD) for sentence in _troubles(state, trouble)]
+    if models := several_models(state):
+        parts += [Text(), _models(models)]
     parts += [Text(), _workers(state)]
     if state["links"]:
         parts += [Text(), _links(state)]
@@ -50,7 +52,9 @@ def _headline(state: State) -> Text:
     )
     facts = f"{ready} of {len(workers)} workers ready, {running} running, {queued} queued"
     sent_away = f", {state['refused']} sent away" if state["refused"] else ""
-    return Text.assemble((plain(state["model"]), "bold"), f"  {facts}{sent_away}")
+    models = several_models(state)
+    shown = f"{len(models)} models" if models else plain(state["model"])
+    return Text.assemble((shown, "bold"), f"  {facts}{sent_away}")
 
 
 def _troubles(state: State, trouble: str) -> list[str]:
@@ -72,7 +76,24 @@ def _workers(state: State) -> Table:
         "LENT",
         "RESTARTS",
     )
-    return _table(titles, [_worker(worker) for worker in state["workers"]], words=3)
+    rows = [_worker(worker) for worker in state["workers"]]
+    if not several_models(state):
+        return _table(titles, rows, words=3)
+    served = [plain(worker["served_model"] or "-") for worker in state["workers"]]
+    rows = [[row[0], name, *row[1:]] for row, name in zip(rows, served, strict=True)]
+    return _table((titles[0], "MODEL", *titles[1:]), rows, words=4)
+
+
+def _models(models: list[State]) -> Table:
+    rows: list[list[Cell]] = [
+        [
+            plain(model["name"]),
+            Text("yes", style=GOOD) if model["takes_requests"] else Text("no", style=BAD),
+            str(model["queued"]),
+        ]
+        for model in models
+    ]
+    return _table(("MODEL", "TAKES REQUESTS", "QUEUED"), rows, words=2)
 
 
 def _worker(worker: State) -> list[Cell]:
@@ -126,7 +147,13 @@ def _requests(state: State, most: int | None) -> RenderableType:
         return Text("no request yet", DIM)
     titles = ("REQUEST", "STATE", "WHERE", "WHY", "PROMPT", "CACHED", "ANSWER")
     times = ("QUEUE", "PREFILL", "TRANSFER", "DECODE", "IN ALL")
-    return _table((*titles, *times), [_request(one) for one in requests[:most]], words=4)
+    rows = [_request(one) for one in requests[:most]]
+    if not several_models(state):
+        return _table((*titles, *times), rows, words=4)
+    rows = [
+        [row[0], plain(one["model"]), *row[1:]] for row, one in zip(rows, requests, strict=False)
+    ]
+    return _table((titles[0], "MODEL", *titles[1:], *times), rows, words=5)
 
 
 def _request(request: State) -> list[Cell]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from baton.cluster.planner.settings import PlannerSettings
 from baton.cluster.planner.size import Size
+from baton.cluster.pool import KEYS, Pool, check_pool, pools_of
 from baton.cluster.ray.settings import RaySettings
 from baton.core.errors import SettingsError
 from baton.engine.core_board import MAX_WORKERS
@@ -13,6 +14,16 @@ from baton.model_source import HubSettings, Part, resolve
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
 from baton.worker.settings import WorkerSettings
+from gateway.models_file import OF_A_MODEL as GATEWAYS
+from gateway.models_file import (
+    Entry,
+    as_text,
+    check_names,
+    check_unsaid,
+    entries_of,
+    located,
+    settings_for,
+)
 from gateway.settings import GatewaySettings
 
 # What the plan decides for each process by itself, or what is one setting for all of them here.
@@ -143,9 +154,69 @@ class UpSettings:
         """Workers may be on other machines, which have their own files."""
         return self.orchestrator == "ray" and bool(self.ray.ray_address)
 
+    def check_models(self) -> None:
+        """Raises SettingsError for models that cannot be served beside each other."""
+        if not self.gateway.models_file:
+            return
+        if self.orchestrator == "ray":
+            raise SettingsError("--models-file is for --orchestrator processes so far")
+        if self.planning.is_on:
+            raise SettingsError("--planner sizes a cluster of one model; drop --models-file")
+        for pool in self.pools[1:]:
+            check_pool(pool)
+        gateways = [settings_for(entry, self.gateway) for entry in self._entries]
+        for one in gateways:
+            one.check_values()
+        check_names([self._names, *(one.served_names for one in gateways)])
+
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        """Of each model, the first being that of the flags."""
+        worker = replace(self.worker, model=self.model, served_model_name=self._names[:1])
+        first = Pool(worker, self.prefill_workers, self.decode_workers, self.threads)
+        return (first, *pools_of(self._entries, self.worker))
+
     @property
     def num_workers(self) -> int:
-        return self.prefill_workers + self.decode_workers
+        return sum(pool.num_workers for pool in self.pools)
+
+    @property
+    def told_gateway(self) -> GatewaySettings:
+        """But for what the plan decides: of the models' file no more than it reads."""
+        entries = [
+            {name: value for name, value in entry.items() if name in GATEWAYS}
+            for entry in self._entries
+        ]
+        return replace(self.gateway, model=self.model, models_file=as_text(entries))
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return self.gateway.served_model_name or (self.model,)
+
+    @property
+    def _entries(self) -> list[Entry]:
+        file = self.gateway.models_file
+        return entries_of(file, UpSettings, KEYS) if file else []
+
+    def with_first(self) -> "UpSettings":
+        """Where no flag names a model, the first of --models-file is told as flags would tell it.
+        Raises SettingsError.
+        """
+        if self.model or not self.gateway.models_file:
+            return self
+        check_unsaid(self, KEYS)
+        first, *others = self._entries
+        [pool] = pools_of([first], self.worker)
+        told = settings_for(first, self.gateway)
+        return replace(
+            self,
+            model=first["model"],
+            prefill_workers=pool.prefill_workers,
+            decode_workers=pool.decode_workers,
+            threads=pool.threads,
+            gateway=replace(told, model="", models_file=as_text(others)),
+            worker=replace(pool.worker, model="", served_model_name=()),
+        )
 
     def located(self, say: Callable[[str], None]) -> "UpSettings":
         """With folders for hub ids, downloaded where needed, so that no child asks a hub; but in
@@ -156,13 +227,19 @@ class UpSettings:
         if self.joins_ray:
             return replace(self, gateway=replace(self.gateway, hub=self.worker.hub))
         folder = str(resolve(self.model, self.worker.hub, Part.ALL, say))
-        gateway = replace(self.gateway, model=self.model, hub=self.worker.hub).located(say)
+        gateway = replace(self.gateway, model=self.model, hub=self.worker.hub, models_file="")
+        others = [self._located(entry, say) for entry in self._entries]
         return replace(
             self,
             model=folder,
-            gateway=replace(gateway, model=""),
+            gateway=replace(gateway.located(say), model="", models_file=as_text(others)),
             worker=replace(self.worker, hub=HubSettings()),
         )
+
+    def _located(self, entry: Entry, say: Callable[[str], None]) -> Entry:
+        [pool] = pools_of([entry], self.worker)
+        resolve(entry["model"], pool.worker.hub, Part.ALL, say)
+        return located(entry, settings_for(entry, self.gateway).located(say))
 
     def serving(self, model: str, name: str) -> "UpSettings":
         """With another model, which clients call `name` unless they were told another one."""

@@ -2,17 +2,23 @@
 
 import json
 import shlex
+from collections.abc import Sequence
 
 from gateway.settings import GatewaySettings
 
 _DEFAULT_URL = "http://127.0.0.1:8000"  # of `baton chat`
 
 
-def welcome(url: str, model: str, settings: GatewaySettings, metrics: str = "") -> list[str]:
+def welcome(
+    url: str, models: Sequence[str], settings: GatewaySettings, metrics: str = ""
+) -> list[str]:
     """`url` as the gateway announced it: http(s)://HOST:PORT or unix:PATH. `metrics`: of a
     Prometheus, if there is one.
     """
-    lines = [f"endpoint: {url}/v1", "try it:", f"  {_curl(url, model, settings)}"]
+    lines = [f"endpoint: {url}/v1"]
+    if len(models) > 1:
+        lines.append(f"models: {', '.join(models)}")
+    lines += ["try it:", f"  {_curl(url, models[0], settings)}"]
     if not settings.disable_status_page and not url.startswith("unix:"):
         lines += ["or look at it:", f"  {url}/ui"]
     lines += ["or talk to it:", f"  {_chat(url, settings)}"]

@@ -41,6 +41,9 @@ class WorkerInfo:
     fingerprint: Fingerprint
     labels: Labels = ()  # that requests may choose it by
     flips: int = 0  # how often this process has changed its role
+    files_digest: str = (
+        ""  # of the files that it has loaded; empty where they are none of a checkpoint
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from baton.engine.config import EngineConfig
 from baton.engine.device_name import CPU, CUDA, device_name
 from baton.engine.engine import Engine
 from baton.engine.hash_model import load_hash_runner
-from baton.engine.model_check import HASH_MODEL, check_model, model_type_of
+from baton.engine.model_check import check_model, model_type_of
+from baton.model_source.checkpoint_digest import HASH_MODEL
 
 
 def build_engine(model: str, config: EngineConfig) -> Engine:

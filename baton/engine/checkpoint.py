@@ -22,12 +22,16 @@ from baton.core.fingerprint import PROTOCOL_VERSION, Fingerprint
 from baton.core.layout import LayoutDescriptor
 from baton.engine.attention import hugging_face
 from baton.engine.attention.paged_tensor import TORCH_DTYPES
-from baton.engine.checkpoint_digest import digest_of_json, digest_of_model, digest_of_tokenizer
 from baton.engine.eager_check import check_against_eager
 from baton.engine.families import KNOWN, check_kind, is_known, reads_images, rope_refused
 from baton.engine.kv_shape import MODEL_ERRORS, KvShape, kv_shape
-from baton.engine.weight_files import read_json, weight_files
 from baton.model_source import revision_of
+from baton.model_source.checkpoint_digest import (
+    digest_of_json,
+    digest_of_model,
+    digest_of_tokenizer,
+)
+from baton.model_source.weight_files import read_json, weight_files
 
 
 @dataclass(frozen=True, slots=True)

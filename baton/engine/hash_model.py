@@ -30,8 +30,8 @@ from baton.core.token_record import TokenLogprobs
 from baton.engine.config import EngineConfig
 from baton.engine.hash_candidates import searched
 from baton.engine.kv_pool import KvPool
-from baton.engine.model_check import HASH_MODEL
 from baton.engine.plan import Draw, Drawn, Slice, SliceResult, StepPlan
+from baton.model_source.checkpoint_digest import HASH_MODEL
 
 DTYPE = "uint8"
 _HASH_BYTES = 64  # of one BLAKE2b; longer entries are several

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from baton.core.errors import SettingsError
 from baton.engine.packing import copied_bytes
-from baton.engine.weight_files import weight_bytes
+from baton.model_source.weight_files import weight_bytes
 
 # Bytes of each worker beside weights and KV pool: interpreter, libraries, what a step computes.
 ALLOWANCE = 640 << 20
@@ -17,12 +17,14 @@ def check_memory(
     available: int,
     num_workers: int = 1,
     kv_offloading_bytes: int = 0,
-) -> None:
-    """Raises SettingsError where workers that load `folder` side by side would not fit."""
+) -> int:
+    """The bytes that workers need which load `folder` side by side. Raises SettingsError where they
+    would not fit.
+    """
     weights = weight_bytes(folder, dtype) + copied_bytes(folder, dtype)
     needed = num_workers * (weights + kv_cache_memory_bytes + kv_offloading_bytes + ALLOWANCE)
     if needed <= available:
-        return
+        return needed
     who = "a worker needs" if num_workers == 1 else f"{num_workers} workers need"
     each = "" if num_workers == 1 else " each"
     remedies = ["lower --kv-cache-memory-bytes"]

@@ -12,18 +12,18 @@ from baton.engine.device_name import CUDA, device_name
 from baton.engine.families import check_kind, reads_images
 from baton.engine.host_memory import available_memory
 from baton.engine.memory_check import check_memory
-from baton.engine.weight_files import read_json
+from baton.model_source.checkpoint_digest import HASH_MODEL
+from baton.model_source.weight_files import read_json
 
-HASH_MODEL = "baton_hash"  # model_type of the stand-in that has no weights
 
+def check_model(model: str, config: EngineConfig, num_workers: int = 1, taken: int = 0) -> int:
+    """The bytes of memory that it will take, as far as that is known. Raises SettingsError.
 
-def check_model(model: str, config: EngineConfig, num_workers: int = 1) -> None:
-    """Raises SettingsError.
-
-    `model` is a folder, which `num_workers` engines on this machine load side by side.
+    `model` is a folder, which `num_workers` engines on this machine load side by side. `taken`: bytes
+    that others are about to take.
     """
     if model_type_of(model) == HASH_MODEL:  # its pool checks itself
-        return
+        return 0
     on_device = device_name(config.device).kind == CUDA
     if config.batch_invariant and config.attention_backend not in ("auto", "cpu"):
         raise SettingsError(
@@ -39,11 +39,11 @@ def check_model(model: str, config: EngineConfig, num_workers: int = 1) -> None:
     check_kind(raw)
     if reads_images(raw):
         _check_image_model(config, on_device=on_device)
-    check_memory(
+    return check_memory(
         folder,
         config.dtype,
         0 if on_device else config.pool_bytes,
-        available_memory(),
+        max(0, available_memory() - taken),
         num_workers,
         config.kv_offloading_bytes,
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from baton.engine.host_cores import cpu_flags
 from baton.engine.kernel_build import default_recipe
-from baton.engine.weight_files import dtype_name, read_json, tensor_shapes
+from baton.model_source.weight_files import dtype_name, read_json, tensor_shapes
 
 
 def packs_linears(dtype: str) -> bool:

@@ -3,7 +3,8 @@
 The only place that knows hubs. Without torch, for the gateway needs configuration and tokenizer.
 """
 
+from baton.model_source.checkpoint_digest import digest_of_files
 from baton.model_source.resolve import Part, resolve, revision_of
 from baton.model_source.settings import HubSettings
 
-__all__ = ["HubSettings", "Part", "resolve", "revision_of"]
+__all__ = ["HubSettings", "Part", "digest_of_files", "resolve", "revision_of"]

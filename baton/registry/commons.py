@@ -4,7 +4,7 @@ doubted. Here within one process; `redis_commons` has it for several.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from baton.registry.quota import Account, Quota, Verdict
@@ -50,8 +50,8 @@ class Commons(Protocol):
     @property
     def any_doubts(self) -> bool: ...
 
-    async def run(self, times: FairTimes) -> None:
-        """Tells and learns until it is cancelled."""
+    async def run(self, times: Mapping[str, FairTimes]) -> None:
+        """Tells and learns until it is cancelled. `times`: of each model, by its name."""
         ...
 
 
@@ -86,7 +86,7 @@ class LocalCommons:
             self._doubts.clear()
         return bool(self._doubts)
 
-    async def run(self, times: FairTimes) -> None:
+    async def run(self, times: Mapping[str, FairTimes]) -> None:
         await asyncio.Event().wait()
 
     def account(self, tenant: str) -> Account:

@@ -2,8 +2,8 @@
 told and learnt by one script in the background, for all requests at once.
 
 `PREFIX:tenant:NAME` is a hash: `r` and `t`, requests and tokens left at the moment `at`; `c:GATEWAY`,
-its requests that run there, with the moment until which that gateway is believed. `PREFIX:times` is a
-hash, tenant -> virtual time. `PREFIX:doubts` is a sorted set, instance id -> until when. `PREFIX:gateways`
+its requests that run there, with the moment until which that gateway is believed. `PREFIX:times:MODEL` is a
+hash, tenant -> virtual time among those who ask for that model. `PREFIX:doubts` is a sorted set, instance id -> until when. `PREFIX:gateways`
 is one of gateways. Moments are milliseconds of Redis's own clock. All keys expire.
 """
 
@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 import secrets
+from collections.abc import Iterable, Mapping
 
 from baton.core.errors import SettingsError, UnavailableError
 from baton.registry.commons import DOUBTED_FOR, FairTimes, LocalCommons
@@ -86,18 +87,22 @@ for name, more in pairs(said.settled) do
             't', number(level(found[2], found[3], full(more[4])) - more[2]))
     end
 end
-local times = prefix .. ':times'
-for name, growth in pairs(said.growth) do
-    if redis.call('HEXISTS', times, 't:' .. name) == 1 then
-        redis.call('HINCRBYFLOAT', times, 't:' .. name, number(growth[1]))
-    else
-        redis.call('HSET', times, 't:' .. name, number(growth[2]))
+local learnt = {{}}
+for place, model in ipairs(said.models) do
+    local times = prefix .. ':times:' .. model.name
+    for name, growth in pairs(model.growth) do
+        if redis.call('HEXISTS', times, 't:' .. name) == 1 then
+            redis.call('HINCRBYFLOAT', times, 't:' .. name, number(growth[1]))
+        else
+            redis.call('HSET', times, 't:' .. name, number(growth[2]))
+        end
     end
-end
-if next(said.growth) then
-    local latest = math.max(said.now, tonumber(redis.call('HGET', times, 'now') or '0'))
-    redis.call('HSET', times, 'now', number(latest))
-    redis.call('PEXPIRE', times, 3600000)
+    if next(model.growth) then
+        local latest = math.max(model.now, tonumber(redis.call('HGET', times, 'now') or '0'))
+        redis.call('HSET', times, 'now', number(latest))
+        redis.call('PEXPIRE', times, 3600000)
+    end
+    learnt[place] = redis.call('HGETALL', times)
 end
 local doubts = prefix .. ':doubts'
 for name, milliseconds in pairs(said.doubts) do
@@ -115,7 +120,7 @@ for i = 1, #flat, 2 do
     doubted[#doubted + 1] = flat[i]
     doubted[#doubted + 1] = number(flat[i + 1] - now)
 end
-return {{redis.call('HGETALL', times), doubted, redis.call('ZCARD', gateways)}}
+return {{learnt, doubted, redis.call('ZCARD', gateways)}}
 """
 _LEAVE = """
 redis.call('ZREM', ARGV[1] .. ':gateways', ARGV[2])
@@ -123,7 +128,8 @@ for _, name in ipairs(cjson.decode(ARGV[3])) do
     redis.call('HDEL', ARGV[1] .. ':tenant:' .. name, 'c:' .. ARGV[2])
 end
 if redis.call('ZCARD', ARGV[1] .. ':gateways') == 0 then -- times matter only beside each other
-    redis.call('DEL', ARGV[1] .. ':times', ARGV[1] .. ':doubts')
+    redis.call('DEL', ARGV[1] .. ':doubts')
+    for _, name in ipairs(cjson.decode(ARGV[4])) do redis.call('DEL', ARGV[1] .. ':times:' .. name) end
 end
 """
 
@@ -193,7 +199,7 @@ class RedisCommons:
     def any_doubts(self) -> bool:
         return self._local.any_doubts
 
-    async def run(self, times: FairTimes) -> None:
+    async def run(self, times: Mapping[str, FairTimes]) -> None:
         try:
             while True:
                 delay = await self._exchange(times)
@@ -209,7 +215,7 @@ class RedisCommons:
                     if self._away:
                         await asyncio.sleep(delay)
         finally:
-            await self._leave()
+            await self._leave(times)
 
     async def _alone(self, tenant: str, quota: Quota, tokens: float) -> Verdict:
         return await self._local.admit(tenant, quota.shared_by(self._gateways), tokens)
@@ -226,10 +232,11 @@ class RedisCommons:
         wait, requests, left = map(float, rest)
         return Verdict(Bound(bound), wait, requests, left)
 
-    async def _exchange(self, times: FairTimes) -> float:
+    async def _exchange(self, times: Mapping[str, FairTimes]) -> float:
         """Seconds until the next."""
         self._news.clear()
-        growth, settled, doubted = times.unsent(), self._settled, self._doubted
+        growth = {model: own.unsent() for model, own in times.items()}
+        settled, doubted = self._settled, self._doubted
         changed, self._changed = self._changed, set()
         self._settled, self._doubted = {}, set()
         said = {
@@ -238,14 +245,21 @@ class RedisCommons:
             "lease": self._lease,
             "running": {t: self._local.account(t).running for t in changed},
             "settled": settled,
-            "growth": {t: [more, times.time_of(t)] for t, more in growth.items()},
-            "now": times.now,
+            "models": [
+                {
+                    "name": model,
+                    "growth": {t: [more, own.time_of(t)] for t, more in growth[model].items()},
+                    "now": own.now,
+                }
+                for model, own in times.items()
+            ],
             "doubts": {name: int(DOUBTED_FOR * 1000) for name in doubted},
         }
         try:
             heard = await self._store.script(_EXCHANGE, (), (json.dumps(said),))
         except (UnavailableError, SettingsError) as error:
-            times.give_back(growth)
+            for model, own in times.items():
+                own.give_back(growth[model])
             for tenant, told in settled.items():
                 self._note_settled(tenant, told)
             self._changed |= changed
@@ -257,10 +271,17 @@ class RedisCommons:
         self._changed |= {t for t in changed if self._local.account(t).running}  # leases go on
         return PERIOD
 
-    def _hear(self, times: FairTimes, flat: list[bytes], doubted: list[bytes], count: int) -> None:
-        known = dict(zip(flat[::2], map(float, flat[1::2]), strict=True))
-        now = known.pop(b"now", 0.0)
-        times.learn({name.decode().removeprefix("t:"): t for name, t in known.items()}, now)
+    def _hear(
+        self,
+        times: Mapping[str, FairTimes],
+        learnt: list[list[bytes]],
+        doubted: list[bytes],
+        count: int,
+    ) -> None:
+        for own, flat in zip(times.values(), learnt, strict=True):
+            known = dict(zip(flat[::2], map(float, flat[1::2]), strict=True))
+            now = known.pop(b"now", 0.0)
+            own.learn({name.decode().removeprefix("t:"): t for name, t in known.items()}, now)
         for name, milliseconds in zip(doubted[::2], map(float, doubted[1::2]), strict=True):
             self._local.doubt_for(name.decode(), milliseconds / 1000)
         self._gateways = max(1, count)
@@ -273,9 +294,9 @@ class RedisCommons:
         self._away = True
         return self._outage.failed(str(error))
 
-    async def _leave(self) -> None:
+    async def _leave(self, models: Iterable[str]) -> None:
         running = json.dumps(self._local.busy())
-        words = (self._store.place.prefix, self._id, running)
+        words = (self._store.place.prefix, self._id, running, json.dumps([*models]))
         try:
             async with asyncio.timeout(LEAVE):
                 await self._store.script(_LEAVE, (), words)

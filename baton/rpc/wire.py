@@ -298,6 +298,7 @@ def worker_info_to_pb(info: WorkerInfo) -> types_pb2.WorkerInfo:
         fingerprint=fingerprint_to_pb(info.fingerprint),
         labels=dict(info.labels),
         flips=info.flips,
+        files_digest=info.files_digest,
     )
 
 
@@ -315,6 +316,7 @@ def worker_info_from_pb(message: types_pb2.WorkerInfo) -> WorkerInfo:
         fingerprint=fingerprint_from_pb(message.fingerprint),
         labels=tuple(sorted(message.labels.items())),
         flips=message.flips,
+        files_digest=message.files_digest,
     )
 
 

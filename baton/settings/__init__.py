@@ -7,7 +7,7 @@ A process declares `class GatewaySettings` with `setting(default, "help")` field
 then the variable, then the file.
 """
 
-from baton.settings.as_words import as_environment, as_flags
+from baton.settings.as_words import as_environment, as_flags, given
 from baton.settings.command import SettingsCommand
 from baton.settings.field import (
     Setting,
@@ -28,6 +28,7 @@ __all__ = [
     "as_flags",
     "env_of",
     "flag_of",
+    "given",
     "nested",
     "options",
     "setting",

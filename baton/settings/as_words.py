@@ -13,7 +13,7 @@ def as_flags(settings: object) -> list[str]:
     for everyone on the machine can read a command line.
     """
     words: list[str] = []
-    for spec, value in _given(settings):
+    for spec, value in given(settings):
         if not spec.metadata.get("secret"):
             words += _words(flag_of(spec), value)
     return words
@@ -23,16 +23,17 @@ def as_environment(settings: object) -> dict[str, str]:
     """The variables that hold what `as_flags` must not show."""
     return {
         env_of(spec): json.dumps(list(value)) if isinstance(value, tuple) else str(value)
-        for spec, value in _given(settings)
+        for spec, value in given(settings)
         if spec.metadata.get("secret")
     }
 
 
-def _given(settings: object) -> Iterator[tuple["Field[Any]", Any]]:
+def given(settings: object) -> Iterator[tuple["Field[Any]", Any]]:
+    """Fields with their values, nested ones included, but for those at their default."""
     for spec in fields(settings):  # type: ignore[arg-type]
         value = getattr(settings, spec.name)
         if "nested" in spec.metadata:
-            yield from _given(value)
+            yield from given(value)
         elif value != spec.default and value is not None:
             yield spec, value
 

@@ -26,7 +26,7 @@ def read_config(
             raise ConfigFileError(f"{path}: {key} is no setting of {ctx.command_path}")
         if name in values:
             raise ConfigFileError(f"{path}: {key} is there twice")
-        wrong = _wrong_type(option, value)
+        wrong = wrong_type(option, value)
         if wrong:
             raise ConfigFileError(f"{path}: {key} {wrong}")
         if option.multiple and isinstance(value, str):
@@ -64,7 +64,7 @@ def _entries(path: Path) -> list[tuple[Any, Any]]:
         ) from error
 
 
-def _wrong_type(option: click.Option, value: Any) -> str:
+def wrong_type(option: click.Option, value: Any) -> str:
     """Why it is of the wrong type, or "". Nothing is guessed: YAML reads 0123 as 83, no as false."""
     if value is None:
         return "has no value"

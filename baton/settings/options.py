@@ -72,6 +72,18 @@ def _argument(one: Setting) -> Callable[..., Any]:
 
 
 def _option(one: Setting) -> Callable[..., Any]:
+    words, told = _declared(one)
+    return click.option(*words, **told)
+
+
+def option_of(one: Setting) -> click.Option:
+    """The option by itself, without a command."""
+    words, told = _declared(one)
+    return click.Option(words, **told)
+
+
+def _declared(one: Setting) -> tuple[list[str], dict[str, Any]]:
+    """The words that name the option, and all else that is told of it."""
     flag = one.flag
     common: dict[str, Any] = {
         "default": one.default,
@@ -82,11 +94,11 @@ def _option(one: Setting) -> Callable[..., Any]:
         "show_envvar": True,
     }
     if one.kind is bool:
-        return click.option(f"{flag}/{flag.replace('--', '--no-', 1)}", one.name, **common)
+        return [f"{flag}/{flag.replace('--', '--no-', 1)}", one.name], common
     if one.several:
         common |= {"type": Word(), "multiple": True, "callback": lambda _, __, words: opened(words)}
-        return click.option(flag, one.name, **common)
-    return click.option(flag, one.name, type=_type_of(one), **common)
+        return [flag, one.name], common
+    return [flag, one.name], common | {"type": _type_of(one)}
 
 
 def _type_of(one: Setting) -> Any:

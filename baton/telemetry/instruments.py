@@ -1,6 +1,7 @@
 """Families that a process counts as it goes, on a page of its own."""
 
 from collections.abc import Iterable
+from copy import copy
 
 from prometheus_client import (
     CollectorRegistry,
@@ -28,6 +29,12 @@ class Instruments:
         self._histograms: dict[Family, Histogram] = {}
         for family in families:
             self._make(family)
+
+    def of(self, model_name: str) -> "Instruments":
+        """The same page, for what another model counts."""
+        other = copy(self)
+        other.model_name = model_name
+        return other
 
     def counter(self, family: Family, *labels: str) -> Counter:
         """`labels`: their values, behind the common ones."""

@@ -634,6 +634,7 @@ class WorkerInfo(google.protobuf.message.Message):
     FINGERPRINT_FIELD_NUMBER: builtins.int
     LABELS_FIELD_NUMBER: builtins.int
     FLIPS_FIELD_NUMBER: builtins.int
+    FILES_DIGEST_FIELD_NUMBER: builtins.int
     worker_id: builtins.str
     """Stable across restarts, such as "prefill-0"."""
     instance_id: builtins.str
@@ -654,6 +655,8 @@ class WorkerInfo(google.protobuf.message.Message):
     """Blocks of its pool."""
     flips: builtins.int
     """How often this process has changed its role."""
+    files_digest: builtins.str
+    """Over configuration and weights as they lie in its folder, hex; empty where it has none."""
     @property
     def fingerprint(self) -> Global___Fingerprint:
         """Who may exchange KV caches with it."""
@@ -677,9 +680,10 @@ class WorkerInfo(google.protobuf.message.Message):
         fingerprint: Global___Fingerprint | None = ...,
         labels: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         flips: builtins.int = ...,
+        files_digest: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["fingerprint", b"fingerprint"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["address", b"address", "fingerprint", b"fingerprint", "flips", b"flips", "instance_id", b"instance_id", "labels", b"labels", "max_model_len", b"max_model_len", "metrics_url", b"metrics_url", "model", b"model", "num_blocks", b"num_blocks", "pid", b"pid", "role", b"role", "worker_id", b"worker_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["address", b"address", "files_digest", b"files_digest", "fingerprint", b"fingerprint", "flips", b"flips", "instance_id", b"instance_id", "labels", b"labels", "max_model_len", b"max_model_len", "metrics_url", b"metrics_url", "model", b"model", "num_blocks", b"num_blocks", "pid", b"pid", "role", b"role", "worker_id", b"worker_id"]) -> None: ...
 
 Global___WorkerInfo: typing_extensions.TypeAlias = WorkerInfo
 

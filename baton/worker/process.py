@@ -21,7 +21,7 @@ from baton.core.interrupts import Interrupts
 from baton.core.worker_info import Role, WorkerInfo
 from baton.engine.build import build_engine
 from baton.engine.engine import Engine
-from baton.model_source import Part, resolve
+from baton.model_source import Part, digest_of_files, resolve
 from baton.registry.choice import Member, member_in_redis
 from baton.registry.membership import Membership
 from baton.rpc.server import bind, make_server
@@ -100,8 +100,11 @@ def run(
     with without_collector():
         engine = build_engine(str(folder), settings.engine)
     tracer = settings.tracing.start(role.value, settings.worker_id)
+    files = digest_of_files(folder)
     try:
-        return asyncio.run(_serve(settings, role, engine, services, on_ready, interrupts, tracer))
+        return asyncio.run(
+            _serve(settings, role, engine, files, services, on_ready, interrupts, tracer)
+        )
     finally:
         engine.close()
         if tracer is not None:
@@ -112,6 +115,7 @@ async def _serve(
     settings: WorkerSettings,
     role: Role,
     engine: Engine,
+    files_digest: str,
     services: Services,
     on_ready: OnReady | None,
     interrupts: Interrupts | None,
@@ -133,6 +137,7 @@ async def _serve(
             engine,
             join_address(settings.advertise_host or settings.host, settings.advertise_port or port),
             metrics.url,
+            files_digest,
         )
         worker = Worker(info, engine, settings, tracer=tracer)
         stack.push_async_callback(worker.close)
@@ -204,7 +209,12 @@ def _metrics_server(settings: WorkerSettings, stack: AsyncExitStack) -> MetricsS
 
 
 def worker_info(
-    settings: WorkerSettings, role: Role, engine: Engine, address: str, metrics_url: str
+    settings: WorkerSettings,
+    role: Role,
+    engine: Engine,
+    address: str,
+    metrics_url: str,
+    files_digest: str = "",
 ) -> WorkerInfo:
     return WorkerInfo(
         worker_id=settings.worker_id or f"{role.value}-{os.getpid()}",
@@ -218,6 +228,7 @@ def worker_info(
         num_blocks=engine.blocks.total,
         fingerprint=engine.runner.fingerprint,
         labels=settings.read_labels(),
+        files_digest=files_digest,
     )
 
 

@@ -39,6 +39,7 @@ _OF_BOTH = frozenset(
 )
 OWNED_BY_GATEWAY = _OF_BOTH | frozenset(
     [
+        "models-file",  # a release serves one model
         "uds",
         "root-path",
         "api-key",

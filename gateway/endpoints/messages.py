@@ -10,9 +10,9 @@ from fastapi import Request, Response
 
 from baton.core.handoff import new_id
 from gateway.caller import caller_of
-from gateway.endpoints.chat import ChatEndpoint
 from gateway.errors import ErrorReply
-from gateway.preparation import Preparation, ignored_header
+from gateway.intake import Intake
+from gateway.preparation import ignored_header
 from gateway.replies import JsonReply
 from gateway.schema.chat import ChatCompletionRequest
 from gateway.schema.foreign import foreign_keys
@@ -22,6 +22,7 @@ from gateway.schema.messages import (
     MessagesRequest,
 )
 from gateway.schema.parse import checked
+from gateway.served_model import ServedModel
 from gateway.sse import EventStream, named_event
 from gateway.translations.messages_answer import whole_message
 from gateway.translations.messages_error import anthropic_error
@@ -35,38 +36,36 @@ A = TypeVar("A", bound=CountTokensRequest)
 
 
 class MessagesEndpoint:
-    def __init__(self, preparation: Preparation, chat: ChatEndpoint, stall: float) -> None:
-        self._preparation = preparation
-        self._chat = chat
+    def __init__(self, intake: Intake, stall: float) -> None:
+        self._intake = intake
         self._stall = stall  # seconds that a client may read nothing
 
     async def create(self, request: Request) -> Response:
-        asked, headers = await self._read(MessagesRequest, request)
+        asked, model, headers = await self._read(MessagesRequest, request)
         caller, message_id = caller_of(request), f"msg_{new_id()}"
         fields = chat_request(asked)
         with told_as(NAMES):
             chat = await asyncio.to_thread(checked, ChatCompletionRequest, fields)
             if not asked.stream:
-                answer = await self._chat.answer(chat, caller, request.receive)
+                answer = await model.chat.answer(chat, caller, request.receive)
                 return JsonReply(whole_message(message_id, answer), headers=headers)
-            chunks = await self._chat.chunks(chat, caller, request.receive)
+            chunks = await model.chat.chunks(chat, caller, request.receive)
         events = _events(MessageStream(message_id), chunks)
         return EventStream(events, headers, self._stall, _broken, end=b"")
 
     async def count_tokens(self, request: Request) -> Response:
-        asked, headers = await self._read(CountTokensRequest, request)
+        asked, model, headers = await self._read(CountTokensRequest, request)
         fields = prompt_request(asked)
         with told_as(NAMES):
             chat = await asyncio.to_thread(checked, ChatCompletionRequest, fields)
-            count = await self._chat.count(chat, request.receive)
+            count = await model.chat.count(chat, request.receive)
         return JsonReply({"input_tokens": count}, headers=headers)
 
-    async def _read(self, kind: type[A], request: Request) -> tuple[A, dict[str, str]]:
+    async def _read(self, kind: type[A], request: Request) -> tuple[A, ServedModel, dict[str, str]]:
         parse = partial(read, kind, REFUSED_IN_MESSAGES)
-        asked = await self._preparation.read_by(parse, request)
+        asked = await self._intake.read_by(parse, request)
         unknown = [*ignored(asked.foreign), *foreign_keys(asked)]
-        self._preparation.check_names(asked.model, unknown)
-        return asked, ignored_header(unknown)
+        return asked, self._intake.choose(request, asked.model, unknown), ignored_header(unknown)
 
 
 async def _events(

@@ -2,19 +2,23 @@
 
 from fastapi import Response
 
-from gateway.model_names import ModelNames
 from gateway.replies import JsonReply
-from gateway.workers import Workers
+from gateway.served_models import ServedModels
 
 
 class ModelsEndpoint:
-    def __init__(self, names: ModelNames, workers: Workers) -> None:
-        self._names = names
-        self._workers = workers
+    def __init__(self, models: ServedModels) -> None:
+        self._models = models
 
     async def list(self) -> Response:
-        cards = self._names.cards(self._workers.max_model_len)
+        """A card for every name of every model."""
+        cards = [
+            card
+            for model in self._models
+            for card in model.names.cards(model.workers.max_model_len)
+        ]
         return JsonReply({"object": "list", "data": cards})
 
     async def one(self, name: str) -> Response:
-        return JsonReply(self._names.card(name, self._workers.max_model_len))
+        model = self._models.named(name)
+        return JsonReply(model.names.card(name, model.workers.max_model_len))

@@ -8,29 +8,28 @@ from gateway.doorway import Crowd
 from gateway.errors import RETRY_SOON, NoRoomError
 from gateway.metrics import GatewayMetrics
 from gateway.replies import JsonReply
+from gateway.served_models import ServedModels
 from gateway.ui.board import Board
-from gateway.workers import Workers
 
 
 class OperationsEndpoint:
     def __init__(
         self,
-        workers: Workers,
+        models: ServedModels,
         board: Board,
         metrics: GatewayMetrics,
         crowd: Crowd,
-        model: str,
     ) -> None:
-        self._workers = workers
+        self._models = models
         self._board = board
         self._metrics = metrics
         self._crowd = crowd
-        self._model = model
 
-    async def health(self) -> Response:
-        """Empty while a request could be answered now."""
-        if not self._workers.can_answer:
-            reasons = ("No worker takes requests.", self._workers.trouble)
+    async def health(self, model: str = "") -> Response:
+        """Empty while a request could be answered now: one for some model, or for the one named."""
+        asked = self._models.named(model).workers if model else self._models
+        if not asked.can_answer:
+            reasons = ("No worker takes requests.", asked.trouble)
             raise NoRoomError(" ".join(filter(None, reasons)), RETRY_SOON)
         return Response(status_code=200)
 
@@ -45,4 +44,4 @@ class OperationsEndpoint:
         return Response(self._metrics.page(), headers={"content-type": CONTENT_TYPE})
 
     async def status(self) -> Response:
-        return JsonReply({**self._board.cluster(), "model": self._model})
+        return JsonReply({**self._board.cluster(), "model": self._models.first.names.root})

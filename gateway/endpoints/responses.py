@@ -13,9 +13,9 @@ from baton.core.errors import RequestError
 from baton.core.handoff import new_id
 from gateway.auth import tenant_of
 from gateway.caller import Caller, caller_of
-from gateway.endpoints.chat import ChatEndpoint
 from gateway.errors import ErrorReply
-from gateway.preparation import Preparation, ignored_header
+from gateway.intake import Intake
+from gateway.preparation import ignored_header
 from gateway.replies import JsonReply
 from gateway.schema.chat import ChatCompletionRequest
 from gateway.schema.foreign import foreign_keys
@@ -40,19 +40,16 @@ Chunks = AsyncGenerator[list[dict[str, Any]], None]
 
 
 class ResponsesEndpoint:
-    def __init__(
-        self, preparation: Preparation, chat: ChatEndpoint, desk: ResponseDesk, stall: float
-    ) -> None:
-        self._preparation = preparation
-        self._chat = chat
+    def __init__(self, intake: Intake, desk: ResponseDesk, stall: float) -> None:
+        self._intake = intake
         self._desk = desk
         self._stall = stall  # seconds that a client may read nothing
 
     async def create(self, request: Request) -> Response:
         parse = partial(read, ResponsesRequest, REFUSED_IN_RESPONSES)
-        asked = await self._preparation.read_by(parse, request)
+        asked = await self._intake.read_by(parse, request)
         unknown = [*ignored(asked.foreign), *foreign_keys(asked)]
-        self._preparation.check_names(asked.model, unknown)
+        model = self._intake.choose(request, asked.model, unknown)
         caller, headers = caller_of(request), ignored_header(unknown)
         earlier = self._desk.conversation(caller.tenant, asked.previous_response_id)
         response = begun(asked, f"resp_{new_id()}", int(time.time()))
@@ -60,10 +57,10 @@ class ResponsesEndpoint:
         with told_as(NAMES):
             chat = await asyncio.to_thread(checked, ChatCompletionRequest, fields)
             if not asked.stream:
-                answer = await self._chat.answer(chat, caller, request.receive)
+                answer = await model.chat.answer(chat, caller, request.receive)
                 whole = whole_response(response, asked, answer)
                 return JsonReply(self._kept(whole, asked, caller, earlier), headers=headers)
-            chunks = await self._chat.chunks(chat, caller, request.receive)
+            chunks = await model.chat.chunks(chat, caller, request.receive)
         stream = ResponseStream(response, asked.wants_encrypted)
         return self._streamed(stream, chunks, asked, caller, earlier, headers)
 

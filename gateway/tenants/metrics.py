@@ -22,20 +22,20 @@ class TenantNames:
 
 
 class TenantMetrics:
-    def __init__(self, page: Instruments) -> None:
-        self.names = TenantNames()
+    def __init__(self, page: Instruments, names: TenantNames) -> None:
+        self._names = names
         self._page = page
 
     def ended(self, tenant: str) -> None:
-        self._page.counter(families.TENANT_REQUESTS, self.names.of(tenant)).inc()
+        self._page.counter(families.TENANT_REQUESTS, self._names.of(tenant)).inc()
 
     def used(self, tenant: str, prompt: int, generated: int) -> None:
-        name = self.names.of(tenant)
+        name = self._names.of(tenant)
         self._page.counter(families.TENANT_PROMPT, name).inc(prompt)
         self._page.counter(families.TENANT_GENERATION, name).inc(generated)
 
     def refused(self, tenant: str, reason: str) -> None:
-        self._page.counter(families.TENANT_REFUSED, self.names.of(tenant), reason).inc()
+        self._page.counter(families.TENANT_REFUSED, self._names.of(tenant), reason).inc()
 
     def queued(self, tenant: str, seconds: float) -> None:
-        self._page.counter(families.TENANT_QUEUED, self.names.of(tenant)).inc(seconds)
+        self._page.counter(families.TENANT_QUEUED, self._names.of(tenant)).inc(seconds)

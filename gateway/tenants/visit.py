@@ -26,7 +26,7 @@ class Desk:
 
     def __init__(self, commons: Commons, metrics: TenantMetrics) -> None:
         self.commons = commons
-        self.metrics = metrics
+        self.metrics = metrics  # of what concerns no model yet
         self._means: dict[str, float] = {}  # tokens of an answer, by tenant
 
     def visit(self, known: Known) -> "Visit":
@@ -42,10 +42,13 @@ class Desk:
 
 
 class Visit:
-    """`headers` go with the answer, whatever it is. `end()` must be called once."""
+    """`headers` go with the answer, whatever it is. `end()` must be called once. `metrics` are those of
+    the model that it is for, once that is known.
+    """
 
     def __init__(self, desk: Desk, known: Known) -> None:
         self._desk = desk
+        self.metrics = desk.metrics
         self.tenant, self.root = known.tenant, known.root
         self.headers: dict[str, str] = {}
         self._bills: list[Bill] = []
@@ -67,7 +70,7 @@ class Visit:
         self.headers = rate_headers(quota, verdict)
         if verdict.bound is not Bound.NONE:
             reason = _REASONS[verdict.bound]
-            self._desk.metrics.refused(name, reason)
+            self.metrics.refused(name, reason)
             raise OverloadedError(
                 f"This key's limit is reached: {reason.replace('_', ' ')}.",
                 max(1, math.ceil(verdict.wait)),
@@ -82,8 +85,8 @@ class Visit:
         name = self.tenant.name
         prompt = sum(bill.read for bill in self._bills)
         generated = sum(bill.written for bill in self._bills)
-        self._desk.metrics.ended(name)
-        self._desk.metrics.used(name, prompt, generated)
+        self.metrics.ended(name)
+        self.metrics.used(name, prompt, generated)
         for bill in self._bills:
             if bill.written:
                 self._desk.learn(name, bill.written / bill.answers)

@@ -1,13 +1,12 @@
 """The cluster at this moment, put together for whoever looks."""
 
 import time
-from collections.abc import Callable
 
 from baton import __version__
 from gateway.recent_requests import RecentRequests
-from gateway.ui.cluster_state import link_status, priority_status, worker_status
+from gateway.served_models import ServedModels
+from gateway.ui.cluster_state import link_status, model_status, priority_status, worker_status
 from gateway.ui.throughput import Throughput
-from gateway.workers import Workers
 
 FRESH = 0.25  # seconds that several onlookers see the same of the cluster
 
@@ -15,14 +14,9 @@ FRESH = 0.25  # seconds that several onlookers see the same of the cluster
 class Board:
     """Costs nothing while nobody looks."""
 
-    def __init__(
-        self, workers: Workers, queued: Callable[[], int], recent: RecentRequests, model: str
-    ) -> None:
-        """`queued`: parts of requests that wait for room. `model`: as clients call it."""
-        self._workers = workers
-        self._queued = queued
+    def __init__(self, models: ServedModels, recent: RecentRequests) -> None:
+        self._models = models
         self._recent = recent
-        self._model = model
         self._throughput = Throughput()
         self._glanced: dict[str, object] = {}
         self._looked = -FRESH
@@ -45,17 +39,30 @@ class Board:
     def cluster(self) -> dict[str, object]:
         """What every onlooker may see: no request by itself."""
         now = time.monotonic()
-        workers = self._workers.all()
+        crews = [model.workers.all() for model in self._models]
+        workers = [worker for crew in crews for worker in crew]
         totals = {w.info.instance_id: w.load.steps for w in workers if w.load is not None}
         rates = self._throughput.rates(totals, now)
+        told = [
+            worker_status(worker, model.names.first, rates)
+            for model, crew in zip(self._models, crews, strict=True)
+            for worker in crew
+        ]
+        links = [
+            link
+            for model, crew in zip(self._models, crews, strict=True)
+            for link in link_status(model.workers.learned.traffic, crew, now)
+        ]
+        models = [model_status(model) for model in self._models]
         return {
-            "model": self._model,
+            "model": self._models.first.names.first,
+            "models": models,
             "version": __version__,
-            "takes_requests": self._workers.can_answer,
-            "trouble": self._workers.trouble,
-            "workers": [worker_status(worker, rates) for worker in workers],
-            "links": link_status(self._workers.learned.traffic, workers, now),
-            "queued": self._queued(),
+            "takes_requests": self._models.can_answer,
+            "trouble": self._models.trouble,
+            "workers": told,
+            "links": links,
+            "queued": sum(model.dispatcher.queued for model in self._models),
             "refused": self._recent.refused,
             "priorities": priority_status(self._recent.by_priority()),
         }

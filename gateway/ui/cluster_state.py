@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from gateway.link_traffic import LinkTotals
 from gateway.recent_requests import PriorityCount
+from gateway.served_model import ServedModel
 from gateway.speed_model import Speed
 from gateway.ui.throughput import TokenRates
 from gateway.worker import Worker
@@ -14,8 +15,22 @@ from gateway.worker import Worker
 NO_RATES: Mapping[str, TokenRates] = {}
 
 
-def worker_status(worker: Worker, rates: Mapping[str, TokenRates] = NO_RATES) -> dict[str, object]:
-    """`state` is the worker's own, or `unusable`, or `unreachable`; numbers may be null. `next_role`
+def model_status(model: ServedModel) -> dict[str, object]:
+    """`max_model_len` is null before a worker of it was met."""
+    return {
+        "name": model.names.first,
+        "names": list(model.names.all),
+        "root": model.names.root,
+        "max_model_len": model.workers.max_model_len,
+        "takes_requests": model.workers.can_answer,
+        "queued": model.dispatcher.queued,
+    }
+
+
+def worker_status(
+    worker: Worker, model: str, rates: Mapping[str, TokenRates] = NO_RATES
+) -> dict[str, object]:
+    """`served_model` is the name of the model whose requests it may get, null while it gets none. `state` is the worker's own, or `unusable`, or `unreachable`; numbers may be null. `next_role`
     is what a worker drains for, `steps` what its engine has done since its process began, `costs`
     what a step of writing and a token that waits to be read take there.
     """
@@ -33,6 +48,7 @@ def worker_status(worker: Worker, rates: Mapping[str, TokenRates] = NO_RATES) ->
         "address": info.address,
         "metrics_url": info.metrics_url,
         "model": info.model,
+        "served_model": None if worker.unusable is not None else model,
         "labels": dict(info.labels),
         "running": load.running if load else None,
         "waiting": load.waiting if load else None,

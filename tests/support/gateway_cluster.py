@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,13 @@ from baton.core.labels import Labels
 from baton.core.worker_info import Role
 from baton.rpc.server import bind
 from baton.rpc.tls_identity import TlsIdentity
-from gateway.build import Gateway, build
+from gateway.build import build
+from gateway.gateway import Gateway
 from gateway.http_server import HttpServer, listen, url_of
+from gateway.served_model import ServedModel
 from gateway.settings import GatewaySettings
 from gateway.tokenizer import load_tokenizer
+from gateway.worker import Worker
 from tests.support.gateway_fake_workers import FakeWorker
 from tests.support.gateway_members import make_fingerprint
 
@@ -46,10 +50,14 @@ class GatewayUnderTest:
         model: str = "m",
         tokenizer: str | None = None,
         labels: Labels = (),
+        files: str = "",
     ) -> FakeWorker:
-        """A worker that has joined and whose load the gateway has read."""
+        """A worker that has joined and whose load the gateway has read. `files`: digest of what it
+        has loaded.
+        """
         fingerprint = make_fingerprint(model, tokenizer or self.tokenizer_digest)
         worker = FakeWorker(worker_id, role, fingerprint, labels)
+        worker.files_digest = files
         self.workers.append(worker)
         await worker.start(self.registry, SECRET, self.tls)
         await self.until_known(worker_id)
@@ -65,12 +73,15 @@ class GatewayUnderTest:
         await self.until(lambda: not self._knows(worker_id))
 
     async def until_queued(self, count: int) -> None:
-        await self.until(lambda: len(self.gateway.queue) == count)
+        await self.until(lambda: len(self.gateway.models.first.queue) == count)
 
     async def until_idle(self) -> None:
         """No call to a worker is open any more."""
-        workers = self.gateway.workers
-        await self.until(lambda: not any(worker.in_flight for worker in workers.all()))
+        await self.until(lambda: not any(worker.in_flight for worker in self.all_workers()))
+
+    def all_workers(self) -> list[Worker]:
+        """Of all models."""
+        return [worker for model in self.gateway.models for worker in model.workers.all()]
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Looks after every change in the cluster, and a hundred times a second."""
@@ -82,8 +93,7 @@ class GatewayUnderTest:
                         await self.changed.wait()
 
     def _knows(self, worker_id: str) -> bool:
-        workers = self.gateway.workers.all()
-        return any(w.info.worker_id == worker_id and w.load is not None for w in workers)
+        return any(w.info.worker_id == worker_id and w.load is not None for w in self.all_workers())
 
 
 @asynccontextmanager
@@ -110,12 +120,16 @@ async def running_gateway(
     serving = asyncio.create_task(http.serve([listener]))
     changed = asyncio.Event()
 
-    def on_change() -> None:
-        gateway.queue.pump()
+    def on_change(model: ServedModel) -> None:
+        model.queue.pump()
         changed.set()
 
-    following = asyncio.create_task(gateway.workers.run(on_change))
-    sharing = asyncio.create_task(gateway.commons.run(gateway.queue.shares))
+    following = [asyncio.create_task(gateway.dealer.run())]
+    following += [
+        asyncio.create_task(model.workers.run(partial(on_change, model)))
+        for model in gateway.models
+    ]
+    sharing = asyncio.create_task(gateway.share())
     await http.until_ready(serving)
     client = httpx.AsyncClient(
         base_url=url_of(listener, chosen.tls.scheme),
@@ -133,11 +147,10 @@ async def running_gateway(
         http.stop()
         gateway.feed.close()
         await serving
-        following.cancel()
-        sharing.cancel()
-        await asyncio.gather(following, sharing, return_exceptions=True)
-        await gateway.dispatcher.close()
-        await gateway.workers.close()
+        for task in (*following, sharing):
+            task.cancel()
+        await asyncio.gather(*following, sharing, return_exceptions=True)
+        await gateway.close()
         await asyncio.gather(*(worker.stop() for worker in under_test.workers))
         if server is not None:
             await server.stop(None)

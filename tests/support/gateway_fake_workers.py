@@ -6,7 +6,7 @@ arrived and whether the gateway cancelled it.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
@@ -92,6 +92,7 @@ class FakeWorker:
         self.decode_script: DecodeScript = answering([5, 6, 7])
         self.prefill_script: PrefillScript = prefilling([5])
         self.max_model_len = 1024
+        self.files_digest = ""
         self._load = make_load()
         self._load_changed = asyncio.Condition()
         self._server: grpc.aio.Server | None = None
@@ -139,7 +140,7 @@ class FakeWorker:
             yield seen
 
     def _info(self) -> WorkerInfo:
-        return make_info(
+        info = make_info(
             self.worker_id,
             self.role,
             self.fingerprint,
@@ -148,6 +149,7 @@ class FakeWorker:
             max_model_len=self.max_model_len,
             labels=self.labels,
         )
+        return replace(info, files_digest=self.files_digest)
 
 
 async def _followed(script: AsyncIterator[Any], call: FakeCall) -> AsyncIterator[Any]:

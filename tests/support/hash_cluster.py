@@ -95,11 +95,13 @@ async def hash_cluster(
             served[worker_id] = await stack.enter_async_context(
                 serving(role, model, settings=settings)
             )
-        workers = Workers(registry, "", "", policy=policy_of(policy))
+        workers = Workers(registry, "", policy=policy_of(policy))
         queue: AdmissionQueue[Assignment] = AdmissionQueue(100, 10.0, Assignment.give_back)
         metrics = GatewayMetrics("m")
-        metrics.follow(workers.prefixes)
-        dispatcher = Dispatcher(workers, queue, metrics, 10.0, 10.0, ResumeHandles("", 60.0))
+        metrics.follow("m", workers.prefixes)
+        dispatcher = Dispatcher(
+            workers, queue, metrics.of("m"), 10.0, 10.0, ResumeHandles("", 60.0)
+        )
         following = asyncio.create_task(workers.run(queue.pump))
         cluster = HashCluster(served, workers, dispatcher, metrics)
         try:

@@ -43,8 +43,16 @@ class ServedCluster:
         self._runners: dict[str, PacedRunner] = {}
         self._lives: dict[str, AsyncExitStack] = {}
 
-    async def join(self, worker_id: str, role: Role, num_blocks: int = BLOCKS) -> Served:
-        runner = PacedRunner(MODEL, self.gateway.tokenizer_digest)
+    async def join(
+        self,
+        worker_id: str,
+        role: Role,
+        num_blocks: int = BLOCKS,
+        model: HashModelConfig = MODEL,
+        tokenizer_digest: str = "",
+    ) -> Served:
+        """`tokenizer_digest` empty: that of the gateway's first model."""
+        runner = PacedRunner(model, tokenizer_digest or self.gateway.tokenizer_digest)
         settings = WorkerSettings(
             model="tiny",
             worker_id=worker_id,
@@ -81,7 +89,7 @@ class ServedCluster:
 
     def known(self, worker_id: str) -> Worker:
         """As the gateway knows it."""
-        workers = self.gateway.gateway.workers.all()
+        workers = self.gateway.all_workers()
         return next(worker for worker in workers if worker.info.worker_id == worker_id)
 
     @property

@@ -12,13 +12,13 @@ import click
 from baton.cluster.cluster_access import ClusterAccess
 from baton.cluster.demo_model import FOLDER, NAME
 from baton.cluster.keeper import GaveUpError, Patience, Voices
-from baton.cluster.kept_workers import TellToDrain
+from baton.cluster.launch import Launch
 from baton.cluster.launch_plan import LaunchPlan
 from baton.cluster.orchestrator import Orchestrator
 from baton.cluster.process_orchestrator import ProcessOrchestrator
 from baton.cluster.prometheus.local_prometheus import HOST, LocalPrometheus, program
 from baton.cluster.ray.environment import prepare
-from baton.cluster.supervisor import Attend, Supervisor
+from baton.cluster.supervisor import Attend
 from baton.cluster.up_settings import UpSettings
 from baton.core.address import join_address
 from baton.core.errors import SettingsError
@@ -37,6 +37,8 @@ _TO_END = 10.0  # seconds that a process gets beyond what its requests get
 def up(settings: UpSettings) -> None:
     """Start a gateway and workers here; Ctrl-C stops all of them."""
     try:
+        settings = settings.with_first()
+        settings.check_models()
         if not settings.gateway.uds:
             check_free(settings.gateway.host, settings.gateway.port, "--host and --port")
         if settings.with_prometheus:
@@ -76,7 +78,7 @@ async def _run(settings: UpSettings, hurry: asyncio.Event) -> None:
     if not settings.model:
         _voices.say(f"no --model given: serving {NAME}, the toy that comes with Baton")
         settings = settings.serving(str(FOLDER), NAME)
-    _check_model(settings)
+    _check_fit(settings)
     patience = Patience(settings.start_seconds, settings.shutdown_seconds + _TO_END)
     with shared_page() if settings.lend_cores else nullcontext("") as core_board:
         plan = LaunchPlan(
@@ -89,14 +91,16 @@ async def _run(settings: UpSettings, hurry: asyncio.Event) -> None:
             gpus=visible_gpus(os.environ),
         )
         access = ClusterAccess(plan.secret, settings.worker.cluster_tls)
-        scraper = _scraper(settings, hurry, patience)
-        running = _in_ray if settings.orchestrator == "ray" else _in_processes
-        await running(
-            *(plan, hurry, patience),
+        launch = Launch(
+            plan,
+            _voices,
+            hurry,
+            patience,
             lambda address: _tell_to_drain(address, access),
-            scraper,
+            _scraper(settings, hurry, patience),
             _attend(settings, access),
         )
+        await (_in_ray if settings.orchestrator == "ray" else _in_processes)(launch)
 
 
 def _attend(settings: UpSettings, access: ClusterAccess) -> Attend | None:
@@ -120,36 +124,27 @@ def _scraper(
     return LocalPrometheus(program(), settings.prometheus_port, _voices, hurry, patience)
 
 
-def _check_model(settings: UpSettings) -> None:
+def _check_fit(settings: UpSettings) -> None:
     """Raises SettingsError. Of other machines only they can say."""
-    if not settings.joins_ray:
-        check_model(settings.model, settings.worker.engine, settings.num_workers)
+    if settings.joins_ray:
+        return
+    taken = 0
+    for pool in settings.pools:
+        taken += check_model(pool.worker.model, pool.worker.engine, pool.num_workers, taken)
 
 
-async def _in_processes(
-    plan: LaunchPlan,
-    hurry: asyncio.Event,
-    patience: Patience,
-    tell_to_drain: TellToDrain,
-    scraper: LocalPrometheus | None,
-    attend: Attend | None,
-) -> None:
-    workers = ProcessOrchestrator(plan, _voices, hurry, patience, tell_to_drain)
-    await Supervisor(plan, workers, _voices, hurry, patience, scraper, attend).run()
+async def _in_processes(launch: Launch) -> None:
+    workers = ProcessOrchestrator(
+        launch.plan, launch.voices, launch.hurry, launch.patience, launch.tell_to_drain
+    )
+    await launch.run(workers)
 
 
-async def _in_ray(
-    plan: LaunchPlan,
-    hurry: asyncio.Event,
-    patience: Patience,
-    tell_to_drain: TellToDrain,
-    scraper: LocalPrometheus | None,
-    attend: Attend | None,
-) -> None:
-    prepare(own=not plan.settings.joins_ray)
+async def _in_ray(launch: Launch) -> None:
+    prepare(own=not launch.plan.settings.joins_ray)
     from baton.cluster.ray.cluster import run_in_ray  # imports Ray, which may not be there
 
-    await run_in_ray(plan, _voices, hurry, patience, tell_to_drain, scraper, attend)
+    await run_in_ray(launch)
 
 
 async def _tell_to_drain(address: str, access: ClusterAccess) -> None:

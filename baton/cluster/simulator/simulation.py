@@ -67,7 +67,7 @@ async def _simulated(
     registry = InMemoryRegistry()
     policy = policy_of(cluster.policy, random.Random(f"policy/{seed}"))
     by_address = {one.info.address: one for one in made}
-    workers = Workers(registry, "t", "", None, connecting(by_address), policy)
+    workers = Workers(registry, "", None, connecting(by_address), policy)
     queue: AdmissionQueue[Assignment] = AdmissionQueue(
         cluster.max_queued, cluster.max_queue_seconds, Assignment.give_back
     )

@@ -3,6 +3,7 @@
 import { Announcer } from "./announcer.js";
 import { Chat } from "./chat.js";
 import { byId, setText } from "./dom.js";
+import { plural } from "./format.js";
 import { Feed } from "./feed.js";
 import * as key from "./key.js";
 import { Line } from "./line.js";
@@ -23,9 +24,11 @@ const chat = new Chat(announcer, () => feed.restart());
 
 function onNews(news, isFirst) {
   for (const sentence of state.take(news, isFirst)) announcer.happened(sentence);
-  chat.model = state.cluster.model;
-  setText(byId("model"), `${state.cluster.model} · ${state.cluster.version}`);
-  document.title = `${state.cluster.model} · Baton`;
+  const models = state.models();
+  const shown = models.length > 1 ? plural(models.length, "model") : state.cluster.model;
+  chat.offer(models);
+  setText(byId("model"), `${shown} · ${state.cluster.version}`);
+  document.title = `${shown} · Baton`;
   complain(troubles(state.cluster));
   show();
 }
@@ -41,7 +44,8 @@ function onConnection(how, why = "") {
 }
 
 function troubles(cluster) {
-  const said = cluster.takes_requests ? [] : ["No worker takes requests."];
+  const away = cluster.models.filter((model) => !model.takes_requests).map((model) => `No worker of ${model.name} takes requests.`);
+  const said = cluster.takes_requests ? away : ["No worker takes requests."];
   return [...said, ...(cluster.trouble ? [cluster.trouble] : [])].join(" ");
 }
 

@@ -9,7 +9,6 @@ export class Chat {
   constructor(announcer, onKey) {
     this.announcer = announcer;
     this.onKey = onKey;
-    this.model = null;
     this.messages = [];
     this.answering = null;
     this.talk = byId("talk");
@@ -24,6 +23,16 @@ export class Chat {
       if (!this.answering) byId("ask").requestSubmit();
     });
     byId("clear").addEventListener("click", () => this.clear());
+  }
+
+  // Models that may be asked; where there is one, it is not asked which.
+  offer(names) {
+    const choice = byId("model-choice");
+    const chosen = choice.value;
+    byId("which-model").hidden = names.length < 2;
+    if (names.join("\n") === [...choice.options].map((option) => option.value).join("\n")) return;
+    choice.replaceChildren(...names.map((name) => el("option", { value: name }, name)));
+    if (names.includes(chosen)) choice.value = chosen;
   }
 
   clear() {
@@ -80,7 +89,7 @@ export class Chat {
   }
 
   async send(messages, signal) {
-    const body = { model: this.model, messages, stream: true, stream_options: { include_usage: true }, max_tokens: byId("longest").valueAsNumber };
+    const body = { model: byId("model-choice").value, messages, stream: true, stream_options: { include_usage: true }, max_tokens: byId("longest").valueAsNumber };
     const headers = { "Content-Type": "application/json", ...key.headers() };
     const url = new URL("../v1/chat/completions", document.baseURI);
     const response = await fetch(url, { method: "POST", headers, body: JSON.stringify(body), signal });

@@ -43,7 +43,7 @@ export class Requests {
       node: el("tr", {}, el("th", { scope: "row" }, button), ...cells),
       update({ request, now: clock }) {
         setText(button, request.id);
-        setAttribute(button, "title", request.id);
+        setAttribute(button, "title", this.latest.models().length > 1 ? `${request.id}, for ${request.model}` : request.id);
         setText(phase, request.phase);
         setAttribute(phase, "data-state", request.phase);
         const now = JSON.stringify([request.placements.length, request.placements.at(-1)?.reason, movedTo(request)]);

@@ -33,6 +33,11 @@ export class State {
     return this.shown.map((number) => this.requests.get(number)).filter(Boolean);
   }
 
+  // Names of the models, as clients call them.
+  models() {
+    return (this.cluster.models ?? []).map((model) => model.name);
+  }
+
   // Members, and those that were until lately.
   workers() {
     for (const [id, one] of this.gone) if (Date.now() - one.since > REMEMBERED) this.gone.delete(id);

@@ -10,30 +10,38 @@ const TITLES = { Read: "Prompt tokens per second", Written: "Answer tokens per s
 
 export class Pools {
   constructor() {
-    this.rows = new Rows(byId("pools"), (pool) => pool.role, makePool);
+    this.rows = new Rows(byId("pools"), (pool) => pool.key, makePool);
   }
 
   show(state) {
     const workers = state.workers();
     const roles = [...new Set(["prefill", "decode", ...workers.map((worker) => worker.role)])];
-    const pools = roles.map((role) => ({ role, workers: workers.filter((worker) => worker.role === role) }));
+    const names = state.models();
+    const models = names.length > 1 ? [...names, null] : [undefined]; // null: what is of none of them
+    const pools = models.flatMap((model, place) =>
+      roles.map((role) => {
+        const own = workers.filter((worker) => worker.role === role && (model === undefined || worker.served_model === model));
+        return { key: `${place}-${role}`, role, model, workers: own };
+      }),
+    );
     this.rows.show(pools.filter((pool) => pool.workers.length));
   }
 }
 
-function makePool({ role }) {
-  const id = `pool-${role}`;
+function makePool({ key, role, model }) {
+  const id = `pool-${key}`;
+  const whose = model === undefined ? "" : ` of ${model ?? "no model"}`;
   const body = el("tbody");
   const many = el("span", { class: "many" });
   const heads = COLUMNS.map((title) => {
     const name = TITLES[title] ? el("abbr", { title: TITLES[title] }, title) : title;
     return el("th", { scope: "col", class: TEXTS.has(title) ? null : "number" }, name);
   });
-  const table = el("table", {}, el("caption", { class: "unseen" }, `Workers of the ${role} pool`), el("thead", {}, el("tr", {}, ...heads)), body);
+  const table = el("table", {}, el("caption", { class: "unseen" }, `Workers of the ${role} pool${whose}`), el("thead", {}, el("tr", {}, ...heads)), body);
   const scroll = el("div", { class: "scroll", role: "region", "aria-labelledby": id, tabindex: "0" }, table);
   const rows = new Rows(body, (worker) => worker.id, makeWorker);
   return {
-    node: el("div", { class: "pool", "data-role": role }, el("h3", { id }, `${role[0].toUpperCase()}${role.slice(1)} `, many), scroll),
+    node: el("div", { class: "pool", "data-role": role }, el("h3", { id }, `${role[0].toUpperCase()}${role.slice(1)}${whose} `, many), scroll),
     update({ workers }) {
       setText(many, plural(workers.filter((worker) => worker.state !== "gone").length, "worker"));
       rows.show(workers);

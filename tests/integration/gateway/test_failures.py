@@ -98,7 +98,9 @@ async def test_a_client_that_leaves_the_queue_asks_nothing_of_workers(
 ) -> None:
     decode = served.workers[1]
     await decode.set_load(make_load(free=0))
-    await served.until(lambda: served.gateway.workers.all()[0].load == make_load(free=0))
+    await served.until(
+        lambda: served.gateway.models.first.workers.all()[0].load == make_load(free=0)
+    )
     asking = ask(served)
     await served.until_queued(1)
     asking.cancel()
@@ -134,7 +136,9 @@ async def test_when_the_only_decode_refuses_the_request_waits_for_a_change(
 async def test_a_request_that_finds_no_room_waits_for_it(served: GatewayUnderTest) -> None:
     decode = served.workers[1]
     await decode.set_load(make_load(free=0))
-    await served.until(lambda: served.gateway.workers.all()[0].load == make_load(free=0))
+    await served.until(
+        lambda: served.gateway.models.first.workers.all()[0].load == make_load(free=0)
+    )
     asking = ask(served)
     await served.until_queued(1)
     assert (await served.client.get("/status")).json()["queued"] == 1
@@ -306,7 +310,7 @@ async def test_shutting_down_ends_streams_with_an_error_event(served: GatewayUnd
     async with served.client.stream("POST", CHAT, json=body) as response:
         async for part in response.aiter_text():
             text += part
-            served.gateway.dispatcher.fail_all(UnavailableError("closing"))
+            served.gateway.models.first.dispatcher.fail_all(UnavailableError("closing"))
     assert events(text)[-1]["error"]["code"] == 503
     assert (await ask(served)).status_code == 503
 

@@ -9,7 +9,7 @@ from tests.support.gateway_reading import CHAT, HI
 
 
 def heard_instances(gateway: GatewayUnderTest) -> list[str]:
-    workers = gateway.gateway.workers.all()
+    workers = gateway.gateway.models.first.workers.all()
     return [worker.info.instance_id for worker in workers if worker.load is not None]
 
 

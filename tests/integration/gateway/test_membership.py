@@ -37,7 +37,7 @@ async def test_health_follows_the_decode_workers(model_folder: Path) -> None:
         assert await health(gateway) == 200
         draining = make_load(state=WorkerState.DRAINING)
         await decode.set_load(draining)
-        await gateway.until(lambda: gateway.gateway.workers.all()[0].load == draining)
+        await gateway.until(lambda: gateway.gateway.models.first.workers.all()[0].load == draining)
         assert await health(gateway) == 503
         assert await states(gateway) == {"d0": "draining", "p0": "ready"}
         await decode.stop()
@@ -50,10 +50,20 @@ async def test_the_status_page_tells_all_of_a_worker(model_folder: Path) -> None
         decode = await gateway.join("d0", Role.DECODE)
         load = make_load(running=3, waiting=2, free=75)
         await decode.set_load(load)
-        await gateway.until(lambda: gateway.gateway.workers.all()[0].load == load)
+        await gateway.until(lambda: gateway.gateway.models.first.workers.all()[0].load == load)
         status = (await gateway.client.get("/status")).json()
         assert status == {
             "model": str(model_folder),
+            "models": [
+                {
+                    "name": "tiny",
+                    "names": ["tiny", "alias"],
+                    "root": str(model_folder),
+                    "max_model_len": 1024,
+                    "takes_requests": True,
+                    "queued": 0,
+                }
+            ],
             "version": __version__,
             "takes_requests": True,
             "trouble": None,
@@ -74,6 +84,7 @@ async def test_the_status_page_tells_all_of_a_worker(model_folder: Path) -> None
                     "address": decode.address,
                     "metrics_url": "http://127.0.0.1:1/metrics",
                     "model": "model",
+                    "served_model": "tiny",
                     "labels": {},
                     "running": 3,
                     "waiting": 2,

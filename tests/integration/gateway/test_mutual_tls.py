@@ -44,7 +44,7 @@ async def test_a_worker_without_a_certificate_does_not_join(
         await gateway.until(lambda: "not in the registry at" in caplog.text)
         assert not bare.joined.is_set()
         assert "no answer within 0.5 s: failed to connect" in caplog.text
-        assert gateway.gateway.workers.all() == []
+        assert gateway.gateway.models.first.workers.all() == []
         trying.cancel()
         await asyncio.gather(trying, return_exceptions=True)
 

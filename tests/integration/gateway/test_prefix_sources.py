@@ -33,7 +33,9 @@ def holds(gateway: GatewayUnderTest, worker: FakeWorker) -> None:
     root = root_hash(worker.fingerprint.digest(), "", "")
     keys = tuple(stride_keys(root, HELD, STRIDE))
     change = KvChange(0, 1, snapshot=True, stored=keys)
-    assert gateway.gateway.workers.prefixes.hear(f"instance-of-{worker.worker_id}", change)
+    assert gateway.gateway.models.first.workers.prefixes.hear(
+        f"instance-of-{worker.worker_id}", change
+    )
 
 
 async def test_a_worker_that_has_told_of_the_beginning_is_named_to_prefill(

@@ -98,7 +98,7 @@ async def test_the_lowest_priority_is_placed_first(model_folder: Path) -> None:
     async with running_gateway(model_folder, scheduling_policy="priority") as gateway:
         _, decode = await gateway.pair()
         await decode.set_load(make_load(state=WorkerState.DRAINING))
-        await gateway.until(lambda: not gateway.gateway.workers.can_answer)
+        await gateway.until(lambda: not gateway.gateway.models.first.workers.can_answer)
         tasks = []
         for place, priority in enumerate((5, 0, -3, 0)):
             body = {"messages": HI, "priority": priority, "request_id": str(priority)}
@@ -182,7 +182,7 @@ async def test_the_load_counts_answers_under_way(served: GatewayUnderTest) -> No
     assert (await served.client.get("/load")).json() == {"server_load": 0}
     _, decode = served.workers
     await decode.set_load(make_load(state=WorkerState.DRAINING))
-    await served.until(lambda: not served.gateway.workers.can_answer)
+    await served.until(lambda: not served.gateway.models.first.workers.can_answer)
     waiting = asyncio.create_task(served.client.post(CHAT, json={"messages": HI}))
     await served.until_queued(1)
     assert (await served.client.get("/load")).json() == {"server_load": 1}

@@ -217,7 +217,7 @@ async def test_requests_that_wait_and_run_are_counted_by_priority(model_folder: 
         full = make_load(free=0)
         decode = await gateway.join("d0", Role.DECODE)
         await decode.set_load(full)
-        await gateway.until(lambda: gateway.gateway.workers.all()[0].load == full)
+        await gateway.until(lambda: gateway.gateway.models.first.workers.all()[0].load == full)
         asking = [
             asyncio.create_task(
                 gateway.client.post(CHAT, json={"messages": HI, "priority": priority})

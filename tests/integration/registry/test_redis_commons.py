@@ -21,7 +21,7 @@ async def gateway(
     redis: RedisUnderTest, shares: Shares | None = None
 ) -> AsyncIterator[RedisCommons]:
     commons = RedisCommons(RedisStore(redis.place(), "gateway under test"))
-    running = asyncio.create_task(commons.run(shares or Shares()))
+    running = asyncio.create_task(commons.run({"m": shares or Shares()}))
     try:
         yield commons
     finally:

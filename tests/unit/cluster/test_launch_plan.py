@@ -131,7 +131,7 @@ def test_workers_share_the_cores(model: str, cores: int, threads: str) -> None:
 
 
 def test_threads_that_were_asked_for_are_given(model: str) -> None:
-    assert plan(UpSettings(model=model, threads=3)).threads == 3
+    assert plan(UpSettings(model=model, threads=3)).threads_of("decode-0") == 3
 
 
 def test_variables_meant_for_up_do_not_reach_its_children(model: str) -> None:
@@ -152,8 +152,8 @@ def test_variables_meant_for_up_do_not_reach_its_children(model: str) -> None:
 
 
 def test_the_first_served_name_is_the_one_to_try(model: str) -> None:
-    assert plan(UpSettings(model=model)).served_name == model
-    assert plan(named(model)).served_name == "a"
+    assert plan(UpSettings(model=model)).settings.pools[0].name == model
+    assert plan(named(model)).settings.pools[0].name == "a"
 
 
 def test_gateway_and_workers_get_the_files_of_mutual_tls(model: str, tmp_path: Path) -> None:

@@ -90,3 +90,21 @@ def test_links_and_priorities_follow_where_there_are_any() -> None:
 )
 def test_sizes_are_said_in_the_largest_unit_that_fits(num_bytes: int, said: str) -> None:
     assert size(num_bytes) == said
+
+
+def test_several_models_are_a_row_each_and_workers_name_theirs() -> None:
+    model = {"name": "a", "takes_requests": True, "queued": 2, "max_model_len": 64, "root": "/a"}
+    away = {**model, "name": "b", "takes_requests": False, "max_model_len": None, "root": "/b"}
+    workers = [worker(served_model="a"), worker(id="stray", served_model=None)]
+    lines = table({"model": "/a", "models": [model, away], "workers": workers, "queued": 2})
+    assert lines[0] == "2 models: 2 workers, 2 queued"
+    assert [line.split() for line in lines[2:5]] == [
+        ["MODEL", "TAKES", "REQUESTS", "QUEUED", "LENGTH", "FOLDER"],
+        ["a", "yes", "2", "64", "/a"],
+        ["b", "no", "2", "-", "/b"],
+    ]
+    assert [line.split()[:3] for line in lines[6:]] == [
+        ["ID", "MODEL", "ROLE"],
+        ["prefill-0", "a", "prefill"],
+        ["stray", "-", "prefill"],
+    ]

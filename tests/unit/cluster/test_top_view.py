@@ -111,3 +111,25 @@ def test_a_gateway_that_tells_no_requests_is_no_mistake() -> None:
     shown = state()
     del shown["requests"]
     assert "--disable-status-page" in printed(shown)[-1]
+
+
+def test_of_several_models_each_is_a_row_and_names_its_workers_and_requests() -> None:
+    models = [
+        {"name": "a", "takes_requests": True, "queued": 3},
+        {"name": "b\x1b", "takes_requests": False, "queued": 0},
+    ]
+    workers = [worker(served_model="b\x1b"), worker(id="p-1", served_model=None)]
+    lines = printed(state(models=models, workers=workers, requests=[request(model="a")]))
+    rows = [line.split() for line in lines]
+    assert rows[0][:2] == ["2", "models"]
+    assert rows[2:5] == [
+        ["MODEL", "TAKES", "REQUESTS", "QUEUED"],
+        ["a", "yes", "3"],
+        ["b\N{REPLACEMENT CHARACTER}", "no", "0"],
+    ]
+    assert [row[:3] for row in rows[6:9]] == [
+        ["WORKER", "MODEL", "ROLE"],
+        ["p-0", "b\N{REPLACEMENT CHARACTER}", "prefill"],
+        ["p-1", "-", "prefill"],
+    ]
+    assert [row[:3] for row in rows[10:]] == [["REQUEST", "MODEL", "STATE"], ["r1", "a", "done"]]

@@ -12,7 +12,7 @@ from gateway.tls import TlsSettings
 
 
 def test_the_curl_can_be_pasted() -> None:
-    lines = welcome("http://127.0.0.1:8000", 'it\'s "tiny"', GatewaySettings())
+    lines = welcome("http://127.0.0.1:8000", ['it\'s "tiny"'], GatewaySettings())
     assert lines[0] == "endpoint: http://127.0.0.1:8000/v1"
     words = shlex.split(lines[2])
     assert words[:2] == ["curl", "http://127.0.0.1:8000/v1/chat/completions"]
@@ -23,12 +23,12 @@ def test_the_curl_can_be_pasted() -> None:
 
 def test_a_page_that_is_not_there_is_not_named() -> None:
     off = GatewaySettings(disable_status_page=True)
-    assert not any("/ui" in line for line in welcome("http://127.0.0.1:8000", "m", off))
+    assert not any("/ui" in line for line in welcome("http://127.0.0.1:8000", ["m"], off))
 
 
 def test_what_the_cluster_wants_to_see_is_in_the_lines() -> None:
     settings = GatewaySettings(api_key=("secret",), tls=TlsSettings("my.crt"))
-    lines = welcome("https://127.0.0.1:8000", "m", settings)
+    lines = welcome("https://127.0.0.1:8000", ["m"], settings)
     curl = shlex.split(lines[2])
     assert curl[curl.index("--cacert") + 1] == "my.crt"
     assert "Authorization: Bearer YOUR_KEY" in curl
@@ -38,7 +38,7 @@ def test_what_the_cluster_wants_to_see_is_in_the_lines() -> None:
 
 
 def test_a_socket_is_named_as_curl_wants_it() -> None:
-    lines = welcome("unix:/run/b.sock", "m", GatewaySettings(uds="/run/b.sock"))
+    lines = welcome("unix:/run/b.sock", ["m"], GatewaySettings(uds="/run/b.sock"))
     curl = shlex.split(lines[2])
     assert curl[1:4] == ["--unix-socket", "/run/b.sock", "http://localhost/v1/chat/completions"]
     assert lines[-1] == "  baton chat --url unix:/run/b.sock"
@@ -59,6 +59,6 @@ def test_a_url_without_a_port_is_a_defect() -> None:
 
 
 def test_who_has_a_prometheus_is_told_where_it_is() -> None:
-    lines = welcome("http://127.0.0.1:8000", "m", GatewaySettings(), "http://127.0.0.1:9090")
+    lines = welcome("http://127.0.0.1:8000", ["m"], GatewaySettings(), "http://127.0.0.1:9090")
     assert lines[-1].startswith("metrics: http://127.0.0.1:9090 ")
-    assert not any("metrics" in line for line in welcome("http://h:1", "m", GatewaySettings()))
+    assert not any("metrics" in line for line in welcome("http://h:1", ["m"], GatewaySettings()))

@@ -9,7 +9,7 @@ import pytest
 from baton.core.errors import SettingsError
 from baton.engine.host_memory import available_memory
 from baton.engine.memory_check import ALLOWANCE, check_memory
-from baton.engine.weight_files import INDEX, weight_bytes, weight_files
+from baton.model_source.weight_files import INDEX, weight_bytes, weight_files
 
 GIB = 1 << 30
 

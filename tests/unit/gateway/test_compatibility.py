@@ -9,34 +9,23 @@ A, B = make_fingerprint("a"), make_fingerprint("b")
 
 def test_a_matching_pair_is_usable() -> None:
     pair = [make_info("p", Role.PREFILL, A), make_info("d", Role.DECODE, A)]
-    assert unusable(pair, "t") == {}
+    assert unusable(pair) == {}
 
 
 def test_a_worker_that_waits_for_its_partner_is_usable() -> None:
-    assert unusable([make_info("d", Role.DECODE, A), make_info("e", Role.DECODE, B)], "t") == {}
-
-
-def test_another_tokenizer_is_refused() -> None:
-    member = make_info("d", Role.DECODE, make_fingerprint(tokenizer="other"))
-    assert "tokenizer" in unusable([member], "t")[member.instance_id]
+    assert unusable([make_info("d", Role.DECODE, A), make_info("e", Role.DECODE, B)]) == {}
 
 
 def test_a_worker_that_nobody_can_exchange_with_is_refused_and_told_why() -> None:
     stranger = make_info("p1", Role.PREFILL, B)
     members = [make_info("p0", Role.PREFILL, A), stranger, make_info("d", Role.DECODE, A)]
-    reasons = unusable(members, "t")
+    reasons = unusable(members)
     assert list(reasons) == [stranger.instance_id]
     assert "model_digest" in reasons[stranger.instance_id]
 
 
-def test_a_foreign_tokenizer_is_nobodys_partner() -> None:
-    foreign = make_info("p", Role.PREFILL, make_fingerprint(tokenizer="other"))
-    decode = make_info("d", Role.DECODE, A)
-    assert list(unusable([foreign, decode], "t")) == [foreign.instance_id]
-
-
 def test_another_model_than_the_one_served_is_refused_even_where_a_pair_of_it_is_complete() -> None:
     foreign = [make_info("p", Role.PREFILL, B), make_info("d", Role.DECODE, B)]
-    reasons = unusable([*foreign, make_info("e", Role.DECODE, A)], "t", "a")
+    reasons = unusable([*foreign, make_info("e", Role.DECODE, A)], "a")
     assert list(reasons) == [info.instance_id for info in foreign]
     assert "not the one that this gateway serves" in reasons[foreign[0].instance_id]

@@ -49,7 +49,7 @@ def ended(metrics: GatewayMetrics, reason: str) -> float:
 
 def cut_off(metrics: GatewayMetrics, by: BaseException, before: Callable[[JobMeter], None]) -> None:
     """A request that ends like this, behind something."""
-    with suppress(type(by)), metrics.watching(JOB) as meter:
+    with suppress(type(by)), metrics.of("m").watching(JOB) as meter:
         before(meter)
         raise by
 
@@ -64,7 +64,7 @@ def last(choice: int, tokens: int = 1, reason: str = "stop") -> Delta:
 
 def test_a_finished_request_is_counted() -> None:
     metrics = GatewayMetrics("m")
-    with metrics.watching(JOB) as meter:
+    with metrics.of("m").watching(JOB) as meter:
         meter.add([more(0), last(1)])
         meter.add([last(0, tokens=2)])
     assert value(metrics, "vllm:prompt_tokens_total") == 3
@@ -81,7 +81,7 @@ def test_a_request_whose_client_leaves_is_an_abort() -> None:
     metrics = GatewayMetrics("m")
 
     def leave() -> None:
-        with metrics.watching(JOB) as meter:
+        with metrics.of("m").watching(JOB) as meter:
             meter.add([last(0)])
             raise asyncio.CancelledError
 
@@ -93,7 +93,7 @@ def test_a_request_whose_client_leaves_is_an_abort() -> None:
 
 def test_a_request_that_fails_is_an_error() -> None:
     metrics = GatewayMetrics("m")
-    with pytest.raises(UnavailableError), metrics.watching(JOB):
+    with pytest.raises(UnavailableError), metrics.of("m").watching(JOB):
         raise UnavailableError("x")
     assert ended(metrics, "error") == 2
 
@@ -105,7 +105,7 @@ def failovers(metrics: GatewayMetrics, reason: str, phase: str) -> dict[str, flo
 
 def test_a_break_that_was_followed_by_tokens_was_mended() -> None:
     metrics, branch, other = GatewayMetrics("m"), object(), object()
-    with metrics.watching(JOB) as meter:
+    with metrics.of("m").watching(JOB) as meter:
         meter.add([last(0)])
         meter.broke(branch, "transfer", "decode")
         meter.broke(branch, "transfer", "decode")
@@ -156,7 +156,7 @@ def test_a_client_that_leaves_behind_the_last_token_aborts_nothing() -> None:
 
 def test_phases_of_a_request_make_up_its_whole_time(clock: Clock) -> None:
     metrics = GatewayMetrics("m")
-    with metrics.watching(replace(JOB, asked_at=100.0)) as meter:
+    with metrics.of("m").watching(replace(JOB, asked_at=100.0)) as meter:
         meter.placed()
         meter.read_since(103.0)
         clock.now = 105.0
@@ -185,7 +185,7 @@ def test_phases_of_a_request_make_up_its_whole_time(clock: Clock) -> None:
 
 def test_a_word_on_the_reading_that_came_late_makes_no_time_negative(clock: Clock) -> None:
     metrics = GatewayMetrics("m")
-    with metrics.watching(replace(JOB, asked_at=100.0)) as meter:
+    with metrics.of("m").watching(replace(JOB, asked_at=100.0)) as meter:
         meter.read_since(None)
         clock.now = 104.0
         meter.add([last(0), last(1)])
@@ -196,7 +196,7 @@ def test_a_word_on_the_reading_that_came_late_makes_no_time_negative(clock: Cloc
 def test_of_a_beam_search_only_the_whole_is_known(clock: Clock) -> None:
     metrics = GatewayMetrics("m")
     job = replace(JOB, asked_at=100.0, params=replace(JOB.params, beam=BeamSearch()))
-    with metrics.watching(job) as meter:
+    with metrics.of("m").watching(job) as meter:
         meter.read_since(101.0)
         clock.now = 110.0
         meter.add([last(0, tokens=4), last(1, tokens=4)])
@@ -207,7 +207,7 @@ def test_of_a_beam_search_only_the_whole_is_known(clock: Clock) -> None:
 
 def test_parameters_and_the_longest_answer_are_seen_once_per_request() -> None:
     metrics = GatewayMetrics("m")
-    with metrics.watching(JOB) as meter:
+    with metrics.of("m").watching(JOB) as meter:
         meter.add([more(0), last(1)])
         meter.add([last(0, tokens=2)])
     assert value(metrics, "vllm:request_params_n_sum") == 2
@@ -217,12 +217,14 @@ def test_parameters_and_the_longest_answer_are_seen_once_per_request() -> None:
 
 
 def test_reasons_are_on_the_page_before_they_happen() -> None:
-    assert b'finished_reason="abort"' in GatewayMetrics("m").page()
+    metrics = GatewayMetrics("m")
+    metrics.of("m")
+    assert b'finished_reason="abort"' in metrics.page()
 
 
 def test_the_queue_is_counted_when_it_is_scraped() -> None:
     metrics, waiting = GatewayMetrics("m"), {("few", -3): 2, ("few", -1): 1, ("many", 7): 1}
-    metrics.watch_queue(lambda: waiting)
+    metrics.watch_queue("m", lambda: waiting)
 
     def queued(priority: str, tenant: str) -> float:
         return value(metrics, "baton_queued_requests", priority=priority, tenant=tenant)

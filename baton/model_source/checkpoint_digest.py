@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from baton.core.errors import SettingsError
+from baton.model_source.weight_files import read_json, weight_files
 
 SAMPLE_BYTES = 4096
 MAX_SAMPLES = 1024  # per file: gigabytes take milliseconds, and other weights still show
+HASH_MODEL = "baton_hash"  # model_type of the stand-in that has no weights
 VOLATILE = frozenset({"transformers_version"})  # who wrote the file, not what it says
 
 
@@ -28,6 +30,18 @@ def digest_of_model(config: Mapping[str, object], weights: Sequence[Path]) -> st
     for path in sorted(weights, key=lambda path: path.name):
         total.update(f"{path.name}\n{path.stat().st_size}\n{_digest_of_weights(path)}\n".encode())
     return total.hexdigest()
+
+
+def digest_of_files(folder: Path) -> str:
+    """Of configuration and weights as they lie there, hex: the same for whoever has a copy of them.
+    Empty where some are missing.
+    """
+    try:
+        config = read_json(folder / "config.json")
+        is_whole = config.get("model_type") == HASH_MODEL
+        return digest_of_model(config, () if is_whole else weight_files(folder))
+    except SettingsError:
+        return ""
 
 
 def digest_of_tokenizer(folder: Path) -> str:
