@@ -74,6 +74,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         caching=st.sampled_from([True, True, True, False]),
         num_slots=st.sampled_from([0, 3, 12, 40]),
         mixed=st.integers(4, 16),
+        ahead=st.booleans(),
+        foreseen=st.sampled_from([1, 1, 5]),
     )
     def build(
         self,
@@ -83,6 +85,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         caching: bool,
         num_slots: int,
         mixed: int,
+        ahead: bool,
+        foreseen: int,
     ) -> None:
         self.bench = Bench(
             num_blocks,
@@ -92,7 +96,10 @@ class SchedulerMachine(RuleBasedStateMachine):
             caching=caching,
             num_slots=num_slots,
             max_mixed_prompt_tokens=mixed,
+            ahead=ahead,
         )
+        if self.bench.device is not None:
+            self.bench.device.foresees = lambda params: foreseen == 1 or params.seed % foreseen > 0
         self.books = BlockBooks(self.bench)
 
     def teardown(self) -> None:
@@ -172,7 +179,9 @@ class SchedulerMachine(RuleBasedStateMachine):
         if not (begun := self._begun()):
             return
         key, choice = data.draw(st.sampled_from(begun))
-        work = self.works[key]
+        self._settle()
+        if (work := self.works.get(key)) is None:
+            return
         before = self.bench.scheduler.sequences
         try:
             lent = self.bench.core.give_away(work.key, choice)
@@ -207,6 +216,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.works)
     @rule(data=st.data())
     def abort(self, data: st.DataObject) -> None:
+        """Also while steps are under way."""
         key = data.draw(st.sampled_from(sorted(self.works)))
         self.bench.core.abort(key)
         del self.works[key]
@@ -225,6 +235,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 8), priority=PRIORITIES)
     def reserve_if_need_be_from_the_less_urgent(self, count: int, priority: int) -> None:
+        self._settle()
         before = self.bench.blocks.free
 
         def take() -> bool:
@@ -255,10 +266,23 @@ class SchedulerMachine(RuleBasedStateMachine):
         stepped = self._stepped()
         self.bench.runner.fails = False
         failed = [piece for piece in self.bench.last_plan.slices if piece.draws] if stepped else []
-        for block in failed[0].blocks if failed else ():
-            assert block not in self.bench.blocks._books.cache
+        if failed and self._has_failed(failed[0].draws[0].key):  # or nobody needed it any more
+            for block in failed[0].blocks:
+                assert block not in self.bench.blocks._books.cache
         self._take_events()
         self._check_plan(stepped)
+
+    @rule()
+    def step_that_misleads_the_next(self) -> None:
+        """A device passes tokens on before the host has looked at them."""
+        if self.bench.device is not None:
+            self.bench.device.misleads = True
+            self.step(2)
+            self.bench.device.misleads = False
+
+    @rule()
+    def everything_lands(self) -> None:
+        self._settle()
 
     @rule()
     def everything_ends(self) -> None:
@@ -287,6 +311,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         blocks.check_integrity()
         held = Counter(b for s in self.bench.scheduler.sequences for b in s.blocks)
         held.update(b for loan in self.loans.values() for b in loan)
+        held.update(self.bench.scheduler.tables.held)
         assert held == Counter({b: n for b, n in enumerate(blocks._books.references) if n})
 
     @invariant()
@@ -311,10 +336,15 @@ class SchedulerMachine(RuleBasedStateMachine):
         elif not sequence.lends:
             assert sequence.published == sequence.blocks[: len(sequence.published)]
             blocks_for = self.bench.limits.blocks_for
-            least = blocks_for(sequence.num_computed)
+            flying = sum(f.picks.get(sequence, 0) for f in self.bench.scheduler._flying)
+            least = blocks_for(sequence.num_computed + flying)
             most = blocks_for(len(sequence.tokens)) if sequence.work.searches else least
             assert least <= len(sequence.blocks) <= most
         assert sequence.num_computed < len(sequence.tokens)
+
+    def _settle(self) -> None:
+        self.bench.core.settle()
+        self._take_events()
 
     def _stepped(self) -> bool:
         writing = {
@@ -371,6 +401,9 @@ class SchedulerMachine(RuleBasedStateMachine):
             work.draws_nothing and work.prompt[piece.start :] == piece.tokens
             for work in (*self.works.values(), *self.finished)
         )
+
+    def _has_failed(self, key: str) -> bool:
+        return isinstance(self.bench.events[key][-1], WorkFailed)
 
     def _begun(self) -> list[tuple[str, int]]:
         """Choices of which something is drawn, whether they can leave or not."""
