@@ -151,6 +151,7 @@ class DeviceRunner(CheckpointRunner):
         """
         rows, targets, counts = scored_rows(plan)
         tokens, positions, last = _inputs(plan, _last_rows(plan), self._device)
+        put_in(tokens, plan, None)  # it lands here, so nothing may follow what has not landed yet
         parts = [last, *(sent(p, p.dtype, self._device) for p in parts_of(rows, self.vocab_size))]
         step = attention.prepare(plan)
         logits = logits_in_parts(self._checkpoint.model, tokens, positions, parts, step)

@@ -85,10 +85,12 @@ class Lookahead:
         return counts, StepPlan(slices)
 
     def _going(self, flying: Flying, running: list[Sequence]) -> list[_Going] | None:
-        """None: somebody's next step cannot be said yet: it forks, or is one beam of several."""
+        """None: somebody's next step cannot be said yet, or is waited for as it is launched: he forks,
+        is one beam of several, or a prompt that is scored part by part.
+        """
         places, going = flying.places(), []
         for sequence in running:
-            if sequence.work.searches:
+            if sequence.work.searches or (sequence.work.scores_prompt and sequence.is_prompt):
                 return None
             flown = flying.picks.get(sequence, 0)
             if sequence.remaining > flown:
@@ -134,7 +136,6 @@ class Lookahead:
 
 
 def _can_be_followed(plan: StepPlan, foresees: Foresees) -> bool:
-    """Scores of a prompt are told part by part, while the step runs."""
     return all(
         not piece.targets and all(foresees(draw.params) for draw in piece.draws)
         for piece in plan.slices

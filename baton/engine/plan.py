@@ -17,7 +17,8 @@ class Draw:
     """One token to draw from the logits of a slice's last position.
 
     (`key`, `choice`) names whose it is, for what is kept from one draw to the next. `tokens` is the
-    sequence's own list, prompt and answer so far: read it during the step, never after.
+    sequence's own list, prompt and answer so far: read it during the step, never after. Where the
+    slice follows a step under way it may lack the last one.
     """
 
     choice: int

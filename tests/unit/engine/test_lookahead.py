@@ -173,6 +173,21 @@ def test_a_draw_that_needs_the_host_is_waited_for(made: Bench) -> None:
     assert_answers(made, "b", prompt_of(6, 1), sampled(6))
 
 
+def test_a_prompt_that_is_scored_is_waited_for(made: Bench) -> None:
+    made.submit(generate("writes", prompt_of(5), sampled(9)))
+    made.step()
+    made.core.settle()
+    before = device_of(made).num_ahead
+    scored = replace(sampled(1), prompt_logprobs=1)
+    made.submit(generate("scored", prompt_of(100, 1), scored))
+    while WorkDone() not in made.events["scored"]:
+        made.step()
+    assert device_of(made).num_ahead == before
+    made.run()
+    assert device_of(made).num_ahead > before
+    assert_answers(made, "writes", prompt_of(5), sampled(9))
+
+
 @pytest.mark.parametrize("beam", [None, BeamSearch()])
 def test_choices_that_fork_and_beams_are_waited_for(made: Bench, beam: BeamSearch | None) -> None:
     params = replace(sampled(2, n=3), beam=beam)
