@@ -138,7 +138,7 @@ class Engine:
         self._loop.submit(work, sink)
 
     def abort(self, key: str) -> None:
-        """Drops the work before the next step, without WorkDone; an unknown key is fine.
+        """Drops the work before another step is begun, without WorkDone; an unknown key is fine.
 
         The key is free again once the engine's thread has dropped it.
         """

@@ -4,6 +4,7 @@ Works really run on the hash model, so that a block used twice or too late also 
 """
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -49,6 +50,7 @@ PARAMS = st.builds(
     n=st.integers(1, 3),
     ignore_eos=st.booleans(),
 )
+PULLED = b"\xa5"
 PENALTIES = st.sampled_from([None, None, None, 0.0, 1.0, 2.0])  # None: no search
 
 
@@ -64,6 +66,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.given_back: set[str] = set()
         self.left: dict[str, dict[int, int]] = {}  # tokens that each choice had when it left
         self.reservations: list[Reservation] = []
+        self.pulled: list[tuple[int, ...]] = []  # taken and written by another thread
         self.answers: dict[Work, tuple[Answer, ...]] = {}
         self.count = 0
 
@@ -254,6 +257,19 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.reservations.pop().cancel()
 
     @rule(count=st.integers(1, 6))
+    def another_thread_takes_blocks_and_writes(self, count: int) -> None:
+        """As a pull does, at any time, and into whatever is free then."""
+        if blocks := self.bench.blocks.allocate(min(count, self.bench.blocks.free)):
+            self.pulled.append(blocks)
+            for piece in self._bytes_of(blocks):
+                piece[:] = PULLED * len(piece)
+
+    @precondition(lambda self: self.pulled)
+    @rule()
+    def another_thread_gives_blocks_back(self) -> None:
+        self.bench.blocks.release(self.pulled.pop())
+
+    @rule(count=st.integers(1, 6))
     def step(self, count: int) -> None:
         for _ in range(count):
             stepped = self._stepped()
@@ -290,6 +306,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         for reservation in self.reservations:
             reservation.cancel()
         self.reservations.clear()
+        while self.pulled:
+            self.another_thread_gives_blocks_back()
         for _ in range(3000):
             self._take_events()
             for key in tuple(self.loans):
@@ -312,7 +330,13 @@ class SchedulerMachine(RuleBasedStateMachine):
         held = Counter(b for s in self.bench.scheduler.sequences for b in s.blocks)
         held.update(b for loan in self.loans.values() for b in loan)
         held.update(self.bench.scheduler.tables.held)
+        held.update(b for blocks in self.pulled for b in blocks)
         assert held == Counter({b: n for b, n in enumerate(blocks._books.references) if n})
+
+    @invariant()
+    def what_another_thread_wrote_is_as_it_was(self) -> None:
+        for piece in self._bytes_of([b for blocks in self.pulled for b in blocks]):
+            assert piece == PULLED * len(piece)
 
     @invariant()
     def every_sequence_holds_what_its_state_says(self) -> None:
@@ -376,6 +400,9 @@ class SchedulerMachine(RuleBasedStateMachine):
             end = piece.start + len(piece.tokens)
             assert piece.draws or not end % limits.block_size or self._only_reads(piece)
             assert len(piece.blocks) >= limits.blocks_for(end)
+            for one in piece.draws:  # nothing is computed for a token that nobody will get
+                assert one.position < limits.max_model_len
+                assert one.position - one.num_prompt < one.params.max_tokens or one.params.beam
             first, last = piece.start // limits.block_size, (end - 1) // limits.block_size
             written.update(piece.blocks[first : last + 1])
         assert not written or max(written.values()) == 1
@@ -401,6 +428,11 @@ class SchedulerMachine(RuleBasedStateMachine):
             work.draws_nothing and work.prompt[piece.start :] == piece.tokens
             for work in (*self.works.values(), *self.finished)
         )
+
+    def _bytes_of(self, blocks: Iterable[int]) -> Iterator[memoryview]:
+        size = self.bench.pool.block_bytes
+        for block in blocks:
+            yield self.bench.pool.view[block * size : (block + 1) * size]
 
     def _has_failed(self, key: str) -> bool:
         return isinstance(self.bench.events[key][-1], WorkFailed)
