@@ -62,6 +62,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         super().__init__()
         self.works: dict[str, Work] = {}  # those that have not been seen to end
         self.finished: list[Work] = []
+        self.aborted: list[Work] = []
         self.loans: dict[str, tuple[int, ...]] = {}  # lent and not given back
         self.given_back: set[str] = set()
         self.left: dict[str, dict[int, int]] = {}  # tokens that each choice had when it left
@@ -222,7 +223,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         """Also while steps are under way."""
         key = data.draw(st.sampled_from(sorted(self.works)))
         self.bench.core.abort(key)
-        del self.works[key]
+        self.aborted.append(self.works.pop(key))
 
     @precondition(lambda self: self.loans)
     @rule(data=st.data())
@@ -426,7 +427,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         """A prompt that somebody else will search from."""
         return any(
             work.draws_nothing and work.prompt[piece.start :] == piece.tokens
-            for work in (*self.works.values(), *self.finished)
+            for work in (*self.works.values(), *self.finished, *self.aborted)
         )
 
     def _bytes_of(self, blocks: Iterable[int]) -> Iterator[memoryview]:

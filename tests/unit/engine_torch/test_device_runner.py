@@ -15,6 +15,7 @@ from baton.core.errors import InternalError
 from baton.core.sampling_params import SamplingParams
 from baton.engine import device
 from baton.engine.attention.backend import AttentionRule
+from baton.engine.attention.device_inputs import DecodeBuffers
 from baton.engine.attention.torch_reference import TorchReference
 from baton.engine.config import EngineConfig
 from baton.engine.device import Fetched
@@ -232,6 +233,36 @@ def test_what_followed_a_token_that_was_not_the_one_is_misled(
     assert all(later for later, sooner in zip(behind_them, reversed(misled), strict=True) if sooner)
     again = known(second, expected)
     assert ids(runner.run(again)) == ids(plain.run(again))
+
+
+def test_what_a_step_sends_is_not_overwritten_before_it_has_landed(
+    llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device may copy as late as it likes: buffers of two steps under way are not the same ones."""
+    sent: list[tuple[torch.Tensor, torch.Tensor]] = []
+    copy = torch.Tensor.copy_
+
+    def noted(to: torch.Tensor, source: torch.Tensor, non_blocking: bool = False) -> torch.Tensor:
+        if non_blocking:
+            sent.append((source, source.clone()))
+        return copy(to, source, non_blocking)
+
+    made = device_runner(llama, CONFIG)
+    device_pool(made, 48)
+    made.run(prompts(FORESEEN))
+    buffers = DecodeBuffers(torch.zeros(48, 1, 2, 1, 16, 4), 4, 64)
+    first = answers(FORESEEN)
+    monkeypatch.setattr(torch.Tensor, "copy_", noted)
+
+    for plan in (first, behind(first)):
+        made.launch(plan)
+        buffers.fill(plan)
+
+    assert len(sent) == 2 * (1 + 3), "ids and positions; slots, contexts and tables"
+    assert all(torch.equal(source, before) for source, before in sent)
+    assert any(
+        not torch.equal(one, other) for (one, _), (other, _) in zip(sent, sent[4:], strict=False)
+    )
 
 
 def test_a_step_with_a_draw_on_the_host_leaves_nothing_to_follow(runner: DeviceRunner) -> None:
