@@ -18,9 +18,10 @@ from baton.core.errors import SettingsError
 from baton.core.worker_info import Role
 from baton.registry.memory import InMemoryRegistry
 from gateway import objectives as gateway_objectives
+from gateway.assignment import Assignment
 from gateway.policies import policy_of
 from gateway.queue import AdmissionQueue
-from gateway.workers import Assignment, Workers
+from gateway.workers import Workers
 
 SETTLED = 1.0  # seconds until the gateway has heard of every worker; then the trace begins
 

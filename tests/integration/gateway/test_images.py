@@ -12,13 +12,14 @@ import pytest
 import pytest_asyncio
 
 from baton.core.errors import UnavailableError
-from baton.core.prompt_images import ImageSpan, PromptImage, image_digest
+from baton.core.prompt_images import PromptImage
 from baton.core.worker_info import Role
 from gateway.images.settings import ImageSettings
 from tests.support.file_host import FileHost, file_host
 from tests.support.hugging_face import Answer
-from tests.support.images import ImageOracle, ImagePrompt, check_equal, image_file
+from tests.support.images import ImageOracle, check_equal, image_file
 from tests.support.models import IMAGE_PAD, make_vision
+from tests.support.vision_answers import read_back
 from tests.support.vision_cluster import VisionCluster, image_part, tokens_of, vision_cluster
 from tests.support.vision_tokenizer import add_vision_tokenizer
 
@@ -67,22 +68,10 @@ def files_of(content: list[Any]) -> list[bytes]:
     return [known.get(part["image_url"]["url"], WIDE) for part in parts]
 
 
-def read_back(oracle: ImageOracle, answer: dict[str, Any], files: list[bytes]) -> ImagePrompt:
-    """The prompt that the gateway says it made, with the images where it put them."""
-    ids = tuple(answer["prompt_token_ids"])
-    images: list[PromptImage] = []
-    at = 0
-    for file in files:
-        start = ids.index(IMAGE_PAD, at)
-        at = next(i for i in range(start, len(ids)) if ids[i] != IMAGE_PAD)
-        images.append(PromptImage(ImageSpan(start, 1, at - start, image_digest(file, "")), file))
-    return ImagePrompt(ids, tuple(images))
-
-
 def expected(
     oracle: ImageOracle, answer: dict[str, Any], content: list[Any], count: int = 12
 ) -> Answer:
-    return oracle.answer(read_back(oracle, answer, files_of(content)), count)
+    return oracle.answer(read_back(answer, files_of(content)), count)
 
 
 @pytest.mark.parametrize("content", [ONE, SEVERAL], ids=["one", "several"])
