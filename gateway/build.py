@@ -208,6 +208,7 @@ def _app(
         fingerprint=f"baton-{__version__}-{tokenizer.digest[:8]}",
         strict_fields=settings.strict_fields,
         max_body_bytes=settings.max_body_bytes,
+        reads_images=rules_of(settings.model_folder) is not None,
         stall=settings.client_stall_seconds,
         patience=settings.max_queue_seconds,
         force_usage=settings.enable_force_include_usage,
