@@ -1,6 +1,6 @@
 """The settings of one worker process, whatever its role."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from baton.core.errors import SettingsError
 from baton.core.labels import Labels, read_labels
@@ -20,6 +20,14 @@ from baton.telemetry.tracing_settings import TracingSettings
 from kv_transfer.transports import nixl_agent
 
 _PORTS = ("port", "advertise_port", "kv_port", "advertise_kv_port", "metrics_port")
+# What only a worker acts on that has the whole model and its KV.
+OF_ENGINES = (
+    *("quantization", "max_model_len", "max_num_seqs", "max_num_batched_tokens"),
+    *("max_mixed_prompt_tokens", "kv_cache_memory_bytes", "gpu_memory_utilization"),
+    *("enforce_eager", "cuda_graph_sizes", "kv_offloading_size", "block_size"),
+    *("enable_prefix_caching", "core_board", "core_slot", "attention_backend", "batch_invariant"),
+    *("logits_processor_pattern", "logits_processors"),
+)
 LONGEST_ID = 256  # characters of a worker's id
 _COUNTS = (
     *("max_model_len", "max_num_seqs", "max_num_batched_tokens"),
@@ -248,6 +256,19 @@ class WorkerSettings:
             )
         self.cluster_tls.check(self.advertise_host or self.host)
 
+    def check_encoder(self) -> None:
+        """Of a worker that only encodes images. Raises SettingsError."""
+        set_here = [name for name in OF_ENGINES if getattr(self, name) != getattr(_DEFAULTS, name)]
+        if set_here:
+            flags = ", ".join("--" + name.replace("_", "-") for name in set_here)
+            raise SettingsError(
+                f"{flags}: an encode worker has no language model and no KV; give it to those that have"
+            )
+
+    def without_engine(self) -> "WorkerSettings":
+        """As an encode worker of the same cluster is told."""
+        return replace(self, **{name: getattr(_DEFAULTS, name) for name in OF_ENGINES})
+
     def _check_unsupported(self) -> None:
         if self.tensor_parallel_size < 1:
             raise SettingsError(
@@ -306,6 +327,9 @@ class WorkerSettings:
             logits_processor_pattern=self.logits_processor_pattern,
             logits_processors=self.logits_processors,
         )
+
+
+_DEFAULTS = WorkerSettings()
 
 
 def _is_address(text: str) -> bool:
