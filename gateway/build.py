@@ -27,6 +27,7 @@ from baton.rpc.server import make_server
 from baton.telemetry.metrics import TaskCollector, process_collector
 from baton.v1 import registry_pb2_grpc
 from gateway.app import guarded, make_app
+from gateway.assignment import Assignment
 from gateway.chat_prompt import ChatPrompts
 from gateway.content_format import named_format
 from gateway.delivery import Delivery
@@ -74,7 +75,7 @@ from gateway.translations.response_desk import ResponseDesk
 from gateway.translations.response_store import ResponseStore
 from gateway.ui.board import Board
 from gateway.ui.feed import Feed
-from gateway.workers import Assignment, Workers
+from gateway.workers import Workers
 
 if TYPE_CHECKING:
     from baton.telemetry.tracing import Tracer
@@ -217,6 +218,7 @@ def _app(
         fingerprint=f"baton-{__version__}-{tokenizer.digest[:8]}",
         strict_fields=settings.strict_fields,
         max_body_bytes=settings.max_body_bytes,
+        reads_images=rules_of(settings.model_folder) is not None,
         stall=settings.client_stall_seconds,
         patience=settings.max_queue_seconds,
         force_usage=settings.enable_force_include_usage,

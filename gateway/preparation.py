@@ -70,6 +70,7 @@ class Preparation:
         fingerprint: str,
         strict_fields: bool,
         max_body_bytes: int,
+        reads_images: bool = False,
         stall: float,
         patience: float,
         force_usage: bool = False,
@@ -93,6 +94,7 @@ class Preparation:
         self._fingerprint = fingerprint
         self._strict = strict_fields
         self._max_body_bytes = max_body_bytes
+        self._reads_images = reads_images
         self._force_usage = force_usage
         self._heeds_priority = heeds_priority
         self._ignores_priority = ignores_priority
@@ -111,9 +113,12 @@ class Preparation:
         self.check_names(asked.model, asked.unknown_fields())
         return asked
 
-    async def read_by(self, parse: Callable[[bytes], T], request: Request) -> T:
-        """What `parse` makes of the body."""
-        body = await json_body(request, self._max_body_bytes, self._stall)
+    async def read_by(
+        self, parse: Callable[[bytes], T], request: Request, image_field: str = "messages"
+    ) -> T:
+        """What `parse` makes of the body. `image_field`: where its images come."""
+        field = image_field if self._reads_images else None
+        body = await json_body(request, self._max_body_bytes, self._stall, image_field=field)
         if len(body) < LARGE_BODY:
             return parse(body)
         return await asyncio.to_thread(parse, body)

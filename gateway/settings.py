@@ -256,7 +256,9 @@ class GatewaySettings:
     h11_max_header_count: int = setting(256, "Most headers of a request; more get 431.")
     response_store: ResponseStoreSettings = nested(ResponseStoreSettings)
     max_body_bytes: int = setting(
-        16 << 20, "Largest request body; a larger one gets 413.", size=True
+        16 << 20,
+        "Largest request body; a larger one gets 413, or 400 where an image makes it so.",
+        size=True,
     )
     images: ImageSettings = nested(ImageSettings)
     shutdown_seconds: float = setting(

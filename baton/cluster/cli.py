@@ -20,6 +20,7 @@ COMMANDS = {  # name: module in baton.cluster.commands, where it has the module'
     "gateway": "gateway",
     "prefill": "prefill",
     "decode": "decode",
+    "encode": "encode",
     "chat": "chat",
     "status": "status",
     "top": "top",

@@ -59,18 +59,23 @@ class LaunchPlan:
         """Their ids and roles."""
         prefill = [(f"prefill-{i}", Role.PREFILL) for i in range(self.settings.prefill_workers)]
         decode = [(f"decode-{i}", Role.DECODE) for i in range(self.settings.decode_workers)]
-        return prefill + decode
+        encode = [(f"encode-{i}", Role.ENCODE) for i in range(self.settings.encode_workers)]
+        return prefill + decode + encode
 
     def worker(self, worker_id: str, role: Role, registry: str, slot: int) -> Command:
-        told = replace(
-            self.told_worker(worker_id, registry),
-            threads=self.threads,
-            core_board=self.core_board,
-            core_slot=slot if self.core_board else 0,
-            gpu_memory_utilization=self._gpu_share,
-        )
+        told = self.told_worker(worker_id, registry)
+        if role is Role.ENCODE:
+            told = replace(told.without_engine(), threads=self.threads)
+        else:
+            told = replace(
+                told,
+                threads=self.threads,
+                core_board=self.core_board,
+                core_slot=slot if self.core_board else 0,
+                gpu_memory_utilization=self._gpu_share,
+            )
         env = {**self._environment(told), "OMP_NUM_THREADS": str(self.threads)}
-        if self._spreads_gpus:
+        if self._spreads_gpus and role is not Role.ENCODE:
             env["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
         return Command((*_PYTHON, "baton.cluster.entry", role.value, *as_flags(told)), env)
 
@@ -102,7 +107,7 @@ class LaunchPlan:
     def _gpu_share(self) -> float:
         """Of its device's memory: what the setting says is for all workers on it together."""
         devices = len(self.gpus) if self._spreads_gpus else 1
-        workers = -(-self.settings.num_workers // devices)
+        workers = -(-self.settings.num_engines // devices)
         share = self.settings.worker.gpu_memory_utilization
         return share / workers if self.gpus else share
 

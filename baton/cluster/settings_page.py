@@ -78,7 +78,7 @@ def page() -> str:
         _table(own, taken),
         "## baton gateway\n\n† not with `baton up`, which decides it by itself.\n",
         _table(gateway, taken),
-        "## baton prefill, baton decode\n\n† not with `baton up`, which decides it by itself.\n",
+        "## baton prefill, baton decode, baton encode\n\n† not with `baton up`, which decides it by itself.\n",
         _table(worker, taken - {"host", "port"}),
         "## baton chat\n",
         _client_table(chat),

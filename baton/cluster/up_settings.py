@@ -44,6 +44,9 @@ class UpSettings:
     )
     prefill_workers: int = setting(1, "Workers that read prompts; 0: the decode workers do.")
     decode_workers: int = setting(1, "Workers that write answers.")
+    encode_workers: int = setting(
+        0, "Workers that encode images for those who read prompts; 0: these encode by themselves."
+    )
     orchestrator: str = setting(
         "processes",
         "What runs the workers: processes of this machine, or actors of a Ray cluster.",
@@ -82,6 +85,7 @@ class UpSettings:
     def __post_init__(self) -> None:
         _at_least(0, self.prefill_workers, "--prefill-workers")
         _at_least(1, self.decode_workers, "--decode-workers")
+        _at_least(0, self.encode_workers, "--encode-workers")
         _at_least(1, self.threads, "--threads")
         if self.lend_cores and self.num_workers > MAX_WORKERS:
             raise SettingsError(f"--lend-cores is for {MAX_WORKERS} workers at most")
@@ -135,6 +139,11 @@ class UpSettings:
                 "ray give each the cores that it needs by --ray-prefill-resources and "
                 "--ray-decode-resources"
             )
+        if self.orchestrator == "ray" and self.encode_workers:
+            raise SettingsError(
+                "--encode-workers are processes of this machine; with --orchestrator ray start each "
+                "with `baton encode` where it is to run"
+            )
         if self.orchestrator != "ray" and self.ray != RaySettings():
             raise SettingsError("--ray-... settings are for --orchestrator ray")
 
@@ -144,8 +153,13 @@ class UpSettings:
         return self.orchestrator == "ray" and bool(self.ray.ray_address)
 
     @property
-    def num_workers(self) -> int:
+    def num_engines(self) -> int:
+        """Workers that have the whole model."""
         return self.prefill_workers + self.decode_workers
+
+    @property
+    def num_workers(self) -> int:
+        return self.num_engines + self.encode_workers
 
     def located(self, say: Callable[[str], None]) -> "UpSettings":
         """With folders for hub ids, downloaded where needed, so that no child asks a hub; but in

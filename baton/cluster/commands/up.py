@@ -25,7 +25,7 @@ from baton.core.errors import SettingsError
 from baton.core.interrupts import Interrupts
 from baton.engine.core_board import shared_page
 from baton.engine.host_cores import available_cores
-from baton.engine.model_check import check_model
+from baton.engine.model_check import check_model, model_reads_images
 from baton.engine.visible_gpus import visible_gpus
 from baton.settings import SettingsCommand, options
 
@@ -122,8 +122,14 @@ def _scraper(
 
 def _check_model(settings: UpSettings) -> None:
     """Raises SettingsError. Of other machines only they can say."""
-    if not settings.joins_ray:
-        check_model(settings.model, settings.worker.engine, settings.num_workers)
+    if settings.joins_ray:
+        return
+    check_model(settings.model, settings.worker.engine, settings.num_engines)
+    if settings.encode_workers and not model_reads_images(settings.model):
+        raise SettingsError(
+            f"--encode-workers {settings.encode_workers}: {settings.model} reads no images, so there "
+            "is nothing to encode"
+        )
 
 
 async def _in_processes(

@@ -10,12 +10,13 @@ from baton.cluster.simulator.prompt import TracePrompt
 from baton.cluster.simulator.worker import Lease, SimulatedWorker
 from baton.core.sampling_params import SamplingParams
 from gateway.admission.line import Turn
+from gateway.assignment import Assignment
 from gateway.errors import NoRoomError, OverloadedError, TooLateError
 from gateway.objectives import Objectives
 from gateway.queue import AdmissionQueue
 from gateway.refusals import Refusals
 from gateway.tenants.visit import Desk, Visit
-from gateway.workers import Assignment, Wanted, Workers
+from gateway.workers import Wanted, Workers
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ export class Pools {
 
   show(state) {
     const workers = state.workers();
-    const roles = [...new Set(["prefill", "decode", ...workers.map((worker) => worker.role)])];
+    const roles = [...new Set(["encode", "prefill", "decode", ...workers.map((worker) => worker.role)])];
     const pools = roles.map((role) => ({ role, workers: workers.filter((worker) => worker.role === role) }));
     this.rows.show(pools.filter((pool) => pool.workers.length));
   }
