@@ -17,7 +17,7 @@ from baton import __version__
 from baton.core.errors import SettingsError
 from baton.core.sampling_params import GrammarBackend, LogprobsMode
 from baton.images.image_rules import rules_of
-from baton.registry.choice import commons_in_redis, directory_in_redis
+from baton.registry.choice import commons_in_redis, directory_in_redis, roster_in_redis
 from baton.registry.commons import Commons, LocalCommons
 from baton.registry.lone_worker import LoneWorker
 from baton.registry.memory import InMemoryRegistry
@@ -67,6 +67,7 @@ from gateway.structured.checking import GrammarChecker
 from gateway.structured.config import read_config
 from gateway.structured.desk import GrammarDesk
 from gateway.tenants.roster import Roster
+from gateway.tenants.shared_tenants import SharedTenants
 from gateway.tenants.visit import Desk
 from gateway.token_wishes import SamplingRules
 from gateway.tokenizer import ChatTokenizer, load_tokenizer, vocab_size_of
@@ -91,6 +92,7 @@ class Gateway:
     queue: AdmissionQueue[Assignment]
     dispatcher: Dispatcher
     commons: Commons
+    roster: Roster
     feed: Feed
 
 
@@ -101,9 +103,7 @@ def build(settings: GatewaySettings, tracer: "Tracer | None" = None) -> Gateway:
         settings.chat_template,
         named_format(settings.chat_template_content_format),
     )
-    roster = Roster(
-        settings.api_key, Path(settings.tenants_file) if settings.tenants_file else None
-    )
+    roster = _roster(settings)
     directory, server = _registry(settings)
     place = settings.redis.place
     commons: Commons = LocalCommons() if place is None else commons_in_redis(place)
@@ -162,7 +162,17 @@ def build(settings: GatewaySettings, tracer: "Tracer | None" = None) -> Gateway:
     )
     doorway = Doorway(app, crowd)
     door = guarded(doorway, settings, roster, Desk(commons, metrics.tenants), metrics.http, tracer)
-    return Gateway(door, doorway, server, workers, queue, dispatcher, commons, feed)
+    return Gateway(door, doorway, server, workers, queue, dispatcher, commons, roster, feed)
+
+
+def _roster(settings: GatewaySettings) -> Roster:
+    """Raises SettingsError for a file that cannot be used."""
+    file = Path(settings.tenants_file) if settings.tenants_file else None
+    place = settings.redis.place
+    if place is None or not settings.tenants_in_redis:
+        return Roster(settings.api_key, file)
+    shared = SharedTenants(roster_in_redis(place, settings.cluster_secret))
+    return Roster(settings.api_key, file, shared=shared)
 
 
 def _registry(settings: GatewaySettings) -> tuple[Directory, grpc.aio.Server | None]:

@@ -91,6 +91,11 @@ class GatewaySettings:
         "YAML file of tenants with their API keys, weights and limits, see docs/tenants.md; a change "
         "acts within a second.",
     )
+    tenants_in_redis: bool = setting(
+        False,
+        "The same from Redis, where `baton tenants put FILE` writes them for all gateways; needs "
+        "--redis-url.",
+    )
     tls: TlsSettings = nested(TlsSettings)
     cors: CorsSettings = nested(CorsSettings)
     middleware: tuple[str, ...] = setting(
@@ -332,6 +337,7 @@ class GatewaySettings:
         if self.root_path and not self.root_path.startswith("/"):
             raise SettingsError(f"--root-path {self.root_path} must begin with /")
         self._check_bound()
+        self._check_tenants()
         read_config(self.structured_outputs_config)
         self.tls.check()
         self.cluster_tls.check()
@@ -344,6 +350,16 @@ class GatewaySettings:
                 "--registry-host and --registry-port are for a gateway that keeps the registry "
                 "itself; with --redis-url workers join in Redis"
             )
+
+    def _check_tenants(self) -> None:
+        if not self.tenants_in_redis:
+            return
+        if self.tenants_file:
+            raise SettingsError(
+                "--tenants-in-redis and --tenants-file contradict each other: tenants have one source"
+            )
+        if self.redis.place is None:
+            raise SettingsError("--tenants-in-redis needs --redis-url")
 
     def _check_bound(self) -> None:
         if not self.worker:

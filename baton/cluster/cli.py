@@ -26,6 +26,7 @@ COMMANDS = {  # name: module in baton.cluster.commands, where it has the module'
     "top": "top",
     "drain": "drain",
     "flip": "flip",
+    "tenants": "tenants",
     "replay": "replay",
     "simulate": "simulate",
     "plan": "plan",

@@ -6,7 +6,7 @@ from baton.core.errors import SettingsError
 from baton.core.labels import Labels, read_labels
 from baton.core.pattern import check_pattern
 from baton.engine.attention.device_choice import BACKENDS
-from baton.engine.config import EngineConfig
+from baton.engine.config import AUTO, OFF, ON, EngineConfig
 from baton.engine.core_board import MAX_WORKERS
 from baton.engine.device_name import device_name
 from baton.engine.graph_sizes import graph_rows
@@ -112,6 +112,12 @@ class WorkerSettings:
         (),
         "Sequences of the decode steps that become CUDA graphs (default: powers of two up to "
         "--max-num-seqs).",
+    )
+    async_scheduling: str = setting(
+        AUTO,
+        "Begin the next step before the tokens of the last one are known, so that a device never waits "
+        "for the host; auto: on CUDA devices. On a CPU the two get in each other's way.",
+        choices=(AUTO, ON, OFF),
     )
     kv_offloading_size: float = setting(
         0.0,
@@ -305,6 +311,7 @@ class WorkerSettings:
             gpu_memory_utilization=self.gpu_memory_utilization,
             enforce_eager=self.enforce_eager,
             cuda_graph_sizes=self._graph_sizes,
+            async_scheduling=self.async_scheduling,
             kv_offloading_bytes=int(self.kv_offloading_size * 2**30),
             max_num_seqs=self.max_num_seqs,
             max_num_batched_tokens=self.max_num_batched_tokens,

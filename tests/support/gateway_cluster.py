@@ -116,7 +116,9 @@ async def running_gateway(
 
     following = asyncio.create_task(gateway.workers.run(on_change))
     sharing = asyncio.create_task(gateway.commons.run(gateway.queue.shares))
+    knowing = asyncio.create_task(gateway.roster.run())
     await http.until_ready(serving)
+    await gateway.roster.began()
     client = httpx.AsyncClient(
         base_url=url_of(listener, chosen.tls.scheme),
         timeout=30,
@@ -135,7 +137,8 @@ async def running_gateway(
         await serving
         following.cancel()
         sharing.cancel()
-        await asyncio.gather(following, sharing, return_exceptions=True)
+        knowing.cancel()
+        await asyncio.gather(following, sharing, knowing, return_exceptions=True)
         await gateway.dispatcher.close()
         await gateway.workers.close()
         await asyncio.gather(*(worker.stop() for worker in under_test.workers))

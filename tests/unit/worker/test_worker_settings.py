@@ -97,9 +97,11 @@ def test_the_device_and_what_belongs_to_it_reach_the_engine() -> None:
         gpu_memory_utilization=0.5,
         enforce_eager=True,
         cuda_graph_sizes=("4", "1"),
+        async_scheduling="off",
     ).engine
     assert (made.device, made.gpu_memory_utilization) == ("cuda:1", 0.5)
     assert (made.enforce_eager, made.cuda_graph_sizes) == (True, (4, 1))
+    assert made.async_scheduling == "off"
 
 
 def test_a_pools_size_is_left_to_the_device_unless_it_is_given() -> None:
