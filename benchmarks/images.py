@@ -1,4 +1,5 @@
-"""What an image costs: to encode it or to find it encoded, to read it as a prompt, to hand it over.
+"""What an image costs: to encode it or to find it encoded, by whoever reads the prompt or on a worker of
+its own, to read it as a prompt, to hand it over.
 
 python -m benchmarks.images --rounds 7
 """
@@ -42,10 +43,15 @@ class Told:
     """Of one request with one image, milliseconds."""
 
     first_token: float
-    encode: float
-    rest: float  # of the time to the first token: the gateway, and reading the prompt
-    transfer: float
+    encode: float  # the file, scaling, the tower
+    embeddings: float  # on their way to the reader behind the end of the encoding; 0 at home
+    prefill: float  # steps of the engine that read the prompt
+    rest: float  # of the time to the first token: the gateway, calls, queues
+    transfer: float  # of the KV
     exposed: float
+
+
+HOME, POOL = PLACES = ("prefill", "encode")  # the role of whoever encodes
 
 
 @click.command()
@@ -70,9 +76,17 @@ def main(model: Path | None, sides: tuple[int, ...], rounds: int) -> None:
         if rules is None:
             raise click.ClickException(f"{folder} reads no images")
         kept = asyncio.run(_encoded(folder, rules, sides, rounds))
-        with cluster([f"--model={folder}"]) as url:
+        with cluster([f"--model={folder}", "--encode-workers=1"]) as url:
             for side in sides:
-                _tell(side, rules, asyncio.run(_asked(url, side, rounds)))
+                found = asyncio.run(_asked(url, side, rounds))
+                for place in PLACES:
+                    _tell(side, rules, place, [one[place] for one in found])
+                pairs = [(one[POOL].first_token, one[HOME].first_token) for one in found]
+                ratio = ratio_of(pairs)
+                click.echo(
+                    f"{side:5} px  first token, pool to home: {ratio.median:.2f} "
+                    f"({ratio.low:.2f} to {ratio.high:.2f}, {ratio.rounds} rounds)"
+                )
     sys.exit(0 if kept else 1)
 
 
@@ -115,30 +129,59 @@ async def _timed(images: Images, image: PromptImage) -> float:
     return time.perf_counter() - began
 
 
-async def _asked(url: str, side: int, rounds: int) -> list[Told]:
-    """Of the cluster, one image after the other, none of them seen before."""
+async def _asked(url: str, side: int, rounds: int) -> list[dict[str, Told]]:
+    """Of the cluster, one image after the other, none of them seen before: encoded at home and in the
+    pool in turns.
+    """
     async with httpx.AsyncClient(base_url=url, timeout=PATIENCE, trust_env=False) as client:
-        status = (await client.get("/status")).json()
-        [page] = [w["metrics_url"] for w in status["workers"] if w["role"] == "prefill"]
-        found: list[Told] = []
+        found: list[dict[str, Told]] = []
         for number in range(rounds + 1):
-            before = await _encode_seconds(client, page)
-            first, params = await _first_token(client, _photo(side, 1000 + number))
-            spent = await _encode_seconds(client, page) - before
-            told = Told(
-                first * 1e3,
-                spent * 1e3,
-                (first - spent) * 1e3,
-                params["transfer_ms"],
-                params["exposed_ms"],
-            )
+            order = PLACES if number % 2 else PLACES[::-1]
+            seeds = {place: 1000 + 2 * number + PLACES.index(place) for place in order}
+            told = {place: await _one(client, _photo(side, seeds[place]), place) for place in order}
             if number:
                 found.append(told)
     return found
 
 
-async def _first_token(client: httpx.AsyncClient, photo: bytes) -> tuple[float, dict[str, Any]]:
-    """Seconds until it came, and the answer's `kv_transfer_params`."""
+async def _one(client: httpx.AsyncClient, photo: bytes, place: str) -> Told:
+    before = await _workers(client)
+    spent = await _encode_seconds(client, before[place]["metrics_url"])
+    first, params, tokens = await _first_token(client, photo, place)
+    spent = await _encode_seconds(client, before[place]["metrics_url"]) - spent
+    prefill = await _reading_seconds(client, before[HOME], tokens - params["cached_tokens"])
+    behind = (params["images_exposed_ms"] or 0.0) / 1e3
+    return Told(
+        first_token=1e3 * first,
+        encode=1e3 * spent,
+        embeddings=1e3 * behind,
+        prefill=1e3 * prefill,
+        rest=1e3 * (first - spent - behind - prefill),
+        transfer=params["transfer_ms"],
+        exposed=params["exposed_ms"],
+    )
+
+
+async def _workers(client: httpx.AsyncClient) -> dict[str, Any]:
+    """By role, of which there is one each."""
+    status = (await client.get("/status")).json()
+    return {worker["role"]: worker for worker in status["workers"]}
+
+
+async def _reading_seconds(client: httpx.AsyncClient, before: Any, tokens: int) -> float:
+    """That its engine's steps with so many tokens of prompts have taken since, once it has told them."""
+    was = before["steps"]["reading"]
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            now = (await _workers(client))[before["role"]]["steps"]["reading"]
+            if now["read_tokens"] - was["read_tokens"] >= tokens:
+                return float(now["seconds"] - was["seconds"])
+
+
+async def _first_token(
+    client: httpx.AsyncClient, photo: bytes, place: str
+) -> tuple[float, dict[str, Any], int]:
+    """Seconds until it came, the answer's `kv_transfer_params`, and the prompt's tokens."""
     url = f"data:image/png;base64,{base64.b64encode(photo).decode()}"
     content = [
         {"type": "image_url", "image_url": {"url": url}},
@@ -149,8 +192,10 @@ async def _first_token(client: httpx.AsyncClient, photo: bytes) -> tuple[float, 
         "max_tokens": 4,
         "ignore_eos": True,
         "stream": True,
+        "stream_options": {"include_usage": True},
+        "kv_transfer_params": {"avoid": [] if place == POOL else ["encode-0"]},
     }
-    first = 0.0
+    first, tokens = 0.0, 0
     params: dict[str, Any] = {}
     began = time.perf_counter()
     async with client.stream("POST", "/v1/chat/completions", json=asked) as answer:
@@ -160,13 +205,16 @@ async def _first_token(client: httpx.AsyncClient, photo: bytes) -> tuple[float, 
             chunk = json.loads(line.removeprefix("data: "))
             first = first or time.perf_counter() - began
             params = chunk.get("kv_transfer_params") or params
+            tokens = (chunk.get("usage") or {}).get("prompt_tokens", tokens)
     if params.get("transfer_ms") is None:
         raise click.ClickException(f"the prompt was not handed over: {params}")
-    return first, params
+    if params["encode_worker"] != ("encode-0" if place == POOL else None):
+        raise click.ClickException(f"the image was encoded elsewhere: {params}")
+    return first, params, tokens
 
 
 async def _encode_seconds(client: httpx.AsyncClient, page: str) -> float:
-    """That the prefill worker has spent on images so far."""
+    """That the worker of this page has spent on images so far."""
     lines = (await client.get(page)).text.splitlines()
     values = [
         line.split()[1] for line in lines if line.startswith("baton_image_encode_seconds_sum")
@@ -174,13 +222,13 @@ async def _encode_seconds(client: httpx.AsyncClient, page: str) -> float:
     return float(values[0])
 
 
-def _tell(side: int, rules: ImageRules, told: list[Told]) -> None:
+def _tell(side: int, rules: ImageRules, place: str, told: list[Told]) -> None:
     rows, columns = rules.grid(side, side)
     shown = "  ".join(
         f"{name.replace('_', ' ')} {median(getattr(one, name) for one in told):.1f} ms"
         for name in Told.__dataclass_fields__
     )
-    click.echo(f"{side:5} px  {rows * columns} tokens  {shown}")
+    click.echo(f"{side:5} px  {rows * columns} tokens  by {place:7}  {shown}")
 
 
 def _photo(side: int, seed: int) -> bytes:

@@ -164,8 +164,13 @@ def decide(
 
 
 def upkeep(workers: Workers, draw: random.Random) -> dict[str, list[float]]:
-    """What events, a snapshot and a worker's leave take, of a thousand prefixes or a hundred."""
+    """What a load takes to be heard, and what events, a snapshot and a worker's leave, of a thousand
+    prefixes or a hundred; and one look of the garbage collector at all that there is.
+    """
     book = workers.prefixes
+    loads = [replace(IDLE, running=number % 64) for number in range(1000)]
+    worker, left = workers.usable[0], iter(loads)
+    heard = times(len(loads), lambda: worker._set_load(next(left)))
     changes, snapshots, leaves = list[float](), list[float](), list[float]()
     for number in range(100):
         new = tuple(draw.getrandbits(64) for _ in range(1000))
@@ -176,9 +181,11 @@ def upkeep(workers: Workers, draw: random.Random) -> dict[str, list[float]]:
         with timed(leaves):
             book.drop("new")
     return {
+        "a load": heard,
         "a message of 100 events": changes,
         "a snapshot of 1000 keys": snapshots,
         "a worker with 950 keys leaves": leaves,
+        "the collector, once through": times(3, gc.collect),
     }
 
 

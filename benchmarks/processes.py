@@ -111,7 +111,7 @@ def gateway_and(
     ]
     with subprocess_all(commands, environ) as running:
         url = f"http://127.0.0.1:{port}"
-        _until_members(url, len(workers), running)
+        until_members(url, len(workers), running)
         yield url
 
 
@@ -137,14 +137,18 @@ def subprocess_all(
                 process.wait()
 
 
-def _until_members(url: str, count: int, running: Sequence["subprocess.Popen[bytes]"]) -> None:
+def until_members(
+    url: str, count: int, running: Sequence["subprocess.Popen[bytes]"], key: str = ""
+) -> None:
+    """Returns once the gateway is in touch with so many workers. Raises ServerError."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    asked = urllib.request.Request(f"{url}/status", headers={"Authorization": f"Bearer {key}"})
     end = time.monotonic() + _START
     while time.monotonic() < end:
         if any(process.poll() is not None for process in running):
             raise ServerError("a process ended before the cluster was ready")
         try:
-            with direct.open(f"{url}/status", timeout=5) as answer:
+            with direct.open(asked, timeout=5) as answer:
                 if answer.read().count(b'"metrics_url"') == count:
                     return
         except OSError:

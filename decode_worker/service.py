@@ -18,6 +18,7 @@ from baton.v1 import decode_pb2_grpc
 from baton.worker.event_queue import TokenQueue, Told
 from baton.worker.reading_trace import ReadingTrace
 from baton.worker.room import Room, no_room
+from baton.worker.seeing import see
 from baton.worker.worker import Worker
 from decode_worker.adoption import adopted
 from decode_worker.hand_over import hand_over
@@ -80,7 +81,10 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
             if images and work.mode is Mode.GENERATE:
                 if lane is not None:
                     lane.turn("image_encode")
-                work = await self._worker.with_embeddings(work, images)
+                encoded = request.encoded if request.HasField("encoded") else None
+                work, came = await see(self._worker, work, images, encoded)
+                if came is not None:
+                    yield pb.GenerateResponse(images_pulled=came)
             if lane is not None and request.handoff.transfer_id:
                 lane.turn("transfer.wait")
             work, told, pulled = await self._with_blocks(work, request.handoff, room)

@@ -17,8 +17,20 @@ from baton.core.errors import (
 from baton.core.handoff import Handoff, PrefixSource, new_id, new_ticket
 from baton.core.token_record import PromptLogprobs, TokenLogprobs, TokenRecord
 from baton.core.worker_info import WorkerInfo
+from gateway.assignment import Assignment
 from gateway.attempt_trace import AttemptTrace
 from gateway.breaks import MENDABLE
+from gateway.call_events import (
+    Admitted,
+    HandedOver,
+    ImagesPulled,
+    PrefixPulled,
+    PromptScored,
+    Reserved,
+    Tokens,
+    Transferred,
+)
+from gateway.encode_leg import EncodeLeg
 from gateway.job import Job
 from gateway.leg import Broken, Ended, Left, Leg, LegEvent, Letters
 from gateway.mailbox import Mailbox
@@ -27,17 +39,7 @@ from gateway.refusals import Refusals
 from gateway.request_metrics import DECODE, PREFILL, TRANSFER
 from gateway.token_log import Section
 from gateway.worker import Worker
-from gateway.worker_client import (
-    Admitted,
-    Call,
-    HandedOver,
-    PrefixPulled,
-    PromptScored,
-    Reserved,
-    Tokens,
-    Transferred,
-)
-from gateway.workers import Assignment
+from gateway.worker_client import Call
 
 if TYPE_CHECKING:
     from baton.telemetry.lane import Lane
@@ -97,6 +99,9 @@ class Attempt:
         self._trace: AttemptTrace | None = None
         if lane is not None and job.trace is not None:
             self._trace = AttemptTrace(job.trace, lane, number, job.request_id, self.takes_over)
+        self._encode: EncodeLeg | None = None
+        if assignment.encode is not None:
+            self._encode = EncodeLeg(assignment.encode, job, number)
         self._legs: list[Leg] = []
         self._decode = self._open_decode(assignment.decode)
         self._reader: Leg | None = self._decode if self._handoff is None else None
@@ -109,6 +114,7 @@ class Attempt:
         self.reading = Reading(
             assignment.decode.info.worker_id,
             assignment.prefill.info.worker_id if assignment.prefill else None,
+            encode_worker=assignment.encode.info.worker_id if assignment.encode else None,
             reason=assignment.forecast.decision.reason if assignment.forecast else None,
         )
         self._prefix_source: str | None = None  # its instance id
@@ -203,6 +209,8 @@ class Attempt:
         self._reader = None  # it says no more
         for leg in self._legs:
             leg.cancel()
+        if self._encode is not None:
+            self._encode.cancel()
         if self._prefill_worker is not None:
             self._prefill_worker.give_back(freed=False, unread=self._unread)
             self._prefill_worker = None
@@ -219,11 +227,15 @@ class Attempt:
             raise InternalError("a decode worker sent something before its reservation")
         self.reserved = True
         metadata = () if self._trace is None else self._trace.reserved()
+        if self._encode is not None:
+            self._legs.append(self._encode.open(self._mailbox, metadata))
         if self._prefill_worker is not None and self._handoff is not None:
             worker, self._prefill_worker = self._prefill_worker, None
             prefix = self._prefix_for(worker)
             call = worker.client.prefill(
-                self._job, self.number, self._handoff, prefix, metadata=metadata
+                *(self._job, self.number, self._handoff, prefix),
+                metadata=metadata,
+                encoded=self._encode.handoff if self._encode is not None else None,
             )
             self._reader = Leg(worker, call, self._mailbox, self._unread)
             self._legs.append(self._reader)
@@ -242,7 +254,10 @@ class Attempt:
         except UnavailableError:
             reads = self._reader is not None and not self._log.began
             silent = self._reader if reads and self._reader else self._decode
-            self.suspects.add(silent.worker)
+            if self._encode is not None and self._encode.awaited:
+                self.suspects.add(self._encode.worker)
+            else:
+                self.suspects.add(silent.worker)
             raise
 
     @property
@@ -266,19 +281,27 @@ class Attempt:
         """A hand-off ends with the reading of the prompt; if that ended by the caller's fault, it
         must be told, and no other placement would do better. Its word may come a moment later.
         """
+        encode = self._encode if self._encode is not None and self._encode.awaited else None
+        sources: list[Leg | None] = []
+        if self._reader not in (None, self._decode):
+            sources.append(self._reader)
+        if encode is not None and not encode.over:
+            sources.append(encode.leg)
         try:
-            while self._reader not in (None, self._decode):
+            while sources:
                 leg, event = await self._mailbox.get(CAUSE_SECONDS)
-                if leg is not self._reader:
+                if leg not in sources:
                     continue
                 self._note_suspect(leg, event)
                 match event:
                     case Broken(RequestError() as fault):
                         return fault
                     case Broken() | Ended():
-                        return error
+                        sources.remove(leg)
         except UnavailableError:
             logger.info("a hand-off of %s ended without a cause", self._job.request_id)
+        if encode is not None and not self.suspects:
+            self.suspects.add(encode.worker)  # or its link to the reader; others may do better
         return error
 
     async def _settle_reading(self) -> None:
@@ -307,6 +330,8 @@ class Attempt:
                 self._admitted(num_cached_tokens, kv_number)
             case PrefixPulled():
                 self._note_prefix(event)
+            case ImagesPulled():
+                self._note_images(event)
             case Broken() | Ended():
                 self._reader = None
 
@@ -328,14 +353,25 @@ class Attempt:
                 self._prefix_source, pulled.bytes, time.monotonic(), pulled.transport
             )
 
+    def _note_images(self, pulled: ImagesPulled) -> None:
+        self.reading.images = pulled
+        if self._encode is None or self._reader is None:
+            return
+        self._encode.came(pulled)
+        if pulled.images:
+            source, now = self._encode.worker.info.instance_id, time.monotonic()
+            self._reader.worker.received(source, pulled.bytes, now, pulled.transport)
+
     def _note_suspect(self, leg: Leg, event: LegEvent) -> None:
         match event:
             case Broken(RefusedError() | UnavailableError()):
                 self.suspects.add(leg.worker)
 
     def _open_decode(self, worker: Worker) -> Leg:
+        reads = self._handoff is None
         call = worker.client.generate(
-            self._job, self.number, self._handoff, self._brought, self._metadata
+            *(self._job, self.number, self._handoff, self._brought, self._metadata),
+            encoded=self._encode.handoff if self._encode is not None and reads else None,
         )
         unread = self._unread if self._prefill_worker is None else 0
         leg = Leg(worker, call, self._mailbox, unread, self._claim)
@@ -348,6 +384,9 @@ class Attempt:
             self.writes |= leg is self._decode
             return self._log.add(event.records)
         self._note_suspect(leg, event)
+        if self._encode is not None and leg is self._encode.leg:
+            self._encode.hear(event)
+            return ()
         reads = leg is self._reader
         if reads:
             self._note_reading(event)

@@ -63,8 +63,10 @@ class AttemptTrace:
 
 
 def _told(reading: Reading) -> dict[str, str | int | float]:
-    moved, prefix = reading.transfer, reading.prefix
+    moved, prefix, images = reading.transfer, reading.prefix, reading.images
     told = {
+        "baton.encode_worker": reading.encode_worker,
+        "baton.images.ms": images.milliseconds if images else None,
         "baton.prefill_worker": reading.prefill_worker,
         "baton.decode_worker": reading.decode_worker,
         "baton.placement.reason": reading.reason,

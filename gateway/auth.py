@@ -4,7 +4,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import ErrorReply
+from gateway.errors import RETRY_SOON, ErrorReply
 from gateway.replies import error_reply
 from gateway.root_path import path_of
 from gateway.tenants.roster import Roster
@@ -20,6 +20,12 @@ MISSING = ErrorReply(
     401,
     "AuthenticationError",
     "This server wants an API key: send the header `Authorization: Bearer KEY`.",
+)
+UNREAD = ErrorReply(
+    503,
+    "ServiceUnavailableError",
+    "Nobody's API key is known here yet: the tenants in Redis cannot be read.",
+    retry_after=RETRY_SOON,
 )
 WRONG = ErrorReply(401, "AuthenticationError", "This API key is not known here.")
 
@@ -41,8 +47,7 @@ class Authentication:
             key = _key_of(scope)
             found = self._roster.find(key) if key else None
             if found is None:
-                refusal = error_reply(WRONG if key else MISSING, scope, CHALLENGE)
-                await refusal(scope, receive, send)
+                await self._refusal(key, scope)(scope, receive, send)
                 return
             known = found
         visit = self._desk.visit(known)
@@ -57,6 +62,11 @@ class Authentication:
             await self._app(scope, receive, send_with_limits)
         finally:
             visit.end()
+
+    def _refusal(self, key: bytes, scope: Scope) -> ASGIApp:
+        if key and self._roster.trouble is not None:
+            return error_reply(UNREAD, scope)
+        return error_reply(WRONG if key else MISSING, scope, CHALLENGE)
 
 
 def visit_of(request: Request) -> Visit:

@@ -8,13 +8,17 @@ from baton.core.errors import RequestError
 from gateway.errors import BodyTooLargeError, BodyTooSlowError
 
 
-async def json_body(request: Request, limit: int, stall: float) -> bytes:
-    """`stall`: seconds that the client may send nothing."""
+async def json_body(
+    request: Request, limit: int, stall: float, *, image_field: str | None = None
+) -> bytes:
+    """`stall`: seconds that the client may send nothing. `image_field`: where images come; what is
+    too large is then read as far as the limit, to say of an image that it is the image.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise RequestError("Unsupported Media Type: only 'application/json' is allowed")
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > limit:
+    if announced.isdecimal() and int(announced) > limit and image_field is None:
         raise _too_large(limit)
     body = bytearray()
     chunks = request.stream()
@@ -23,11 +27,29 @@ async def json_body(request: Request, limit: int, stall: float) -> bytes:
             async with asyncio.timeout(stall):
                 body += await anext(chunks)
             if len(body) > limit:
+                if image_field is not None and ends_in_data_url(body):
+                    raise _image_too_large(limit, image_field)
                 raise _too_large(limit)
     except StopAsyncIteration:
         return bytes(body)
     except TimeoutError as error:
         raise BodyTooSlowError(f"nothing of the body came for {stall:g} s") from error
+
+
+def ends_in_data_url(body: bytearray) -> bool:
+    """Whether what comes next belongs to one. Nothing in such a URL is escaped: the string that it is
+    begins at the last quotation mark.
+    """
+    begins = body.rfind(b'"') + 1
+    return begins > 0 and body[begins : begins + 5].lower() == b"data:"
+
+
+def _image_too_large(limit: int, field: str) -> RequestError:
+    return RequestError(
+        f"an image is refused: with its data: URL the body is larger than {limit} bytes "
+        "(--max-body-bytes)",
+        field,
+    )
 
 
 def _too_large(limit: int) -> BodyTooLargeError:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from baton.core.token_record import TokenRecord
+from gateway.assignment import Assignment
 from gateway.breaks import BarrenSpell
 from gateway.continuation import Part
 from gateway.job_meter import JobMeter
@@ -13,7 +14,6 @@ from gateway.merge import Streams
 from gateway.move import Move
 from gateway.moves import Moves
 from gateway.request_life import RequestLife
-from gateway.workers import Assignment
 
 if TYPE_CHECKING:
     from baton.telemetry.lane import Lane

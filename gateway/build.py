@@ -11,7 +11,7 @@ import grpc
 from fastapi import FastAPI
 
 from baton.model_source import digest_of_files, revision_of
-from baton.registry.choice import commons_in_redis, directory_in_redis
+from baton.registry.choice import commons_in_redis, directory_in_redis, roster_in_redis
 from baton.registry.commons import Commons, LocalCommons
 from baton.registry.lone_worker import LoneWorker
 from baton.registry.memory import InMemoryRegistry
@@ -47,6 +47,7 @@ from gateway.resume_handle import ResumeHandles
 from gateway.served_models import ServedModels
 from gateway.settings import PRIORITY, GatewaySettings
 from gateway.tenants.roster import Roster
+from gateway.tenants.shared_tenants import SharedTenants
 from gateway.tenants.visit import Desk
 from gateway.tokenizer import ChatTokenizer
 from gateway.translations.response_desk import ResponseDesk
@@ -64,9 +65,7 @@ TICKET_SECONDS = 600.0  # longer than any lease is renewed
 
 def build(settings: GatewaySettings, tracer: "Tracer | None" = None) -> Gateway:
     """Raises SettingsError for a folder that does not hold what is needed. Wants a running loop."""
-    roster = Roster(
-        settings.api_key, Path(settings.tenants_file) if settings.tenants_file else None
-    )
+    roster = _roster(settings)
     directory, server = _registry(settings)
     place = settings.redis.place
     commons: Commons = LocalCommons() if place is None else commons_in_redis(place)
@@ -76,7 +75,17 @@ def build(settings: GatewaySettings, tracer: "Tracer | None" = None) -> Gateway:
     doorway = Doorway(_app(settings, models, shared, crowd, feed), crowd)
     desk = Desk(commons, models.first.metrics.tenants)
     door = guarded(doorway, settings, roster, desk, shared.metrics.http, tracer)
-    return Gateway(door, doorway, server, dealer, models, commons, feed)
+    return Gateway(door, doorway, server, dealer, models, commons, roster, feed)
+
+
+def _roster(settings: GatewaySettings) -> Roster:
+    """Raises SettingsError for a file that cannot be used."""
+    file = Path(settings.tenants_file) if settings.tenants_file else None
+    place = settings.redis.place
+    if place is None or not settings.tenants_in_redis:
+        return Roster(settings.api_key, file)
+    shared = SharedTenants(roster_in_redis(place, settings.cluster_secret))
+    return Roster(settings.api_key, file, shared=shared)
 
 
 def _registry(settings: GatewaySettings) -> tuple[Directory, grpc.aio.Server | None]:
@@ -170,6 +179,7 @@ def _app(
         shared.priorities,
         strict_fields=settings.strict_fields,
         max_body_bytes=settings.max_body_bytes,
+        reads_images=any(model.prompts.reads_images for model in models),
         stall=stall,
     )
     board = Board(models, shared.recent)

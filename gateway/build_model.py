@@ -10,6 +10,7 @@ from baton import __version__
 from baton.core.errors import SettingsError
 from baton.core.sampling_params import GrammarBackend, LogprobsMode
 from baton.images.image_rules import rules_of
+from gateway.assignment import Assignment
 from gateway.chat_answers import ChatAnswers
 from gateway.chat_prompt import ChatPrompts
 from gateway.content_format import named_format
@@ -43,7 +44,7 @@ from gateway.structured.desk import GrammarDesk
 from gateway.token_wishes import SamplingRules
 from gateway.tokenizer import ChatTokenizer, load_tokenizer, vocab_size_of
 from gateway.wishes import Elsewhere
-from gateway.workers import Assignment, Workers
+from gateway.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ class Candidate:
     prefills: bool = field(init=False)
     alive: bool = field(init=False)  # worth waiting for; one that drains is not
     takes_requests: bool = field(init=False)
+    takes_answers: bool = field(init=False)  # it takes requests, and writes
     free_tokens: int = field(init=False)  # room for so many, in whole blocks
     block_tokens: int = field(init=False)
     pool_tokens: int = field(init=False)
@@ -47,7 +48,13 @@ class Candidate:
     token: float = field(init=False)  # likewise, per token that it attends to
     base: float = field(init=False)  # of a step, with what is there now
     beside: float = field(init=False)  # of a step, what is not the step's own
+    beside_token: float = field(
+        init=False
+    )  # likewise, per token of a prompt that is read meanwhile
     rounds: float = field(init=False)  # answers that are written before one's turn, and one's own
+    seated_base: float = field(init=False)  # of a token of an answer, the wait for a place included
+    seated_sequence: float = field(init=False)  # likewise, what others lose included, per choice
+    seated_token: float = field(init=False)  # and per token that the answer attends to
     preference: float = field(init=False)  # decides among equals, and keeps doubted ones for last
 
     def __post_init__(self) -> None:
@@ -57,6 +64,7 @@ class Candidate:
         self.prefills = info.role is Role.PREFILL
         self.alive = load is None or load.state is WorkerState.READY
         self.takes_requests = load is not None and self.alive and not self.refused
+        self.takes_answers = self.takes_requests and not self.prefills
         self.free_tokens = self.context = self.pool_tokens = 0
         self.block_tokens = info.fingerprint.layout.block_size
         self.free_seats, self.worst = math.inf, -math.inf
@@ -83,7 +91,11 @@ class Candidate:
         self.half_pair = 0.5 * speed.pair
         self.sequence, self.token = speed.sequence, speed.context
         self.beside = speed.sequence * requests + speed.context * self.context
+        self.beside_token = self.beside / speed.chunk
         self.base = speed.step + self.beside
+        crowd = self.rounds + requests
+        self.seated_base = self.base * self.rounds
+        self.seated_sequence, self.seated_token = self.sequence * crowd, self.token * crowd
         self.preference = 1e-7 * requests + (DOUBT if self.doubted else 0.0)
 
     def needs(self, tokens: int, choices: int) -> int:

@@ -41,6 +41,10 @@ class ChatPrompts:
         self._images = images
         self._image_text = "" if images.rules is None else tokenizer.text_of(images.rules.marks)
 
+    @property
+    def reads_images(self) -> bool:
+        return self._images.rules is not None
+
     async def of(self, asked: ChatCompletionRequest, receive: Receive) -> ChatPrompt:
         """Raises RequestError, or ClientDisconnect while it waits for a first worker."""
         return await self.of_messages(

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from baton.core.worker_info import WorkerInfo
+from baton.core.embeddings import embeddings_fingerprint, encodes_for
+from baton.core.worker_info import Role, WorkerInfo
 
 
 def unusable(members: Iterable[WorkerInfo], model_digest: str | None = None) -> dict[str, str]:
@@ -20,8 +21,9 @@ def unusable(members: Iterable[WorkerInfo], model_digest: str | None = None) -> 
             )
         else:
             fitting.append(info)
+    answering = [info for info in fitting if info.role is not Role.ENCODE]
     for info in fitting:
-        reason = _no_partner(info, fitting)
+        reason = (_no_reader if info.role is Role.ENCODE else _no_partner)(info, answering)
         if reason is not None:
             reasons[info.instance_id] = reason
     return reasons
@@ -33,3 +35,12 @@ def _no_partner(info: WorkerInfo, others: list[WorkerInfo]) -> str | None:
         return None
     difference = info.fingerprint.difference(opposite[0].fingerprint)
     return f"no {opposite[0].role.value} worker can exchange KV caches with it: {difference}"
+
+
+def _no_reader(encoder: WorkerInfo, answering: list[WorkerInfo]) -> str | None:
+    """Each of them may read prompts."""
+    prints = [info.fingerprint for info in answering]
+    if any(encodes_for(encoder.fingerprint, known) for known in prints) or not prints:
+        return None
+    wanted = embeddings_fingerprint(prints[0], 2 * encoder.fingerprint.layout.head_dim)
+    return f"nobody can take embeddings from it: {encoder.fingerprint.difference(wanted)}"

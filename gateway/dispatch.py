@@ -11,6 +11,7 @@ from typing import Any
 from baton.core.errors import RefusedError, UnavailableError
 from gateway.admission.line import Turn
 from gateway.admission.shares import Bill
+from gateway.assignment import Assignment
 from gateway.attempt import Attempt
 from gateway.branch import Branch, Told, joined
 from gateway.breaks import MENDABLE, Mendable, reason_of
@@ -35,7 +36,7 @@ from gateway.request_trace import Wait, in_line
 from gateway.resumable import Resumable
 from gateway.resume_handle import ResumeHandles
 from gateway.trail import Trail
-from gateway.workers import Assignment, Wanted, Workers
+from gateway.workers import Wanted, Workers
 
 logger = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from baton.registry.commons import Commons
 from gateway.dealing import Dealer
 from gateway.doorway import Doorway
 from gateway.served_models import ServedModels
+from gateway.tenants.roster import Roster
 from gateway.ui.feed import Feed
 
 
@@ -22,6 +23,7 @@ class Gateway:
     dealer: Dealer
     models: ServedModels
     commons: Commons
+    roster: Roster
     feed: Feed
 
     async def follow(self) -> None:

@@ -33,13 +33,15 @@ class Intake:
         *,
         strict_fields: bool,
         max_body_bytes: int,
+        reads_images: bool,
         stall: float,
     ) -> None:
-        """`stall`: seconds that a client may send nothing."""
+        """`reads_images`: some model does. `stall`: seconds that a client may send nothing."""
         self._models = models
         self._priorities = priorities
         self._strict = strict_fields
         self._max_body_bytes = max_body_bytes
+        self._reads_images = reads_images
         self._stall = stall
 
     async def read(self, kind: type[R], request: Request) -> tuple[R, ServedModel]:
@@ -50,9 +52,12 @@ class Intake:
             self._priorities.check(asked.priority)
         return asked, self.choose(request, asked.model, asked.unknown_fields())
 
-    async def read_by(self, parse: Callable[[bytes], T], request: Request) -> T:
-        """What `parse` makes of the body."""
-        body = await json_body(request, self._max_body_bytes, self._stall)
+    async def read_by(
+        self, parse: Callable[[bytes], T], request: Request, image_field: str = "messages"
+    ) -> T:
+        """What `parse` makes of the body. `image_field`: where its images come."""
+        field = image_field if self._reads_images else None
+        body = await json_body(request, self._max_body_bytes, self._stall, image_field=field)
         if len(body) < LARGE_BODY:
             return parse(body)
         return await asyncio.to_thread(parse, body)

@@ -6,10 +6,11 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from baton.core.errors import BatonError, InternalError, RefusedError, UnavailableError
+from gateway.call_events import CallEvent, Reserved, Tokens, Vacated
 from gateway.claims import Claim
 from gateway.mailbox import Mailbox
 from gateway.worker import Worker
-from gateway.worker_client import Call, CallEvent, Reserved, Tokens, Vacated
+from gateway.worker_client import Call
 
 logger = logging.getLogger(__name__)
 

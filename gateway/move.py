@@ -9,7 +9,7 @@ from enum import Enum
 from baton.core.errors import BatonError, TransferError
 from baton.core.handoff import Handoff
 from gateway.attempt import Attempt
-from gateway.worker_client import Lent, Released
+from gateway.call_events import Lent, Released
 
 logger = logging.getLogger(__name__)
 

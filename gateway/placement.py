@@ -127,11 +127,13 @@ def roomy(
     """
     return [
         c
-        for c in candidates
-        if not c.prefills
-        and c.takes_requests
-        and c.free_tokens >= c.needs(num_tokens, choices)
-        and c.has_seats(choices, priority)
+        for c in candidates  # said out, not called: a decision asks it of every worker
+        if c.takes_answers
+        and (
+            (free := c.free_tokens) >= num_tokens + choices * c.block_tokens
+            or free >= c.pool_tokens
+        )
+        and (c.free_seats >= choices or c.has_seats(choices, priority))
     ]
 
 
@@ -143,8 +145,7 @@ def takers(candidates: Sequence[Candidate], ask: Ask) -> list[Candidate]:
         c
         for c in candidates
         if c.worst > ask.priority
-        and not c.prefills
-        and c.takes_requests
+        and c.takes_answers
         and c.makes_room(ask.tokens, ask.choices, ask.priority)
     ]
 

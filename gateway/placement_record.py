@@ -53,6 +53,7 @@ class PlacementRecord:
             return None
         reading = mine[-1].reading
         said = {
+            "encode": reading.encode_worker,
             "prefill": reading.prefill_worker,
             "decode": reading.decode_worker,
             "reason": reading.reason,
@@ -102,6 +103,7 @@ def _try(one: Try) -> dict[str, object]:
         "prompt": one.prompt,
         "attempt": one.number,
         "prompt_tokens": one.prompt_tokens,
+        "encode_worker": one.reading.encode_worker,
         "prefill_worker": one.reading.prefill_worker,
         "decode_worker": one.reading.decode_worker,
         "reason": decision.reason,

@@ -11,6 +11,8 @@ from baton.core.handoff import Handoff, new_id, new_ticket
 from baton.core.token_record import FinishReason, TokenLogprobs, TokenRecord
 from baton.telemetry.call_trace import failure_of
 from gateway.admission.line import Turn
+from gateway.assignment import Assignment
+from gateway.call_events import Admitted, PromptScored, Tokens
 from gateway.items import Item, PromptRead, PromptScores
 from gateway.job import Job
 from gateway.job_meter import JobMeter
@@ -24,8 +26,7 @@ from gateway.remote_ticket import RemoteTickets, Waiting, prompt_digest
 from gateway.request_trace import in_line
 from gateway.trail import Trail
 from gateway.worker import Worker
-from gateway.worker_client import Admitted, PromptScored, Tokens
-from gateway.workers import Assignment, Workers
+from gateway.workers import Workers
 
 if TYPE_CHECKING:
     from baton.telemetry.lane import Lane

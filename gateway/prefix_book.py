@@ -52,8 +52,7 @@ class PrefixBook:
         """How many of the prompt's first tokens each worker has, in whole strides; none: not in it."""
         held: dict[str, int] = {}
         for naming in namings:
-            for worker, strides in self.index.held(prompt.keys(naming)).items():
-                held[worker] = strides * naming.stride
+            held.update(self.index.held(prompt.keys(naming), naming.stride))
         return held
 
     def expecting(

@@ -36,7 +36,7 @@ class PromptChain:
         self._reads_cache = reads_cache
         self._cache_salt = cache_salt
         self._tenant = tenant
-        self._images = images
+        self.images = images  # where they stand
         self._keys: dict[str, list[int]] = {}  # by the naming's digest
 
     def __len__(self) -> int:
@@ -50,6 +50,6 @@ class PromptChain:
             return []
         if keys is None:
             root = root_hash(naming.digest, self._cache_salt, self._tenant)
-            keys = stride_keys(root, self._tokens[:-1], naming.stride, self._images)
+            keys = stride_keys(root, self._tokens[:-1], naming.stride, self.images)
             self._keys[naming.digest] = keys
         return keys

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gateway.worker_client import MovedSegment, PrefixPulled, Transferred
+from gateway.call_events import ImagesPulled, MovedSegment, PrefixPulled, Transferred
 
 
 @dataclass(slots=True)
@@ -17,6 +17,8 @@ class Reading:
     transfer: Transferred | None = None
     prefix_from: str | None = None  # worker whose cache the prompt's beginning came from
     prefix: PrefixPulled | None = None  # what came from there
+    encode_worker: str | None = None  # None: no images, or whoever read the prompt encoded them
+    images: ImagesPulled | None = None  # what came from it
     reason: str | None = None  # of the placement, in a word
     failovers: int = 0  # what broke under the request and was made up for elsewhere
     moves: int = 0  # choices that a decode worker handed over, KV and all
@@ -31,7 +33,7 @@ def told(reading: Reading | None) -> dict[str, object] | None:
         return None
     if reading.remote is not None:
         return reading.remote  # it hands that on as it is
-    moved, prefix = reading.transfer, reading.prefix
+    moved, prefix, images = reading.transfer, reading.prefix, reading.images
     return {
         "prefill_worker": reading.prefill_worker,
         "decode_worker": reading.decode_worker,
@@ -40,6 +42,11 @@ def told(reading: Reading | None) -> dict[str, object] | None:
         "prefix_from": reading.prefix_from if prefix else None,
         "prefix_tokens_moved": prefix.tokens if prefix else None,
         "prefix_ms": round(prefix.milliseconds, 3) if prefix else None,
+        "encode_worker": reading.encode_worker,
+        "images_moved": images.images if images else None,
+        "image_bytes": images.bytes if images else None,
+        "images_ms": round(images.milliseconds, 3) if images else None,
+        "images_exposed_ms": round(images.exposed_ms, 3) if images else None,
         "transferred_bytes": moved.bytes if moved else None,
         "transferred_tokens": moved.tokens if moved else None,
         "decode_cached_tokens": moved.held_tokens if moved else None,

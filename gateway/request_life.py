@@ -8,6 +8,7 @@ from baton.core.errors import InternalError
 from baton.core.handoff import Handoff
 from baton.core.token_record import TokenLogprobs, TokenRecord
 from gateway.admission.line import Turn
+from gateway.assignment import Assignment
 from gateway.attempt import Attempt
 from gateway.breaks import Breaks
 from gateway.continuation import Part, continued
@@ -17,7 +18,6 @@ from gateway.reading import Reading
 from gateway.refusals import Refusals
 from gateway.token_log import TokenLog
 from gateway.trail import Trail
-from gateway.workers import Assignment
 
 if TYPE_CHECKING:
     from baton.telemetry.lane import Lane

@@ -104,7 +104,7 @@ def terms_of(
     transfer = 0.0
     if prefill is None:
         others += decode.requests * read
-        read += (1 + uncached / decode.speed.chunk) * decode.beside
+        read += decode.beside + uncached * decode.beside_token
     else:
         moved = ask.tokens - ask.held.get(decode.instance_id, 0)
         transfer = (link or ask.link).exposed(moved * token_bytes(decode))
@@ -146,16 +146,17 @@ def reading_scores(ask: Ask, prefills: Sequence["Candidate"]) -> list[float]:
 def writing_scores(ask: Ask, decodes: Sequence["Candidate"]) -> list[float]:
     """Of the answer, its hand-off left out, for each decode worker."""
     tokens, answer, choices, slo = ask.tokens, ask.answer, ask.choices, ask.objectives.itl
-    return [
-        answer
-        * (
-            (itl := c.base + (more := choices * c.sequence + tokens * c.token)) * c.rounds
-            + c.requests * more
-        )
+    found = [
+        answer * (c.seated_base + choices * c.seated_sequence + tokens * c.seated_token)
         + c.preference
-        + (0.0 if itl <= slo else miss(itl - slo))
         for c in decodes
     ]
+    if slo < math.inf:
+        found = [
+            score + miss(c.base + choices * c.sequence + tokens * c.token - slo)
+            for score, c in zip(found, decodes, strict=True)
+        ]
+    return found
 
 
 def transfer_scores(ask: Ask, decodes: Sequence["Candidate"]) -> list[float]:
@@ -180,7 +181,8 @@ def alone_scores(ask: Ask, decodes: Sequence["Candidate"]) -> list[float]:
                 + (uncached := tokens - (cached := held(c.instance_id, 0)))
                 * (c.read_token + c.half_pair * (tokens + cached))
             )
-            + (1.0 + uncached / c.speed.chunk) * c.beside
+            + c.beside
+            + uncached * c.beside_token
         )
         + c.requests * read
         + (0.0 if ttft <= slo else miss(ttft - slo))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gateway.assignment import Assignment
 from gateway.chat_answers import ChatAnswers
 from gateway.chat_prompt import ChatPrompts
 from gateway.delivery import Delivery
@@ -12,7 +13,7 @@ from gateway.preparation import Preparation
 from gateway.queue import AdmissionQueue
 from gateway.request_log import RequestLog
 from gateway.tokenizer import ChatTokenizer
-from gateway.workers import Assignment, Workers
+from gateway.workers import Workers
 
 
 @dataclass(frozen=True, slots=True, eq=False)

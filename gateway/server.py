@@ -5,8 +5,9 @@ import json
 import logging
 import os
 import socket
+from collections.abc import Coroutine
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
@@ -80,30 +81,35 @@ async def _run(
     serving = asyncio.create_task(http.serve([listener]), name="http")
     following = asyncio.create_task(gateway.follow(), name="registry")
     sharing = asyncio.create_task(gateway.share(), name="commons")
+    knowing = asyncio.create_task(gateway.roster.run(), name="tenants")
     stopped = asyncio.create_task(interrupts.stop.wait(), name="until stopped")
     try:
         await http.until_ready(serving)
-        await _until_followed(gateway, following)
+        await _until_began(gateway.until_followed(), following)
+        await _until_began(gateway.roster.began(), knowing)
         _announce(url_of(listener, settings.tls.scheme), registry, settings.ready_fd)
-        await asyncio.wait({serving, following, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if following.done():
-            following.result()  # never returns by itself
+        running = {following, knowing}
+        await asyncio.wait({serving, stopped, *running}, return_when=asyncio.FIRST_COMPLETED)
+        for task in running:
+            if task.done():
+                task.result()  # never returns by itself
     finally:
         await _shut_down(gateway, http, serving, settings.shutdown_seconds, interrupts.hurry)
         following.cancel()
         sharing.cancel()
+        knowing.cancel()
         stopped.cancel()
-        await asyncio.gather(following, sharing, stopped, return_exceptions=True)
+        await asyncio.gather(following, sharing, knowing, stopped, return_exceptions=True)
         await gateway.close()
 
 
-async def _until_followed(gateway: Gateway, following: "asyncio.Task[None]") -> None:
-    """Raises SettingsError when the registry refuses what this gateway was told."""
-    began = asyncio.create_task(gateway.until_followed(), name="until followed")
-    await asyncio.wait({began, following}, return_when=asyncio.FIRST_COMPLETED)
+async def _until_began(beginning: Coroutine[Any, Any, object], task: "asyncio.Task[None]") -> None:
+    """Raises SettingsError when Redis refuses what this gateway was told."""
+    began = asyncio.create_task(beginning, name="until it began")
+    await asyncio.wait({began, task}, return_when=asyncio.FIRST_COMPLETED)
     began.cancel()
-    if following.done():
-        following.result()
+    if task.done():
+        task.result()
 
 
 async def _shut_down(

@@ -106,6 +106,11 @@ class GatewaySettings:
         "YAML file of tenants with their API keys, weights and limits, see docs/tenants.md; a change "
         "acts within a second.",
     )
+    tenants_in_redis: bool = setting(
+        False,
+        "The same from Redis, where `baton tenants put FILE` writes them for all gateways; needs "
+        "--redis-url.",
+    )
     tls: TlsSettings = nested(TlsSettings)
     cors: CorsSettings = nested(CorsSettings)
     middleware: tuple[str, ...] = setting(
@@ -266,7 +271,9 @@ class GatewaySettings:
     h11_max_header_count: int = setting(256, "Most headers of a request; more get 431.")
     response_store: ResponseStoreSettings = nested(ResponseStoreSettings)
     max_body_bytes: int = setting(
-        16 << 20, "Largest request body; a larger one gets 413.", size=True
+        16 << 20,
+        "Largest request body; a larger one gets 413, or 400 where an image makes it so.",
+        size=True,
     )
     images: ImageSettings = nested(ImageSettings)
     shutdown_seconds: float = setting(
@@ -349,6 +356,7 @@ class GatewaySettings:
         if self.root_path and not self.root_path.startswith("/"):
             raise SettingsError(f"--root-path {self.root_path} must begin with /")
         self._check_bound()
+        self._check_tenants()
         read_config(self.structured_outputs_config)
         self.tls.check()
         self.cluster_tls.check()
@@ -361,6 +369,16 @@ class GatewaySettings:
                 "--registry-host and --registry-port are for a gateway that keeps the registry "
                 "itself; with --redis-url workers join in Redis"
             )
+
+    def _check_tenants(self) -> None:
+        if not self.tenants_in_redis:
+            return
+        if self.tenants_file:
+            raise SettingsError(
+                "--tenants-in-redis and --tenants-file contradict each other: tenants have one source"
+            )
+        if self.redis.place is None:
+            raise SettingsError("--tenants-in-redis needs --redis-url")
 
     def _check_bound(self) -> None:
         if not self.worker:

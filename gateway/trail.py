@@ -137,6 +137,7 @@ class Trail:
             actual, predicted, itl = forecast.actual, forecast.predicted, forecast.itl
             admitted, first, last = actual.admitted, actual.ttft, actual.last
         return {
+            "encode_worker": reading.encode_worker,
             "prefill_worker": reading.prefill_worker,
             "decode_worker": reading.decode_worker,
             "prefix_from": reading.prefix_from if reading.prefix else None,

@@ -230,4 +230,5 @@ class Worker:
     def _touch(self) -> None:
         self.revision += 1
         self.latest = None
+        self.latest = self.candidate  # now, not when somebody waits for a decision
         self._changed()

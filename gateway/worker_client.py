@@ -1,15 +1,14 @@
 """The gateway's calls to workers. The only place here that knows the wire's messages."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import grpc
 
+from baton.core.embeddings import distinct
 from baton.core.handoff import Handoff, PrefixSource
 from baton.core.kv_events import KvChange
 from baton.core.room import Room
-from baton.core.token_record import PromptLogprobs, TokenRecord
 from baton.core.worker_info import WorkerLoad
 from baton.rpc import wire
 from baton.rpc.channel import open_channel
@@ -18,111 +17,37 @@ from baton.rpc.tls_identity import TlsIdentity
 from baton.v1 import (
     decode_pb2,
     decode_pb2_grpc,
+    encode_pb2,
+    encode_pb2_grpc,
     kv_transfer_pb2,
     kv_transfer_pb2_grpc,
     prefill_pb2,
     prefill_pb2_grpc,
+    types_pb2,
     worker_pb2,
     worker_pb2_grpc,
+)
+from gateway.call_events import (
+    Admitted,
+    CallEvent,
+    Encoded,
+    HandedOver,
+    ImagesPulled,
+    Lent,
+    MovedSegment,
+    PrefixPulled,
+    PromptScored,
+    Released,
+    Reserved,
+    Tokens,
+    Transferred,
+    Vacated,
 )
 from gateway.job import Job
 
 SHORT_CALL_SECONDS = 2.0
 
 Metadata = tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Reserved:
-    """The decode worker has room."""
-
-    room: Room | None  # what it has left, if it says so
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """Whoever reads the prompt has begun; KV of so many of its tokens was cached there."""
-
-    num_cached_tokens: int
-    kv_number: int = 0  # of the latest event of its cache by then
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    records: tuple[TokenRecord, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PromptScored:
-    """Some of the prompt's log-probabilities, in order; all of them before the first tokens."""
-
-    scores: PromptLogprobs
-
-
-@dataclass(frozen=True, slots=True)
-class MovedSegment:
-    """When consecutive blocks moved; milliseconds since the first segment was ready."""
-
-    first_block: int  # in the prompt
-    num_blocks: int
-    ready_ms: float
-    start_ms: float
-    end_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class Transferred:
-    """The decode worker has the prompt's KV cache; before its first tokens."""
-
-    bytes: int  # payload moved
-    tokens: int  # whose KV was moved
-    transport: str  # the data plane, such as "shm"
-    milliseconds: float  # from the first ready segment to the confirmation
-    exposed_ms: float  # from the end of prefill's computing to the confirmation
-    computed_ms: float  # from the first ready segment to the end of prefill's computing
-    segments: tuple[MovedSegment, ...]  # by their place in the prompt
-    held_tokens: int = 0  # whose KV the decode worker had already
-    repaired_blocks: int = 0  # moved again because their checksum was wrong
-
-
-@dataclass(frozen=True, slots=True)
-class HandedOver:
-    """Of this choice no token comes here any more: another worker has it."""
-
-    choice: int
-
-
-@dataclass(frozen=True, slots=True)
-class Lent:
-    """A choice that was to be handed over is stopped, and its blocks wait for the Pull."""
-
-
-@dataclass(frozen=True, slots=True)
-class Released:
-    """The blocks went back."""
-
-    confirmed: bool  # the other worker had them first
-
-
-@dataclass(frozen=True, slots=True)
-class PrefixPulled:
-    """The prefill worker got the prompt's beginning from another one; before it is admitted."""
-
-    tokens: int  # whose KV was moved
-    bytes: int  # payload moved
-    transport: str  # the data plane, such as "shm"
-    milliseconds: float  # for which the prompt waited
-
-
-@dataclass(frozen=True, slots=True)
-class Vacated:
-    """The decode worker has ended the answer; its room is others' now."""
-
-    room: Room | None  # what there is, if it says so
-
-
-ReadEvent = Admitted | PrefixPulled | PromptScored
-CallEvent = Reserved | ReadEvent | Tokens | Transferred | HandedOver | Vacated | Lent | Released
 
 
 class Call(Protocol):
@@ -146,6 +71,9 @@ class WorkerClient:
         self._prefill: prefill_pb2_grpc.PrefillServiceAsyncStub = (
             prefill_pb2_grpc.PrefillServiceStub(self._channel)
         )
+        self._encode: encode_pb2_grpc.EncodeServiceAsyncStub = encode_pb2_grpc.EncodeServiceStub(
+            self._channel
+        )
         self._kv: kv_transfer_pb2_grpc.KvTransferServiceAsyncStub = (
             kv_transfer_pb2_grpc.KvTransferServiceStub(self._channel)
         )
@@ -160,8 +88,10 @@ class WorkerClient:
         handoff: Handoff | None,
         brought: Handoff | None = None,
         metadata: Metadata = (),
+        encoded: Handoff | None = None,
     ) -> Call:
-        """`brought`: a hand-off of the prompt's KV alone; the first token is drawn there. `metadata`
+        """`encoded`: a hand-off of the images, which another worker has the files of, here as below.
+        `brought`: a hand-off of the prompt's KV alone; the first token is drawn there. `metadata`
         says which trace the call is part of, here as below.
         """
         source = handoff or brought
@@ -178,7 +108,8 @@ class WorkerClient:
             priority=job.priority,
             waited_ms=job.waited_ms(),
             keep_ms=round(job.wishes.keep_seconds * 1000),
-            images=wire.images_to_pb(job.images, with_data=handoff is None),
+            images=wire.images_to_pb(job.images, with_data=handoff is None and encoded is None),
+            encoded=wire.encoded_to_pb(encoded) if encoded is not None else None,
         )
         return _GenerateCall(self._decode.Generate(request, metadata=metadata))
 
@@ -190,6 +121,7 @@ class WorkerClient:
         prefix: PrefixSource | None,
         hold: float = 0.0,
         metadata: Metadata = (),
+        encoded: Handoff | None = None,
     ) -> Call:
         """`hold`: seconds that the blocks outlive the call, once they are computed."""
         request = prefill_pb2.PrefillRequest(
@@ -206,9 +138,23 @@ class WorkerClient:
             waited_ms=job.waited_ms(),
             prefix=wire.prefix_source_to_pb(prefix) if prefix is not None else None,
             hold_ms=round(hold * 1000),
-            images=wire.images_to_pb(job.images, with_data=True),
+            images=wire.images_to_pb(job.images, with_data=encoded is None),
+            encoded=wire.encoded_to_pb(encoded) if encoded is not None else None,
         )
         return _PrefillCall(self._prefill.Prefill(request, metadata=metadata))
+
+    def encode(self, job: Job, attempt: int, handoff: Handoff, metadata: Metadata = ()) -> Call:
+        """The job's images, to be pulled by that hand-off."""
+        request = encode_pb2.EncodeRequest(
+            request_id=job.request_id,
+            attempt=attempt,
+            transfer_id=handoff.transfer_id,
+            ticket=handoff.ticket,
+            images=wire.images_to_pb(distinct(job.images), with_data=True),
+            cache_salt=job.cache_salt,
+            tenant=job.tenant,
+        )
+        return _EncodeCall(self._encode.Encode(request, metadata=metadata))
 
     def hand_over(
         self,
@@ -269,6 +215,12 @@ def _admitted(message: prefill_pb2.PrefillAdmitted | decode_pb2.GenerateAdmitted
     return Admitted(message.num_cached_tokens, message.kv_number)
 
 
+def _images_pulled(message: types_pb2.ImagesPulled) -> ImagesPulled:
+    return ImagesPulled(
+        message.images, message.bytes, message.transport, message.milliseconds, message.exposed_ms
+    )
+
+
 def _room_of(message: decode_pb2.GenerateReserved | decode_pb2.GenerateFinished) -> Room | None:
     return wire.room_from_pb(message.room) if message.HasField("room") else None
 
@@ -307,6 +259,8 @@ class _GenerateCall:
                     yield Reserved(_room_of(message.reserved))
                 elif message.HasField("transferred"):
                     yield _transferred(message.transferred)
+                elif message.HasField("images_pulled"):
+                    yield _images_pulled(message.images_pulled)
                 elif message.HasField("handed_over"):
                     yield HandedOver(message.handed_over.choice)
                 elif message.HasField("finished"):
@@ -336,6 +290,8 @@ class _PrefillCall:
                     yield PrefixPulled(
                         pulled.tokens, pulled.bytes, pulled.transport, pulled.milliseconds
                     )
+                elif message.HasField("images_pulled"):
+                    yield _images_pulled(message.images_pulled)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 
@@ -352,6 +308,27 @@ class _HandOverCall:
             async for message in self._call:
                 if message.HasField("lent"):
                     yield Lent()
+                elif message.HasField("released"):
+                    yield Released(message.released.confirmed)
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+
+    def cancel(self) -> None:
+        self._call.cancel()
+
+
+class _EncodeCall:
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    async def events(self) -> AsyncGenerator[CallEvent, None]:
+        try:
+            async for message in self._call:
+                if message.HasField("lent"):
+                    yield Lent()
+                elif message.HasField("encoded"):
+                    done = message.encoded
+                    yield Encoded(done.images, done.cached_images, done.milliseconds)
                 elif message.HasField("released"):
                     yield Released(message.released.confirmed)
         except grpc.aio.AioRpcError as error:

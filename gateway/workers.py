@@ -11,19 +11,20 @@ from functools import partial
 
 from baton.core.errors import BatonError
 from baton.core.sampling_params import SamplingParams
-from baton.core.worker_info import WorkerInfo
+from baton.core.worker_info import Role, WorkerInfo
 from baton.registry.commons import Commons, LocalCommons
 from baton.registry.store import Directory
 from baton.rpc.tls_identity import TlsIdentity
+from gateway.assignment import Assignment
 from gateway.candidate import Candidate
-from gateway.claims import Claim
 from gateway.compatibility import unusable
+from gateway.encode_pool import EncodePool
 from gateway.forecast import Forecast
 from gateway.learned import Learned
 from gateway.objectives import NONE, Objectives
 from gateway.placement import Pair, refuge
 from gateway.policies import AUTO, Policy, policy_of
-from gateway.prefix_book import Admitted, PrefixBook, nothing_expected
+from gateway.prefix_book import PrefixBook, nothing_expected
 from gateway.prefix_source import Holder, Source, prefix_source
 from gateway.prompt_chain import Naming, PromptChain
 from gateway.refusals import Refusals
@@ -35,36 +36,9 @@ from gateway.worker_client import WorkerClient
 
 logger = logging.getLogger(__name__)
 
-Lender = Callable[[WorkerInfo], Source | None]  # to whom a prefill worker, by what is known then
-
-
-def _nobody_lends(_: WorkerInfo) -> None:
-    """For an attempt in which no prefill worker reads."""
-
 
 def _no_stranger(_: WorkerInfo) -> None:
     """For a directory that has workers of the one model."""
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """Workers of one attempt. Each was taken, and must be given back once."""
-
-    decode: Worker
-    prefill: Worker | None  # None: decode reads the prompt itself
-    admitted: Admitted  # is told what whoever reads the prompt had of it
-    unread: int = 0  # tokens that whoever reads the prompt is expected to compute
-    forecast: Forecast | None = None  # None: it goes on with what another worker had
-    claim: Claim | None = None  # of the decode worker
-    lender: Lender = _nobody_lends  # of the prompt's beginning
-
-    def give_back(self) -> None:
-        """For an attempt that never began."""
-        if self.prefill is None:
-            self.decode.give_back(unread=self.unread, claim=self.claim)
-            return
-        self.decode.give_back(claim=self.claim)
-        self.prefill.give_back(unread=self.unread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +84,8 @@ class Workers:
         self._tls = tls
         self._workers: dict[str, Worker] = {}  # by instance id
         self._listed: dict[str, WorkerInfo] = {}  # by instance id: the registry's own view
-        self._usable: list[Worker] = []
+        self._usable: list[Worker] = []  # that read prompts or write answers
+        self._encode_pool = EncodePool()
         self.prefixes = PrefixBook(self._hear_anew)
         self._namings: dict[str, Naming] = {}  # of usable workers, by digest
         self._leaving: list[Worker] = []
@@ -139,6 +114,7 @@ class Workers:
 
     @property
     def usable(self) -> list[Worker]:
+        """That read prompts or write answers."""
         return self._usable
 
     @property
@@ -208,7 +184,7 @@ class Workers:
         if decision is None:
             return None
         forecast = Forecast(decision, learned, ask.choices, time.monotonic())
-        return self._taken(forecast, prompt, ask, wishes)
+        return self._taken(forecast, prompt, ask, wishes, refusals)
 
     def assign_reader(self, prompt: PromptChain) -> Assignment | None:
         """A prefill worker alone, in the place of whoever reads: another router has the decode worker.
@@ -238,7 +214,12 @@ class Workers:
         return sorted(usable, key=lambda one: (-one[1], one[0].info.worker_id))
 
     def _taken(
-        self, forecast: Forecast, prompt: PromptChain, ask: Ask, wishes: Wishes
+        self,
+        forecast: Forecast,
+        prompt: PromptChain,
+        ask: Ask,
+        wishes: Wishes,
+        refusals: Refusals,
     ) -> Assignment:
         held, placement = ask.held, forecast.decision.placement
         decode = self._workers[placement.decode.instance_id]
@@ -255,7 +236,19 @@ class Workers:
             decode.take(unread, claim)
         admitted = self.prefixes.expecting(prompt, reader.info.instance_id, reader.naming, held)
         lender = partial(self._lender_for, prompt, wishes)
-        return Assignment(decode, prefill, admitted, unread, forecast, claim, lender)
+        encode = self._encode_pool.take(prompt.images, reader.info, self._shunned(wishes, refusals))
+        return Assignment(decode, prefill, admitted, unread, forecast, claim, lender, encode)
+
+    def _shunned(self, wishes: Wishes, refusals: Refusals) -> list[Worker]:
+        """Encode workers that this request does not ask: whoever reads can do without them."""
+        return [
+            worker
+            for worker in self._encode_pool.workers
+            if wishes.avoids(worker.info)
+            or refusals.holds(worker)
+            or refusals.doubts(worker)
+            or self.commons.doubts(worker.info.instance_id)
+        ]
 
     def _lender_for(
         self, prompt: PromptChain, wishes: Wishes, prefill: WorkerInfo
@@ -324,12 +317,20 @@ class Workers:
         if self._model_digest is None and own:
             self._model_digest = own[0].fingerprint.model_digest
         reasons = strange | unusable(own, self._model_digest)
+        if self._bound:
+            reasons |= {
+                info.instance_id: "it encodes images and answers nobody; name another one"
+                for info in infos
+                if info.role is Role.ENCODE
+            }
         for worker in self.all():
             reason = reasons.get(worker.info.instance_id)
             if reason is not None and reason != worker.unusable:
                 logger.error("worker %s cannot be used: %s", worker.info.worker_id, reason)
             worker.unusable = reason
-        self._usable = [w for w in self._workers.values() if w.unusable is None]
+        usable = [w for w in self._workers.values() if w.unusable is None]
+        self._usable = [w for w in usable if w.info.role is not Role.ENCODE]
+        self._encode_pool.workers = [w for w in usable if w.info.role is Role.ENCODE]
         self._namings = {worker.naming.digest: worker.naming for worker in self._usable}
         if self.usable:
             self._max_model_len = min(worker.info.max_model_len for worker in self.usable)

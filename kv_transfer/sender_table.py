@@ -41,6 +41,16 @@ class SenderCounts:
     reclaimed_blocks: int  # of leases that ended unconfirmed
     held_blocks: int = 0  # of leases that may outlive their Prefill's stream, computed or not
 
+    @property
+    def ended(self) -> dict[str, int]:
+        """Hand-offs by how they ended, and refused tickets; for metrics."""
+        return {
+            "confirmed": self.confirmed,
+            "aborted": self.aborted,
+            "expired": self.expired,
+            "refused_ticket": self.refused_tickets,
+        }
+
 
 class SenderTable:
     def __init__(self, instance_id: str, block_size: int, limits: ev.SenderLimits) -> None:

@@ -15,6 +15,7 @@ from baton.telemetry.call_trace import traced_call
 from baton.v1 import prefill_pb2 as pb
 from baton.v1 import prefill_pb2_grpc
 from baton.worker.reading_trace import ReadingTrace
+from baton.worker.seeing import see
 from baton.worker.worker import Worker
 from kv_transfer.pulling import Pulled
 from kv_transfer.sender_table import Hold
@@ -69,7 +70,10 @@ class PrefillServicer(prefill_pb2_grpc.PrefillServiceServicer):
                     if images:
                         if lane is not None:
                             lane.turn("image_encode")
-                        work = await self._worker.with_embeddings(work, images)
+                        encoded = request.encoded if request.HasField("encoded") else None
+                        work, came = await see(self._worker, work, images, encoded)
+                        if came is not None:
+                            yield pb.PrefillResponse(images_pulled=came)
                     reading = None if lane is None else ReadingTrace(lane, after="prefill.lend")
 
                     def take(event: EngineEvent) -> None:

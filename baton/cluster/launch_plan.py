@@ -56,16 +56,20 @@ class LaunchPlan:
         return [worker for pool in self.settings.pools for worker in pool.workers()]
 
     def worker(self, worker_id: str, role: Role, registry: str, slot: int) -> Command:
+        told = self.told_worker(worker_id, registry)
         threads = self.threads_of(worker_id)
-        told = replace(
-            self.told_worker(worker_id, registry),
-            threads=threads,
-            core_board=self.core_board,
-            core_slot=slot if self.core_board else 0,
-            gpu_memory_utilization=self._gpu_share,
-        )
+        if role is Role.ENCODE:
+            told = replace(told.without_engine(), threads=threads)
+        else:
+            told = replace(
+                told,
+                threads=threads,
+                core_board=self.core_board,
+                core_slot=slot if self.core_board else 0,
+                gpu_memory_utilization=self._gpu_share,
+            )
         env = {**self._environment(told), "OMP_NUM_THREADS": str(threads)}
-        if self._spreads_gpus:
+        if self._spreads_gpus and role is not Role.ENCODE:
             env["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
         return Command((*_PYTHON, "baton.cluster.entry", role.value, *as_flags(told)), env)
 
@@ -104,7 +108,7 @@ class LaunchPlan:
     def _gpu_share(self) -> float:
         """Of its device's memory: what the setting says is for all workers on it together."""
         devices = len(self.gpus) if self._spreads_gpus else 1
-        workers = -(-self.settings.num_workers // devices)
+        workers = -(-self.settings.num_engines // devices)
         share = self.settings.worker.gpu_memory_utilization
         return share / workers if self.gpus else share
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import click
 
 from baton.telemetry.family import Family, Kind
-from baton.telemetry.worker_families import WORKER_FAMILIES
+from baton.telemetry.worker_families import ENCODER_FAMILIES, WORKER_FAMILIES
 from gateway.metric_families import GATEWAY_FAMILIES
 
 _HEAD = """\
@@ -41,6 +41,12 @@ what engines do by each worker, so nothing is counted twice: sum over all pages 
   every token.
 """
 
+_ENCODERS = (
+    "## An encode worker's\n\nOf the families above it has "
+    + ", ".join(f"`{one.shown_name}`" for one in ENCODER_FAMILIES if one in WORKER_FAMILIES)
+    + "; requests running and waiting are images there, leased blocks hold 16 tokens of an image each. "
+    "And:\n"
+)
 _TITLES = "| name | type | labels | |\n|---|---|---|---|\n"
 
 
@@ -52,6 +58,8 @@ def page() -> str:
             _tables(GATEWAY_FAMILIES),
             "## A worker's\n",
             _tables(WORKER_FAMILIES),
+            _ENCODERS,
+            _table(one for one in ENCODER_FAMILIES if one not in WORKER_FAMILIES),
         ]
     )
 

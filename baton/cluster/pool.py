@@ -18,7 +18,7 @@ OF_A_MODEL = (
     *("kv_cache_memory_bytes", "kv_offloading_size", "image_cache_memory_bytes"),
     "logits_processors",
 )
-COUNTS = ("prefill_workers", "decode_workers", "threads")
+COUNTS = ("prefill_workers", "decode_workers", "encode_workers", "threads")
 
 KEYS = frozenset({*OF_A_GATEWAYS_MODEL, *OF_A_MODEL, *COUNTS})  # of an entry of --models-file
 
@@ -31,6 +31,7 @@ class Pool:
     worker: WorkerSettings  # of each, with the model and the name that clients call it by
     prefill_workers: int
     decode_workers: int
+    encode_workers: int = 0
     threads: int | None = None  # of each; None: the cores shared out
     prefix: str = ""  # of their ids
 
@@ -40,12 +41,21 @@ class Pool:
         return self.worker.shown_model
 
     @property
-    def num_workers(self) -> int:
+    def num_engines(self) -> int:
+        """Workers that have the whole model."""
         return self.prefill_workers + self.decode_workers
+
+    @property
+    def num_workers(self) -> int:
+        return self.num_engines + self.encode_workers
 
     def workers(self) -> list[tuple[str, Role]]:
         """Their ids and roles."""
-        counts = {Role.PREFILL: self.prefill_workers, Role.DECODE: self.decode_workers}
+        counts = {
+            Role.PREFILL: self.prefill_workers,
+            Role.DECODE: self.decode_workers,
+            Role.ENCODE: self.encode_workers,
+        }
         return [
             (f"{self.prefix}{role.value}-{number}", role)
             for role, count in counts.items()
@@ -61,8 +71,9 @@ def pools_of(entries: Sequence[Mapping[str, Any]], every: WorkerSettings) -> lis
         prefix = _prefix_of(worker.shown_model)
         if any(pool.prefix == prefix for pool in pools):
             prefix = f"{prefix}{len(pools) + 1}-"
-        counts = (entry.get("prefill_workers", 1), entry.get("decode_workers", 1))
-        pools.append(Pool(worker, *counts, entry.get("threads"), prefix))
+        counts: dict[str, Any] = {"prefill_workers": 1, "decode_workers": 1, "threads": None}
+        counts |= {name: entry[name] for name in COUNTS if name in entry}
+        pools.append(Pool(worker, prefix=prefix, **counts))
     return pools
 
 
@@ -71,6 +82,7 @@ def check_pool(pool: Pool) -> None:
     for least, flag, value in (
         (0, "prefill-workers", pool.prefill_workers),
         (1, "decode-workers", pool.decode_workers),
+        (0, "encode-workers", pool.encode_workers),
         (1, "threads", pool.threads),
     ):
         if value is not None and value < least:

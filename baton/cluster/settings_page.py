@@ -14,6 +14,7 @@ from baton.cluster.commands.planner import planner
 from baton.cluster.commands.replay import replay
 from baton.cluster.commands.simulate import simulate
 from baton.cluster.commands.status import status
+from baton.cluster.commands.tenants import put as tenants_put
 from baton.cluster.up_settings import UpSettings
 from baton.settings import Setting, settings_of
 from baton.worker.settings import WorkerSettings
@@ -77,7 +78,7 @@ def page() -> str:
         _table(own, taken),
         "## baton gateway\n\n† not with `baton up`, which decides it by itself.\n",
         _table(gateway, taken),
-        "## baton prefill, baton decode\n\n† not with `baton up`, which decides it by itself.\n",
+        "## baton prefill, baton decode, baton encode\n\n† not with `baton up`, which decides it by itself.\n",
         _table(worker, taken - {"host", "port"}),
         "## baton chat\n",
         _client_table(chat),
@@ -87,6 +88,8 @@ def page() -> str:
         _client_table(drain),
         "## baton flip\n",
         _client_table(flip),
+        "## baton tenants put, list, remove\n",
+        _client_table(tenants_put),
         "## baton replay\n",
         _client_table(replay),
         "## baton simulate\n",

@@ -175,7 +175,7 @@ def _request(request: State) -> list[Cell]:
 def _where(placed: State | None) -> str:
     if placed is None:
         return "-"
-    names = (placed["prefill_worker"], placed["decode_worker"])
+    names = (placed.get("encode_worker"), placed["prefill_worker"], placed["decode_worker"])
     return " → ".join(plain(name) for name in names if name)
 
 

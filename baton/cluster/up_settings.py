@@ -55,6 +55,9 @@ class UpSettings:
     )
     prefill_workers: int = setting(1, "Workers that read prompts; 0: the decode workers do.")
     decode_workers: int = setting(1, "Workers that write answers.")
+    encode_workers: int = setting(
+        0, "Workers that encode images for those who read prompts; 0: these encode by themselves."
+    )
     orchestrator: str = setting(
         "processes",
         "What runs the workers: processes of this machine, or actors of a Ray cluster.",
@@ -93,6 +96,7 @@ class UpSettings:
     def __post_init__(self) -> None:
         _at_least(0, self.prefill_workers, "--prefill-workers")
         _at_least(1, self.decode_workers, "--decode-workers")
+        _at_least(0, self.encode_workers, "--encode-workers")
         _at_least(1, self.threads, "--threads")
         if self.lend_cores and self.num_workers > MAX_WORKERS:
             raise SettingsError(f"--lend-cores is for {MAX_WORKERS} workers at most")
@@ -146,6 +150,11 @@ class UpSettings:
                 "ray give each the cores that it needs by --ray-prefill-resources and "
                 "--ray-decode-resources"
             )
+        if self.orchestrator == "ray" and self.encode_workers:
+            raise SettingsError(
+                "--encode-workers are processes of this machine; with --orchestrator ray start each "
+                "with `baton encode` where it is to run"
+            )
         if self.orchestrator != "ray" and self.ray != RaySettings():
             raise SettingsError("--ray-... settings are for --orchestrator ray")
 
@@ -173,8 +182,19 @@ class UpSettings:
     def pools(self) -> tuple[Pool, ...]:
         """Of each model, the first being that of the flags."""
         worker = replace(self.worker, model=self.model, served_model_name=self._names[:1])
-        first = Pool(worker, self.prefill_workers, self.decode_workers, self.threads)
+        first = Pool(
+            worker,
+            self.prefill_workers,
+            self.decode_workers,
+            self.encode_workers,
+            self.threads,
+        )
         return (first, *pools_of(self._entries, self.worker))
+
+    @property
+    def num_engines(self) -> int:
+        """Workers that have a whole model."""
+        return sum(pool.num_engines for pool in self.pools)
 
     @property
     def num_workers(self) -> int:
@@ -213,6 +233,7 @@ class UpSettings:
             model=first["model"],
             prefill_workers=pool.prefill_workers,
             decode_workers=pool.decode_workers,
+            encode_workers=pool.encode_workers,
             threads=pool.threads,
             gateway=replace(told, model="", models_file=as_text(others)),
             worker=replace(pool.worker, model="", served_model_name=()),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from baton.core.errors import InternalError
 from baton.core.fingerprint import Fingerprint
 from baton.core.labels import Labels
 from baton.core.room import NO_ROOM, Room
@@ -12,10 +13,17 @@ from baton.core.step_totals import NO_TOTALS, StepTotals
 class Role(Enum):
     PREFILL = "prefill"
     DECODE = "decode"
+    ENCODE = "encode"  # images; it has no language model, and so no other role to change to
 
     @property
     def other(self) -> "Role":
+        """What it may change to. Of `ANSWERING` alone."""
+        if self not in ANSWERING:
+            raise InternalError(f"a worker that is there to {self.value} has no other role")
         return Role.DECODE if self is Role.PREFILL else Role.PREFILL
+
+
+ANSWERING = (Role.PREFILL, Role.DECODE)  # those that hold the whole model and its KV
 
 
 class WorkerState(Enum):
@@ -41,9 +49,7 @@ class WorkerInfo:
     fingerprint: Fingerprint
     labels: Labels = ()  # that requests may choose it by
     flips: int = 0  # how often this process has changed its role
-    files_digest: str = (
-        ""  # of the files that it has loaded; empty where they are none of a checkpoint
-    )
+    files_digest: str = ""  # of configuration and weights as it has found them; or empty
 
 
 @dataclass(frozen=True, slots=True)

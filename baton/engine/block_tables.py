@@ -16,6 +16,8 @@ class BlockTables:
         self._pool = pool
         self._limits = limits
         self._hashing = hashing
+        self._in_step = False  # one is under way: it reads and writes what tables named then
+        self._held: list[int] = []  # given back meanwhile
         self.cache_queries = 0  # prompt tokens looked up, only grows
         self.cache_hits = 0  # of those found, only grows
 
@@ -27,6 +29,21 @@ class BlockTables:
     @property
     def free(self) -> int:
         return self._pool.free
+
+    @property
+    def held(self) -> tuple[int, ...]:
+        """Blocks that nobody needs any more but a step under way, one reference each."""
+        return tuple(self._held)
+
+    def step_begins(self) -> None:
+        """What is given back from here on stays ours until that step is over."""
+        self._in_step = True
+
+    def step_over(self, another: bool) -> None:
+        """`another`: was begun meanwhile, before what is given back from here on."""
+        held, self._held = self._held, []
+        self._pool.release(held)
+        self._in_step = another
 
     def begin(self, sequence: Sequence) -> None:
         """Before anything else is asked for a sequence of a new work."""
@@ -70,21 +87,28 @@ class BlockTables:
 
     def extend(self, sequence: Sequence, count: int) -> bool:
         """Blocks for `count` more tokens; False, and nothing changed, when there are too few."""
-        needed = self._limits.blocks_for(sequence.num_computed + count) - len(sequence.blocks)
-        if needed <= 0:
+        needed = self.lacking(sequence, count)
+        if not needed:
             return True
         if (got := self._pool.allocate(needed)) is None:
             return False
         sequence.blocks += got
         return True
 
-    def trim(self, sequence: Sequence) -> None:
-        """Gives back blocks for tokens that are not computed now; of one that lends, none."""
+    def lacking(self, sequence: Sequence, count: int) -> int:
+        """Blocks that `extend` would take."""
+        wanted = self._limits.blocks_for(sequence.num_computed + count)
+        return max(0, wanted - len(sequence.blocks))
+
+    def trim(self, sequence: Sequence, flying: int = 0) -> None:
+        """Gives back blocks for tokens that are not computed now, of which steps under way compute
+        `flying`; of one that lends, none.
+        """
         if not sequence.lends:
-            kept = self._limits.blocks_for(sequence.num_computed)
+            kept = self._limits.blocks_for(sequence.num_computed + flying)
             surplus = sequence.blocks[kept:]
             del sequence.blocks[kept:]
-            self._pool.release(surplus)
+            self._give_back(surplus)
 
     def could_seat(self, sequence: Sequence, victims: list[Sequence]) -> bool:
         """Whether there may be room if all of these gave their blocks up."""
@@ -128,9 +152,11 @@ class BlockTables:
             return
         names = sequence.chain.names(sequence.tokens, num_full)
         parent = Published(sequence.published[-1], names[done - 1]) if done else None
-        run = self._pool.publish(
-            sequence.blocks[done:num_full], names[done:], parent, may_swap=not sequence.lends
-        )
+        full = sequence.blocks[done:num_full]
+        if self._in_step:  # it may read those that are swapped
+            self._pool.retain(full)
+            self._held += full
+        run = self._pool.publish(full, names[done:], parent, may_swap=not sequence.lends)
         sequence.published += run
         if not sequence.lends:
             sequence.blocks[done : done + len(run)] = run
@@ -145,9 +171,15 @@ class BlockTables:
         self._pool.withdraw(sequence.blocks)
 
     def release(self, sequence: Sequence) -> None:
-        self._pool.release(sequence.blocks)
+        self._give_back(sequence.blocks)
         sequence.blocks, sequence.published = [], []
         sequence.num_computed = 0
+
+    def _give_back(self, blocks: list[int]) -> None:
+        if self._in_step:
+            self._held += blocks
+        else:
+            self._pool.release(blocks)
 
     def _wanted(self, sequence: Sequence) -> list[bytes]:
         """Not the last token: something must be computed to draw from."""

@@ -1,6 +1,6 @@
 """A Hugging Face checkpoint from a local folder: the model, and what others must know of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,12 +90,14 @@ def load_checkpoint(model: str, dtype: str) -> Checkpoint:
     if dtype not in ("auto", *TORCH_DTYPES):
         raise SettingsError(f"--dtype {dtype!r} is none of: auto, {', '.join(TORCH_DTYPES)}")
     raw = read_json(folder / "config.json")
-    config = _checked_config(folder, raw)
+    config = checked_config(folder, raw)
     weights = weight_files(folder)
     network = _load_network(folder, dtype, with_tower=reads_images(raw))
-    stored_as = _name_of_dtype(network.dtype)
+    stored_as = name_of_dtype(network.dtype)
     shape = _tried(network, is_known(raw))
-    eos = _eos_token_ids(network)  # both workers must end an answer at the same token
+    eos = eos_token_ids(
+        network.generation_config, network.config
+    )  # both workers must end an answer at the same token
     return Checkpoint(
         model=network,
         dtype=stored_as,
@@ -105,16 +107,14 @@ def load_checkpoint(model: str, dtype: str) -> Checkpoint:
         vocab_size=shape.vocab_size,
         max_model_len=_positions(config.get_text_config()),
         eos_token_ids=eos,
-        model_digest=digest_of_model(
-            {**raw, "eos_token_ids": sorted(eos), **_image_processor(folder, raw)}, weights
-        ),
+        model_digest=digest_of_checkpoint(folder, raw, eos, weights),
         revision=revision_of(folder),
         tokenizer_digest=digest_of_tokenizer(folder),
         rope_digest=digest_of_json(getattr(config.get_text_config(), "rope_parameters", None)),
     )
 
 
-def _checked_config(folder: Path, raw: Mapping[str, Any]) -> Any:
+def checked_config(folder: Path, raw: Mapping[str, Any]) -> Any:
     """transformers' config object; raises SettingsError for a kind of model that is not served."""
     check_kind(raw)
     _check_architecture(raw)
@@ -207,7 +207,7 @@ def _tried(network: PreTrainedModel, known: bool) -> KvShape:
     return shape
 
 
-def _name_of_dtype(dtype: torch.dtype) -> str:
+def name_of_dtype(dtype: torch.dtype) -> str:
     for name, known in TORCH_DTYPES.items():
         if dtype == known:
             return name
@@ -217,12 +217,21 @@ def _name_of_dtype(dtype: torch.dtype) -> str:
     )
 
 
-def _eos_token_ids(network: PreTrainedModel) -> frozenset[int]:
-    """Of the generation config, which knows chat endings that the model's config may not."""
-    generation = network.generation_config
+def digest_of_checkpoint(
+    folder: Path, raw: Mapping[str, Any], eos: frozenset[int], weights: Sequence[Path]
+) -> str:
+    """`raw` is what config.json holds. Equal whatever part of the weights a worker loads."""
+    config = {**raw, "eos_token_ids": sorted(eos), **_image_processor(folder, raw)}
+    return digest_of_model(config, weights)
+
+
+def eos_token_ids(generation: Any, config: Any) -> frozenset[int]:
+    """Of the generation config, which knows chat endings that the model's config may not; None where
+    there is none.
+    """
     ids = generation.eos_token_id if generation is not None else None
     if ids is None:
-        ids = network.config.eos_token_id
+        ids = config.eos_token_id
     if ids is None:
         return frozenset()
     return frozenset([ids] if isinstance(ids, int) else ids)

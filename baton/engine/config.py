@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 CPU_POOL_BYTES = 1 << 30
+AUTO, ON, OFF = "auto", "on", "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class EngineConfig:
     gpu_memory_utilization: float = 0.9  # share of a CUDA device that is this engine's
     enforce_eager: bool = False  # no CUDA graphs
     cuda_graph_sizes: tuple[int, ...] = ()  # rows; empty: powers of two
+    # auto, on, off: the next step is begun before the result of the last is known. auto: on CUDA devices.
+    async_scheduling: str = AUTO
     attention_backend: str = "auto"  # one of `attention.device_choice.BACKENDS`
     batch_invariant: bool = (
         False  # promise equal bits, however a request is computed; see numeric_class

@@ -12,7 +12,8 @@ from transformers import PreTrainedModel
 
 from baton.core.errors import InternalError
 from baton.engine.attention.backend import DecodeStep, GraphableBackend
-from baton.engine.device import host_buffer
+from baton.engine.device import HostTurns
+from baton.engine.device_follow import put_in
 from baton.engine.graph_sizes import GraphSize, graph_for, padded
 from baton.engine.kv_shape import call_model
 from baton.engine.plan import StepPlan
@@ -81,13 +82,17 @@ class DecodeGraphs:
             self._graphs[size] = _Graph(model, step, recorder, size, scratch, logits)
         logger.info("%d decode graphs of up to %d rows are captured", len(sizes), rows[-1])
 
-    def run(self, plan: StepPlan) -> Tensor | None:
-        """float32 [slices, vocabulary]; None where no graph holds the plan. Waits for nothing."""
+    def run(self, plan: StepPlan, drawn: Tensor | None = None) -> Tensor | None:
+        """float32 [slices, vocabulary], of whoever gets it; None where no graph holds the plan. Waits
+        for nothing. `drawn`: the ids that slices follow.
+        """
         size = graph_for(plan, self._rows, self._contexts)
         if size is None:
             return None
-        self._graphs[size].replay(padded(plan, size.rows, self._scratch))
-        return self._logits[: len(plan.slices)]
+        self._graphs[size].replay(padded(plan, size.rows, self._scratch), drawn)
+        return self._logits[
+            : len(plan.slices)
+        ].clone()  # the next step may be begun before it is read
 
 
 class _Graph:
@@ -102,7 +107,8 @@ class _Graph:
     ) -> None:
         device = logits.device
         self._step = step
-        self._on_host = host_buffer((2, size.rows), torch.int64, device)
+        self._rows = size.rows
+        self._on_host = HostTurns((2, size.rows), torch.int64, device)
         self._inputs = torch.zeros((2, size.rows), dtype=torch.int64, device=device)
         self._result = logits[: size.rows]
         self._model = model
@@ -110,16 +116,18 @@ class _Graph:
         self._fill(padded(StepPlan(()), size.rows, scratch))
         self._replay = recorder.record(self._compute)
 
-    def replay(self, plan: StepPlan) -> None:
+    def replay(self, plan: StepPlan, drawn: Tensor | None) -> None:
         self._fill(plan)
+        put_in(self._inputs[0], plan, drawn)
         self._replay()
 
     def _fill(self, plan: StepPlan) -> None:
-        if len(plan.slices) != self._on_host.shape[1]:
+        if len(plan.slices) != self._rows:
             raise InternalError(f"{len(plan.slices)} slices fit no graph")
         numbers = [[p.tokens[0] for p in plan.slices], [p.start for p in plan.slices]]
-        self._on_host.copy_(torch.tensor(numbers))
-        self._inputs.copy_(self._on_host, non_blocking=True)
+        ready = self._on_host.next()
+        ready.copy_(torch.tensor(numbers))
+        self._inputs.copy_(ready, non_blocking=True)
         self._step.renew(plan)
 
     def _compute(self) -> None:

@@ -52,6 +52,19 @@ def host_buffer(shape: Sequence[int], dtype: torch.dtype, device: torch.device) 
     return torch.zeros(tuple(shape), dtype=dtype, pin_memory=device.type == CUDA)
 
 
+class HostTurns:
+    """Two buffers of `host_buffer`, one for every other step: what the step before has sent from its own
+    may still be on its way when the next one is begun, and no step before that is under way any more.
+    """
+
+    def __init__(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> None:
+        self._buffers = [host_buffer(shape, dtype, device) for _ in range(2)]
+
+    def next(self) -> Tensor:
+        self._buffers.reverse()
+        return self._buffers[0]
+
+
 class Fetched:
     """Copies of tensors on their way to the host. One wait for all of them."""
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from baton.core.errors import InternalError
+from baton.core.sampling_params import SamplingParams
 from baton.engine import sampler
 from baton.engine.device import Fetched, sent
 from baton.engine.device_sampler import first_look
@@ -31,13 +32,13 @@ class DrawGroups:
 
 
 def grouped(draws: Sequence[Draw]) -> DrawGroups:
-    on_host = tuple(place for place, draw in enumerate(draws) if _needs_host(draw))
-    here = tuple(place for place, draw in enumerate(draws) if not _needs_host(draw))
+    on_host = tuple(place for place, draw in enumerate(draws) if needs_host(draw.params))
+    here = tuple(place for place, draw in enumerate(draws) if not needs_host(draw.params))
     return DrawGroups(here, on_host, tuple(draws[place] for place in on_host))
 
 
-def _needs_host(draw: Draw) -> bool:
-    return is_ruled(draw) or draw.params.logprobs is not None or draw.params.beam is not None
+def needs_host(params: SamplingParams) -> bool:
+    return is_ruled(params) or params.logprobs is not None or params.beam is not None
 
 
 class DeviceDrawing:
@@ -55,7 +56,8 @@ class DeviceDrawing:
         looked = first_look(here, [draws[place] for place in groups.here])
         whole = _rows(logits, groups.on_host) if groups.on_host else logits[:0]
         fetched = Fetched((sound, looked, whole), logits.device)
-        return PendingDraws(self._drawing, self._masks, draws, groups, here, fetched)
+        ids = None if groups.on_host else looked[:, 0]
+        return PendingDraws(self._drawing, self._masks, draws, groups, here, fetched, ids)
 
 
 class PendingDraws:
@@ -67,13 +69,19 @@ class PendingDraws:
         groups: DrawGroups,
         here: Tensor,
         fetched: Fetched,
+        ids: Tensor | None,
     ) -> None:
+        """`ids`: int64 [draws] on the device, as far as known there, if all were drawn there."""
         self._drawing = drawing
         self._masks = masks
         self._draws = draws
         self._groups = groups
         self._here = here  # logits of the draws that were made on the device
         self._fetched = fetched
+        self.ids = ids
+        self.corrected: frozenset[int] = (
+            frozenset()
+        )  # places in `ids` where others came out at last
 
     def outcomes(self) -> list[Outcome]:
         """Waits for the device, once unless a draw was not certain."""
@@ -91,11 +99,13 @@ class PendingDraws:
     def _certain(self, looked: list[list[int]]) -> list[int]:
         ids = [token_id for token_id, _ in looked]
         rest = [place for place, (_, certain) in enumerate(looked) if not certain]
+        seen = tuple(ids)
         if rest:  # rare: many equal logits, or a nucleus of more than a thousand tokens
             rows = self._here[rest].cpu()
             draws = [self._draws[self._groups.here[place]] for place in rest]
             for place, token_id in zip(rest, sampler.sample(rows, draws), strict=True):
                 ids[place] = token_id
+        self.corrected = frozenset(place for place in rest if ids[place] != seen[place])
         return ids
 
     def _on_host(self, logits: Tensor) -> list[Outcome]:

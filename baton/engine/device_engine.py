@@ -13,13 +13,14 @@ from baton.core.errors import SettingsError
 from baton.engine.attention.choice import MakeAttention
 from baton.engine.attention.device_choice import (
     FLASH_ATTN,
+    FLASHINFER,
     MODULES,
     TRITON,
     DeviceFacts,
     choose_on_device,
 )
 from baton.engine.checkpoint import Checkpoint, load_checkpoint
-from baton.engine.config import EngineConfig
+from baton.engine.config import OFF, ON, EngineConfig
 from baton.engine.decode_graphs import CudaRecorder
 from baton.engine.device_memory import kv_cache_bytes, measured, worst_plan
 from baton.engine.device_pool import DevicePool
@@ -44,7 +45,10 @@ def build_device_engine(model: str, config: EngineConfig, device: torch.device) 
     meter = CudaMeter(device)
     free_at_start = meter.free()
     checkpoint = load_checkpoint(model, config.dtype)
-    make_attention = attention_for(checkpoint, config, torch.cuda.get_device_capability(device))
+    name = attention_name(checkpoint, config, torch.cuda.get_device_capability(device))
+    make_attention = attention_called(name)
+    if not steps_ahead(config.async_scheduling, name):
+        config = replace(config, async_scheduling=OFF)
     try:
         checkpoint.model.to(device)  # type: ignore[arg-type]
     except torch.OutOfMemoryError as error:
@@ -64,9 +68,27 @@ def build_device_engine(model: str, config: EngineConfig, device: torch.device) 
     return Engine(runner, config, DeviceStorage(device))
 
 
+def steps_ahead(wish: str, attention: str) -> bool:
+    """Whether a step is begun before the result of the last one is known. Raises SettingsError."""
+    if attention != FLASHINFER:
+        return wish != OFF
+    if wish == ON:
+        raise SettingsError(
+            "--async-scheduling on: FlashInfer plans each step in host memory that the step before may "
+            "still read; take another --attention-backend with it"
+        )
+    return False
+
+
 def attention_for(
     checkpoint: Checkpoint, config: EngineConfig, capability: tuple[int, int]
 ) -> MakeAttention:
+    return attention_called(attention_name(checkpoint, config, capability))
+
+
+def attention_name(
+    checkpoint: Checkpoint, config: EngineConfig, capability: tuple[int, int]
+) -> str:
     facts = DeviceFacts(
         capability=capability,
         importable=frozenset(name for name, module in MODULES.items() if find_spec(module)),
@@ -76,6 +98,10 @@ def attention_for(
     )
     name = choose_on_device(config.attention_backend, facts)
     logger.info("attention runs in %s", name)
+    return name
+
+
+def attention_called(name: str) -> MakeAttention:
     if name == TRITON:  # each is imported where it was found
         from baton.engine.attention.triton_kernel import TritonKernel
 
@@ -130,8 +156,13 @@ def _decode_of(worst: StepPlan) -> StepPlan:
 
 
 def _run(runner: DeviceRunner, plan: StepPlan) -> Callable[[], None]:
+    """As many steps at once as may be under way: what one leaves for its landing is there beside the
+    other.
+    """
+
     def run() -> None:
-        runner.run(plan)
+        for flight in [runner.launch(plan) for _ in range(runner.depth)]:
+            flight.results()
 
     return run
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from baton.core.errors import BatonError, InternalError
+from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import TokenLogprobs
 from baton.engine.attention.backend import AttentionBackend, GraphableBackend
 from baton.engine.attention.choice import MakeAttention
@@ -18,14 +19,16 @@ from baton.engine.checkpoint_runner import CheckpointRunner
 from baton.engine.config import EngineConfig
 from baton.engine.decode_graphs import DecodeGraphs, Recorder
 from baton.engine.device import Fetched, sent
-from baton.engine.device_drawing import DeviceDrawing, grouped
+from baton.engine.device_drawing import DeviceDrawing, PendingDraws, grouped, needs_host
+from baton.engine.device_follow import put_in
 from baton.engine.device_pool import DevicePool
 from baton.engine.drawing import Drawing, unsound
+from baton.engine.flight import Flight
 from baton.engine.grammar_masks import GrammarMasks
 from baton.engine.graph_sizes import graph_contexts, graph_rows
 from baton.engine.kv_shape import call_model
 from baton.engine.logits_parts import logits_in_parts, parts_of
-from baton.engine.plan import Draw, SliceResult, StepPlan
+from baton.engine.plan import Draw, Misled, SliceResult, StepPlan, StepResults
 from baton.engine.token_scores import token_scores
 from baton.engine.torch_runner import results_of, scored_rows
 
@@ -33,7 +36,9 @@ MakeRecorder = Callable[[torch.device], Recorder]
 
 
 class DeviceRunner(CheckpointRunner):
-    """A `Runner`. It may be built on one thread and used on another."""
+    """A `Runner`, and a `Launcher` of its own steps. It may be built on one thread and used on another."""
+
+    depth = 2
 
     def __init__(
         self,
@@ -57,6 +62,7 @@ class DeviceRunner(CheckpointRunner):
         rows = graph_rows(
             config.cuda_graph_sizes, config.max_num_seqs
         )  # refused before memory is taken
+        self._last: DeviceFlight | None = None  # launched; the next step may follow it
         self._graph_rows = rows
         self._graph_logits: Tensor | None = None
         if make_recorder is not None:
@@ -91,22 +97,35 @@ class DeviceRunner(CheckpointRunner):
     def rest(self) -> None:
         """Nothing is kept busy."""
 
+    def close(self) -> None:
+        """Nothing is kept."""
+
+    def foresees(self, params: SamplingParams) -> bool:
+        return not needs_host(params)
+
     def run(self, plan: StepPlan) -> list[SliceResult | BatonError]:
+        return [one for one in self.launch(plan).results() if not isinstance(one, Misled)]
+
+    def launch(self, plan: StepPlan) -> Flight:
+        """Waits for nothing, unless scores of a prompt are asked for."""
         if self._attention is None:
             raise InternalError("the runner has no pool yet: attach comes before run")
         self._begin()
-        draws = [draw for piece in plan.slices for draw in piece.draws]
+        draws, before = plan.draws, self._last
         groups = grouped(draws)
         self._masks.begin(groups.host_draws)  # their tokens are known; the device hides it
         with torch.inference_mode():
             if any(piece.targets for piece in plan.slices):
-                return self._run_with_scores(plan, draws, self._attention)
-            logits = self._logits(plan, self._attention)
-            if not draws:
-                Fetched((), self._device).wait()  # who hears of a chunk may read its KV
-                return results_of(plan, ())
-            pending = self._drawing.begin(_one_per_draw(logits, plan), draws, groups)
-            return results_of(plan, pending.outcomes())
+                self._last = None
+                return _Landed(self._run_with_scores(plan, draws, self._attention))
+            logits = self._logits(plan, self._attention, None if before is None else before.ids)
+            pending: PendingDraws | Fetched
+            if draws:
+                pending = self._drawing.begin(_one_per_draw(logits, plan), draws, groups)
+            else:
+                pending = Fetched((), self._device)  # who hears of a chunk may read its KV
+        self._last = DeviceFlight(plan, pending, before)
+        return self._last
 
     def _begin(self) -> None:
         """What a thread must have been told, and torch keeps for each of them."""
@@ -115,11 +134,12 @@ class DeviceRunner(CheckpointRunner):
         if torch.get_num_threads() != self._config.threads:
             torch.set_num_threads(self._config.threads)
 
-    def _logits(self, plan: StepPlan, attention: AttentionBackend) -> Tensor:
+    def _logits(self, plan: StepPlan, attention: AttentionBackend, drawn: Tensor | None) -> Tensor:
         """float32 [rows, vocabulary], of the last row of each slice with draws."""
-        if self._graphs is not None and (logits := self._graphs.run(plan)) is not None:
+        if self._graphs is not None and (logits := self._graphs.run(plan, drawn)) is not None:
             return logits
         tokens, positions, rows = _inputs(plan, _last_rows(plan), self._device)
+        put_in(tokens, plan, drawn)
         step = attention.prepare(plan)
         return call_model(self._checkpoint.model, tokens, positions, rows, step).float()
 
@@ -131,6 +151,7 @@ class DeviceRunner(CheckpointRunner):
         """
         rows, targets, counts = scored_rows(plan)
         tokens, positions, last = _inputs(plan, _last_rows(plan), self._device)
+        put_in(tokens, plan, None)  # it lands here, so nothing may follow what has not landed yet
         parts = [last, *(sent(p, p.dtype, self._device) for p in parts_of(rows, self.vocab_size))]
         step = attention.prepare(plan)
         logits = logits_in_parts(self._checkpoint.model, tokens, positions, parts, step)
@@ -145,6 +166,58 @@ class DeviceRunner(CheckpointRunner):
             found = token_scores(values.log_softmax(dim=-1), targets[now], counts[now])
             scores += [error or one for error, one in zip(failed, found, strict=True)]
         return results_of(plan, pending.outcomes() if pending else (), scores)
+
+
+class DeviceFlight:
+    """A step that was launched."""
+
+    def __init__(
+        self, plan: StepPlan, pending: PendingDraws | Fetched, before: "DeviceFlight | None"
+    ) -> None:
+        self._plan = plan
+        self._pending: PendingDraws | Fetched | None = pending
+        self._before = before
+        self.ids = pending.ids if isinstance(pending, PendingDraws) else None
+        self.wrong: frozenset[int] = frozenset()  # once it has landed: places in `ids`
+
+    def results(self) -> StepResults:
+        """Behind those of the step before. The one place where the host waits for the device."""
+        before, self._before = self._before, None
+        pending, self._pending = self._pending, None  # its logits may go
+        if pending is None:
+            raise InternalError("a step lands once")
+        if isinstance(pending, Fetched):
+            pending.wait()
+            return results_of(self._plan, ())
+        with torch.inference_mode():  # as what is drawn from was made
+            outcomes = pending.outcomes()
+        results: StepResults = results_of(self._plan, outcomes)
+        self.wrong = pending.corrected
+        if before is not None and before.wrong:
+            results = self._without_misled(results, before.wrong)
+        return results
+
+    def _without_misled(self, results: StepResults, wrong: frozenset[int]) -> StepResults:
+        """And whoever follows those is misled too."""
+        found: list[SliceResult | BatonError | Misled] = []
+        first = 0
+        for piece, result in zip(self._plan.slices, results, strict=True):
+            misled = piece.follows in wrong
+            found.append(Misled() if misled else result)
+            if misled:
+                self.wrong |= frozenset(range(first, first + len(piece.draws)))
+            first += len(piece.draws)
+        return found
+
+
+class _Landed:
+    """A step that was waited for as it was launched; none follows it."""
+
+    def __init__(self, results: StepResults) -> None:
+        self._results = results
+
+    def results(self) -> StepResults:
+        return self._results
 
 
 def _inputs(plan: StepPlan, rows: list[int], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

@@ -22,7 +22,7 @@ from baton.engine.decision import ZeroBlock
 from baton.engine.draft import Draft
 from baton.engine.limits import Limits
 from baton.engine.outbox import Outbox
-from baton.engine.roster import Roster, are_one_search, places_of
+from baton.engine.roster import Roster, are_one_search
 from baton.engine.searches import Searches
 from baton.engine.sequence import Sequence, SequenceState
 from baton.engine.work import Admitted, BlocksLent, ChunkComputed
@@ -44,11 +44,11 @@ class Drafter:
         self._searches = searches
         self._limits = limits
         self._outbox = outbox
-        self._steps = 0  # that were not empty
+        self.steps = 0  # that were not empty
 
     def draft(self) -> Draft:
         draft = Draft(self._limits.max_num_batched_tokens)
-        turn = is_turn_of_the_oldest(self._steps)
+        turn = is_turn_of_the_oldest(self.steps)
         if turn:
             self._roster.age_the_oldest()
         self._seat_ready(draft)
@@ -66,32 +66,19 @@ class Drafter:
         if not draft.picks:
             self._resume_paused(draft)
         if draft.picks:
-            self._steps += 1
+            self.steps += 1
         return draft
 
     def _seat_ready(self, draft: Draft) -> None:
         """Blocks are paid for already: these need no more than a place."""
         ready = self._roster.queues[SequenceState.READY]
-        while ready and self._can_be_placed(ready[0]):
+        while ready and self._roster.can_be_placed(ready[0]):
             sequence = ready[0]
             self._make_place(draft, sequence)
             self._roster.move(sequence, SequenceState.RUNNING)
 
-    def _has_place(self, sequence: Sequence) -> bool:
-        return self._roster.places_taken() + places_of(sequence) <= self._limits.max_num_seqs
-
-    def _can_be_placed(self, sequence: Sequence) -> bool:
-        """There is a place, or the less urgent have enough of them."""
-        if self._has_place(sequence):
-            return True
-        places = {
-            s.key if s.work.searches else s: places_of(s) for s in self._roster.worse(sequence)
-        }
-        taken = self._roster.places_taken() - sum(places.values())
-        return taken + places_of(sequence) <= self._limits.max_num_seqs
-
     def _make_place(self, draft: Draft, sequence: Sequence) -> None:
-        while not self._has_place(sequence):
+        while not self._roster.has_place(sequence):
             self._pause(draft, self._roster.worse(sequence)[-1])
 
     def _make_room(self, draft: Draft, sequence: Sequence) -> bool:
@@ -140,7 +127,7 @@ class Drafter:
         """Lets in whoever waits, of those that are more urgent than `before`."""
         waiting = self._roster.queues[SequenceState.WAITING]
         block_size = self._limits.block_size
-        while draft.admits and waiting and self._can_be_placed(waiting[0]):
+        while draft.admits and waiting and self._roster.can_be_placed(waiting[0]):
             sequence = waiting[0]
             if before is not None and sequence.level >= before:
                 return
@@ -161,7 +148,7 @@ class Drafter:
         """
         lenders = [s for s in self._roster.queues[SequenceState.READY] if s.lends]
         if lenders:
-            while not self._has_place(lenders[0]):
+            while not self._roster.has_place(lenders[0]):
                 self._pause(draft, self._roster.queues[SequenceState.RUNNING][-1])
             self._roster.move(lenders[0], SequenceState.RUNNING)
             self._advance(draft, lenders[0])

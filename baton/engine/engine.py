@@ -7,13 +7,15 @@ from baton.core.block_hashes import Hashing
 from baton.core.errors import InternalError, SettingsError
 from baton.core.kv_events import stride_of
 from baton.engine.block_pool import BlockPool
-from baton.engine.config import EngineConfig
+from baton.engine.config import OFF, ON, EngineConfig
 from baton.engine.core import Deliver, EngineCore
 from baton.engine.engine_loop import EngineLoop
+from baton.engine.flight import AtOnce, Launcher
 from baton.engine.kv_log import KvLog
 from baton.engine.kv_pool import KvPool
 from baton.engine.limits import check_work, limits_for, num_blocks_for, num_slots_for
 from baton.engine.plan import Runner
+from baton.engine.runner_thread import RunnerThread
 from baton.engine.scheduler import Scheduler
 from baton.engine.step_meter import StepMeter
 from baton.engine.storage import BlockMemory, BlockSlots, HostStorage, Storage
@@ -54,6 +56,7 @@ class Engine:
         self._scheduler = Scheduler(self._blocks, self._limits, self._hashing)
         self._meter = StepMeter()
         runner.attach(self._memory)
+        self._launcher = _launcher_of(runner, config.async_scheduling)
         self._loop = EngineLoop(self._build_core)
         self._blocks.on_free(self._loop.wake)
 
@@ -115,6 +118,7 @@ class Engine:
     def stop(self) -> None:
         """Waits for the step at hand; works in flight get WorkFailed(UnavailableError)."""
         self._loop.stop()
+        self._launcher.close()
 
     def close(self) -> None:
         """Stops and gives the pool's memory up. Nobody may read or write a block any more."""
@@ -134,7 +138,7 @@ class Engine:
         self._loop.submit(work, sink)
 
     def abort(self, key: str) -> None:
-        """Drops the work before the next step, without WorkDone; an unknown key is fine.
+        """Drops the work before another step is begun, without WorkDone; an unknown key is fine.
 
         The key is free again once the engine's thread has dropped it.
         """
@@ -193,4 +197,15 @@ class Engine:
             raise
 
     def _build_core(self, deliver: Deliver) -> EngineCore:
-        return EngineCore(self._scheduler, self._runner, self._memory, deliver, self._meter)
+        return EngineCore(self._scheduler, self._launcher, self._memory, deliver, self._meter)
+
+
+def _launcher_of(runner: Runner, wish: str) -> Launcher:
+    """A runner that waits for its results gets a thread only where that is asked for: on a CPU the two
+    get in each other's way.
+    """
+    if wish == OFF:
+        return AtOnce(runner)
+    if isinstance(runner, Launcher):
+        return runner
+    return RunnerThread(runner) if wish == ON else AtOnce(runner)

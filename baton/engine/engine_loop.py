@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 class LoopState(Enum):
     NEW = "new"  # works queue up until `start`
     RUNNING = "running"  # ends by `stop` or by a failure
-    STOPPING = "stopping"  # nothing is taken any more; ends after the step at hand
+    STOPPING = "stopping"  # nothing is taken any more; ends after the steps at hand
     STOPPED = "stopped"
     FAILED = "failed"  # a step raised; the process is expected to exit
 
@@ -166,9 +166,12 @@ class EngineLoop:
     def _serve(self) -> None:
         busy = True
         while (commands := self._next(busy)) is not None:
+            if not all(isinstance(command, _Submit) for command in commands):
+                self._core.settle()
             for command in commands:
                 self._apply(command)
             busy = self._core.step()
+        self._core.settle()
 
     def _next(self, busy: bool) -> list[_Command] | None:
         """What came in since the last step; None when it is time to end. Sleeps unless busy."""
@@ -235,6 +238,7 @@ class EngineLoop:
 
         Those that were to be aborted are told of the end like the others: somebody must be.
         """
+        self._core.abandon()
         for command in self._inbox:
             if isinstance(command, _Submit):
                 self._apply(command)

@@ -171,6 +171,10 @@ class HashRunner:
         if params.extra_args:
             raise RequestError("a hash model has no logits to process", "vllm_xargs")
 
+    def foresees(self, params: SamplingParams) -> bool:
+        """A draw reads KV and its own position."""
+        return True
+
     def rest(self) -> None:
         """It has no cores to lend."""
 

@@ -45,7 +45,7 @@ class LogitsRules:
 
         Rows without an error have a finite best value, if they had one before.
         """
-        ruled = [(row, draw) for row, draw in enumerate(draws) if is_ruled(draw)]
+        ruled = [(row, draw) for row, draw in enumerate(draws) if is_ruled(draw.params)]
         self._prepare(ruled, logits.shape[1])
         if not ruled:
             return {}
@@ -122,9 +122,8 @@ def _ids(tokens: Sequence[int]) -> Tensor:
     return torch.tensor(tokens, dtype=torch.int64)
 
 
-def is_ruled(draw: Draw) -> bool:
+def is_ruled(params: SamplingParams) -> bool:
     """Whether any step concerns it. Of a grammar's row only what is left in the end does."""
-    params = draw.params
     return bool(
         params.allowed_token_ids
         or params.bad_words

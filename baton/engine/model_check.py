@@ -49,6 +49,11 @@ def check_model(model: str, config: EngineConfig, num_workers: int = 1, taken: i
     )
 
 
+def model_reads_images(model: str) -> bool:
+    """`model` is a folder."""
+    return reads_images(read_json(Path(model) / "config.json"))
+
+
 def _check_image_model(config: EngineConfig, *, on_device: bool) -> None:
     if on_device:
         raise SettingsError(

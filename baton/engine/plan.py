@@ -17,7 +17,8 @@ class Draw:
     """One token to draw from the logits of a slice's last position.
 
     (`key`, `choice`) names whose it is, for what is kept from one draw to the next. `tokens` is the
-    sequence's own list, prompt and answer so far: read it during the step, never after.
+    sequence's own list, prompt and answer so far: read it during the step, never after. Where the
+    slice follows a step under way it may lack the last one.
     """
 
     choice: int
@@ -52,6 +53,13 @@ class SliceResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Misled:
+    """In place of a result: the slice was computed with another token than the one that the step
+    before drew for it in the end, or with none. Nothing of it counts; it is to be computed again.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Slice:
     """Consecutive positions of one sequence.
 
@@ -70,6 +78,9 @@ class Slice:
     # All of the sequence's, and what stands for each among the embeddings; as in `Work`.
     images: tuple[ImageSpan, ...] = ()
     embeddings: tuple[Any, ...] = field(default=(), compare=False, repr=False)
+    # Which draw of the step before, by its place among all of that step's, gives the slice's one token:
+    # it is not known yet, and `tokens` has a 0 there.
+    follows: int | None = None
 
     @property
     def end(self) -> int:
@@ -92,6 +103,14 @@ class StepPlan:
     @property
     def num_tokens(self) -> int:
         return sum(len(s.tokens) for s in self.slices)
+
+    @property
+    def draws(self) -> list[Draw]:
+        """Of all slices, in order."""
+        return [draw for piece in self.slices for draw in piece.draws]
+
+
+StepResults = Sequence[SliceResult | BatonError | Misled]  # one per slice of the plan
 
 
 class Runner(Protocol):
@@ -124,8 +143,14 @@ class Runner(Protocol):
         """Raises RequestError where it cannot draw as they say. Called from any thread."""
         ...
 
+    def foresees(self, params: SamplingParams) -> bool:
+        """Whether what is drawn with them may be computed with before anybody has looked at it: the
+        next draw depends on nothing that is worked out of the answer meanwhile.
+        """
+        ...
+
     def run(self, plan: StepPlan) -> Sequence[SliceResult | BatonError]:
-        """For each slice of the plan what came of it, in order.
+        """For each slice of the plan, whose tokens are all known, what came of it, in order.
 
         An error in place of a result ends that work alone, such as logits that are not numbers.
         """

@@ -10,8 +10,10 @@ from baton.engine.sequence import Sequence, SequenceState
 class Roster:
     """Sequences that are not finished. `queues` are each the first to be served first."""
 
-    def __init__(self, tables: BlockTables) -> None:
+    def __init__(self, tables: BlockTables, max_num_seqs: int) -> None:
+        """`max_num_seqs`: places in the batch."""
         self._tables = tables
+        self._max_num_seqs = max_num_seqs
         self._overtakers = Overtakers()
         self.works: dict[str, list[Sequence]] = {}  # the beams of a search by rank
         self.queues: dict[SequenceState, list[Sequence]] = {
@@ -79,6 +81,22 @@ class Roster:
         running = self.queues[SequenceState.RUNNING]
         searches = {s.key: places_of(s) for s in running if s.work.searches}
         return sum(not s.work.searches for s in running) + sum(searches.values())
+
+    def has_place(self, sequence: Sequence) -> bool:
+        return self.places_taken() + places_of(sequence) <= self._max_num_seqs
+
+    def can_be_placed(self, sequence: Sequence) -> bool:
+        """There is a place, or the less urgent have enough of them."""
+        if self.has_place(sequence):
+            return True
+        places = {s.key if s.work.searches else s: places_of(s) for s in self.worse(sequence)}
+        taken = self.places_taken() - sum(places.values())
+        return taken + places_of(sequence) <= self._max_num_seqs
+
+    def first_in_line(self) -> list[Sequence]:
+        """Who comes into the batch next: of those with blocks, and of those without."""
+        lines = (self.queues[SequenceState.READY], self.queues[SequenceState.WAITING])
+        return [line[0] for line in lines if line]
 
 
 def places_of(sequence: Sequence) -> int:

@@ -6,10 +6,12 @@ is gathered in one decision.
 """
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterable
 
+from baton.core.aging import is_turn_of_the_oldest
 from baton.core.block_hashes import Hashing
-from baton.core.errors import BatonError, RequestError
+from baton.core.errors import BatonError, InternalError, RequestError
 from baton.core.room import ABOVE_ALL
 from baton.core.token_record import PromptLogprobs, TokenRecord
 from baton.engine.block_pool import BlockPool
@@ -19,8 +21,9 @@ from baton.engine.drafter import Drafter
 from baton.engine.giving_way import GivingWay, blocks_of
 from baton.engine.leaving import choice_lent, leaving
 from baton.engine.limits import Limits
+from baton.engine.lookahead import Flying, Foresees, Lookahead
 from baton.engine.outbox import Outbox
-from baton.engine.plan import Slice, SliceResult, StepPlan
+from baton.engine.plan import Misled, Slice, SliceResult, StepPlan
 from baton.engine.roster import Roster
 from baton.engine.searches import Searches
 from baton.engine.sequence import Sequence, SequenceState
@@ -44,6 +47,10 @@ class Scheduler:
 
     Order of calls: `submit` and `abort` at any time between steps; then `schedule`, and if its plan
     has slices, `postprocess` with what was drawn. Each decision is performed before the next call.
+
+    Before `postprocess` there may be one call of `ahead`: a plan with slices is begun as well, and its
+    own `postprocess` comes after that of the step before. Until nothing is under way any more, nobody
+    gives away or makes room, and `ahead` stands in the place of `schedule`.
     """
 
     def __init__(self, blocks: BlockPool, limits: Limits, hashing: Hashing | None = None) -> None:
@@ -51,14 +58,16 @@ class Scheduler:
         self._tables = BlockTables(blocks, limits, hashing)
         self._limits = limits
         self._arrivals = itertools.count()
-        self._roster = Roster(self._tables)
+        self._roster = Roster(self._tables, limits.max_num_seqs)
         self._works, self._queues = self._roster.works, self._roster.queues
         self._searches = Searches(self._roster, self._tables, limits)
-        self._picks: dict[Sequence, int] = {}  # of the step being computed
+        self._flying: deque[Flying] = deque()  # steps under way, the first to land first
+        self._misled = False  # of the last step that landed something is to be computed again
         self._lacks: int | None = None
         self._giving_way = GivingWay(self._roster)
         self._outbox = Outbox()
         self._drafter = Drafter(self._roster, self._tables, self._searches, limits, self._outbox)
+        self._lookahead = Lookahead(self._roster, self._tables, limits)
 
     @property
     def tables(self) -> BlockTables:
@@ -123,6 +132,7 @@ class Scheduler:
 
         Raises RefusedError where it cannot go as it is; nothing changed then.
         """
+        self._check_landed()
         sequence = leaving(key, self._works.get(key, ()), choice)
         lent = choice_lent(sequence, self._tables.lend(sequence))
         if tail := sequence.num_computed % self._limits.block_size:
@@ -136,6 +146,7 @@ class Scheduler:
         """Until `take` succeeds, which needs `count` blocks in all, those that are less urgent give
         theirs up, the worst first. False: they do not suffice; nobody gave way where that was plain.
         """
+        self._check_landed()
         if take():
             return True
         victims = self._giving_way.to(priority)
@@ -155,22 +166,56 @@ class Scheduler:
         given way already, paused prompts that lend go on instead, and only what was lent or promised
         outside is in its way.
         """
+        self._check_landed()
         draft = self._drafter.draft()
-        self._picks, self._lacks = draft.picks, _priority_of(draft.lacking)
-        slices = tuple(s.slice_of(count) for s, count in draft.picks.items())
-        return self._outbox.decided(StepPlan(slices))
+        self._lacks, self._misled = _priority_of(draft.lacking), False
+        plan = StepPlan(tuple(s.slice_of(count) for s, count in draft.picks.items()))
+        return self._begun(draft.picks, plan)
 
-    def postprocess(self, plan: StepPlan, results: Iterable[SliceResult | BatonError]) -> Decision:
-        """Takes in what the runner computed for each slice of `plan`.
+    def ahead(self, foresees: Foresees) -> Decision:
+        """The step behind the one that is under way, to be begun before that has landed.
+
+        An empty plan: it is to be scheduled once that has. `foresees` as `Runner` has it.
+        """
+        if len(self._flying) != 1:
+            raise InternalError(
+                f"one step is to be followed, and {len(self._flying)} are under way"
+            )
+        turn = is_turn_of_the_oldest(self._drafter.steps)
+        found = None
+        if not self._misled:
+            found = self._lookahead.ahead(self._flying[0], foresees, turn)
+        if found is None:
+            return self._outbox.decided(_NOTHING)
+        self._drafter.steps += 1
+        return self._begun(*found)
+
+    def forget_steps(self) -> None:
+        """What is under way was waited for, and nothing of it counts: the engine has failed."""
+        self._flying.clear()
+        self._tables.step_over(another=False)
+
+    def postprocess(
+        self, plan: StepPlan, results: Iterable[SliceResult | BatonError | Misled]
+    ) -> Decision:
+        """Takes in what the runner computed for each slice of `plan`, of the step that was begun first.
 
         A work for which nothing could be drawn fails, and it alone.
         """
         records: dict[str, list[TokenRecord]] = {}
         broken: dict[str, BatonError] = {}
-        picks, self._picks = self._picks, {}
+        picks = self._flying.popleft().picks
+        self._tables.step_over(another=bool(self._flying))
+        self._misled = False
         for (sequence, count), piece, result in zip(
             picks.items(), plan.slices, results, strict=True
         ):
+            if sequence.state is SequenceState.FINISHED:  # while this was under way
+                continue
+            if isinstance(result, Misled):
+                self._misled = True
+                self._tables.trim(sequence, sum(f.picks.get(sequence, 0) for f in self._flying))
+                continue
             sequence.num_computed += count
             if sequence.lends:
                 self._outbox.say(sequence.key, ChunkComputed(sequence.num_computed))
@@ -206,6 +251,19 @@ class Scheduler:
         while (found := self._searches.next_found()) is not None:
             self._advance_search(found)
         return self._outbox.decided(_NOTHING)
+
+    # -- before a step
+
+    def _begun(self, picks: dict[Sequence, int], plan: StepPlan) -> Decision:
+        if plan.slices:
+            self._flying.append(Flying(picks, plan))
+            self._tables.step_begins()
+        return self._outbox.decided(plan)
+
+    def _check_landed(self) -> None:
+        """Blocks are given up and places taken only where no step computes with them."""
+        if self._flying:
+            raise InternalError("a step is under way")
 
     # -- after a step
 

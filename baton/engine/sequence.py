@@ -98,12 +98,15 @@ class Sequence:
         """In the batch with nothing more to read: it has one token in every step."""
         return self.state is SequenceState.RUNNING and self.remaining == 1
 
-    def chunk(self, budget: int, block_size: int) -> int:
-        """Tokens to compute now: all that remain, or up to a block boundary."""
-        if self.remaining <= budget:
-            return self.remaining
-        end = self.num_computed + budget
-        return max(0, end - end % block_size - self.num_computed)
+    def chunk(self, budget: int, block_size: int, flying: int = 0) -> int:
+        """Tokens to compute now: all that remain, or up to a block boundary. `flying` as in
+        `slice_of`.
+        """
+        start = self.num_computed + flying
+        if len(self.tokens) - start <= budget:
+            return len(self.tokens) - start
+        end = start + budget
+        return max(0, end - end % block_size - start)
 
     def fork(self, record: TokenRecord) -> "Sequence":
         """One choice that goes on by itself with the token that was drawn for it; without blocks."""
@@ -125,20 +128,27 @@ class Sequence:
             raise InternalError(f"{self.key} {self.choices}: {self.state.value} -> {state.value}")
         self.state = state
 
-    def slice_of(self, count: int) -> Slice:
-        """The next `count` tokens; with draws when they are all that is known."""
-        start, end = self.num_computed, self.num_computed + count
+    def slice_of(self, count: int, flying: int = 0, follows: int | None = None) -> Slice:
+        """The next `count` tokens; with draws when they are all that is known.
+
+        Behind `flying` tokens that a step under way computes; with `follows`, of which `Slice` says
+        what it means, the one token that this step draws.
+        """
+        start, end = self.num_computed + flying, self.num_computed + flying + count
+        known = len(self.tokens) + (follows is not None)
         draws: tuple[Draw, ...] = ()
-        if end == len(self.tokens) and not self.work.draws_nothing:
-            draws = tuple(self._draw(choice) for choice in self.choices)
+        if end == known and not self.work.draws_nothing:
+            draws = tuple(self._draw(choice, known) for choice in self.choices)
         targets: tuple[int, ...] = ()
         if self.work.scores_prompt and self.num_scored <= min(end, len(self.work.prompt) - 1):
             targets = self.work.prompt[start + 1 : end + 1]
         alternatives = self.work.params.prompt_logprobs or 0
+        tokens = tuple(self.tokens[start:end]) if follows is None else (0,)
         return Slice(
-            *(tuple(self.tokens[start:end]), start, tuple(self.blocks)),
+            *(tokens, start, tuple(self.blocks)),
             *(draws, targets, alternatives),
             *(self.work.images, self.work.embeddings),
+            follows,
         )
 
     def record(self, choice: int, drawn: Drawn, limits: Limits) -> TokenRecord:
@@ -147,8 +157,13 @@ class Sequence:
         reason = finish_reason(self.work, position, drawn.token_id, limits)
         return TokenRecord(choice, position, drawn.token_id, reason, drawn.logprobs)
 
-    def _draw(self, choice: int) -> Draw:
-        work, position = self.work, len(self.tokens)
+    def ends_with_next(self, limits: Limits) -> bool:
+        """Whatever is drawn next, nothing is drawn behind it."""
+        length = len(self.tokens) + 1
+        return self.lends or is_full(self.work, length, limits)
+
+    def _draw(self, choice: int, position: int) -> Draw:
+        work = self.work
         return Draw(choice, position, work.params, work.key, self.tokens, len(work.prompt))
 
 
@@ -158,9 +173,12 @@ def finish_reason(work: Work, position: int, token_id: int, limits: Limits) -> F
     generated = length - len(work.prompt)
     if _stops(params, token_id, limits) and (generated >= params.min_tokens or params.grammar):
         return FinishReason.STOP
-    if generated >= params.max_tokens or length >= limits.max_model_len:
-        return FinishReason.LENGTH
-    return None
+    return FinishReason.LENGTH if is_full(work, length, limits) else None
+
+
+def is_full(work: Work, length: int, limits: Limits) -> bool:
+    """A choice of so many tokens, its prompt included, gets no more."""
+    return length - len(work.prompt) >= work.params.max_tokens or length >= limits.max_model_len
 
 
 def _stops(params: SamplingParams, token_id: int, limits: Limits) -> bool:

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from baton.core.errors import BatonError, InternalError, SettingsError
+from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import TokenLogprobs
 from baton.engine.attention.backend import AttentionBackend
 from baton.engine.attention.choice import MakeAttention, choose_attention
@@ -27,6 +28,7 @@ from baton.engine.invariance_check import check_batch_invariance
 from baton.engine.kernel_build import KernelError, default_recipe, load_kernels
 from baton.engine.kv_shape import call_model, kv_shape
 from baton.engine.logits_parts import logits_in_parts, parts_of
+from baton.engine.logits_rules import is_ruled
 from baton.engine.modules.kernels import Kernels
 from baton.engine.modules.release import release_files, release_heap, weight_bytes
 from baton.engine.modules.swap import swap_modules
@@ -136,7 +138,7 @@ class TorchRunner(CheckpointRunner):
         threads = self._cores.begin(len(plan.slices))
         if torch.get_num_threads() != threads:  # OpenMP keeps the number per thread
             torch.set_num_threads(threads)
-        draws = [draw for piece in plan.slices for draw in piece.draws]
+        draws = plan.draws
         self._masks.begin(draws)  # their tokens are known; the forward pass hides it
         with torch.inference_mode():
             if any(piece.targets for piece in plan.slices):
@@ -145,6 +147,9 @@ class TorchRunner(CheckpointRunner):
                 logits = self._logits(plan, self._attention)
                 results = results_of(plan, self._drawn(logits, plan, draws))
         return [unseen(piece) or one for piece, one in zip(plan.slices, results, strict=True)]
+
+    def foresees(self, params: SamplingParams) -> bool:
+        return params.beam is None and not is_ruled(params)
 
     def rest(self) -> None:
         self._cores.rest()

@@ -1,12 +1,15 @@
 """Opens a registry that is kept in Redis. Its client is imported here, by those who use one."""
 
 import asyncio
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from baton.core.worker_info import WorkerInfo
 from baton.registry.commons import Commons
 from baton.registry.redis_place import RedisPlace
 from baton.registry.store import Directory
+
+if TYPE_CHECKING:
+    from baton.registry.redis_roster import RedisRoster
 
 
 class Member(Protocol):
@@ -38,3 +41,10 @@ def directory_in_redis(place: RedisPlace, secret: str) -> Directory:
     from baton.registry.redis_store import RedisStore
 
     return RedisDirectory(RedisStore(place, "baton-gateway"), secret)
+
+
+def roster_in_redis(place: RedisPlace, secret: str) -> "RedisRoster":
+    from baton.registry.redis_roster import RedisRoster
+    from baton.registry.redis_store import RedisStore
+
+    return RedisRoster(RedisStore(place, "baton-tenants"), secret)

@@ -2,12 +2,15 @@
 told and learnt by one script in the background, for all requests at once.
 
 `PREFIX:tenant:NAME` is a hash: `r` and `t`, requests and tokens left at the moment `at`; `c:GATEWAY`,
-its requests that run there, with the moment until which that gateway is believed. `PREFIX:times:MODEL` is a
-hash, tenant -> virtual time among those who ask for that model. `PREFIX:doubts` is a sorted set, instance id -> until when. `PREFIX:gateways`
+its requests that run there, the moment until which that gateway is believed, and a number that grows
+with each time it tells them: scripts go over several connections, and one may overtake another.
+`PREFIX:times:MODEL` is a hash, tenant -> virtual time among those who ask for that model. `PREFIX:doubts`
+is a sorted set, instance id -> until when. `PREFIX:gateways`
 is one of gateways. Moments are milliseconds of Redis's own clock. All keys expire.
 """
 
 import asyncio
+import itertools
 import json
 import logging
 import secrets
@@ -40,13 +43,16 @@ _ADMIT = f"""{_NOW}
 local gateway, lease, mine = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local rpm, tpm, most = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local tokens, r, t = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local telling, told = tonumber(ARGV[10]), 0
 local flat, running, at = redis.call('HGETALL', KEYS[1]), mine, now
 for i = 1, #flat, 2 do
     local name, value = flat[i], flat[i + 1]
     if name == 'r' then r = tonumber(value)
     elseif name == 't' then t = tonumber(value)
     elseif name == 'at' then at = tonumber(value)
-    elseif name ~= 'c:' .. gateway then
+    elseif name == 'c:' .. gateway then
+        told = tonumber(string.match(value, '%d+ %d+ (%d+)') or '0')
+    else
         local count, ends = string.match(value, '(%d+) (%d+)')
         if tonumber(ends) > now then running = running + count
         else redis.call('HDEL', KEYS[1], name) end
@@ -61,8 +67,11 @@ elseif tpm >= 0 and t < math.min(tokens, tpm) then
 end
 if bound == 0 then
     r, t = r - 1, t - tokens
-    redis.call('HSET', KEYS[1], 'r', number(r), 't', number(t), 'at', now,
-        'c:' .. gateway, (mine + 1) .. ' ' .. (now + lease))
+    redis.call('HSET', KEYS[1], 'r', number(r), 't', number(t), 'at', now)
+    if telling > told then
+        redis.call('HSET', KEYS[1], 'c:' .. gateway,
+            (mine + 1) .. ' ' .. (now + lease) .. ' ' .. string.format('%.0f', telling))
+    end
     local debts = 0
     if tpm > 0 then debts = math.max(0, -t) / tpm end
     redis.call('PEXPIRE', KEYS[1], math.ceil((debts + 2) * 60000))
@@ -73,9 +82,11 @@ _EXCHANGE = f"""{_NOW}
 local said = cjson.decode(ARGV[1])
 local prefix, ends = said.prefix, now + said.lease
 for name, count in pairs(said.running) do
-    local key = prefix .. ':tenant:' .. name
-    if redis.call('EXISTS', key) == 1 then
-        redis.call('HSET', key, 'c:' .. said.gateway, count .. ' ' .. ends)
+    local key, field = prefix .. ':tenant:' .. name, 'c:' .. said.gateway
+    local value = redis.call('HGET', key, field)
+    local told = value and tonumber(string.match(value, '%d+ %d+ (%d+)') or '0') or 0
+    if said.telling > told and redis.call('EXISTS', key) == 1 then
+        redis.call('HSET', key, field, count .. ' ' .. ends .. ' ' .. string.format('%.0f', said.telling))
     end
 end
 for name, more in pairs(said.settled) do
@@ -145,6 +156,7 @@ class RedisCommons:
         self._lease = int(lease * 1000)  # milliseconds
         self._id = secrets.token_hex(8)
         self._slots = asyncio.Semaphore(store.connections - 1)  # one is the exchange's
+        self._telling = itertools.count(1)  # of running requests; what is told later counts
         self._away = False
         self._gateways = 1  # that live, as far as is known
         self._settled: dict[str, list[float]] = {}  # requests, tokens, and their limits
@@ -224,7 +236,10 @@ class RedisCommons:
         self, tenant: str, quota: Quota, tokens: float, before: int, known: tuple[float, float]
     ) -> Verdict:
         key = self._store.place.key(f"tenant:{tenant}")
-        words = (self._id, self._lease, before, *numbers(quota), tokens, *known)
+        words = (
+            *(self._id, self._lease, before, *numbers(quota)),
+            *(tokens, *known, next(self._telling)),
+        )
         async with self._slots:
             if self._away:  # it was lost while this one waited
                 raise UnavailableError("Redis is away")
@@ -243,6 +258,7 @@ class RedisCommons:
             "prefix": self._store.place.prefix,
             "gateway": self._id,
             "lease": self._lease,
+            "telling": next(self._telling),
             "running": {t: self._local.account(t).running for t in changed},
             "settled": settled,
             "models": [

@@ -108,12 +108,12 @@ class RedisStore:
         }
 
     @asynccontextmanager
-    async def changes(self) -> AsyncIterator["Changes"]:
-        """Changes from now on."""
+    async def changes(self, channel: str | None = None) -> AsyncIterator["Changes"]:
+        """Changes from now on: of the membership, or of what has another channel."""
         pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
         try:
             async with self.bounded():
-                await pubsub.subscribe(self._channel)
+                await pubsub.subscribe(channel or self._channel)
             yield Changes(self, pubsub)
         finally:
             await pubsub.aclose()  # type: ignore[no-untyped-call]

@@ -1,9 +1,10 @@
-"""A worker's description as bytes that only those who know the cluster's secret can make.
+"""Descriptions, of a worker or of a tenant, as bytes that only those who know the cluster's secret can
+make.
 
 A gateway dials the address in it and shows the secret there, so whoever can write to the store
 must not be able to name one. Without a secret the signature proves nothing: then everybody who can
 write to the store is trusted. A record of a worker that is gone can be written again by others; it
-names no address but one of this cluster.
+names no address but one of this cluster. So can a record that a tenant had before.
 """
 
 import hmac
@@ -16,6 +17,7 @@ from baton.rpc.wire import worker_info_from_pb, worker_info_to_pb
 from baton.v1 import types_pb2
 
 _PURPOSE = b"baton registry record 1"  # a signature for something else is none for this
+_TENANT = b"baton tenant record 1"
 _SIGNATURE = 32  # bytes, before the message
 
 
@@ -48,4 +50,24 @@ def opened(record: bytes, worker_id: str, secret: str, prefix: str) -> WorkerInf
 
 def signature(body: bytes, secret: str, prefix: str) -> bytes:
     """Of the message's bytes, for a registry under that prefix."""
-    return hmac.digest(secret.encode(), b"\0".join((_PURPOSE, prefix.encode(), body)), "sha256")
+    return _digest(secret, _PURPOSE, prefix.encode(), body)
+
+
+def sign_tenant(name: str, body: bytes, secret: str, prefix: str) -> bytes:
+    return _tenant_signature(name, body, secret, prefix) + body
+
+
+def opened_tenant(record: bytes, name: str, secret: str, prefix: str) -> bytes:
+    """What was said of the tenant of that name. Raises UntrustedRecordError."""
+    shown, body = record[:_SIGNATURE], record[_SIGNATURE:]
+    if not hmac.compare_digest(shown, _tenant_signature(name, body, secret, prefix)):
+        raise UntrustedRecordError("it is not signed for it with this cluster's secret")
+    return body
+
+
+def _tenant_signature(name: str, body: bytes, secret: str, prefix: str) -> bytes:
+    return _digest(secret, _TENANT, prefix.encode(), name.encode(), body)
+
+
+def _digest(secret: str, *parts: bytes) -> bytes:
+    return hmac.digest(secret.encode(), b"\0".join(parts), "sha256")

@@ -40,7 +40,11 @@ _BACKEND = {
     GrammarBackend.XGRAMMAR: types_pb2.GRAMMAR_BACKEND_XGRAMMAR,
 }
 _BACKEND_BACK = {wire: core for core, wire in _BACKEND.items()}
-_ROLE = {Role.PREFILL: types_pb2.ROLE_PREFILL, Role.DECODE: types_pb2.ROLE_DECODE}
+_ROLE = {
+    Role.PREFILL: types_pb2.ROLE_PREFILL,
+    Role.DECODE: types_pb2.ROLE_DECODE,
+    Role.ENCODE: types_pb2.ROLE_ENCODE,
+}
 _ROLE_BACK = {wire: core for core, wire in _ROLE.items()}
 _STATE = {
     WorkerState.READY: types_pb2.WORKER_STATE_READY,
@@ -257,6 +261,20 @@ def prefix_source_to_pb(source: PrefixSource) -> prefill_pb2.PrefixSource:
 def prefix_source_from_pb(message: prefill_pb2.PrefixSource) -> PrefixSource:
     handoff = Handoff(message.transfer_id, message.ticket, message.address, message.instance_id)
     return PrefixSource(handoff, message.num_tokens)
+
+
+def encoded_to_pb(handoff: Handoff) -> types_pb2.EncodedImages:
+    """The hand-off that a prompt's images come by."""
+    return types_pb2.EncodedImages(
+        transfer_id=handoff.transfer_id,
+        ticket=handoff.ticket,
+        address=handoff.address,
+        instance_id=handoff.instance_id,
+    )
+
+
+def encoded_from_pb(message: types_pb2.EncodedImages) -> Handoff:
+    return Handoff(message.transfer_id, message.ticket, message.address, message.instance_id)
 
 
 def images_to_pb(images: Iterable[PromptImage], *, with_data: bool) -> list[types_pb2.PromptImage]:

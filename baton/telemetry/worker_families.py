@@ -69,7 +69,7 @@ NIXL_FAILED = replace(
 
 ABOUT = gauge(
     "baton_worker_info",
-    "Always 1; its labels say who this is. `role` is prefill or decode, and may change.",
+    "Always 1; its labels say who this is. `role` is prefill or decode, and may change, or encode.",
     *("worker_id", "role", "version"),
 )
 ABORTS = counter(
@@ -148,6 +148,42 @@ IMAGE_TIME = histogram(
     IMAGE_SECONDS,
 )
 
+EMBEDDINGS_USAGE = gauge(
+    "baton_image_blocks_usage_perc",
+    "Share of an encode worker's blocks that are lent or being filled, 0 to 1.",
+)
+ENCODE_QUERIES = counter(
+    "baton_encode_cache_queries", "Images that an encode worker was asked for."
+)
+ENCODE_HITS = counter("baton_encode_cache_hits", "Images of those that it had kept.")
+IMAGE_LEASES = counter(
+    "baton_image_leases",
+    "Requests whose images were lent by an encode worker, by how that ended: confirmed; aborted (whoever "
+    "reads the prompt had kept them, or somebody gave up); expired. And refused_ticket.",
+    "result",
+)
+_VISION = "Where the model reads images."
+IMAGE_PULLS = replace(
+    counter(
+        "baton_image_pulls",
+        "Prompts whose images an encode worker was asked for, by what came of it here: pulled, "
+        "not_needed (they were kept here), failed.",
+        "result",
+    ),
+    only=_VISION,
+)
+IMAGE_PULL_BYTES = replace(
+    counter("baton_image_pull_bytes", "Bytes of embeddings pulled."), only=_VISION
+)
+IMAGE_PULL_TIME = replace(
+    histogram(
+        "baton_image_pull_exposed_seconds",
+        "Of embeddings on their way here, from the end of the encoding to the confirmation.",
+        TRANSFER_SECONDS,
+    ),
+    only=_VISION,
+)
+
 WORKER_FAMILIES: tuple[Family, ...] = (
     *(RUNNING, WAITING, KV_USAGE, CACHE_QUERIES, CACHE_HITS, EXTERNAL_QUERIES, EXTERNAL_HITS),
     *(PREEMPTIONS, ITERATION_TOKENS, CACHE_CONFIG, NIXL_BYTES, NIXL_TIME, NIXL_FAILED),
@@ -156,6 +192,12 @@ WORKER_FAMILIES: tuple[Family, ...] = (
     *(TRANSFER_BYTES, TRANSFER_TIME, EXPOSED_TIME, CHECKSUM_FAILURES, REPAIRED_BLOCKS),
     *(PREFIX_PULLS, PREFIX_TOKENS),
     *(IMAGE_QUERIES, IMAGE_HITS, IMAGE_TIME),
+    *(IMAGE_PULLS, IMAGE_PULL_BYTES, IMAGE_PULL_TIME),
     *(HOST_QUERIES, HOST_HITS, HOST_STORED, HOST_EVICTED, HOST_USAGE),
     *(TASKS, *PROCESS_FAMILIES),
+)
+
+ENCODER_FAMILIES: tuple[Family, ...] = (
+    *(ABOUT, RUNNING, WAITING, EMBEDDINGS_USAGE, LEASES, LEASED_BLOCKS, IMAGE_LEASES),
+    *(ENCODE_QUERIES, ENCODE_HITS, IMAGE_TIME, TASKS, *PROCESS_FAMILIES),
 )

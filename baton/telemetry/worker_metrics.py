@@ -8,7 +8,7 @@ from prometheus_client.registry import Collector
 from baton.telemetry import worker_families as families
 from baton.telemetry.family import Family
 from baton.telemetry.teller import Teller
-from baton.telemetry.worker_reading import NixlReading, WorkerReading
+from baton.telemetry.worker_reading import ImagePullsReading, NixlReading, WorkerReading
 
 
 class WorkerCollector(Collector):
@@ -29,6 +29,8 @@ class WorkerCollector(Collector):
         yield from self._lent(reading)
         yield from self._pulled(reading)
         yield from self._images(reading)
+        if reading.image_pulls is not None:
+            yield from self._image_pulls(reading.image_pulls)
         if reading.nixl is not None:
             yield from self._nixl(reading.nixl)
 
@@ -81,6 +83,11 @@ class WorkerCollector(Collector):
         yield tell.one(families.IMAGE_QUERIES, reading.image_queries)
         yield tell.one(families.IMAGE_HITS, reading.image_hits)
         yield tell.distribution(families.IMAGE_TIME, reading.image_seconds)
+
+    def _image_pulls(self, reading: ImagePullsReading) -> Iterator[Metric]:
+        yield self._tell.each(families.IMAGE_PULLS, reading.results)
+        yield self._tell.one(families.IMAGE_PULL_BYTES, reading.bytes)
+        yield self._tell.distribution(families.IMAGE_PULL_TIME, reading.exposed)
 
     def _nixl(self, reading: NixlReading) -> Iterator[Metric]:
         yield self._tell.distribution(families.NIXL_BYTES, reading.bytes)

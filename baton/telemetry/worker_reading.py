@@ -16,6 +16,15 @@ class NixlReading:
 
 
 @dataclass(frozen=True, slots=True)
+class ImagePullsReading:
+    """Of embeddings from encode workers; only grows."""
+
+    results: Mapping[str, int]  # prompts by what came of it
+    bytes: int
+    exposed: Distribution  # seconds, from the end of the encoding on
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerReading:
     """Counts that only grow run from the process's start."""
 
@@ -54,4 +63,5 @@ class WorkerReading:
     image_queries: int  # images looked up among those encoded before, only grows
     image_hits: int  # of those found, only grows
     image_seconds: Distribution  # of the others, to encode each
+    image_pulls: ImagePullsReading | None  # None: the model reads only text
     nixl: NixlReading | None  # None: it is not what moves the bytes

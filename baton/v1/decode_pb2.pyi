@@ -38,6 +38,7 @@ class GenerateRequest(google.protobuf.message.Message):
     KEEP_MS_FIELD_NUMBER: builtins.int
     ANEW_FIELD_NUMBER: builtins.int
     IMAGES_FIELD_NUMBER: builtins.int
+    ENCODED_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """The gateway's name of the request."""
     attempt: builtins.int
@@ -74,6 +75,10 @@ class GenerateRequest(google.protobuf.message.Message):
     def images(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[baton.v1.types_pb2.PromptImage]:
         """Images of the prompt, in order. Their files come along unless the hand-off brings the first token too: whoever decodes needs only to know where they stand."""
 
+    @property
+    def encoded(self) -> baton.v1.types_pb2.EncodedImages:
+        """The same that prefill gets, where this worker reads the prompt itself."""
+
     def __init__(
         self,
         *,
@@ -90,9 +95,10 @@ class GenerateRequest(google.protobuf.message.Message):
         keep_ms: builtins.int = ...,
         anew: builtins.bool = ...,
         images: collections.abc.Iterable[baton.v1.types_pb2.PromptImage] | None = ...,
+        encoded: baton.v1.types_pb2.EncodedImages | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["handoff", b"handoff", "sampling", b"sampling"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["anew", b"anew", "answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "handoff", b"handoff", "images", b"images", "keep_ms", b"keep_ms", "priority", b"priority", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "waited_ms", b"waited_ms"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["encoded", b"encoded", "handoff", b"handoff", "sampling", b"sampling"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["anew", b"anew", "answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "encoded", b"encoded", "handoff", b"handoff", "images", b"images", "keep_ms", b"keep_ms", "priority", b"priority", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "waited_ms", b"waited_ms"]) -> None: ...
 
 Global___GenerateRequest: typing_extensions.TypeAlias = GenerateRequest
 
@@ -237,6 +243,7 @@ class GenerateResponse(google.protobuf.message.Message):
     PROMPT_LOGPROBS_FIELD_NUMBER: builtins.int
     TRANSFERRED_FIELD_NUMBER: builtins.int
     HANDED_OVER_FIELD_NUMBER: builtins.int
+    IMAGES_PULLED_FIELD_NUMBER: builtins.int
     @property
     def reserved(self) -> Global___GenerateReserved:
         """There is room; the first message."""
@@ -265,6 +272,10 @@ class GenerateResponse(google.protobuf.message.Message):
     def handed_over(self) -> Global___GenerateHandedOver:
         """A choice goes on at another worker; behind its last token here."""
 
+    @property
+    def images_pulled(self) -> baton.v1.types_pb2.ImagesPulled:
+        """Without a hand-off: the images came from another worker; before the prompt is admitted."""
+
     def __init__(
         self,
         *,
@@ -275,10 +286,11 @@ class GenerateResponse(google.protobuf.message.Message):
         prompt_logprobs: baton.v1.types_pb2.PromptLogprobs | None = ...,
         transferred: Global___TransferReport | None = ...,
         handed_over: Global___GenerateHandedOver | None = ...,
+        images_pulled: baton.v1.types_pb2.ImagesPulled | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "finished", b"finished", "handed_over", b"handed_over", "prompt_logprobs", b"prompt_logprobs", "reserved", b"reserved", "tokens", b"tokens", "transferred", b"transferred"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "finished", b"finished", "handed_over", b"handed_over", "prompt_logprobs", b"prompt_logprobs", "reserved", b"reserved", "tokens", b"tokens", "transferred", b"transferred"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["reserved", "tokens", "finished", "admitted", "prompt_logprobs", "transferred", "handed_over"] | None: ...
+    def HasField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "finished", b"finished", "handed_over", b"handed_over", "images_pulled", b"images_pulled", "prompt_logprobs", b"prompt_logprobs", "reserved", b"reserved", "tokens", b"tokens", "transferred", b"transferred"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "finished", b"finished", "handed_over", b"handed_over", "images_pulled", b"images_pulled", "prompt_logprobs", b"prompt_logprobs", "reserved", b"reserved", "tokens", b"tokens", "transferred", b"transferred"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["reserved", "tokens", "finished", "admitted", "prompt_logprobs", "transferred", "handed_over", "images_pulled"] | None: ...
 
 Global___GenerateResponse: typing_extensions.TypeAlias = GenerateResponse
 

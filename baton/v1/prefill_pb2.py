@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from baton.v1 import types_pb2 as baton_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62\x61ton/v1/prefill.proto\x12\x08\x62\x61ton.v1\x1a\x14\x62\x61ton/v1/types.proto\"\xe5\x02\n\x0ePrefillRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\x13\n\x0btransfer_id\x18\x03 \x01(\t\x12\x0e\n\x06ticket\x18\x04 \x01(\x0c\x12\x18\n\x10prompt_token_ids\x18\x05 \x03(\r\x12*\n\x08sampling\x18\x06 \x01(\x0b\x32\x18.baton.v1.SamplingParams\x12\x12\n\ncache_salt\x18\x07 \x01(\t\x12\x0e\n\x06tenant\x18\x08 \x01(\t\x12\x1a\n\x12\x61nswered_token_ids\x18\t \x03(\r\x12&\n\x06prefix\x18\n \x01(\x0b\x32\x16.baton.v1.PrefixSource\x12\x10\n\x08priority\x18\x0b \x01(\x12\x12\x11\n\twaited_ms\x18\x0c \x01(\x04\x12\x0f\n\x07hold_ms\x18\r \x01(\x04\x12%\n\x06images\x18\x0e \x03(\x0b\x32\x15.baton.v1.PromptImage\"m\n\x0cPrefixSource\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x0e\n\x06ticket\x18\x02 \x01(\x0c\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x13\n\x0binstance_id\x18\x04 \x01(\t\x12\x12\n\nnum_tokens\x18\x05 \x01(\r\"\x89\x02\n\x0fPrefillResponse\x12-\n\x08\x61\x64mitted\x18\x01 \x01(\x0b\x32\x19.baton.v1.PrefillAdmittedH\x00\x12)\n\x06tokens\x18\x02 \x01(\x0b\x32\x17.baton.v1.PrefillTokensH\x00\x12-\n\x08released\x18\x03 \x01(\x0b\x32\x19.baton.v1.PrefillReleasedH\x00\x12\x33\n\x0fprompt_logprobs\x18\x04 \x01(\x0b\x32\x18.baton.v1.PromptLogprobsH\x00\x12/\n\rprefix_pulled\x18\x05 \x01(\x0b\x32\x16.baton.v1.PrefixPulledH\x00\x42\x07\n\x05\x65vent\"V\n\x0cPrefixPulled\x12\x0e\n\x06tokens\x18\x01 \x01(\r\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\x12\x11\n\ttransport\x18\x03 \x01(\t\x12\x14\n\x0cmilliseconds\x18\x04 \x01(\x01\"?\n\x0fPrefillAdmitted\x12\x19\n\x11num_cached_tokens\x18\x01 \x01(\r\x12\x11\n\tkv_number\x18\x02 \x01(\x04\"7\n\rPrefillTokens\x12&\n\x07records\x18\x01 \x03(\x0b\x32\x15.baton.v1.TokenRecord\"$\n\x0fPrefillReleased\x12\x11\n\tconfirmed\x18\x01 \x01(\x08\x32R\n\x0ePrefillService\x12@\n\x07Prefill\x12\x18.baton.v1.PrefillRequest\x1a\x19.baton.v1.PrefillResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62\x61ton/v1/prefill.proto\x12\x08\x62\x61ton.v1\x1a\x14\x62\x61ton/v1/types.proto\"\x8f\x03\n\x0ePrefillRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\x13\n\x0btransfer_id\x18\x03 \x01(\t\x12\x0e\n\x06ticket\x18\x04 \x01(\x0c\x12\x18\n\x10prompt_token_ids\x18\x05 \x03(\r\x12*\n\x08sampling\x18\x06 \x01(\x0b\x32\x18.baton.v1.SamplingParams\x12\x12\n\ncache_salt\x18\x07 \x01(\t\x12\x0e\n\x06tenant\x18\x08 \x01(\t\x12\x1a\n\x12\x61nswered_token_ids\x18\t \x03(\r\x12&\n\x06prefix\x18\n \x01(\x0b\x32\x16.baton.v1.PrefixSource\x12\x10\n\x08priority\x18\x0b \x01(\x12\x12\x11\n\twaited_ms\x18\x0c \x01(\x04\x12\x0f\n\x07hold_ms\x18\r \x01(\x04\x12%\n\x06images\x18\x0e \x03(\x0b\x32\x15.baton.v1.PromptImage\x12(\n\x07\x65ncoded\x18\x0f \x01(\x0b\x32\x17.baton.v1.EncodedImages\"m\n\x0cPrefixSource\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x0e\n\x06ticket\x18\x02 \x01(\x0c\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x13\n\x0binstance_id\x18\x04 \x01(\t\x12\x12\n\nnum_tokens\x18\x05 \x01(\r\"\xba\x02\n\x0fPrefillResponse\x12-\n\x08\x61\x64mitted\x18\x01 \x01(\x0b\x32\x19.baton.v1.PrefillAdmittedH\x00\x12)\n\x06tokens\x18\x02 \x01(\x0b\x32\x17.baton.v1.PrefillTokensH\x00\x12-\n\x08released\x18\x03 \x01(\x0b\x32\x19.baton.v1.PrefillReleasedH\x00\x12\x33\n\x0fprompt_logprobs\x18\x04 \x01(\x0b\x32\x18.baton.v1.PromptLogprobsH\x00\x12/\n\rprefix_pulled\x18\x05 \x01(\x0b\x32\x16.baton.v1.PrefixPulledH\x00\x12/\n\rimages_pulled\x18\x06 \x01(\x0b\x32\x16.baton.v1.ImagesPulledH\x00\x42\x07\n\x05\x65vent\"V\n\x0cPrefixPulled\x12\x0e\n\x06tokens\x18\x01 \x01(\r\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\x12\x11\n\ttransport\x18\x03 \x01(\t\x12\x14\n\x0cmilliseconds\x18\x04 \x01(\x01\"?\n\x0fPrefillAdmitted\x12\x19\n\x11num_cached_tokens\x18\x01 \x01(\r\x12\x11\n\tkv_number\x18\x02 \x01(\x04\"7\n\rPrefillTokens\x12&\n\x07records\x18\x01 \x03(\x0b\x32\x15.baton.v1.TokenRecord\"$\n\x0fPrefillReleased\x12\x11\n\tconfirmed\x18\x01 \x01(\x08\x32R\n\x0ePrefillService\x12@\n\x07Prefill\x12\x18.baton.v1.PrefillRequest\x1a\x19.baton.v1.PrefillResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,19 +33,19 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'baton.v1.prefill_pb2', _glo
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PREFILLREQUEST']._serialized_start=59
-  _globals['_PREFILLREQUEST']._serialized_end=416
-  _globals['_PREFIXSOURCE']._serialized_start=418
-  _globals['_PREFIXSOURCE']._serialized_end=527
-  _globals['_PREFILLRESPONSE']._serialized_start=530
-  _globals['_PREFILLRESPONSE']._serialized_end=795
-  _globals['_PREFIXPULLED']._serialized_start=797
-  _globals['_PREFIXPULLED']._serialized_end=883
-  _globals['_PREFILLADMITTED']._serialized_start=885
-  _globals['_PREFILLADMITTED']._serialized_end=948
-  _globals['_PREFILLTOKENS']._serialized_start=950
-  _globals['_PREFILLTOKENS']._serialized_end=1005
-  _globals['_PREFILLRELEASED']._serialized_start=1007
-  _globals['_PREFILLRELEASED']._serialized_end=1043
-  _globals['_PREFILLSERVICE']._serialized_start=1045
-  _globals['_PREFILLSERVICE']._serialized_end=1127
+  _globals['_PREFILLREQUEST']._serialized_end=458
+  _globals['_PREFIXSOURCE']._serialized_start=460
+  _globals['_PREFIXSOURCE']._serialized_end=569
+  _globals['_PREFILLRESPONSE']._serialized_start=572
+  _globals['_PREFILLRESPONSE']._serialized_end=886
+  _globals['_PREFIXPULLED']._serialized_start=888
+  _globals['_PREFIXPULLED']._serialized_end=974
+  _globals['_PREFILLADMITTED']._serialized_start=976
+  _globals['_PREFILLADMITTED']._serialized_end=1039
+  _globals['_PREFILLTOKENS']._serialized_start=1041
+  _globals['_PREFILLTOKENS']._serialized_end=1096
+  _globals['_PREFILLRELEASED']._serialized_start=1098
+  _globals['_PREFILLRELEASED']._serialized_end=1134
+  _globals['_PREFILLSERVICE']._serialized_start=1136
+  _globals['_PREFILLSERVICE']._serialized_end=1218
 # @@protoc_insertion_point(module_scope)

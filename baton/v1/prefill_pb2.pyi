@@ -39,6 +39,7 @@ class PrefillRequest(google.protobuf.message.Message):
     WAITED_MS_FIELD_NUMBER: builtins.int
     HOLD_MS_FIELD_NUMBER: builtins.int
     IMAGES_FIELD_NUMBER: builtins.int
+    ENCODED_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """The gateway's name of the request."""
     attempt: builtins.int
@@ -75,7 +76,11 @@ class PrefillRequest(google.protobuf.message.Message):
 
     @property
     def images(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[baton.v1.types_pb2.PromptImage]:
-        """Images of the prompt, in order, each with its file."""
+        """Images of the prompt, in order, each with its file, unless another worker encodes them."""
+
+    @property
+    def encoded(self) -> baton.v1.types_pb2.EncodedImages:
+        """Another worker that encodes the images; absent: this one does."""
 
     def __init__(
         self,
@@ -94,9 +99,10 @@ class PrefillRequest(google.protobuf.message.Message):
         waited_ms: builtins.int = ...,
         hold_ms: builtins.int = ...,
         images: collections.abc.Iterable[baton.v1.types_pb2.PromptImage] | None = ...,
+        encoded: baton.v1.types_pb2.EncodedImages | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["prefix", b"prefix", "sampling", b"sampling"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "hold_ms", b"hold_ms", "images", b"images", "prefix", b"prefix", "priority", b"priority", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "ticket", b"ticket", "transfer_id", b"transfer_id", "waited_ms", b"waited_ms"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["encoded", b"encoded", "prefix", b"prefix", "sampling", b"sampling"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "encoded", b"encoded", "hold_ms", b"hold_ms", "images", b"images", "prefix", b"prefix", "priority", b"priority", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "ticket", b"ticket", "transfer_id", b"transfer_id", "waited_ms", b"waited_ms"]) -> None: ...
 
 Global___PrefillRequest: typing_extensions.TypeAlias = PrefillRequest
 
@@ -145,6 +151,7 @@ class PrefillResponse(google.protobuf.message.Message):
     RELEASED_FIELD_NUMBER: builtins.int
     PROMPT_LOGPROBS_FIELD_NUMBER: builtins.int
     PREFIX_PULLED_FIELD_NUMBER: builtins.int
+    IMAGES_PULLED_FIELD_NUMBER: builtins.int
     @property
     def admitted(self) -> Global___PrefillAdmitted:
         """The prompt's blocks are allocated."""
@@ -165,6 +172,10 @@ class PrefillResponse(google.protobuf.message.Message):
     def prefix_pulled(self) -> Global___PrefixPulled:
         """Cached blocks came from another worker; before the prompt is admitted."""
 
+    @property
+    def images_pulled(self) -> baton.v1.types_pb2.ImagesPulled:
+        """The images came from another worker; before the prompt is admitted."""
+
     def __init__(
         self,
         *,
@@ -173,10 +184,11 @@ class PrefillResponse(google.protobuf.message.Message):
         released: Global___PrefillReleased | None = ...,
         prompt_logprobs: baton.v1.types_pb2.PromptLogprobs | None = ...,
         prefix_pulled: Global___PrefixPulled | None = ...,
+        images_pulled: baton.v1.types_pb2.ImagesPulled | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "prefix_pulled", b"prefix_pulled", "prompt_logprobs", b"prompt_logprobs", "released", b"released", "tokens", b"tokens"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "prefix_pulled", b"prefix_pulled", "prompt_logprobs", b"prompt_logprobs", "released", b"released", "tokens", b"tokens"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["admitted", "tokens", "released", "prompt_logprobs", "prefix_pulled"] | None: ...
+    def HasField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "images_pulled", b"images_pulled", "prefix_pulled", b"prefix_pulled", "prompt_logprobs", b"prompt_logprobs", "released", b"released", "tokens", b"tokens"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["admitted", b"admitted", "event", b"event", "images_pulled", b"images_pulled", "prefix_pulled", b"prefix_pulled", "prompt_logprobs", b"prompt_logprobs", "released", b"released", "tokens", b"tokens"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["admitted", "tokens", "released", "prompt_logprobs", "prefix_pulled", "images_pulled"] | None: ...
 
 Global___PrefillResponse: typing_extensions.TypeAlias = PrefillResponse
 

@@ -103,6 +103,8 @@ class _RoleEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeW
     """Reads prompts."""
     ROLE_DECODE: _Role.ValueType  # 2
     """Writes answers."""
+    ROLE_ENCODE: _Role.ValueType  # 3
+    """Encodes images."""
 
 class Role(_Role, metaclass=_RoleEnumTypeWrapper):
     """What a worker may be asked for."""
@@ -113,6 +115,8 @@ ROLE_PREFILL: Role.ValueType  # 1
 """Reads prompts."""
 ROLE_DECODE: Role.ValueType  # 2
 """Writes answers."""
+ROLE_ENCODE: Role.ValueType  # 3
+"""Encodes images."""
 Global___Role: typing_extensions.TypeAlias = Role
 
 class _WorkerState:
@@ -291,7 +295,7 @@ class PromptImage(google.protobuf.message.Message):
     digest: builtins.bytes
     """sha256 of the file and of how it is processed; block names cover it."""
     data: builtins.bytes
-    """The file, JPEG, PNG, WebP or GIF; empty for a worker that gets the KV from elsewhere."""
+    """The file, JPEG, PNG, WebP or GIF; empty for a worker that gets the KV or the embeddings from elsewhere."""
     processing: builtins.str
     """JSON object of what the image processor is told; empty: nothing."""
     def __init__(
@@ -307,6 +311,70 @@ class PromptImage(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["columns", b"columns", "data", b"data", "digest", b"digest", "processing", b"processing", "rows", b"rows", "start", b"start"]) -> None: ...
 
 Global___PromptImage: typing_extensions.TypeAlias = PromptImage
+
+@typing.final
+class EncodedImages(google.protobuf.message.Message):
+    """Where the images of a prompt are encoded for whoever reads it, and the hand-off to get them by."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TRANSFER_ID_FIELD_NUMBER: builtins.int
+    TICKET_FIELD_NUMBER: builtins.int
+    ADDRESS_FIELD_NUMBER: builtins.int
+    INSTANCE_ID_FIELD_NUMBER: builtins.int
+    transfer_id: builtins.str
+    """Names the hand-off."""
+    ticket: builtins.bytes
+    """128 random bits of that hand-off alone."""
+    address: builtins.str
+    """host:port of the encode worker, from the registry."""
+    instance_id: builtins.str
+    """The process expected at that address."""
+    def __init__(
+        self,
+        *,
+        transfer_id: builtins.str = ...,
+        ticket: builtins.bytes = ...,
+        address: builtins.str = ...,
+        instance_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["address", b"address", "instance_id", b"instance_id", "ticket", b"ticket", "transfer_id", b"transfer_id"]) -> None: ...
+
+Global___EncodedImages: typing_extensions.TypeAlias = EncodedImages
+
+@typing.final
+class ImagesPulled(google.protobuf.message.Message):
+    """What came from an encode worker."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    IMAGES_FIELD_NUMBER: builtins.int
+    BYTES_FIELD_NUMBER: builtins.int
+    TRANSPORT_FIELD_NUMBER: builtins.int
+    MILLISECONDS_FIELD_NUMBER: builtins.int
+    EXPOSED_MS_FIELD_NUMBER: builtins.int
+    images: builtins.int
+    """Images whose embeddings were moved; the others were here."""
+    bytes: builtins.int
+    """Payload moved."""
+    transport: builtins.str
+    """Which data plane moved it, such as "shm"."""
+    milliseconds: builtins.float
+    """For which the prompt waited, the encoding included."""
+    exposed_ms: builtins.float
+    """Of them, those behind the end of the encoding."""
+    def __init__(
+        self,
+        *,
+        images: builtins.int = ...,
+        bytes: builtins.int = ...,
+        transport: builtins.str = ...,
+        milliseconds: builtins.float = ...,
+        exposed_ms: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "exposed_ms", b"exposed_ms", "images", b"images", "milliseconds", b"milliseconds", "transport", b"transport"]) -> None: ...
+
+Global___ImagesPulled: typing_extensions.TypeAlias = ImagesPulled
 
 @typing.final
 class TokenSequence(google.protobuf.message.Message):

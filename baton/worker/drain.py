@@ -7,14 +7,14 @@ import grpc
 
 from baton.core.interrupts import still_running
 from baton.rpc.server import stop
-from baton.worker.worker import Worker
+from baton.worker.served import ServedWorker
 
 logger = logging.getLogger(__name__)
 
 LAST_WORDS = 0.5  # seconds that peers get to hear why their requests end
 
 
-async def drain(worker: Worker, seconds: float, hurry: asyncio.Event) -> None:
+async def drain(worker: ServedWorker, seconds: float, hurry: asyncio.Event) -> None:
     """Returns once the worker is idle, after `seconds`, or when `hurry` is set.
 
     Meanwhile it stays a member that says it drains: hand-offs under way need it.
@@ -34,7 +34,7 @@ async def drain(worker: Worker, seconds: float, hurry: asyncio.Event) -> None:
         await asyncio.gather(idle, hurried, return_exceptions=True)
 
 
-async def say_goodbye(server: grpc.aio.Server, worker: Worker) -> None:
+async def say_goodbye(server: grpc.aio.Server, worker: ServedWorker) -> None:
     """Ends what still runs with an error that says why, then the server."""
     worker.board.close()
     stopped = asyncio.create_task(stop(server, LAST_WORDS))

@@ -41,11 +41,7 @@ class Flipping:
         Raises RequestError for a role that this process cannot have, RefusedError when it leaves.
         """
         if role not in self._roles:
-            raise RequestError(
-                f"this process has no {role.value} service; workers that were started with "
-                "`baton prefill`, `baton decode` or `baton up` have both",
-                "role",
-            )
+            raise RequestError(_no_service(role, self._desk.role), "role")
         desk = self._desk
         if role is desk.role and desk.next_role is not None:
             desk.stay()
@@ -97,3 +93,14 @@ class Flipping:
         if self._desk.next_role is not None:
             self._count(self._desk.role, OVERTAKEN)
         self._desk.drain()
+
+
+def _no_service(wanted: Role, role: Role) -> str:
+    if role is Role.ENCODE:
+        return "an encode worker has no language model, and so no other role"
+    if wanted is Role.ENCODE:
+        return "no worker becomes an encode worker: start one with `baton encode`"
+    return (
+        f"this process has no {wanted.value} service; workers that were started with `baton prefill`, "
+        "`baton decode` or `baton up` have both"
+    )

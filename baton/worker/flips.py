@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from baton.core.worker_info import Role
+from baton.core.worker_info import ANSWERING, Role
 
 DONE, CALLED_OFF, OVERTAKEN = RESULTS = ("done", "called_off", "overtaken")
 
@@ -11,7 +11,7 @@ class Flips:
     """Counts only grow."""
 
     def __init__(self) -> None:
-        self._counts = Counter({(role, result): 0 for role in Role for result in RESULTS})
+        self._counts = Counter({(role, result): 0 for role in ANSWERING for result in RESULTS})
 
     def count(self, role: Role, result: str) -> None:
         """`role` is the one that the worker had."""

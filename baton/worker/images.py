@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
+from baton.core.embeddings import distinct
 from baton.core.errors import RequestError
 from baton.core.prompt_images import PromptImage
 from baton.engine.vision.embedding_cache import EmbeddingCache
@@ -14,6 +15,8 @@ from baton.telemetry.worker_families import IMAGE_SECONDS
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    Fetch = Callable[[Sequence[PromptImage]], Awaitable[Mapping[bytes, "Tensor"]]]
 
 
 class Encoder(Protocol):
@@ -41,6 +44,25 @@ class Images:
         image at hand to be encoded.
         """
         return tuple([await self._one(image, cache_salt, tenant) for image in images])
+
+    async def fetched(
+        self, images: Sequence[PromptImage], cache_salt: str, tenant: str, fetch: "Fetch"
+    ) -> tuple["Tensor", ...]:
+        """The same of images that are encoded elsewhere. `fetch` gives all of them, by digest, and is
+        called once where some are not kept here. Raises what it raises, and RequestError.
+        """
+        if self._encoder is None:
+            raise RequestError("this model reads no images", "messages")
+        keys = [(cache_salt, tenant, image.span.digest) for image in images]
+        kept = [self._cache.get(key) for key in keys]
+        self.queries += len(images)
+        self.hits += sum(found is not None for found in kept)
+        if not any(found is None for found in kept):
+            return tuple(found for found in kept if found is not None)
+        came = await fetch(distinct(images))
+        for key in keys:
+            self._cache.put(key, came[key[-1]])
+        return tuple(came[image.span.digest] for image in images)
 
     def close(self) -> None:
         """Waits for the image at hand."""

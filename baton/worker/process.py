@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -19,8 +19,6 @@ from baton.core.errors import SettingsError
 from baton.core.handoff import new_id
 from baton.core.interrupts import Interrupts
 from baton.core.worker_info import Role, WorkerInfo
-from baton.engine.build import build_engine
-from baton.engine.engine import Engine
 from baton.model_source import Part, digest_of_files, resolve
 from baton.registry.choice import Member, member_in_redis
 from baton.registry.membership import Membership
@@ -32,16 +30,16 @@ from baton.telemetry.metrics import (
     LIVE,
     MetricsServer,
     TaskCollector,
-    WorkerCollector,
     loop_answers,
     process_collector,
 )
 from baton.worker.drain import drain, say_goodbye
 from baton.worker.enrolment import Enrolment
 from baton.worker.flipping import Flipping
+from baton.worker.loaded_engine import engine_loader
+from baton.worker.served import Load, Loaded, ServedWorker
 from baton.worker.services import Services, add_shared_services
 from baton.worker.settings import WorkerSettings
-from baton.worker.worker import Worker
 
 if TYPE_CHECKING:
     from baton.telemetry.tracing import Tracer
@@ -65,9 +63,16 @@ def command(role: Role, be_worker: Callable[[WorkerSettings], NoReturn]) -> clic
 
 def be_worker_of(role: Role, settings: WorkerSettings, services: Services) -> NoReturn:
     """The whole life of a worker's process, whose end it is. `role` is the one that it begins in."""
+    be_worker_with(engine_loader(services), role, services.keys(), settings)
+
+
+def be_worker_with(
+    load: Load, role: Role, roles: Collection[Role], settings: WorkerSettings
+) -> NoReturn:
+    """Likewise, whatever it computes. `roles`: those that it can have."""
     try:
         _log_as(role, settings)
-        code = run(settings, role, services)
+        code = run(settings, role, load, roles)
     except SettingsError as error:
         click.echo(f"Error: {error}", err=True)
         code = os.EX_CONFIG  # which says that starting again as it is cannot help
@@ -85,7 +90,8 @@ def _log_as(role: Role, settings: WorkerSettings) -> None:
 def run(
     settings: WorkerSettings,
     role: Role,
-    services: Services,
+    load: Load,
+    roles: Collection[Role],
     on_ready: OnReady | None = None,
     interrupts: Interrupts | None = None,
 ) -> int:
@@ -98,15 +104,15 @@ def run(
     settings.check()
     folder = resolve(settings.model, settings.hub, Part.ALL, logger.info)
     with without_collector():
-        engine = build_engine(str(folder), settings.engine)
+        loaded = load(str(folder), settings)
     tracer = settings.tracing.start(role.value, settings.worker_id)
     files = digest_of_files(folder)
     try:
         return asyncio.run(
-            _serve(settings, role, engine, files, services, on_ready, interrupts, tracer)
+            _serve(settings, role, loaded, files, roles, on_ready, interrupts, tracer)
         )
     finally:
-        engine.close()
+        loaded.close()
         if tracer is not None:
             tracer.close()
 
@@ -114,9 +120,9 @@ def run(
 async def _serve(
     settings: WorkerSettings,
     role: Role,
-    engine: Engine,
+    loaded: Loaded,
     files_digest: str,
-    services: Services,
+    roles: Collection[Role],
     on_ready: OnReady | None,
     interrupts: Interrupts | None,
     tracer: "Tracer | None",
@@ -126,31 +132,29 @@ async def _serve(
         interrupts = Interrupts()
         interrupts.listen()
     async with AsyncExitStack() as stack:
-        engine.start()
-        stack.callback(engine.stop)  # while the loop that its events go to still runs
+        loaded.start()
+        stack.callback(loaded.stop)  # while the loop that its events go to still runs
         server = make_server(settings.cluster_secret)
         port = bind(server, settings.host, settings.port, settings.cluster_tls.identity())
         metrics = _metrics_server(settings, stack)
         info = worker_info(
             settings,
             role,
-            engine,
+            loaded,
             join_address(settings.advertise_host or settings.host, settings.advertise_port or port),
             metrics.url,
             files_digest,
         )
-        worker = Worker(info, engine, settings, tracer=tracer)
+        worker = loaded.serve(info, settings, server, tracer)
         stack.push_async_callback(worker.close)
         worker.start()
-        metrics.registry.register(WorkerCollector(settings.shown_model, worker.reading))
+        metrics.registry.register(worker.collector(settings.shown_model))
         metrics.registry.register(process_collector())
         loop = asyncio.get_running_loop()
         metrics.registry.register(TaskCollector(loop))
         metrics.probes[LIVE] = lambda: loop_answers(loop)
-        flipping = Flipping(worker.desk, worker.board, info, services.keys(), worker.flips)
+        flipping = Flipping(worker.desk, worker.board, info, roles, worker.flips)
         add_shared_services(worker, server, flipping)
-        for add_service in services.values():
-            add_service(worker, server)
         await server.start()
         stack.push_async_callback(say_goodbye, server, worker)
         enrolment = Enrolment(partial(_membership, settings))
@@ -171,14 +175,14 @@ async def _serve(
         _tell_ready(settings.ready_fd, info, on_ready)
         logger.info("%s serves %s at %s", info.worker_id, settings.model, info.address)
         await _first(
-            *(interrupts.stop.wait(), worker.bridge.failed.wait(), worker.until_drained()),
+            *(interrupts.stop.wait(), worker.failed.wait(), worker.until_drained()),
             *(enrolment.failed, changes),
         )
         return _exit_code(worker, enrolment, changes)
 
 
 async def _keep_changing(
-    worker: Worker, flipping: Flipping, enrolment: Enrolment, logs: WorkerSettings | None
+    worker: ServedWorker, flipping: Flipping, enrolment: Enrolment, logs: WorkerSettings | None
 ) -> None:
     """Its role, whenever that is asked for. `logs` says how, where all of the process's are its own."""
 
@@ -190,7 +194,9 @@ async def _keep_changing(
     await flipping.run(lambda: worker.idle, worker.turn, announce)
 
 
-async def _drain(worker: Worker, flipping: Flipping, seconds: float, hurry: asyncio.Event) -> None:
+async def _drain(
+    worker: ServedWorker, flipping: Flipping, seconds: float, hurry: asyncio.Event
+) -> None:
     """Leaves the process at once when hurried: the step at hand may take long, and what a dead
     process leaves behind is the same as after any kill: nothing.
     """
@@ -211,7 +217,7 @@ def _metrics_server(settings: WorkerSettings, stack: AsyncExitStack) -> MetricsS
 def worker_info(
     settings: WorkerSettings,
     role: Role,
-    engine: Engine,
+    loaded: Loaded,
     address: str,
     metrics_url: str,
     files_digest: str = "",
@@ -224,9 +230,9 @@ def worker_info(
         metrics_url=metrics_url,
         pid=os.getpid(),
         model=settings.model,
-        max_model_len=engine.max_model_len,
-        num_blocks=engine.blocks.total,
-        fingerprint=engine.runner.fingerprint,
+        max_model_len=loaded.max_model_len,
+        num_blocks=loaded.num_blocks,
+        fingerprint=loaded.fingerprint,
         labels=settings.read_labels(),
         files_digest=files_digest,
     )
@@ -273,8 +279,8 @@ async def _first(*works: Awaitable[Any]) -> None:
             task.cancel()
 
 
-def _exit_code(worker: Worker, enrolment: Enrolment, changes: "asyncio.Task[None]") -> int:
-    """0 when told to stop or drained, 1 when the engine has died and the process is of no use any
+def _exit_code(worker: ServedWorker, enrolment: Enrolment, changes: "asyncio.Task[None]") -> int:
+    """0 when told to stop or drained, 1 when what computes has died and the process is of no use any
     more.
 
     Raises SettingsError when the registry will never have this worker.
@@ -282,4 +288,4 @@ def _exit_code(worker: Worker, enrolment: Enrolment, changes: "asyncio.Task[None
     for over in (enrolment.failed, changes):
         if over.done():
             over.result()
-    return 1 if worker.bridge.failed.is_set() else 0
+    return 1 if worker.failed.is_set() else 0

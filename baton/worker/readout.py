@@ -8,12 +8,13 @@ from baton.core.worker_info import WorkerInfo
 from baton.engine.engine import Engine
 from baton.engine.work import EngineLoad
 from baton.telemetry.metrics import NixlReading, WorkerReading
+from baton.telemetry.worker_reading import ImagePullsReading
 from baton.worker.flips import Flips
+from baton.worker.image_pulls import ImagePulls
 from baton.worker.images import Images
 from baton.worker.prefix_pulls import PrefixPulls
 from baton.worker.traffic import Traffic
 from kv_transfer.puller import Puller
-from kv_transfer.sender_table import SenderCounts
 from kv_transfer.sending import Sender
 from kv_transfer.transports import nixl_agent
 
@@ -28,6 +29,7 @@ class Readout:
     traffic: Traffic
     flips: Flips
     images: Images
+    image_pulls: ImagePulls | None
     reads_by_nixl: bool
 
     def reading(self) -> WorkerReading:
@@ -64,15 +66,22 @@ class Readout:
             repaired_blocks=self.puller.repaired_blocks,
             transfer_seconds=traffic.seconds.reading(),
             exposed_seconds=traffic.exposed.reading(),
-            handoffs={**_ended(counts), **traffic.results},
+            handoffs={**counts.ended, **traffic.results},
             prefix_pulls=prefixes.results,
             prefix_tokens=prefixes.tokens,
             role_flips=self.flips.told(),
             image_queries=self.images.queries,
             image_hits=self.images.hits,
             image_seconds=self.images.seconds.reading(),
+            image_pulls=self._image_pulls(),
             nixl=self._nixl() if self.reads_by_nixl else None,
         )
+
+    def _image_pulls(self) -> ImagePullsReading | None:
+        pulls = self.image_pulls
+        if pulls is None:
+            return None
+        return ImagePullsReading(pulls.results, pulls.bytes, pulls.exposed.reading())
 
     def _nixl(self) -> NixlReading:
         read = self.puller.reads.reading(nixl_agent.NAME)
@@ -93,12 +102,3 @@ class Readout:
             "num_cpu_blocks": str(engine.host.total),
             "num_gpu_blocks": str(engine.total_blocks),
         }
-
-
-def _ended(counts: SenderCounts) -> dict[str, int]:
-    return {
-        "confirmed": counts.confirmed,
-        "aborted": counts.aborted,
-        "expired": counts.expired,
-        "refused_ticket": counts.refused_tickets,
-    }

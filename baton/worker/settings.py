@@ -1,12 +1,12 @@
 """The settings of one worker process, whatever its role."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from baton.core.errors import SettingsError
 from baton.core.labels import Labels, read_labels
 from baton.core.pattern import check_pattern
 from baton.engine.attention.device_choice import BACKENDS
-from baton.engine.config import EngineConfig
+from baton.engine.config import AUTO, OFF, ON, EngineConfig
 from baton.engine.core_board import MAX_WORKERS
 from baton.engine.device_name import device_name
 from baton.engine.graph_sizes import graph_rows
@@ -20,6 +20,14 @@ from baton.telemetry.tracing_settings import TracingSettings
 from kv_transfer.transports import nixl_agent
 
 _PORTS = ("port", "advertise_port", "kv_port", "advertise_kv_port", "metrics_port")
+# What only a worker acts on that has the whole model and its KV.
+OF_ENGINES = (
+    *("quantization", "max_model_len", "max_num_seqs", "max_num_batched_tokens"),
+    *("max_mixed_prompt_tokens", "kv_cache_memory_bytes", "gpu_memory_utilization"),
+    *("enforce_eager", "cuda_graph_sizes", "kv_offloading_size", "block_size"),
+    *("enable_prefix_caching", "core_board", "core_slot", "attention_backend", "batch_invariant"),
+    *("logits_processor_pattern", "logits_processors"),
+)
 LONGEST_ID = 256  # characters of a worker's id
 _COUNTS = (
     *("max_model_len", "max_num_seqs", "max_num_batched_tokens"),
@@ -104,6 +112,12 @@ class WorkerSettings:
         (),
         "Sequences of the decode steps that become CUDA graphs (default: powers of two up to "
         "--max-num-seqs).",
+    )
+    async_scheduling: str = setting(
+        AUTO,
+        "Begin the next step before the tokens of the last one are known, so that a device never waits "
+        "for the host; auto: on CUDA devices. On a CPU the two get in each other's way.",
+        choices=(AUTO, ON, OFF),
     )
     kv_offloading_size: float = setting(
         0.0,
@@ -242,6 +256,19 @@ class WorkerSettings:
             )
         self.cluster_tls.check(self.advertise_host or self.host)
 
+    def check_encoder(self) -> None:
+        """Of a worker that only encodes images. Raises SettingsError."""
+        set_here = [name for name in OF_ENGINES if getattr(self, name) != getattr(_DEFAULTS, name)]
+        if set_here:
+            flags = ", ".join("--" + name.replace("_", "-") for name in set_here)
+            raise SettingsError(
+                f"{flags}: an encode worker has no language model and no KV; give it to those that have"
+            )
+
+    def without_engine(self) -> "WorkerSettings":
+        """As an encode worker of the same cluster is told."""
+        return replace(self, **{name: getattr(_DEFAULTS, name) for name in OF_ENGINES})
+
     def _check_unsupported(self) -> None:
         if self.tensor_parallel_size < 1:
             raise SettingsError(
@@ -284,6 +311,7 @@ class WorkerSettings:
             gpu_memory_utilization=self.gpu_memory_utilization,
             enforce_eager=self.enforce_eager,
             cuda_graph_sizes=self._graph_sizes,
+            async_scheduling=self.async_scheduling,
             kv_offloading_bytes=int(self.kv_offloading_size * 2**30),
             max_num_seqs=self.max_num_seqs,
             max_num_batched_tokens=self.max_num_batched_tokens,
@@ -299,6 +327,9 @@ class WorkerSettings:
             logits_processor_pattern=self.logits_processor_pattern,
             logits_processors=self.logits_processors,
         )
+
+
+_DEFAULTS = WorkerSettings()
 
 
 def _is_address(text: str) -> bool:

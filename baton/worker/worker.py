@@ -2,22 +2,25 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from baton.core.errors import BatonError, RefusedError
+from baton.core.errors import BatonError, InternalError, RefusedError
 from baton.core.handoff import Handoff, PrefixSource, new_id
+from baton.core.kv_events import KvChange
 from baton.core.prompt_images import PromptImage
 from baton.core.worker_info import WorkerInfo, WorkerLoad, WorkerState
 from baton.engine.block_pool import BlockPool
 from baton.engine.engine import Engine
 from baton.engine.work import EventSink, Work
-from baton.telemetry.metrics import WorkerReading
+from baton.telemetry.metrics import WorkerCollector, WorkerReading
 from baton.worker.backlog import Backlog
 from baton.worker.bridge import EngineBridge
 from baton.worker.desk import Desk
+from baton.worker.exporters import exporters_of
 from baton.worker.flips import Flips
+from baton.worker.image_pulls import ImagePulls, PulledImages
 from baton.worker.images import Images
 from baton.worker.load import LoadBoard
 from baton.worker.prefix_pulls import PrefixPulls
@@ -27,21 +30,18 @@ from baton.worker.rooms import Rooms
 from baton.worker.settings import WorkerSettings
 from baton.worker.stage import stage_for
 from baton.worker.traffic import Traffic
-from kv_transfer.memory import Memory
 from kv_transfer.puller import Puller
 from kv_transfer.pulling import Pulled
 from kv_transfer.sender_events import SenderLimits
 from kv_transfer.sending import Sender
 from kv_transfer.staging import Staging
 from kv_transfer.transports import nixl_agent
-from kv_transfer.transports.base import Exporter
 from kv_transfer.transports.grpc_export import GrpcExporter
-from kv_transfer.transports.nixl_export import NixlExporter
-from kv_transfer.transports.planes import allowed, exposed
-from kv_transfer.transports.shm import ShmExporter
-from kv_transfer.transports.tcp_export import TcpExporter
+from kv_transfer.transports.planes import exposed
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from baton.telemetry.tracing import Tracer
 
 HELD_SHARE = 0.5  # of the pool, in leases that wait for another router's decode worker
@@ -68,7 +68,7 @@ class Worker:
         self._stage = stage_for(engine)
         staging = None if self._stage is None else Staging(self._stage)
         memory = engine.pool if staging is None else staging.memory
-        exporters = _exporters(memory, settings, info.address)
+        exporters = exporters_of(memory, settings, info.address)
         self.served_planes = [e for e in exporters if isinstance(e, GrpcExporter)]
         self.sender = Sender(
             info.instance_id,
@@ -102,9 +102,16 @@ class Worker:
         self._traffic = Traffic()
         self.flips = Flips()
         self.images = Images(engine.images, settings.image_cache_memory_bytes)
+        self.image_pulls: ImagePulls | None = None  # None: it reads only text
+        if engine.images is not None:
+            self.image_pulls = ImagePulls(
+                *(info.instance_id, info.fingerprint, engine.images.width),
+                *(engine.max_model_len, settings),
+            )
         self._readout = Readout(
             *(lambda: self.info, engine, self.sender, self._puller, self._prefix_pulls),
-            *(self._traffic, self.flips, self.images, settings.kv_transport == nixl_agent.NAME),
+            *(self._traffic, self.flips, self.images, self.image_pulls),
+            settings.kv_transport == nixl_agent.NAME,
         )
         self.backlog = Backlog()
         self.rooms = Rooms(self.bridge, self.desk)
@@ -114,8 +121,19 @@ class Worker:
         return self.bridge.engine.blocks
 
     @property
+    def alive(self) -> bool:
+        return self.bridge.engine.alive
+
+    @property
+    def failed(self) -> asyncio.Event:
+        return self.bridge.failed
+
+    def kv_change(self, after: int | None) -> KvChange:
+        return self.blocks.kv_change(after)
+
+    @property
     def takes_requests(self) -> bool:
-        return self.desk.state is WorkerState.READY and self.bridge.engine.alive
+        return self.desk.state is WorkerState.READY and self.alive
 
     @property
     def requests(self) -> int:
@@ -152,15 +170,20 @@ class Worker:
     async def give_up(self) -> None:
         """Ends all that runs with an error that says why, while its callers can still hear it."""
         self.sender.give_up()
-        await self._puller.close()
+        await self._close_pulls()
         await asyncio.to_thread(self.bridge.engine.stop)
 
     async def close(self) -> None:
-        await self._puller.close()
+        await self._close_pulls()
         await asyncio.to_thread(self.images.close)
         self.sender.close()
         if self._stage is not None:
             self._stage.close()
+
+    async def _close_pulls(self) -> None:
+        await self._puller.close()
+        if self.image_pulls is not None:
+            await self.image_pulls.close()
 
     def release(self, blocks: tuple[int, ...]) -> None:
         self.blocks.release(blocks)
@@ -205,6 +228,26 @@ class Worker:
         """The same with its images encoded. Raises RequestError for a file that cannot be read."""
         seen = await self.images.embeddings(images, work.cache_salt, work.tenant)
         return replace(work, embeddings=seen)
+
+    async def with_embeddings_of(
+        self, work: Work, images: Sequence[PromptImage], encoded: Handoff
+    ) -> tuple[Work, PulledImages | None]:
+        """The same with images that an encode worker has, and what came of them; None: all of them
+        were here. Raises TransferError.
+        """
+        pulls, pulled = self.image_pulls, None
+
+        async def fetch(wanted: Sequence[PromptImage]) -> "Mapping[bytes, Tensor]":
+            nonlocal pulled
+            if pulls is None:
+                raise InternalError("a model that reads only text was sent images")
+            pulled = await pulls.pull(encoded, wanted)
+            return pulled.embeddings
+
+        seen = await self.images.fetched(images, work.cache_salt, work.tenant, fetch)
+        if pulled is None and pulls is not None:
+            pulls.not_needed()
+        return replace(work, embeddings=seen), pulled
 
     def publish(self, work: Work, blocks: tuple[int, ...]) -> None:
         """Blocks that were pulled for the work, the references on which are taken: the engine finds
@@ -251,26 +294,5 @@ class Worker:
         """For the metrics page, on whichever thread serves it."""
         return self._readout.reading()
 
-
-def _exporters(memory: Memory, settings: WorkerSettings, address: str) -> list[Exporter]:
-    """Best first; `--kv-transport` restricts what this worker offers as well as what it takes.
-
-    NIXL is offered only where it is asked for: the others are as good for memory of the host.
-    """
-    host = settings.host
-    advertise = settings.advertise_host or host
-    wanted, tls = settings.kv_transport, settings.cluster_tls.is_on
-    if wanted == nixl_agent.NAME:
-        return [NixlExporter(memory, host, advertise)]
-    offers: dict[str, Exporter] = {
-        "shm": ShmExporter(memory),
-        "tcp": TcpExporter(
-            memory,
-            host,
-            settings.kv_port,
-            advertise=advertise,
-            advertise_port=settings.advertise_kv_port,
-        ),
-        "grpc": GrpcExporter(memory, address),
-    }
-    return [offer for name, offer in offers.items() if allowed(wanted, name, tls)]
+    def collector(self, model_name: str) -> WorkerCollector:
+        return WorkerCollector(model_name, self.reading)

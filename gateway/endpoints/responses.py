@@ -47,7 +47,7 @@ class ResponsesEndpoint:
 
     async def create(self, request: Request) -> Response:
         parse = partial(read, ResponsesRequest, REFUSED_IN_RESPONSES)
-        asked = await self._intake.read_by(parse, request)
+        asked = await self._intake.read_by(parse, request, "input")
         unknown = [*ignored(asked.foreign), *foreign_keys(asked)]
         model = self._intake.choose(request, asked.model, unknown)
         caller, headers = caller_of(request), ignored_header(unknown)

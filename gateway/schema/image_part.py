@@ -19,6 +19,11 @@ class ImagePart(BaseModel):
         return url if len(url) <= SHOWN else f"{url[:SHOWN]}... ({len(url)} characters)"
 
 
+def chat_part(image: ImagePart) -> dict[str, Any]:
+    """As a chat has it."""
+    return {"type": "image_url", "image_url": {"url": image.url}}
+
+
 def image_of_part(part: dict[str, Any], kind: str) -> ImagePart:
     """Raises ValueError."""
     said = part.get("image_url")

@@ -4,7 +4,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator
 
-from gateway.schema.text_parts import NullIsOmitted, Texts, WrittenTexts, texts_of
+from gateway.schema.image_part import ImagePart
+from gateway.schema.text_parts import (
+    NullIsOmitted,
+    Parts,
+    Texts,
+    WrittenTexts,
+    parts_of,
+    texts_of,
+)
 
 TEXT_KEYS = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}
 REASONING_KEYS = {"reasoning_text": "text", "summary_text": "text", "text": "text"}
@@ -20,12 +28,12 @@ class _Item(NullIsOmitted):
 class MessageItem(_Item):
     type: Literal["message"] = "message"
     role: Literal["user", "system", "developer", "assistant"]
-    content: Texts
+    content: Parts
 
     @field_validator("content", mode="before", json_schema_input_type=WrittenTexts)
     @classmethod
-    def _texts(cls, content: Any) -> Any:
-        return texts_of(content, TEXT_KEYS)
+    def _parts(cls, content: Any) -> Any:
+        return parts_of(content, TEXT_KEYS, "input_image", _image_of)
 
 
 class ReasoningItem(_Item):
@@ -50,12 +58,22 @@ class FunctionCallItem(_Item):
 class FunctionCallOutputItem(_Item):
     type: Literal["function_call_output"]
     call_id: str
-    output: Texts
+    output: Parts
 
     @field_validator("output", mode="before", json_schema_input_type=WrittenTexts)
     @classmethod
-    def _texts(cls, output: Any) -> Any:
-        return texts_of(output, TEXT_KEYS)
+    def _parts(cls, output: Any) -> Any:
+        return parts_of(output, TEXT_KEYS, "input_image", _image_of)
+
+
+def _image_of(part: dict[str, Any]) -> ImagePart:
+    """`detail` is of no effect. Raises ValueError."""
+    if part.get("file_id") is not None:
+        raise ValueError("an input_image is read from its image_url; this server keeps no files")
+    url = part.get("image_url")
+    if not isinstance(url, str) or not url:
+        raise ValueError("a part of type 'input_image' needs the string 'image_url'")
+    return ImagePart(url=url)
 
 
 def _kind(item: Any) -> Any:

@@ -1,11 +1,14 @@
-"""Lists of text parts in the APIs beside chat. Nothing but text so far."""
+"""Lists of parts in the APIs beside chat: of text, and in some places of images too."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, model_validator
 
+from gateway.schema.image_part import ImagePart
+
 Texts = str | list[str]
+Parts = str | list[str | ImagePart]
 WrittenTexts = str | list[str | dict[str, Any]]  # as clients write it
 
 
@@ -16,14 +19,33 @@ def texts_of(content: Any, keys: Mapping[str, str]) -> Any:
     return [_text_of(part, keys) for part in content] if isinstance(content, list) else content
 
 
-def _text_of(part: Any, keys: Mapping[str, str]) -> str:
+def parts_of(
+    content: Any,
+    keys: Mapping[str, str],
+    kind: str,
+    image_of: Callable[[dict[str, Any]], ImagePart],
+) -> Any:
+    """The same where parts of type `kind` are images, which `image_of` reads. Raises ValueError."""
+    if not isinstance(content, list):
+        return content
+    return [
+        image_of(part)
+        if isinstance(part, dict) and part.get("type") == kind
+        else _text_of(part, keys, kind)
+        for part in content
+    ]
+
+
+def _text_of(part: Any, keys: Mapping[str, str], *others: str) -> str:
     if isinstance(part, str):
         return part
     kind = part.get("type") if isinstance(part, dict) else None
     if not isinstance(part, dict) or not isinstance(kind, str):
         raise ValueError("a part must be an object with a type")
     if kind not in keys:
-        raise ValueError(f"a part of type {kind!r} is not supported, only {', '.join(keys)}")
+        raise ValueError(
+            f"a part of type {kind!r} is not supported, only {', '.join((*keys, *others))}"
+        )
     text = part.get(keys[kind])
     if not isinstance(text, str):
         raise ValueError(f"a part of type {kind!r} needs the string {keys[kind]!r}")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.json_text import to_json
+from gateway.schema.image_part import ImagePart
 from gateway.schema.message_blocks import (
     AssistantBlock,
     AssistantMessage,
@@ -14,7 +15,7 @@ from gateway.schema.message_blocks import (
     UserBlock,
 )
 from gateway.schema.messages import ClientTool, CountTokensRequest, MessagesRequest
-from gateway.schema.text_parts import Texts
+from gateway.translations.content import content_of
 from gateway.translations.passed_on import passed_on
 
 ChatMessage = dict[str, Any]
@@ -79,7 +80,7 @@ def prompt_request(asked: CountTokensRequest) -> dict[str, Any]:
 
 
 def chat_messages(asked: CountTokensRequest) -> list[ChatMessage]:
-    system = [{"role": "system", "content": _content(asked.system)}] if asked.system else []
+    system = [{"role": "system", "content": content_of(asked.system)}] if asked.system else []
     messages: list[ChatMessage] = [*system]
     for message in asked.messages:
         if isinstance(message, AssistantMessage):
@@ -92,17 +93,17 @@ def chat_messages(asked: CountTokensRequest) -> list[ChatMessage]:
 def _user(blocks: Sequence[UserBlock]) -> list[ChatMessage]:
     """Results of tools are messages of their own; the order stays."""
     messages: list[ChatMessage] = []
-    texts: list[str] = []
+    parts: list[str | ImagePart] = []
     for block in blocks:
-        if isinstance(block, TextBlock):
-            texts.append(block.text)
+        if not isinstance(block, ToolResultBlock):
+            parts.append(block.text if isinstance(block, TextBlock) else block.source)
             continue
-        if texts:
-            messages.append({"role": "user", "content": _content(texts)})
-            texts = []
+        if parts:
+            messages.append({"role": "user", "content": content_of(parts)})
+            parts = []
         messages.append(_result(block))
-    if texts or not messages:
-        messages.append({"role": "user", "content": _content(texts)})
+    if parts or not messages:
+        messages.append({"role": "user", "content": content_of(parts)})
     return messages
 
 
@@ -111,7 +112,7 @@ def _result(block: ToolResultBlock) -> ChatMessage:
     content = block.content
     if block.is_error:
         content = ["Error:", *([content] if isinstance(content, str) else content)]
-    return {"role": "tool", "tool_call_id": block.tool_use_id, "content": _content(content)}
+    return {"role": "tool", "tool_call_id": block.tool_use_id, "content": content_of(content)}
 
 
 def _assistant(blocks: Sequence[AssistantBlock]) -> ChatMessage:
@@ -120,20 +121,12 @@ def _assistant(blocks: Sequence[AssistantBlock]) -> ChatMessage:
     thoughts = [block.thinking for block in blocks if isinstance(block, ThinkingBlock)]
     calls = [_call(block) for block in blocks if isinstance(block, ToolUseBlock)]
     if texts or not calls:
-        message["content"] = _content(texts)
+        message["content"] = content_of(texts)
     if thoughts:
         message["reasoning"] = "\n".join(thoughts)
     if calls:
         message["tool_calls"] = calls
     return message
-
-
-def _content(texts: Texts) -> object:
-    if isinstance(texts, str):
-        return texts
-    if len(texts) < 2:
-        return "".join(texts)
-    return [{"type": "text", "text": text} for text in texts]
 
 
 def _call(block: ToolUseBlock) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from gateway.schema.response_items import (
     ReasoningItem,
 )
 from gateway.schema.responses import FunctionTool, JsonSchema, NamedFunction, ResponsesRequest
-from gateway.schema.text_parts import Texts
+from gateway.translations.content import content_of
 from gateway.translations.passed_on import passed_on
 
 ChatMessage = dict[str, Any]
@@ -59,9 +59,9 @@ def messages_of(items: Iterable[Item]) -> list[ChatMessage]:
     for item in items:
         match item:
             case MessageItem(role="assistant"):
-                _turn(messages, "content")["content"] = _content(item.content)
+                _turn(messages, "content")["content"] = content_of(item.content)
             case MessageItem():
-                messages.append({"role": item.role, "content": _content(item.content)})
+                messages.append({"role": item.role, "content": content_of(item.content)})
             case ReasoningItem():
                 _turn(messages, "reasoning")["reasoning"] = _reasoning(item)
             case FunctionCallItem():
@@ -71,7 +71,7 @@ def messages_of(items: Iterable[Item]) -> list[ChatMessage]:
                     {
                         "role": "tool",
                         "tool_call_id": item.call_id,
-                        "content": _content(item.output),
+                        "content": content_of(item.output),
                     }
                 )
     return messages
@@ -92,12 +92,6 @@ def _turn(messages: list[ChatMessage], adds: str = "tool_calls") -> ChatMessage:
         last = {"role": "assistant"}
         messages.append(last)
     return last
-
-
-def _content(texts: Texts) -> object:
-    if isinstance(texts, str):
-        return texts
-    return texts[0] if len(texts) == 1 else [{"type": "text", "text": text} for text in texts]
 
 
 def _reasoning(item: ReasoningItem) -> str:

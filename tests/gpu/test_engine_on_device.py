@@ -109,3 +109,60 @@ def test_a_step_waits_for_its_result_alone(
             runner.run(step)  # compiles what it lacks
             with no_waits(monkeypatch):
                 assert len(runner.run(step)) == 4
+
+
+def behind(step: StepPlan) -> StepPlan:
+    """The next step of the same, with tokens that nobody knows yet."""
+    return StepPlan(
+        tuple(
+            replace(
+                piece,
+                tokens=(0,),
+                start=piece.end,
+                draws=(replace(piece.draws[0], position=piece.end + 1),),
+                follows=place,
+            )
+            for place, piece in enumerate(step.slices)
+        )
+    )
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_a_step_is_launched_behind_another_without_a_wait(
+    llama: Path, monkeypatch: pytest.MonkeyPatch, eager: bool
+) -> None:
+    """Many in a row: buffers that are taken in turn would show here if one were overwritten too soon."""
+    runner, _ = gpu_runner(llama, gpu_config(enforce_eager=eager, dtype="float32"), 128)
+    waiting, _ = gpu_runner(llama, gpu_config(enforce_eager=eager, dtype="float32"), 128)
+    for params in (GREEDY, WARM):
+        step = plan(7, 30, params)
+        flights, found = [runner.launch(step)], []
+        for _ in range(40):
+            step = behind(step)
+            with no_waits(monkeypatch):
+                flights.append(runner.launch(step))
+            found.append(flights.pop(0).results())
+        found.append(flights.pop(0).results())
+
+        step = plan(7, 30, params)
+        for ahead in found:
+            waited = waiting.run(step)
+            assert ahead == waited
+            drawn = [one.drawn[0].token_id for one in waited if isinstance(one, SliceResult)]
+            step = StepPlan(
+                tuple(
+                    replace(piece, tokens=(drawn[place],), follows=None)
+                    for place, piece in enumerate(behind(step).slices)
+                )
+            )
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_steps_ahead_answer_as_steps_that_are_waited_for(
+    llama: Path, request: pytest.FixtureRequest, eager: bool
+) -> None:
+    """With prompts cut in chunks, places for a few, and blocks that are too few for all."""
+    case = draw_case(llama, request, count=12, longest=200, num_tokens=40)
+    small = {"kv_cache_memory_bytes": 4 << 20, "max_num_seqs": 5, "enforce_eager": eager}
+    with gpu_engine(llama, gpu_config(dtype="float32", async_scheduling="on", **small)) as engine:
+        compare(request, case, generate_together(engine, case))

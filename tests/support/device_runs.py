@@ -2,8 +2,6 @@
 again instead of replayed.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -17,8 +15,6 @@ from baton.engine.config import EngineConfig
 from baton.engine.decode_graphs import EagerRecorder
 from baton.engine.device_pool import DevicePool
 from baton.engine.device_runner import DeviceRunner
-from baton.engine.device_storage import DeviceStorage
-from baton.engine.engine import Engine
 from baton.engine.grammar_masks import GrammarMasks
 from baton.engine.plan import StepPlan
 
@@ -79,17 +75,3 @@ def device_pool(runner: DeviceRunner, num_blocks: int) -> DevicePool:
     pool = DevicePool(runner.layout, num_blocks, CPU)
     runner.attach(pool)
     return pool
-
-
-@contextmanager
-def device_engine(model: Path, config: EngineConfig) -> Iterator[Engine]:
-    """Checks at the end that no reference was lost."""
-    engine = Engine(device_runner(model, config), config, DeviceStorage(CPU))
-    engine.start()
-    try:
-        yield engine
-        engine.stop()
-        engine.blocks.check_integrity()
-        assert engine.blocks.free == engine.blocks.total
-    finally:
-        engine.close()

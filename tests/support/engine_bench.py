@@ -12,6 +12,7 @@ from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import TokenRecord
 from baton.engine.block_pool import BlockPool
 from baton.engine.core import EngineCore
+from baton.engine.flight import AtOnce, Launcher
 from baton.engine.hash_model import HashModelConfig
 from baton.engine.host_blocks import HostBlocks
 from baton.engine.kv_pool import KvPool
@@ -19,6 +20,7 @@ from baton.engine.limits import Limits, check_work
 from baton.engine.plan import SliceResult, StepPlan
 from baton.engine.scheduler import Scheduler
 from baton.engine.work import BlocksLent, EngineEvent, TokensDrawn, Work, WorkDone
+from tests.support.engine_device import FakeDevice
 from tests.support.engine_hash_model import HASH_MODEL, hash_runner
 from tests.support.hash_answer import hash_answer
 
@@ -26,7 +28,8 @@ from tests.support.hash_answer import hash_answer
 class RecordingRunner:
     """Passes plans on to a hash model and keeps them.
 
-    `before` sees each plan first. While `fails`, a step's first slice that draws finds no numbers.
+    `before` sees each plan first, and at which of its slices nobody will look: `void`. While `fails`,
+    a step's first slice that draws finds no numbers.
     """
 
     def __init__(self, model: HashModelConfig, block_size: int, pool: KvPool) -> None:
@@ -34,6 +37,7 @@ class RecordingRunner:
         self._inner.attach(pool)
         self.plans: list[StepPlan] = []
         self.before: Callable[[StepPlan], None] = lambda plan: None
+        self.void: frozenset[int] = frozenset()
         self.fails = False
         self.layout = self._inner.layout
         self.fingerprint = self._inner.fingerprint
@@ -46,6 +50,9 @@ class RecordingRunner:
 
     def check(self, params: SamplingParams) -> None:
         self._inner.check(params)
+
+    def foresees(self, params: SamplingParams) -> bool:
+        return self._inner.foresees(params)
 
     def rest(self) -> None:
         return
@@ -102,7 +109,9 @@ class Bench:
         caching: bool = False,
         num_slots: int = 0,
         max_mixed_prompt_tokens: int = 64,
+        ahead: bool = False,
     ) -> None:
+        """`ahead`: steps are begun while others are under way, on a pretended device."""
         self.model = model
         self.limits = Limits(
             block_size=block_size,
@@ -120,7 +129,9 @@ class Bench:
         hashing = Hashing("bench", block_size, hash_block=block_size) if caching else None
         self.scheduler = Scheduler(self.blocks, self.limits, hashing)
         self.runner = RecordingRunner(model, block_size, self.pool)
-        self.core = EngineCore(self.scheduler, self.runner, self.pool, self._deliver)
+        self.device = FakeDevice(self.runner) if ahead else None
+        launcher: Launcher = self.device or AtOnce(self.runner)
+        self.core = EngineCore(self.scheduler, launcher, self.pool, self._deliver)
         self.events: defaultdict[str, list[EngineEvent]] = defaultdict(list)
 
     def submit(self, work: Work) -> None:

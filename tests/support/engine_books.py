@@ -60,13 +60,14 @@ class BlockBooks:
             assert self._owners.setdefault(name, owner) == owner
 
     def _check_plan(self, plan: StepPlan) -> None:
-        picks = self._bench.scheduler._picks
-        for sequence, piece in zip(picks, plan.slices, strict=True):
+        picks = self._bench.scheduler._flying[0].picks
+        for index, (sequence, piece) in enumerate(zip(picks, plan.slices, strict=True)):
             work = sequence.work
             if work.searches:
                 assert picks.keys() >= set(self._bench.scheduler._works[work.key])
             self._learn_names(work, sequence.tokens)
-            for position, token in enumerate(sequence.tokens[: piece.start]):
+            known = () if index in self._bench.runner.void else sequence.tokens[: piece.start]
+            for position, token in enumerate(known):
                 block, place = self._place(piece.blocks, position)
                 assert self._held[block][place] == _entry(work, position, token)
             for position, token in enumerate(piece.tokens, piece.start):

@@ -9,6 +9,7 @@ from baton.engine.config import EngineConfig
 from baton.engine.engine import Engine
 from baton.engine.hash_model import HashModelConfig, HashRunner
 from baton.engine.plan import Runner, SliceResult, StepPlan
+from baton.engine.storage import Storage
 from tests.support.engine_events import PATIENCE
 from tests.support.engine_hash_model import HASH_MODEL, hash_runner
 
@@ -51,9 +52,11 @@ def engine_config(
 
 
 @contextmanager
-def running_engine(config: EngineConfig, runner: Runner | None = None) -> Iterator[Engine]:
+def running_engine(
+    config: EngineConfig, runner: Runner | None = None, storage: Storage | None = None
+) -> Iterator[Engine]:
     """Checks at the end that no reference was lost."""
-    engine = Engine(runner or hash_runner(), config)
+    engine = Engine(runner or hash_runner(), config, storage)
     engine.start()
     try:
         yield engine

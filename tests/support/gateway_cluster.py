@@ -130,7 +130,9 @@ async def running_gateway(
         for model in gateway.models
     ]
     sharing = asyncio.create_task(gateway.share())
+    knowing = asyncio.create_task(gateway.roster.run())
     await http.until_ready(serving)
+    await gateway.roster.began()
     client = httpx.AsyncClient(
         base_url=url_of(listener, chosen.tls.scheme),
         timeout=30,
@@ -147,9 +149,9 @@ async def running_gateway(
         http.stop()
         gateway.feed.close()
         await serving
-        for task in (*following, sharing):
+        for task in (*following, sharing, knowing):
             task.cancel()
-        await asyncio.gather(*following, sharing, return_exceptions=True)
+        await asyncio.gather(*following, sharing, knowing, return_exceptions=True)
         await gateway.close()
         await asyncio.gather(*(worker.stop() for worker in under_test.workers))
         if server is not None:

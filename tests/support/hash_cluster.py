@@ -11,6 +11,7 @@ from baton.core.worker_info import Role
 from baton.engine.hash_model import HashModelConfig
 from baton.registry.memory import InMemoryRegistry
 from baton.worker.settings import WorkerSettings
+from gateway.assignment import Assignment
 from gateway.dispatch import Dispatcher
 from gateway.job import Job
 from gateway.metrics import GatewayMetrics
@@ -22,7 +23,7 @@ from gateway.queue import AdmissionQueue
 from gateway.reading import Reading
 from gateway.resume_handle import ResumeHandles
 from gateway.vocabulary import Vocabulary
-from gateway.workers import Assignment, Workers
+from gateway.workers import Workers
 from tests.support.engine_hash_model import HASH_MODEL
 from tests.support.worker_pair import Served, serving
 

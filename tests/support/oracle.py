@@ -12,7 +12,7 @@ import pytest
 
 from baton.core.sampling_params import SamplingParams
 from baton.engine.attention.paged_tensor import TORCH_DTYPES
-from baton.engine.config import EngineConfig
+from baton.engine.config import AUTO, EngineConfig
 from baton.engine.engine import Engine
 from baton.engine.torch_runner import load_torch_runner
 from baton.engine.work import Admitted, WorkDone
@@ -70,6 +70,7 @@ def engine_for(
     attention: str = "auto",
     offloading_bytes: int = 0,
     quantization: str = "",
+    ahead: str = AUTO,
 ) -> Iterator[Engine]:
     config = EngineConfig(
         kv_offloading_bytes=offloading_bytes,
@@ -79,6 +80,7 @@ def engine_for(
         dtype=case.dtype,
         quantization=quantization,
         attention_backend=attention,
+        async_scheduling=ahead,
     )
     with running_engine(config, load_torch_runner(str(case.folder), config)) as engine:
         yield engine

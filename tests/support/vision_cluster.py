@@ -5,16 +5,18 @@ import base64
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from baton.core.worker_info import Role
+from baton.core.worker_info import Role, WorkerInfo
 from baton.engine.config import EngineConfig
 from baton.engine.torch_runner import load_torch_runner
 from baton.registry.membership import Membership
 from baton.worker.settings import WorkerSettings
+from tests.support.encode_worker import ServedEncoder, serving_encoder
 from tests.support.gateway_cluster import SECRET, GatewayUnderTest, running_gateway
 from tests.support.worker_pair import Served, serving
 
@@ -27,12 +29,41 @@ class VisionCluster:
         self.gateway = gateway
         self.client = gateway.client
         self.workers: dict[str, Served] = {}
+        self.encoders: dict[str, ServedEncoder] = {}
         self._folder = folder
         self._kv_bytes = kv_bytes
         self._lives: dict[str, AsyncExitStack] = {}
 
     async def join(self, worker_id: str, role: Role) -> Served:
-        settings = WorkerSettings(
+        settings = self._settings(worker_id)
+        config: EngineConfig = settings.engine
+        runner = await asyncio.to_thread(load_torch_runner, str(self._folder), config)
+        life = AsyncExitStack()
+        served = await life.enter_async_context(
+            serving(role, settings=settings, runner=runner, images=runner.images)
+        )
+        self.workers[worker_id] = served
+        await self._joined(served.worker.info, life)
+        return served
+
+    async def join_encoder(self, worker_id: str, cache_bytes: int = 1 << 20) -> ServedEncoder:
+        settings = replace(
+            self._settings(worker_id).without_engine(), image_cache_memory_bytes=cache_bytes
+        )
+        life = AsyncExitStack()
+        served = await life.enter_async_context(serving_encoder(settings))
+        self.encoders[worker_id] = served
+        await self._joined(served.worker.info, life)
+        return served
+
+    async def _joined(self, info: WorkerInfo, life: AsyncExitStack) -> None:
+        joining = asyncio.create_task(Membership(info, self.gateway.registry, SECRET).run())
+        life.push_async_callback(_ended, joining)
+        self._lives[info.worker_id] = life
+        await self.gateway.until_known(info.worker_id)
+
+    def _settings(self, worker_id: str) -> WorkerSettings:
+        return WorkerSettings(
             model=str(self._folder),
             worker_id=worker_id,
             cluster_secret=SECRET,
@@ -40,22 +71,11 @@ class VisionCluster:
             max_num_batched_tokens=128,
             threads=1,
         )
-        config: EngineConfig = settings.engine
-        runner = await asyncio.to_thread(load_torch_runner, str(self._folder), config)
-        life = AsyncExitStack()
-        served = await life.enter_async_context(
-            serving(role, settings=settings, runner=runner, images=runner.images)
-        )
-        member = Membership(served.worker.info, self.gateway.registry, SECRET)
-        joining = asyncio.create_task(member.run())
-        life.push_async_callback(_ended, joining)
-        self.workers[worker_id], self._lives[worker_id] = served, life
-        await self.gateway.until_known(worker_id)
-        return served
 
     async def kill(self, worker_id: str) -> None:
         """Its connections break; it gets no chance to say anything."""
-        self.workers.pop(worker_id)
+        self.workers.pop(worker_id, None)
+        self.encoders.pop(worker_id, None)
         await self._lives.pop(worker_id).aclose()
 
     def busy(self) -> str:
@@ -101,9 +121,13 @@ class VisionCluster:
             await served.until_idle()
             served.worker.blocks.check_integrity()
             assert served.worker.sender.counts().open_leases == 0
+        for encoder in self.encoders.values():
+            await encoder.until_idle()
+            encoder.worker.shelf.blocks.check_integrity()
+            assert encoder.worker.sender.counts().leased_blocks == 0
 
     async def close(self) -> None:
-        for worker_id in list(self.workers):
+        for worker_id in [*self.encoders, *self.workers]:
             await self.kill(worker_id)
 
 
@@ -144,9 +168,14 @@ async def _ended(task: "asyncio.Task[None]") -> None:
 
 @asynccontextmanager
 async def vision_cluster(
-    folder: Path, prefill: int = 1, decode: int = 1, kv_bytes: int = KV_BYTES, **settings: Any
+    folder: Path,
+    prefill: int = 1,
+    decode: int = 1,
+    kv_bytes: int = KV_BYTES,
+    encode: int = 0,
+    **settings: Any,
 ) -> AsyncIterator[VisionCluster]:
-    """Workers p0 ... and d0 ...; at the end nobody may hold anything."""
+    """Workers p0 ..., d0 ... and e0 ...; at the end nobody may hold anything."""
     async with running_gateway(folder, **settings) as gateway:
         cluster = VisionCluster(folder, gateway, kv_bytes)
         try:
@@ -154,6 +183,8 @@ async def vision_cluster(
                 await cluster.join(f"p{number}", Role.PREFILL)
             for number in range(decode):
                 await cluster.join(f"d{number}", Role.DECODE)
+            for number in range(encode):
+                await cluster.join_encoder(f"e{number}")
             yield cluster
             await cluster.until_idle()
         finally:

@@ -22,6 +22,7 @@ from baton.rpc.channel import open_channel
 from baton.rpc.server import bind, make_server
 from baton.v1 import decode_pb2, decode_pb2_grpc, prefill_pb2, prefill_pb2_grpc
 from baton.worker.flipping import Flipping
+from baton.worker.loaded_engine import LoadedEngine
 from baton.worker.process import worker_info
 from baton.worker.services import add_shared_services
 from baton.worker.settings import WorkerSettings
@@ -93,7 +94,7 @@ async def serving(
     server = make_server(settings.cluster_secret)
     tls = settings.cluster_tls.identity()
     address = f"127.0.0.1:{bind(server, '127.0.0.1', 0, tls)}"
-    info = worker_info(settings, role, engine, address, "")
+    info = worker_info(settings, role, LoadedEngine(engine, SERVICES), address, "")
     worker = Worker(info, engine, settings, lease_limits)
     flipping = Flipping(worker.desk, worker.board, info, roles or SERVICES, worker.flips)
     add_shared_services(worker, server, flipping)

@@ -13,13 +13,15 @@ from baton.cluster.endpoint_options import endpoint_options
 from baton.cluster.status_page import fetch_status
 from baton.cluster.told_worker import ToldWorker
 from baton.core.errors import RefusedError
-from baton.core.worker_info import Role, WorkerInfo, WorkerState
+from baton.core.worker_info import ANSWERING, Role, WorkerInfo, WorkerState
 from baton.settings import options
 
 
 @click.command("flip")
 @click.argument("worker_id", metavar="ID")
-@click.argument("role", metavar="prefill|decode", type=click.Choice([role.value for role in Role]))
+@click.argument(
+    "role", metavar="prefill|decode", type=click.Choice([role.value for role in ANSWERING])
+)
 @click.option("--wait", is_flag=True, help="Return when the worker serves in that role.")
 @endpoint_options
 @options(ClusterAccess)

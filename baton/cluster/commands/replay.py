@@ -17,9 +17,10 @@ from baton.cluster.replay.replay import Replayed, check_lengths, without_too_lon
 from baton.cluster.replay.replay import replay as run
 from baton.cluster.replay.sender import Manners
 from baton.cluster.replay.target import met
-from baton.cluster.replay.tenant import Tenant, check_names, tenant_of
+from baton.cluster.replay.tenant import Tenant, tenant_of
 from baton.cluster.trace_options import Cut, trace_options
 from baton.cluster.traces import Trace
+from baton.cluster.traces.tenancy import check_names
 
 INTERRUPTED = 130  # the exit code that shells know
 

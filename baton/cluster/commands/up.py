@@ -25,7 +25,7 @@ from baton.core.errors import SettingsError
 from baton.core.interrupts import Interrupts
 from baton.engine.core_board import shared_page
 from baton.engine.host_cores import available_cores
-from baton.engine.model_check import check_model
+from baton.engine.model_check import check_model, model_reads_images
 from baton.engine.visible_gpus import visible_gpus
 from baton.settings import SettingsCommand, options
 
@@ -130,7 +130,13 @@ def _check_fit(settings: UpSettings) -> None:
         return
     taken = 0
     for pool in settings.pools:
-        taken += check_model(pool.worker.model, pool.worker.engine, pool.num_workers, taken)
+        model = pool.worker.model
+        taken += check_model(model, pool.worker.engine, pool.num_engines, taken)
+        if pool.encode_workers and not model_reads_images(model):
+            raise SettingsError(
+                f"--encode-workers {pool.encode_workers}: {model} reads no images, so there is nothing "
+                "to encode"
+            )
 
 
 async def _in_processes(launch: Launch) -> None:

@@ -59,6 +59,7 @@ class Outcome:
     gaps: Gaps = field(default_factory=Gaps)
     refusals: int = 0  # of its tries, each followed by another one but perhaps the last
     retry_after: float | None = None  # seconds, as the last refusal said
+    reason: str | None = None  # of the last refusal: `x-baton-reason`
     error: str | None = None
 
     @property

@@ -68,7 +68,8 @@ def _goodput(one: Summary, objectives: Objectives) -> str:
 
 
 def _refusals(one: Summary, told: Spread) -> str:
-    line = f"Retry-After median {told.p50:g} s, at most {told.max:g} s"
+    line = "".join(f"{count} {reason}, " for reason, count in one.reasons.items())
+    line += f"Retry-After median {told.p50:g} s, at most {told.max:g} s"
     if one.came_back:
         line += (
             f"; {one.came_back} came back as they were told, {one.came_back_once} of them "

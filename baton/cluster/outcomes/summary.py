@@ -31,6 +31,7 @@ class Summary:
     token: Spread | None  # mean time per token behind the first, of each request
     e2e: Spread | None
     retry_after: Spread | None  # as refusals said
+    reasons: Mapping[str, int]  # of those that were refused in the end
     came_back: int  # were refused and tried again as they were told
     came_back_once: int  # of these: got in at the first such try
     late: int  # sent late
@@ -74,12 +75,18 @@ def summarise(outcomes: Sequence[Outcome], objectives: Objectives) -> Summary:
         token=spread(one.itl for one in done if one.itl is not None),
         e2e=spread(one.e2e for one in done if one.e2e is not None),
         retry_after=spread(one.retry_after for one in outcomes if one.retry_after is not None),
+        reasons=_reasons(outcomes),
         came_back=len(back),
         came_back_once=sum(one.fate is Fate.DONE and one.refusals == 1 for one in back),
         late=sum(one.late > LATE for one in outcomes),
         latest=max((one.late for one in outcomes), default=0.0),
         errors=dict(Counter(one.error for one in outcomes if one.error is not None)),
     )
+
+
+def _reasons(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    refused = [one for one in outcomes if one.fate is Fate.REFUSED]
+    return dict(Counter(one.reason for one in refused if one.reason is not None))
 
 
 def by_tenant(outcomes: Sequence[Outcome], objectives: Objectives) -> dict[str, Summary]:

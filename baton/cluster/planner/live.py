@@ -9,7 +9,7 @@ from typing import Any
 from baton.cluster.planner.driver import Pages
 from baton.cluster.planner.goals import Goals, Limits, Pace
 from baton.cluster.planner.planner import Plan, Planner
-from baton.cluster.planner.sight import observation
+from baton.cluster.planner.sight import answering, observation
 from baton.cluster.planner.size import Size
 from baton.core.worker_info import Role
 
@@ -39,7 +39,7 @@ async def watch(
 
 def limits_of(status: Mapping[str, Any], most_workers: int | None) -> Limits:
     """At least one of each role that is there, and without other word no more than are there."""
-    roles = [Role(worker["role"]) for worker in status["workers"]]
+    roles = [Role(worker["role"]) for worker in answering(status)]
     most = max(1, len(roles)) if most_workers is None else most_workers
     return Limits(Size(min(1, roles.count(Role.PREFILL)), 1), Size(most, most), most)
 

@@ -7,7 +7,7 @@ from baton.cluster.planner.demand import Need, decode_need, places_seen, prefill
 from baton.cluster.planner.goals import Goals, Limits, Pace
 from baton.cluster.planner.observation import Observation, SeenWorker
 from baton.cluster.planner.steadiness import Steadiness
-from baton.core.worker_info import Role
+from baton.core.worker_info import ANSWERING, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,13 @@ class Planner:
         self._pace = pace or Pace()
         self._can_flip = can_flip
         self._before: Observation | None = None
-        self._steadiness = {role: Steadiness() for role in Role}
+        self._steadiness = {role: Steadiness() for role in ANSWERING}
         self._counts: dict[Role, int] = {}
         self._places: int | None = None  # of a decode worker, as far as one was seen to be full
 
     def decide(self, now: Observation) -> Plan:
         before, self._before = self._before, now
-        counts = {role: len(now.of(role)) for role in Role}
+        counts = {role: len(now.of(role)) for role in ANSWERING}
         self._note_changes(counts, now.at)
         if before is None or not 0 < now.at - before.at <= self._pace.longest_gap:
             return Plan((), ("nothing to compare with yet",))
@@ -88,8 +88,8 @@ class Planner:
         self._counts = dict(counts)
 
     def _actions(self, now: Observation, counts: dict[Role, int]) -> tuple[list[Action], list[str]]:
-        lacking = {role: self._lacking(role, counts[role], now.at) for role in Role}
-        for role in sorted(Role, key=lambda role: -lacking[role]):
+        lacking = {role: self._lacking(role, counts[role], now.at) for role in ANSWERING}
+        for role in sorted(ANSWERING, key=lambda role: -lacking[role]):
             if lacking[role] and self._may_flip_to(role, counts):
                 flip = self._flip_to(role, now, counts)
                 if flip is not None:
@@ -132,7 +132,7 @@ class Planner:
         room = self._limits.most_workers - sum(counts.values())
         actions: list[Action] = []
         why_not: list[str] = []
-        for role in sorted(Role, key=lambda role: -lacking[role]):
+        for role in sorted(ANSWERING, key=lambda role: -lacking[role]):
             wanted = min(lacking[role], self._limits.most.of(role) - counts[role], room)
             if lacking[role] > max(0, wanted):
                 why_not.append(
@@ -146,7 +146,7 @@ class Planner:
 
     def _fewer(self, at: float, counts: dict[Role, int]) -> list[Action]:
         """One at a time."""
-        for role in Role:
+        for role in ANSWERING:
             least = max(self._limits.least.of(role), role is Role.DECODE)
             too_many = counts[role] > self._limits.most.of(role)
             spare = self._steadiness[role].spare(counts[role], at, self._pace.leave_after)

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from baton.cluster.orchestrator import RunWorker, Stage
 from baton.cluster.planner.observation import Costs, Observation, SeenWorker, Times
 from baton.core.step_totals import NO_TOTALS, StepSums, StepTotals
-from baton.core.worker_info import Role, WorkerState
+from baton.core.worker_info import ANSWERING, Role, WorkerState
 
 FIRST, NEXT = "vllm:time_to_first_token_seconds", "vllm:inter_token_latency_seconds"
 
@@ -21,20 +21,30 @@ def observation(
     at: float, status: Mapping[str, Any], metrics: str, own: Sequence[RunWorker] = ()
 ) -> Observation:
     """`status` is GET /status, `metrics` GET /metrics; `own` are an orchestrator's workers: of those
-    the gateway does not know all that are being started.
+    the gateway does not know all that are being started. Who encodes images is left out: no plan is
+    made for them.
     """
     times = _times(metrics)
-    workers = [_seen(worker) for worker in status["workers"]]
+    workers = [_seen(worker) for worker in answering(status)]
     known = {worker.worker_id for worker in workers}
     leaving = {worker.worker_id for worker in own if worker.stage is Stage.DRAINING}
-    starting = [_starting(worker) for worker in own if worker.worker_id not in known | leaving]
+    starting = [
+        _starting(worker)
+        for worker in own
+        if worker.role in ANSWERING and worker.worker_id not in known | leaving
+    ]
     stays = [worker for worker in workers if worker.worker_id not in leaving]
     return Observation(at, (*stays, *starting), int(status.get("queued", 0)), *times)
 
 
 def roles_now(status: Mapping[str, Any]) -> dict[str, Role]:
     """By worker id."""
-    return {str(worker["id"]): Role(worker["role"]) for worker in status["workers"]}
+    return {str(worker["id"]): Role(worker["role"]) for worker in answering(status)}
+
+
+def answering(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The workers that read prompts or write answers."""
+    return [worker for worker in status["workers"] if Role(worker["role"]) in ANSWERING]
 
 
 def _seen(worker: Mapping[str, Any]) -> SeenWorker:

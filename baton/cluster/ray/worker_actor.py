@@ -88,7 +88,7 @@ class WorkerActor:
     def _served(self) -> int:
         """The exit code that its process would have."""
         # Here, for whoever places workers loads no engine.
-        from baton.cluster.either_role import SERVICES
+        from baton.cluster.either_role import loader_of
         from baton.telemetry.logs import setup_logging
         from baton.worker.process import run
 
@@ -99,7 +99,8 @@ class WorkerActor:
             process=self._role.value,
             worker_id=settings.worker_id,
         )
-        return run(settings, self._role, SERVICES, self._on_ready, self._interrupts)
+        load, roles = loader_of(self._role)
+        return run(settings, self._role, load, roles, self._on_ready, self._interrupts)
 
     def _on_ready(self, line: dict[str, Any]) -> None:
         self._loop = asyncio.get_running_loop()

@@ -12,9 +12,10 @@ from baton.cluster.outcomes import Fate, Outcome
 from baton.cluster.replay.driver import Driver, Planned
 from baton.cluster.replay.sender import Manners, Sender
 from baton.cluster.replay.target import Target
-from baton.cluster.replay.tenant import Tenant, shared_out
+from baton.cluster.replay.tenant import Tenant
 from baton.cluster.traces import Trace
 from baton.cluster.traces.content import Content
+from baton.cluster.traces.tenancy import shared_out
 from baton.core.errors import SettingsError
 
 HEADSTART = 1.0  # seconds; the first bodies are made meanwhile

@@ -13,6 +13,7 @@ from baton.cluster.replay.target import Target
 from baton.cluster.traces.content import Content
 from baton.cluster.traces.trace import TraceRequest
 from baton.core.errors import UnavailableError
+from gateway.errors import REASON_HEADER
 
 PATH = "/v1/completions"
 REFUSED = (429, 503, 504)
@@ -75,6 +76,7 @@ class Sender:
                 if answer.status in REFUSED:
                     outcome.refusals += 1
                     outcome.retry_after = _seconds(answer.headers.get("retry-after"))
+                    outcome.reason = answer.headers.get(REASON_HEADER)
                     outcome.error = await answer.reason()
                 elif answer.status != 200:
                     outcome.error = await answer.reason()

@@ -10,11 +10,13 @@ from baton.cluster.simulator.prompt import TracePrompt
 from baton.cluster.simulator.worker import Lease, SimulatedWorker
 from baton.core.sampling_params import SamplingParams
 from gateway.admission.line import Turn
+from gateway.assignment import Assignment
 from gateway.errors import NoRoomError, OverloadedError, TooLateError
 from gateway.objectives import Objectives
 from gateway.queue import AdmissionQueue
 from gateway.refusals import Refusals
-from gateway.workers import Assignment, Wanted, Workers
+from gateway.tenants.visit import Desk, Visit
+from gateway.workers import Wanted, Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class Gateway:
 
     workers: Workers
     queue: AdmissionQueue[Assignment]
+    desk: Desk
     simulated: dict[str, SimulatedWorker]  # by instance id
 
 
@@ -34,30 +37,37 @@ class Request:
         prompt: TracePrompt,
         output_tokens: int,
         objectives: Objectives,
+        visit: Visit,
         outcome: Outcome,
         begin: float,
     ) -> None:
-        """`begin`: of the run, on the loop's clock."""
+        """`begin`: of the run, on the loop's clock. The visit is ended here."""
         self._gateway = gateway
         self._rank = (0, number)
         self._prompt = prompt
         self._output = output_tokens
         params = SamplingParams(output_tokens, 0, ignore_eos=True)
         self._wanted = Wanted(params, objectives)
+        self._visit = visit
+        self._bill = visit.bill(len(prompt), params.n, params.max_tokens)
         self._outcome = outcome
         self._begin = begin
         self._refusals = Refusals()
 
     async def run(self) -> None:
-        outcome, turn = self._outcome, self._gateway.queue.turn()
+        outcome, queue, bill = self._outcome, self._gateway.queue, self._bill
         outcome.sent = self._now()
         try:
-            await self._answered(turn)
+            await self._visit.admit([bill])
+            await self._answered(queue.turn(bill=bill, ttft=self._wanted.objectives.ttft))
             outcome.fate = Fate.DONE
             outcome.output_tokens = self._output
         except (OverloadedError, NoRoomError, TooLateError) as error:
             outcome.fate, outcome.refusals, outcome.error = Fate.REFUSED, 1, str(error)
-            outcome.retry_after = float(error.retry_after)
+            outcome.retry_after, outcome.reason = float(error.retry_after), error.reason.value
+        finally:
+            queue.shares.settle(bill, bill.read + bill.written)
+            self._visit.end()
         outcome.ended = self._now()
 
     async def _answered(self, turn: Turn) -> None:
@@ -150,6 +160,7 @@ class Request:
         self._outcome.first = self._outcome.last = self._now() + reader.profile.call_seconds
         await asyncio.sleep(reader.profile.call_seconds)
         has_read(assignment.unread)
+        self._bill.read, self._bill.written = len(self._prompt), 1
         if assignment.forecast is not None:
             assignment.forecast.told(1, time.monotonic())
 
@@ -161,6 +172,7 @@ class Request:
         last = outcome.last + self._begin
         await decode.write(left, len(self._prompt) + 1, last, outcome.gaps, self._rank)
         outcome.last = self._now()
+        self._bill.written += left
         if assignment.forecast is not None:
             assignment.forecast.told(left, time.monotonic())
 

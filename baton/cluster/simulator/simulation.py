@@ -3,6 +3,7 @@
 import asyncio
 import math
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,16 +12,24 @@ from baton.cluster.simulator.client import connecting
 from baton.cluster.simulator.profile import Profile
 from baton.cluster.simulator.prompt import TracePrompt
 from baton.cluster.simulator.request import Gateway, Request
+from baton.cluster.simulator.tenant import EVERYBODY, SimulatedTenant
 from baton.cluster.simulator.virtual_time import run_virtually
 from baton.cluster.simulator.worker import SimulatedWorker
-from baton.cluster.traces import Trace, TraceRequest
+from baton.cluster.traces import Trace
+from baton.cluster.traces.tenancy import shared_out
 from baton.core.errors import SettingsError
 from baton.core.worker_info import Role
+from baton.registry.commons import LocalCommons
 from baton.registry.memory import InMemoryRegistry
+from baton.telemetry.instruments import Instruments
+from gateway import metric_families
 from gateway import objectives as gateway_objectives
+from gateway.assignment import Assignment
 from gateway.policies import policy_of
 from gateway.queue import AdmissionQueue
-from gateway.workers import Assignment, Workers
+from gateway.tenants.metrics import TenantMetrics, TenantNames
+from gateway.tenants.visit import Desk
+from gateway.workers import Workers
 
 SETTLED = 1.0  # seconds until the gateway has heard of every worker; then the trace begins
 
@@ -42,6 +51,12 @@ class Simulated:
     whole: bool = True  # False: it was broken off
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    trace: Trace
+    whose: Sequence[SimulatedTenant]  # each of its requests
+
+
 class _TooManyMissed(Exception):
     """The run is broken off."""
 
@@ -52,22 +67,30 @@ def simulate(
     objectives: Objectives,
     seed: int,
     most_missed: float = math.inf,
+    tenants: Sequence[SimulatedTenant] = (EVERYBODY,),
 ) -> Simulated:
     """Equal arguments, equal results. Raises SettingsError for a trace that cannot fit. Broken off
     once more than `most_missed` requests have missed the objectives.
     """
     _check_room(trace, cluster.profile)
-    return run_virtually(_simulated(trace, cluster, objectives, seed, most_missed))
+    return run_virtually(_simulated(trace, cluster, objectives, seed, most_missed, tenants))
 
 
 async def _simulated(
-    trace: Trace, cluster: Cluster, objectives: Objectives, seed: int, most_missed: float
+    trace: Trace,
+    cluster: Cluster,
+    objectives: Objectives,
+    seed: int,
+    most_missed: float,
+    tenants: Sequence[SimulatedTenant],
 ) -> Simulated:
     made = _workers(cluster, seed)
     registry = InMemoryRegistry()
     policy = policy_of(cluster.policy, random.Random(f"policy/{seed}"))
     by_address = {one.info.address: one for one in made}
-    workers = Workers(registry, "", None, connecting(by_address), policy)
+    commons = LocalCommons(time.monotonic)
+    workers = Workers(registry, "", None, connecting(by_address), policy, commons=commons)
+    metrics = TenantMetrics(Instruments("simulated", metric_families.COUNTED), TenantNames())
     queue: AdmissionQueue[Assignment] = AdmissionQueue(
         cluster.max_queued, cluster.max_queue_seconds, Assignment.give_back
     )
@@ -75,11 +98,14 @@ async def _simulated(
         registry.join(one.info)
     following = asyncio.create_task(workers.run(queue.pump))
     await asyncio.sleep(SETTLED)
-    gateway = Gateway(workers, queue, {one.info.instance_id: one for one in made})
+    gateway = Gateway(
+        workers, queue, Desk(commons, metrics), {one.info.instance_id: one for one in made}
+    )
     outcomes: list[Outcome] = []
     whole = True
+    load = Load(trace, shared_out(trace.requests, tenants, seed))
     try:
-        await _all_of(trace.requests, gateway, objectives, most_missed, outcomes)
+        await _all_of(load, gateway, objectives, most_missed, outcomes)
     except* _TooManyMissed:
         whole = False
     following.cancel()
@@ -89,7 +115,7 @@ async def _simulated(
 
 
 async def _all_of(
-    requests: Sequence[TraceRequest],
+    load: Load,
     gateway: Gateway,
     objectives: Objectives,
     most_missed: float,
@@ -110,12 +136,15 @@ async def _all_of(
             raise _TooManyMissed
 
     async with asyncio.TaskGroup() as group:
-        for number, one in enumerate(requests):
+        for number, (one, tenant) in enumerate(zip(load.trace.requests, load.whose, strict=True)):
             await asyncio.sleep(begin + one.at - loop.time())
-            outcome = Outcome("all", one.at, one.input_tokens)
+            outcome = Outcome(tenant.name, one.at, one.input_tokens)
             outcomes.append(outcome)
-            prompt = TracePrompt(one.pieces, "", stride)
-            request = Request(gateway, number, prompt, one.output_tokens, limits, outcome, begin)
+            prompt = TracePrompt(one.pieces, tenant.known.root, stride)
+            visit = gateway.desk.visit(tenant.known)
+            request = Request(
+                gateway, number, prompt, one.output_tokens, limits, visit, outcome, begin
+            )
             group.create_task(run(request, outcome))
 
 

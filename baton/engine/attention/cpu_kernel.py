@@ -19,7 +19,7 @@ class _Slice(ctypes.Structure):
     _fields_ = [(name, ctypes.c_int32) for name in ("first", "count", "start", "table", "blocks")]
 
 
-class _Step(ctypes.Structure):
+class KernelStep(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("pool", "blocks", "slices", "slots")),
         *((name, ctypes.c_int32) for name in ("num_slices", "num_rows", "num_blocks")),
@@ -28,7 +28,7 @@ class _Step(ctypes.Structure):
     ]
 
 
-class _Layer(ctypes.Structure):
+class KernelLayer(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("query", "key", "value", "output")),
         *((name, ctypes.c_int64) for name in ("query_row", "query_head", "key_row", "key_head")),
@@ -40,7 +40,7 @@ class _Layer(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class _Tables:
-    """What a `_Step` points to."""
+    """What a `KernelStep` points to."""
 
     pool: Tensor
     slices: "ctypes.Array[_Slice]"
@@ -58,16 +58,16 @@ class CpuKernel:
     def __init__(self, pool: Tensor, kernels: ctypes.CDLL) -> None:
         self._pool = pool
         self._prepare = kernels.baton_prepare
-        self._prepare.argtypes = [ctypes.POINTER(_Step)]
+        self._prepare.argtypes = [ctypes.POINTER(KernelStep)]
         self._attend = kernels.baton_attend
-        self._attend.argtypes = [ctypes.POINTER(_Step), ctypes.POINTER(_Layer)]
+        self._attend.argtypes = [ctypes.POINTER(KernelStep), ctypes.POINTER(KernelLayer)]
         self._attend.restype = None
 
     def prepare(self, plan: StepPlan) -> "CpuKernelStep":
         """Raises InternalError where a block table is too short or names no block."""
         tables = _tables(self._pool, plan.slices)
         num_blocks, num_layers, _, kv_heads, block_size, dim = self._pool.shape
-        step = _Step(
+        step = KernelStep(
             pool=self._pool.data_ptr(),
             blocks=tables.blocks.buffer_info()[0],
             slices=ctypes.addressof(tables.slices),
@@ -93,7 +93,7 @@ class CpuKernel:
 
 
 class CpuKernelStep:
-    def __init__(self, attend: "ctypes._FuncPointer", step: _Step, tables: _Tables) -> None:
+    def __init__(self, attend: "ctypes._FuncPointer", step: KernelStep, tables: _Tables) -> None:
         self._attend = attend
         self._step = step
         self._tables = tables  # its memory is read by every call
@@ -103,8 +103,25 @@ class CpuKernelStep:
     ) -> Tensor:
         query, key, value = _dense(query), _dense(key), _dense(value)
         output = torch.empty(query.shape, dtype=query.dtype)
+        self._attend(*self.told(layer, query, key, value, output, rule))
+        return output
+
+    def told(
+        self,
+        layer: int,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        output: Tensor,
+        rule: AttentionRule,
+    ) -> tuple[KernelStep, KernelLayer]:
+        """What the kernel is told of one layer, which writes to `output`, as `query` and contiguous. It
+        points to all of these, and is good until the next layer is told.
+
+        The numbers of a head lie side by side.
+        """
         self._step.num_heads = query.shape[1]
-        arguments = _Layer(
+        return self._step, KernelLayer(
             *(states.data_ptr() for states in (query, key, value, output)),
             *(stride for states in (query, key, value) for stride in states.stride()[:2]),
             layer,
@@ -112,8 +129,6 @@ class CpuKernelStep:
             rule.scaling,
             rule.softcap or 0.0,
         )
-        self._attend(self._step, arguments)
-        return output
 
 
 def _tables(pool: Tensor, slices: Sequence[Slice]) -> _Tables:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from baton.core.errors import InternalError
-from baton.engine.device import host_buffer, sent
+from baton.engine.device import HostTurns, sent
 from baton.engine.plan import Slice, StepPlan
 
 SPLIT = (
@@ -76,34 +76,32 @@ class DecodeBuffers:
         """`context`: tokens of the longest sequence."""
         self._block_size, self._num_blocks = pool.shape[4], len(pool)
         device, width = pool.device, -(-context // self._block_size)
-        self._slots = host_buffer((rows,), torch.int64, device)
-        self._contexts = host_buffer((rows,), torch.int32, device)
-        self._tables = host_buffer((rows, width), torch.int32, device)
-        slots, contexts, tables = (
-            torch.zeros_like(buffer, device=device, pin_memory=False)
-            for buffer in (self._slots, self._contexts, self._tables)
-        )
-        contexts.fill_(1)
+        self._rows, self._width = rows, width
+        self._slots = HostTurns((rows,), torch.int64, device)
+        self._contexts = HostTurns((rows,), torch.int32, device)
+        self._tables = HostTurns((rows, width), torch.int32, device)
+        slots = torch.zeros(rows, dtype=torch.int64, device=device)
+        contexts = torch.ones(rows, dtype=torch.int32, device=device)
+        tables = torch.zeros((rows, width), dtype=torch.int32, device=device)
         order = torch.arange(rows, dtype=torch.int32, device=device)
         self.slots = slots
         self.decode = DecodeInputs(order, contexts, tables, -(-context // SPLIT))
 
     def fill(self, plan: StepPlan) -> None:
-        """As many slices as there are rows. What was filled in before has been read: a step waits
-        for its result. Raises InternalError as `step_inputs` does.
-        """
+        """As many slices as there are rows. Raises InternalError as `step_inputs` does."""
         for piece in plan.slices:
             _check(piece, self._block_size, self._num_blocks)
         tables = [piece.blocks for piece in plan.slices]
         longest = max(map(len, tables))
-        if len(tables) != len(self._slots) or longest > self._tables.shape[1]:
+        if len(tables) != self._rows or longest > self._width:
             raise InternalError(f"{len(tables)} sequences of {longest} blocks fit no buffer")
-        self._slots.copy_(torch.tensor(_slots(plan.slices, self._block_size)))
-        self._contexts.copy_(torch.tensor([piece.start + 1 for piece in plan.slices]))
-        self._tables[:, :longest].copy_(torch.tensor(square(tables)))
-        self.slots.copy_(self._slots, non_blocking=True)
-        self.decode.contexts.copy_(self._contexts, non_blocking=True)
-        self.decode.tables.copy_(self._tables, non_blocking=True)
+        here = self._slots.next(), self._contexts.next(), self._tables.next()
+        here[0].copy_(torch.tensor(_slots(plan.slices, self._block_size)))
+        here[1].copy_(torch.tensor([piece.start + 1 for piece in plan.slices]))
+        here[2][:, :longest].copy_(torch.tensor(square(tables)))
+        there = self.slots, self.decode.contexts, self.decode.tables
+        for buffer, ready in zip(there, here, strict=True):
+            buffer.copy_(ready, non_blocking=True)
 
 
 def _decode(placed: Sequence[tuple[int, Slice]], device: torch.device) -> DecodeInputs:

@@ -6,6 +6,7 @@
 
 #include <vector>
 
+#include "attending.h"
 #include "functions.h"
 #include "matmul.h"
 
@@ -46,7 +47,7 @@ struct DecoderBatch {
 
 namespace {
 
-enum Part { NORM, QKV, ROTARY, OUT, ADD_AND_NORM, GATE_UP, GATE, DOWN, ADD };
+enum Part { NORM, QKV, ROTARY, OUT, ADD_AND_NORM, GATE_UP, GATE, DOWN, ADD, END };
 
 constexpr int COLUMNS = 512;  // of a row that one thread gates: a multiple of VL
 
@@ -85,6 +86,8 @@ struct Decoder {
     typedef typename N::T T;
     const DecoderLayer& layer;
     const DecoderBatch& batch;
+    Claims* claims;  // of each part
+    const bool gates;  // GATE_UP gates as well, and GATE is left out
     const int dim = layer.head_dim;
     const size_t hidden = layer.hidden, inner = layer.inner;
     const size_t wide = (size_t)layer.heads * dim;                       // numbers of a row's queries
@@ -93,13 +96,17 @@ struct Decoder {
     void run(int part) const {
         switch (part) {
             case NORM: if (layer.input.weight) before(); break;
-            case QKV: return product(layer.qkv, normed(), hidden, batch.qkv, qkv_row);
+            case QKV: return product(QKV, layer.qkv, normed(), hidden, batch.qkv, qkv_row);
             case ROTARY: return turn();
-            case OUT: return product(layer.out, (const T*)batch.attended, wide, batch.projected, hidden);
+            case OUT:
+                return product(OUT, layer.out, (const T*)batch.attended, wide, batch.projected, hidden);
             case ADD_AND_NORM: return add((const T*)batch.states, layer.attended, &layer.mlp);
-            case GATE_UP: return product(layer.gate_up, after(), hidden, batch.gate_up, 2 * inner);
-            case GATE: return gate();
-            case DOWN: return product(layer.down, (const T*)batch.gated, inner, batch.projected, hidden);
+            case GATE_UP:
+                if (gates) return gated_product();
+                return product(GATE_UP, layer.gate_up, after(), hidden, batch.gate_up, 2 * inner);
+            case GATE: if (!gates) gate(); break;
+            case DOWN:
+                return product(DOWN, layer.down, (const T*)batch.gated, inner, batch.projected, hidden);
             case ADD: return add((const T*)batch.output, layer.added, nullptr);
         }
     }
@@ -111,8 +118,14 @@ struct Decoder {
         norm_rows<N>(layer.input, (const T*)batch.states, (T*)batch.normed, batch.rows);
     }
 
-    void product(const Matrix& matrix, const T* from, size_t stride, void* to, size_t to_stride) const {
-        matmul<N>(matrix, from, stride, (T*)to, to_stride, batch.rows);
+    void product(int part, const Matrix& matrix, const T* from, size_t stride, void* to,
+        size_t to_stride) const {
+        matmul<N>(matrix, {from, (T*)to, stride, to_stride, batch.rows}, behind(part), claims[part]);
+    }
+
+    // What is multiplied by after that part of this layer.
+    const Matrix* behind(int part) const {
+        return part == QKV ? &layer.out : part == OUT ? &layer.gate_up : part == GATE_UP ? &layer.down : nullptr;
     }
 
     // Queries and keys in place: normed by the head or as a whole, then turned by their position.
@@ -161,10 +174,33 @@ struct Decoder {
             float x[COLUMNS], up[COLUMNS];
             read_row<N>(gates, count, x);
             read_row<N>(gates + inner, count, up);
-            for (int i = 0; i < count; i += VL)
-                store(x + i, rounded<N>(activated(layer.activation, load(x + i))) * load(up + i));
+            for (int i = 0; i < count; i += VL) store(x + i, gated(load(x + i), load(up + i)));
             write_row<N>(x, count, (T*)batch.gated + row * inner + from);
         }
+    }
+
+    // A panel of gates and the one of what they let through, one after the other: neither is written.
+    void gated_product() const {
+        const Matrix& matrix = layer.gate_up;
+        const int panels = panels_of(matrix) / 2;
+        share_panels<N>(matrix, panels, &layer.down, claims[GATE_UP], [&](int panel, const char* ask) {
+            alignas(64) float gate[ROWS * PANEL], up[ROWS * PANEL];
+            for (int row = 0; row < batch.rows; row += ROWS) {
+                const int some = std::min(ROWS, batch.rows - row);
+                const T* from = after() + row * hidden;
+                const char* next = row + ROWS < batch.rows ? panel_at<N>(matrix, panel) : ask;
+                sum_panel<N>(matrix, panel, from, hidden, some, panel_at<N>(matrix, panel + panels), gate);
+                sum_panel<N>(matrix, panel + panels, from, hidden, some, next, up);
+                T* to = (T*)batch.gated + row * inner + panel * PANEL;
+                for (int r = 0; r < some; r++, to += inner)
+                    for (int i = 0; i < PANEL; i += VL)
+                        N::put(to + i, gated(load(gate + r * PANEL + i), load(up + r * PANEL + i)));
+            }
+        });
+    }
+
+    vf gated(vf gate, vf up) const {
+        return rounded<N>(activated(layer.activation, rounded<N>(gate))) * rounded<N>(up);
     }
 
     // output = states + what was projected; then what the MLP reads, if a norm stands before it.
@@ -192,16 +228,34 @@ struct Decoder {
 
 template <class N>
 void run_parts(const DecoderLayer& layer, const DecoderBatch& batch, int from, int to) {
-    Decoder<N> decoder{layer, batch};
+    Claims claims[END];
+    const bool gates = from <= GATE_UP && to > GATE && layer.inner % PANEL == 0;
+    Decoder<N> decoder{layer, batch, claims, gates};
 #pragma omp parallel num_threads(batch.threads)
     for (int part = from; part < to; part++) decoder.run(part);
+}
+
+// The whole layer, attention as well, in one go.
+template <class N>
+void run_layer(const DecoderLayer& layer, const DecoderBatch& batch, const Step& step, const Layer& attention) {
+    Claims claims[END];
+    Decoder<N> decoder{layer, batch, claims, layer.inner % PANEL == 0};
+    const typename AttendingTo<N>::Kind attending(step, attention);
+#pragma omp parallel num_threads(batch.threads)
+    {
+        for (int part = NORM; part < OUT; part++) decoder.run(part);
+        attending.share();
+        for (int part = OUT; part < END; part++) decoder.run(part);
+    }
 }
 
 template <class N>
 void run_linear(const Matrix& matrix, const void* from, void* to, int rows, int threads) {
     typedef typename N::T T;
+    const size_t inputs = matrix.inputs, outputs = matrix.outputs;
+    Claims claims;
 #pragma omp parallel num_threads(threads)
-    matmul<N>(matrix, (const T*)from, matrix.inputs, (T*)to, matrix.outputs, rows);
+    matmul<N>(matrix, {(const T*)from, (T*)to, inputs, outputs, rows}, nullptr, claims);
 }
 
 template <class N>
@@ -220,6 +274,14 @@ void baton_decoder_layer(const DecoderLayer* layer, const DecoderBatch* batch, i
     if (layer->dtype == 0) run_parts<Float32>(*layer, *batch, from, to);
     if (layer->dtype == 1) run_parts<BFloat16>(*layer, *batch, from, to);
     if (layer->dtype == 2) run_parts<Float16>(*layer, *batch, from, to);
+}
+
+// All of it. `attention` reads the batch's queries, keys and values and writes what was attended.
+void baton_whole_layer(const DecoderLayer* layer, const DecoderBatch* batch, const Step* step,
+    const Layer* attention) {
+    if (layer->dtype == 0) run_layer<Float32>(*layer, *batch, *step, *attention);
+    if (layer->dtype == 1) run_layer<BFloat16>(*layer, *batch, *step, *attention);
+    if (layer->dtype == 2) run_layer<Float16>(*layer, *batch, *step, *attention);
 }
 
 // to [rows][outputs] = from [rows][inputs] times the matrix.

@@ -9,13 +9,13 @@
 // threads there are: a row's bits do not depend on the others.
 #pragma once
 
+#include "claims.h"
 #include "rows.h"
 
 constexpr int PANEL = 64;      // outputs
 constexpr int STEPS = 64;      // of a block of inputs: 16 KB of a panel, which stay in the first cache
 constexpr int TILE_ROWS = 6;   // rows whose sums are held in registers
 constexpr int ROWS = 96;       // whose sums are held at once: a multiple of TILE_ROWS
-constexpr int AHEAD = 1024;    // bytes of a panel that are asked for before they are needed
 #if defined(__AVX512F__)
 constexpr int WIDTH = 4;       // vectors of a tile
 #else
@@ -129,28 +129,42 @@ inline void add_tiles(int rows, const typename N::T* a, size_t stride, const Wei
     }
 }
 
-// sums [rows][PANEL] of one panel; up to ROWS rows. `Weight` is how weights are stored.
+template <class N>
+inline size_t panel_bytes(const Matrix& matrix) {
+    const size_t each = matrix.scales ? 1 : sizeof(typename N::T);
+    return (size_t)PANEL * padded<N>(matrix.inputs) * each;
+}
+
+template <class N>
+inline const char* panel_at(const Matrix& matrix, int panel) {
+    return (const char*)matrix.weight + panel * panel_bytes<N>(matrix);
+}
+
+inline int panels_of(const Matrix& matrix) { return (matrix.outputs + PANEL - 1) / PANEL; }
+
+// sums [rows][PANEL] of one panel; up to ROWS rows. `Weight` is how weights are stored. Behind the panel
+// what begins at `then` is asked for.
 template <class N, class Weight>
 void multiply(const Matrix& matrix, int panel, const typename N::T* a, size_t stride, int rows,
-    float* sums) {
+    const char* then, float* sums) {
     typedef typename N::T T;
     constexpr bool WHOLE = sizeof(Weight) == 1;
     const int steps = (matrix.inputs + TOGETHER<N> - 1) / TOGETHER<N>;
     const int step = PANEL * TOGETHER<N>;  // numbers
     const int tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
-    const Weight* w = (const Weight*)matrix.weight + (size_t)panel * PANEL * padded<N>(matrix.inputs);
+    const Weight* w = (const Weight*)panel_at<N>(matrix, panel);
     alignas(64) T wide[WHOLE ? STEPS * PANEL * TOGETHER<N> : 1];
     std::fill(sums, sums + rows * PANEL, 0.f);
     // Each tile asks for its share of the block that comes next.
     const int per_step = step * sizeof(Weight) / 64, lines = (per_step + tiles - 1) / tiles;
     for (int s = 0; s < steps; s += STEPS, w += STEPS * step) {
         const int count = std::min(STEPS, steps - s);
-        const Weight* ahead = w + STEPS * step;
+        const char* ahead = s + STEPS < steps ? (const char*)(w + STEPS * step) : then;
         const T* x = a + s * TOGETHER<N>;
         if (WHOLE && tiles > 1) widen<N>((const int8_t*)w, wide, count * step, (const int8_t*)ahead);
         for (int tile = 0; tile < tiles; tile++) {
             int row = rows * tile / tiles, next = rows * (tile + 1) / tiles;
-            const char* ask = (const char*)ahead + (size_t)tile * STEPS * lines * 64;
+            const char* ask = ahead + (size_t)tile * STEPS * lines * 64;
             float* to = sums + row * PANEL;
             if (WHOLE && tiles > 1)
                 add_tiles<N>(next - row, x + row * stride, stride, wide, count, ask, 0, to);
@@ -159,28 +173,61 @@ void multiply(const Matrix& matrix, int panel, const typename N::T* a, size_t st
     }
 }
 
-// out[r][..] = a[r] times the matrix; shares the panels among the threads of a parallel region, which
-// all leave when all is done.
+// Rows and the product of them and a matrix.
+template <class T>
+struct Rows {
+    const T* from;
+    T* to;
+    size_t stride, to_stride;
+    int count;
+};
+
+// The same, finished: scaled, and with the bias.
 template <class N>
-void matmul(const Matrix& matrix, const typename N::T* a, size_t a_stride, typename N::T* out,
-    size_t out_stride, int rows) {
+void sum_panel(const Matrix& matrix, int panel, const typename N::T* a, size_t stride, int rows,
+    const char* then, float* sums) {
     typedef typename N::T T;
-    const int panels = (matrix.outputs + PANEL - 1) / PANEL;
-#pragma omp for schedule(dynamic)
-    for (int panel = 0; panel < panels; panel++) {
-        alignas(64) float sums[ROWS * PANEL];
-        const int first = panel * PANEL, count = std::min(PANEL, matrix.outputs - first);
-        for (int row = 0; row < rows; row += ROWS) {
-            int some = std::min(ROWS, rows - row);
-            if (matrix.scales)
-                multiply<N, int8_t>(matrix, panel, a + row * a_stride, a_stride, some, sums);
-            else multiply<N, T>(matrix, panel, a + row * a_stride, a_stride, some, sums);
-            for (int r = 0; r < some; r++) {
-                float* sum = sums + r * PANEL;
-                for (int i = 0; matrix.scales && i < PANEL; i++) sum[i] *= matrix.scales[first + i];
-                for (int i = 0; matrix.bias && i < PANEL; i++) sum[i] += matrix.bias[first + i];
-                write_row<N>(sum, count, out + (row + r) * out_stride + first);
-            }
-        }
+    if (matrix.scales) multiply<N, int8_t>(matrix, panel, a, stride, rows, then, sums);
+    else multiply<N, T>(matrix, panel, a, stride, rows, then, sums);
+    const int first = panel * PANEL;
+    for (int r = 0; r < rows && (matrix.scales || matrix.bias); r++) {
+        float* sum = sums + r * PANEL;
+        for (int i = 0; matrix.scales && i < PANEL; i++) sum[i] *= matrix.scales[first + i];
+        for (int i = 0; matrix.bias && i < PANEL; i++) sum[i] += matrix.bias[first + i];
     }
+}
+
+template <class N>
+void write_panel(const Matrix& matrix, int panel, const Rows<typename N::T>& rows, const char* then) {
+    alignas(64) float sums[ROWS * PANEL];
+    const int first = panel * PANEL, count = std::min(PANEL, matrix.outputs - first);
+    for (int row = 0; row < rows.count; row += ROWS) {
+        const int some = std::min(ROWS, rows.count - row);
+        const char* next = row + ROWS < rows.count ? panel_at<N>(matrix, panel) : then;
+        sum_panel<N>(matrix, panel, rows.from + row * rows.stride, rows.stride, some, next, sums);
+        for (int r = 0; r < some; r++)
+            write_row<N>(sums + r * PANEL, count, rows.to + (row + r) * rows.to_stride + first);
+    }
+}
+
+// Panels among the threads of a parallel region, which all leave when all is done. `claims` are of this
+// product alone. `work` gets the number of a panel and what to ask for at its end: the beginning of the
+// next one, or of `then`, which is multiplied by next; null: none.
+template <class N, class Work>
+void share_panels(const Matrix& matrix, int panels, const Matrix* then, Claims& claims, Work work) {
+    for (int panel = Claims::first(), next; panel < panels; panel = next) {
+        next = claims.next();
+        const char* ask = panel_at<N>(matrix, panel);  // there already
+        if (next < panels) ask = panel_at<N>(matrix, next);
+        else if (then && Claims::first() < panels_of(*then)) ask = panel_at<N>(*then, Claims::first());
+        work(panel, ask);
+    }
+#pragma omp barrier
+}
+
+// to[r][..] = from[r] times the matrix.
+template <class N>
+void matmul(const Matrix& matrix, const Rows<typename N::T>& rows, const Matrix* then, Claims& claims) {
+    share_panels<N>(matrix, panels_of(matrix), then, claims,
+        [&](int panel, const char* ask) { write_panel<N>(matrix, panel, rows, ask); });
 }

@@ -1,4 +1,4 @@
-"""A decoder layer whose parts but attention are C++: two calls a layer, whoever is in the batch."""
+"""A decoder layer in C++: one call a layer where attention is C++ as well, else two around it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from baton.engine.attention.backend import AttentionRule, AttentionStep
+from baton.engine.attention.cpu_kernel import CpuKernelStep
 from baton.engine.modules import kernels as k
 from baton.engine.modules.layer_parts import LayerParts
 from baton.engine.modules.packed_weight import PackedWeight
@@ -32,7 +33,7 @@ class KernelDecoderLayer(nn.Module):
     ) -> None:
         super().__init__()
         self._tell_as(original)
-        self._run = kernels.decoder_layer
+        self._run, self._run_whole = kernels.decoder_layer, kernels.whole_layer
         self._number, self._rule, self._workspace = number, rule, workspace
         self._qkv = _packed(kernels, parts.qkv)
         self._out = _packed(kernels, (parts.out,))
@@ -75,6 +76,9 @@ class KernelDecoderLayer(nn.Module):
         if self._qkv.takes_matrix_units(states.shape[1]):
             self._on_matrix_units(states, output, space, attention_step)
             return output
+        if isinstance(attention_step, CpuKernelStep):
+            self._in_one_go(space, attention_step)
+            return output
         self._run(self._layer, batch, k.NORM, k.ATTENTION)
         attended = attention_step.forward(
             self._number, space.query, space.key, space.value, self._rule
@@ -82,6 +86,14 @@ class KernelDecoderLayer(nn.Module):
         batch.attended = attended.data_ptr()
         self._run(self._layer, batch, k.ATTENTION, k.END)
         return output
+
+    def _in_one_go(self, space: Space, attention_step: CpuKernelStep) -> None:
+        batch = space.batch
+        batch.attended = space.attended.data_ptr()
+        told = attention_step.told(
+            self._number, space.query, space.key, space.value, space.attended, self._rule
+        )
+        self._run_whole(self._layer, batch, *told)
 
     def _on_matrix_units(
         self, states: Tensor, output: Tensor, space: Space, attention_step: AttentionStep

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from baton.engine.attention.cpu_kernel import KernelLayer, KernelStep
 from baton.engine.modules.weight_memory import WeightMemory
 
 DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
@@ -75,6 +76,10 @@ class Kernels:
         structures = (ctypes.POINTER(DecoderLayer), ctypes.POINTER(DecoderBatch))
         self.decoder_layer.argtypes = (*structures, ctypes.c_int, ctypes.c_int)
         self.decoder_layer.restype = None
+        self.whole_layer = library.baton_whole_layer
+        attention = (ctypes.POINTER(KernelStep), ctypes.POINTER(KernelLayer))
+        self.whole_layer.argtypes = (*structures, *attention)
+        self.whole_layer.restype = None
         self._linear = library.baton_linear
         self._norm = library.baton_norm
         number, address = ctypes.c_int, ctypes.c_void_p

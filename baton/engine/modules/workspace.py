@@ -26,6 +26,7 @@ class Space:
         self.projected = torch.empty_like(self.normed)
         heads = sizes.heads + 2 * sizes.kv_heads
         self.qkv = torch.empty(rows, heads, sizes.head_dim, dtype=sizes.dtype)
+        self.attended = torch.empty(rows, sizes.heads, sizes.head_dim, dtype=sizes.dtype)
         self.gated = torch.empty(rows, sizes.inner, dtype=sizes.dtype)
         self.gate_up = torch.empty(rows, 2 * sizes.inner, dtype=sizes.dtype)
         self.query, self.key, self.value = split_heads(self.qkv, sizes)

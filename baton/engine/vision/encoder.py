@@ -29,6 +29,12 @@ class ImageEncoder:
         self._processor = _processor(folder)
         self._threads = threads
 
+    @property
+    def width(self) -> int:
+        """Of an embedding, elements."""
+        width: int = self._model.config.get_text_config().hidden_size
+        return width
+
     def encode(self, image: PromptImage) -> Tensor:
         """[tokens, hidden], in the model's dtype. Raises RequestError for a file that cannot be read."""
         rules = self._rules_for(image)

@@ -118,7 +118,7 @@ export class Chat {
 }
 
 function fateOf(tail, first, whole) {
-  const path = [tail.prefill_worker, tail.decode_worker].filter(Boolean).join(" → ");
+  const path = [tail.encode_worker, tail.prefill_worker, tail.decode_worker].filter(Boolean).join(" → ");
   const tokens = tail.usage?.completion_tokens;
   const facts = [path, known(first, (ms) => `first token ${duration(ms)}`), `${known(tokens, (n) => plural(n, "token"))} in ${duration(whole)}`];
   if (tail.transferred_bytes) facts.push(`${bytes(tail.transferred_bytes)} of KV by ${tail.transport}`);

@@ -55,6 +55,7 @@ export class Details {
 function placementOf(placed, index) {
   const facts = [
     ["Placement", `${index + 1}`],
+    ...(placed.encode_worker ? [["Encode", placed.encode_worker]] : []),
     ["Prefill", placed.prefill_worker ?? "none: decode read the prompt"],
     ["Decode", known(placed.decode_worker, String)],
     ["Why", WHY[placed.reason] ?? known(placed.reason, (reason) => `policy: ${reason}`)],

@@ -72,7 +72,7 @@ export class Requests {
 function whereOf(request) {
   const last = request.placements.at(-1);
   if (!last) return ["–"];
-  const names = [last.prefill_worker, last.decode_worker, movedTo(request)].filter(Boolean);
+  const names = [last.encode_worker, last.prefill_worker, last.decode_worker, movedTo(request)].filter(Boolean);
   const path = names.flatMap((name, index) => (index ? [arrow(), name] : [name]));
   const tries = request.placements.length;
   const again = tries > 1 ? el("span", { class: "again" }, ` try ${tries}`) : "";

@@ -15,7 +15,7 @@ export class Pools {
 
   show(state) {
     const workers = state.workers();
-    const roles = [...new Set(["prefill", "decode", ...workers.map((worker) => worker.role)])];
+    const roles = [...new Set(["encode", "prefill", "decode", ...workers.map((worker) => worker.role)])];
     const names = state.models();
     const models = names.length > 1 ? [...names, null] : [undefined]; // null: what is of none of them
     const pools = models.flatMap((model, place) =>

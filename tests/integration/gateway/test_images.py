@@ -12,14 +12,15 @@ import pytest
 import pytest_asyncio
 
 from baton.core.errors import UnavailableError
-from baton.core.prompt_images import ImageSpan, PromptImage, image_digest
+from baton.core.prompt_images import PromptImage
 from baton.core.worker_info import Role
 from gateway.images.settings import ImageSettings
 from tests.support.file_host import FileHost, file_host
 from tests.support.hugging_face import Answer
-from tests.support.images import ImageOracle, ImagePrompt, check_equal, image_file
+from tests.support.images import ImageOracle, check_equal, image_file
 from tests.support.models import IMAGE_PAD, make_vision
-from tests.support.vision_cluster import VisionCluster, image_part, tokens_of, vision_cluster
+from tests.support.vision_answers import read_back
+from tests.support.vision_cluster import CHAT, VisionCluster, image_part, tokens_of, vision_cluster
 from tests.support.vision_tokenizer import add_vision_tokenizer
 
 RED, BLUE = image_file(60, 44, 31), image_file(60, 44, 32)
@@ -67,22 +68,10 @@ def files_of(content: list[Any]) -> list[bytes]:
     return [known.get(part["image_url"]["url"], WIDE) for part in parts]
 
 
-def read_back(oracle: ImageOracle, answer: dict[str, Any], files: list[bytes]) -> ImagePrompt:
-    """The prompt that the gateway says it made, with the images where it put them."""
-    ids = tuple(answer["prompt_token_ids"])
-    images: list[PromptImage] = []
-    at = 0
-    for file in files:
-        start = ids.index(IMAGE_PAD, at)
-        at = next(i for i in range(start, len(ids)) if ids[i] != IMAGE_PAD)
-        images.append(PromptImage(ImageSpan(start, 1, at - start, image_digest(file, "")), file))
-    return ImagePrompt(ids, tuple(images))
-
-
 def expected(
     oracle: ImageOracle, answer: dict[str, Any], content: list[Any], count: int = 12
 ) -> Answer:
-    return oracle.answer(read_back(oracle, answer, files_of(content)), count)
+    return oracle.answer(read_back(answer, files_of(content)), count)
 
 
 @pytest.mark.parametrize("content", [ONE, SEVERAL], ids=["one", "several"])
@@ -176,6 +165,71 @@ async def test_what_is_no_image_is_a_400(cluster: VisionCluster, name: str) -> N
     assert error["param"] == "messages"
     streamed = await cluster.post(content, stream=True)
     assert (streamed.status_code, why in streamed.text) == (400, True)
+
+
+async def test_the_neighbours_of_chat_show_the_same_image(cluster: VisionCluster) -> None:
+    chat = await cluster.ask(ONE)
+    text, url = chat["choices"][0]["message"]["content"], ONE[1]["image_url"]["url"]
+    common = {"model": "tiny", "temperature": 0, "ignore_eos": True}
+    said = {"type": "input_text", "text": ONE[0]["text"]}
+    shown = {"type": "input_image", "image_url": url, "detail": "auto"}
+    asked: dict[str, Any] = {"input": [{"role": "user", "content": [said, shown]}]}
+    response = await cluster.client.post(
+        "/v1/responses", json={**common, **asked, "max_output_tokens": 12}
+    )
+    assert response.status_code == 200, response.text
+    told = response.json()
+    assert told["output"][-1]["content"][0]["text"] == text
+    assert told["usage"]["input_tokens"] == chat["usage"]["prompt_tokens"]
+
+    source = {"type": "base64", "media_type": "image/png", "data": url.partition(",")[2]}
+    blocks = [{"type": "text", "text": ONE[0]["text"]}, {"type": "image", "source": source}]
+    asked = {"messages": [{"role": "user", "content": blocks}], "max_tokens": 12}
+    response = await cluster.client.post("/v1/messages", json={**common, **asked})
+    assert response.status_code == 200, response.text
+    told = response.json()
+    assert told["content"][-1]["text"] == text
+    counted = await cluster.client.post(
+        "/v1/messages/count_tokens", json={"model": "tiny", "messages": asked["messages"]}
+    )
+    assert counted.json()["input_tokens"] == chat["usage"]["prompt_tokens"]
+
+    wrong: dict[str, dict[str, Any]] = {
+        "/v1/responses": {"input": [{"role": "user", "content": [{**shown, "image_url": "no"}]}]},
+        "/v1/messages": {
+            "messages": [
+                {"role": "user", "content": [{"type": "image", "source": {"type": "file"}}]}
+            ],
+            "max_tokens": 2,
+        },
+    }
+    for path, body in wrong.items():
+        refused = await cluster.client.post(path, json={**common, **body})
+        assert refused.status_code == 400, refused.text
+
+
+async def test_a_data_url_of_100_mb_is_a_400_that_names_the_image(cluster: VisionCluster) -> None:
+    """Read as far as the limit of a body, and no further; what is too large otherwise is a 413."""
+    text = '{"messages": [{"role": "user", "content": [{"type": "%s": "%s'
+    heads = {
+        400: text % ('image_url", "image_url": {"url"', "data:image/png;base64,"),
+        413: text % ('text", "text"', "A "),
+    }
+    for status, head in heads.items():
+
+        async def body(head: str = head) -> AsyncIterator[bytes]:
+            yield head.encode()
+            for _ in range(100):
+                yield b"A" * 1_000_000
+
+        json = {"content-type": "application/json"}
+        for more in ({}, {"content-length": str(len(head) + 100_000_000)}):
+            response = await cluster.client.post(CHAT, content=body(), headers=json | more)
+            assert response.status_code == status
+            error = response.json()["error"]
+            assert error["param"] == ("messages" if status == 400 else None)
+            assert ("an image is refused" in error["message"]) == (status == 400)
+    assert tokens_of(await cluster.ask(ONE))
 
 
 async def test_images_are_not_cut_by_truncation(cluster: VisionCluster) -> None:

@@ -42,8 +42,11 @@ MOVED_KEYS = (
 )
 PREFIX_KEYS = ("prefix_from", "prefix_tokens_moved", "prefix_ms")
 NO_PREFIX = dict.fromkeys(PREFIX_KEYS)
+IMAGE_KEYS = ("encode_worker", "images_moved", "image_bytes", "images_ms", "images_exposed_ms")
+NO_IMAGES = dict.fromkeys(IMAGE_KEYS)
 KEYS = {
     *("prefill_worker", "decode_worker", "reason", "cached_tokens", *PREFIX_KEYS, *MOVED_KEYS),
+    *IMAGE_KEYS,
     *("failovers", "moves", "continued_on", "resume"),
 }
 WHOLE = {
@@ -52,6 +55,7 @@ WHOLE = {
     "reason": "prefix_aware",
     "cached_tokens": 3,
     **NO_PREFIX,
+    **NO_IMAGES,
     "transferred_bytes": 4096,
     "transferred_tokens": 40,
     "decode_cached_tokens": 16,
@@ -71,6 +75,7 @@ WHOLE = {
 }
 NOT_TOLD: dict[str, Any] = {
     **NO_PREFIX,
+    **NO_IMAGES,
     **dict.fromkeys(MOVED_KEYS),
     "failovers": 0,
     "moves": 0,

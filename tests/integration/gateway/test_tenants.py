@@ -9,8 +9,11 @@ import httpx
 import pytest_asyncio
 import yaml
 
-from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
+from baton.registry.redis_settings import RedisSettings
+from tests.support.baton_command import Ran, baton_process
+from tests.support.gateway_cluster import SECRET, GatewayUnderTest, running_gateway
 from tests.support.metrics_page import page_of
+from tests.support.redis_server import redis_under_test
 
 CHAT = "/v1/chat/completions"
 HI = [{"role": "user", "content": "hi"}]
@@ -99,3 +102,57 @@ async def test_one_request_at_a_time_until_it_has_ended_or_its_client_has_gone(
     served.workers[1].decode_script = script
     for _ in range(2):
         assert (await ask(served, "narrow")).status_code == 200
+
+
+async def test_tenants_in_redis_are_put_there_by_a_command_and_act_at_once(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "tenants.yaml"
+    file.write_text(yaml.safe_dump(TENANTS))
+    async with redis_under_test(tmp_path) as redis:
+        told = {"BATON_REDIS_URL": redis.url, "BATON_CLUSTER_SECRET": SECRET}
+
+        async def tenants(*words: str) -> Ran:
+            ran = await baton_process("tenants", *words, env=told)
+            assert ran.exit_code == 0, ran.stderr
+            return ran
+
+        put = await tenants("put", str(file))
+        assert "few: added" in put.stdout
+        place = RedisSettings(redis.url)
+        async with running_gateway(model_folder, redis=place, tenants_in_redis=True) as gateway:
+
+            async def until_answers(key: str, status: int) -> None:
+                async with asyncio.timeout(20):
+                    while (await models(gateway, key)).status_code != status:  # noqa: ASYNC110
+                        await asyncio.sleep(0.02)
+
+            await until_answers("few", 200)
+            assert (await models(gateway, "nobody")).status_code == 401
+            await tenants("remove", "few", "little")
+            await until_answers("few", 401)
+            assert (await models(gateway, "narrow")).status_code == 200
+        listed = await tenants("list")
+        assert "narrow  1       -             -           1        1" in listed.stdout
+        assert "few" not in listed.stdout
+        async with redis.client() as client:
+            held = str(await client.hgetall("baton:roster"))
+        assert "narrow" in held
+        assert '"keys"' not in held
+
+
+async def test_before_the_tenants_were_read_nobody_is_called_unknown(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    async with redis_under_test(tmp_path) as redis:
+        await redis.stop()
+        place = RedisSettings(redis.url)
+        async with running_gateway(model_folder, redis=place, tenants_in_redis=True) as gateway:
+            unread = await models(gateway, "few")
+            assert unread.status_code == 503
+            assert unread.headers["retry-after"] == "1"
+            assert (await gateway.client.get("/v1/models")).status_code == 401
+
+
+async def models(gateway: GatewayUnderTest, key: str) -> httpx.Response:
+    return await gateway.client.get("/v1/models", headers={"Authorization": f"Bearer {key}"})

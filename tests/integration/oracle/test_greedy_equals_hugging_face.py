@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from baton.engine.config import EngineConfig
+from baton.engine.config import ON, EngineConfig
+from baton.engine.device_storage import DeviceStorage
 from baton.engine.torch_runner import load_torch_runner
+from tests.support.device_runs import CPU, device_runner
 from tests.support.engine_events import EventLog
+from tests.support.engine_running import running_engine
 from tests.support.models import FAMILIES, make
 from tests.support.oracle import (
     ROOMY,
@@ -99,6 +102,39 @@ def test_read_by_one_engine_and_continued_by_another(
 def test_in_a_pool_too_small_for_all_of_them(request: pytest.FixtureRequest, case: Case) -> None:
     with engine_for(case, budget=272, kv_bytes=scarce(case)) as engine:
         compare(request, case, generate_together(engine, case))
+
+
+@pytest.mark.parametrize("family", ["Qwen3", "Gemma2"])
+def test_with_steps_begun_before_the_last_is_told(
+    request: pytest.FixtureRequest, tmp_path: Path, family: str
+) -> None:
+    """Cold, from the cache, handed over, and in a pool where they preempt each other."""
+    case = draw_case(make(family, tmp_path / family), request, count=6, longest=300, num_tokens=16)
+    with engine_for(case, 48, ahead=ON) as engine, engine_for(case, 272, ahead=ON) as other:
+        compare(request, case, generate_together(engine, case))
+        check_warm(request, case, submit_together(engine, case))
+        compare(request, case, hand_over(engine, other, case))
+    with engine_for(case, 272, kv_bytes=scarce(case), ahead=ON) as engine:
+        compare(request, case, generate_together(engine, case))
+
+
+def test_with_the_runner_of_devices_whose_ids_stay_there(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """On the CPU in place of a device; places for a few, so that they come in one after another."""
+    case = draw_case(make("Llama", tmp_path / "m"), request, count=6, longest=100, num_tokens=24)
+    config = EngineConfig(
+        kv_cache_memory_bytes=ROOMY,
+        max_num_seqs=4,
+        max_num_batched_tokens=48,
+        max_model_len=256,
+        attention_backend="torch",
+        async_scheduling=ON,
+    )
+    runner = device_runner(case.folder, config)
+    with running_engine(config, runner, DeviceStorage(CPU)) as engine:
+        compare(request, case, generate_together(engine, case))
+        check_warm(request, case, submit_together(engine, case))
 
 
 @pytest.mark.long

@@ -5,22 +5,49 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from baton.registry.quota import Bound, Quota
 from baton.registry.redis_commons import RedisCommons
-from baton.registry.redis_store import RedisStore
+from baton.registry.redis_place import RedisPlace
+from baton.registry.redis_store import TIMEOUT, RedisStore
 from gateway.admission.shares import Bill, Shares
 from tests.support.redis_members import until
 from tests.support.redis_server import RedisUnderTest
 
 
+class HoldingStore(RedisStore):
+    """What is told in the background waits on its way while `free` is not set."""
+
+    def __init__(self, place: RedisPlace, client_name: str) -> None:
+        super().__init__(place, client_name)
+        self.free = asyncio.Event()
+        self.free.set()
+        self.held = asyncio.Event()
+        self.told = 0
+
+    async def script(
+        self,
+        script: str,
+        keys: Sequence[str],
+        words: Sequence[str | bytes | float],
+        seconds: float = TIMEOUT,
+    ) -> Any:
+        if not keys and not self.free.is_set():
+            self.held.set()
+            await self.free.wait()
+        found = await super().script(script, keys, words, seconds)
+        self.told += not keys
+        return found
+
+
 @asynccontextmanager
 async def gateway(
-    redis: RedisUnderTest, shares: Shares | None = None
+    redis: RedisUnderTest, shares: Shares | None = None, store: RedisStore | None = None
 ) -> AsyncIterator[RedisCommons]:
-    commons = RedisCommons(RedisStore(redis.place(), "gateway under test"))
+    commons = RedisCommons(store or RedisStore(redis.place(), "gateway under test"))
     running = asyncio.create_task(commons.run({"m": shares or Shares()}))
     try:
         yield commons
@@ -65,6 +92,25 @@ async def test_two_gateways_keep_one_limit_of_tokens_by_what_was_really_used(
             used += 60
         allowed = 10_000 + 10_000 / 60 * (loop.time() - began)
         assert 0.95 * 10_000 <= used <= 1.05 * allowed
+
+
+async def test_what_is_told_late_takes_back_nothing_that_was_granted_since(
+    redis: RedisUnderTest,
+) -> None:
+    quota, store = Quota(concurrent_requests=2), HoldingStore(redis.place(), "gateway under test")
+    async with gateway(redis, store=store) as one, gateway(redis) as two:
+        assert await admitted(one, quota)
+        await until(lambda: store.told > 0)
+        store.free.clear()
+        one.settle("t", quota, 0, 0)  # nothing runs: that is told, and overtaken
+        async with asyncio.timeout(20):
+            await store.held.wait()
+        assert await admitted(one, quota)
+        assert await admitted(one, quota)
+        told = store.told
+        store.free.set()
+        await until(lambda: store.told > told)
+        assert not await admitted(two, quota)
 
 
 async def test_running_requests_are_counted_in_all_gateways_and_a_killed_one_is_forgotten(

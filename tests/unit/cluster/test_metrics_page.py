@@ -10,7 +10,7 @@ from baton.telemetry import worker_families
 from baton.telemetry.family import Family
 from baton.telemetry.process_metrics import PROCESS_FAMILIES
 from baton.telemetry.task_metrics import TASKS
-from baton.telemetry.worker_families import WORKER_FAMILIES
+from baton.telemetry.worker_families import ENCODER_FAMILIES, WORKER_FAMILIES
 from gateway import metric_families
 from gateway.metric_families import GATEWAY_FAMILIES
 
@@ -32,4 +32,4 @@ def test_a_family_is_on_the_page_of_one_kind_of_process_and_in_its_table_once() 
 @pytest.mark.parametrize("module", [metric_families, worker_families])
 def test_every_family_that_is_declared_is_listed(module: object) -> None:
     declared = [one for one in vars(module).values() if isinstance(one, Family)]
-    assert {*declared} <= {*GATEWAY_FAMILIES, *WORKER_FAMILIES}
+    assert {*declared} <= {*GATEWAY_FAMILIES, *WORKER_FAMILIES, *ENCODER_FAMILIES}

@@ -4,8 +4,9 @@ from collections import Counter
 
 import pytest
 
-from baton.cluster.replay.tenant import Tenant, check_names, shared_out, tenant_of
+from baton.cluster.replay.tenant import Tenant, tenant_of
 from baton.cluster.traces import load_trace
+from baton.cluster.traces.tenancy import check_names, shared_out
 from baton.core.errors import SettingsError
 
 

@@ -43,7 +43,14 @@ def test_what_is_installed_is_not_left_out_of_the_context() -> None:
     allowed = {
         line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[0] == "!"
     }
-    packages = {"baton", "gateway", "prefill_worker", "decode_worker", "kv_transfer"}
+    packages = {
+        "baton",
+        "gateway",
+        "prefill_worker",
+        "decode_worker",
+        "encode_worker",
+        "kv_transfer",
+    }
     linked = {"deploy/prometheus"}  # from baton/cluster/prometheus
     assert allowed == packages | linked | {"pyproject.toml", "README.md", "LICENSE"}
     assert all((ROOT / name).exists() for name in allowed)

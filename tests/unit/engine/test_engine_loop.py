@@ -34,6 +34,12 @@ class CountingCore:
         self._left -= 1
         return True
 
+    def settle(self) -> None:
+        """Each step has landed when it ends."""
+
+    def abandon(self) -> None:
+        """Nothing is under way."""
+
     def wait_until_idle(self) -> None:
         assert self.idle.acquire(timeout=PATIENCE)
 

@@ -4,6 +4,7 @@ Works really run on the hash model, so that a block used twice or too late also 
 """
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -49,6 +50,7 @@ PARAMS = st.builds(
     n=st.integers(1, 3),
     ignore_eos=st.booleans(),
 )
+PULLED = b"\xa5"
 PENALTIES = st.sampled_from([None, None, None, 0.0, 1.0, 2.0])  # None: no search
 
 
@@ -60,10 +62,12 @@ class SchedulerMachine(RuleBasedStateMachine):
         super().__init__()
         self.works: dict[str, Work] = {}  # those that have not been seen to end
         self.finished: list[Work] = []
+        self.aborted: list[Work] = []
         self.loans: dict[str, tuple[int, ...]] = {}  # lent and not given back
         self.given_back: set[str] = set()
         self.left: dict[str, dict[int, int]] = {}  # tokens that each choice had when it left
         self.reservations: list[Reservation] = []
+        self.pulled: list[tuple[int, ...]] = []  # taken and written by another thread
         self.answers: dict[Work, tuple[Answer, ...]] = {}
         self.count = 0
 
@@ -74,6 +78,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         caching=st.sampled_from([True, True, True, False]),
         num_slots=st.sampled_from([0, 3, 12, 40]),
         mixed=st.integers(4, 16),
+        ahead=st.booleans(),
+        foreseen=st.sampled_from([1, 1, 5]),
     )
     def build(
         self,
@@ -83,6 +89,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         caching: bool,
         num_slots: int,
         mixed: int,
+        ahead: bool,
+        foreseen: int,
     ) -> None:
         self.bench = Bench(
             num_blocks,
@@ -92,7 +100,10 @@ class SchedulerMachine(RuleBasedStateMachine):
             caching=caching,
             num_slots=num_slots,
             max_mixed_prompt_tokens=mixed,
+            ahead=ahead,
         )
+        if self.bench.device is not None:
+            self.bench.device.foresees = lambda params: foreseen == 1 or params.seed % foreseen > 0
         self.books = BlockBooks(self.bench)
 
     def teardown(self) -> None:
@@ -172,7 +183,9 @@ class SchedulerMachine(RuleBasedStateMachine):
         if not (begun := self._begun()):
             return
         key, choice = data.draw(st.sampled_from(begun))
-        work = self.works[key]
+        self._settle()
+        if (work := self.works.get(key)) is None:
+            return
         before = self.bench.scheduler.sequences
         try:
             lent = self.bench.core.give_away(work.key, choice)
@@ -207,9 +220,10 @@ class SchedulerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.works)
     @rule(data=st.data())
     def abort(self, data: st.DataObject) -> None:
+        """Also while steps are under way."""
         key = data.draw(st.sampled_from(sorted(self.works)))
         self.bench.core.abort(key)
-        del self.works[key]
+        self.aborted.append(self.works.pop(key))
 
     @precondition(lambda self: self.loans)
     @rule(data=st.data())
@@ -225,6 +239,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 8), priority=PRIORITIES)
     def reserve_if_need_be_from_the_less_urgent(self, count: int, priority: int) -> None:
+        self._settle()
         before = self.bench.blocks.free
 
         def take() -> bool:
@@ -243,6 +258,19 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.reservations.pop().cancel()
 
     @rule(count=st.integers(1, 6))
+    def another_thread_takes_blocks_and_writes(self, count: int) -> None:
+        """As a pull does, at any time, and into whatever is free then."""
+        if blocks := self.bench.blocks.allocate(min(count, self.bench.blocks.free)):
+            self.pulled.append(blocks)
+            for piece in self._bytes_of(blocks):
+                piece[:] = PULLED * len(piece)
+
+    @precondition(lambda self: self.pulled)
+    @rule()
+    def another_thread_gives_blocks_back(self) -> None:
+        self.bench.blocks.release(self.pulled.pop())
+
+    @rule(count=st.integers(1, 6))
     def step(self, count: int) -> None:
         for _ in range(count):
             stepped = self._stepped()
@@ -255,10 +283,23 @@ class SchedulerMachine(RuleBasedStateMachine):
         stepped = self._stepped()
         self.bench.runner.fails = False
         failed = [piece for piece in self.bench.last_plan.slices if piece.draws] if stepped else []
-        for block in failed[0].blocks if failed else ():
-            assert block not in self.bench.blocks._books.cache
+        if failed and self._has_failed(failed[0].draws[0].key):  # or nobody needed it any more
+            for block in failed[0].blocks:
+                assert block not in self.bench.blocks._books.cache
         self._take_events()
         self._check_plan(stepped)
+
+    @rule()
+    def step_that_misleads_the_next(self) -> None:
+        """A device passes tokens on before the host has looked at them."""
+        if self.bench.device is not None:
+            self.bench.device.misleads = True
+            self.step(2)
+            self.bench.device.misleads = False
+
+    @rule()
+    def everything_lands(self) -> None:
+        self._settle()
 
     @rule()
     def everything_ends(self) -> None:
@@ -266,6 +307,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         for reservation in self.reservations:
             reservation.cancel()
         self.reservations.clear()
+        while self.pulled:
+            self.another_thread_gives_blocks_back()
         for _ in range(3000):
             self._take_events()
             for key in tuple(self.loans):
@@ -287,7 +330,14 @@ class SchedulerMachine(RuleBasedStateMachine):
         blocks.check_integrity()
         held = Counter(b for s in self.bench.scheduler.sequences for b in s.blocks)
         held.update(b for loan in self.loans.values() for b in loan)
+        held.update(self.bench.scheduler.tables.held)
+        held.update(b for blocks in self.pulled for b in blocks)
         assert held == Counter({b: n for b, n in enumerate(blocks._books.references) if n})
+
+    @invariant()
+    def what_another_thread_wrote_is_as_it_was(self) -> None:
+        for piece in self._bytes_of([b for blocks in self.pulled for b in blocks]):
+            assert piece == PULLED * len(piece)
 
     @invariant()
     def every_sequence_holds_what_its_state_says(self) -> None:
@@ -311,10 +361,15 @@ class SchedulerMachine(RuleBasedStateMachine):
         elif not sequence.lends:
             assert sequence.published == sequence.blocks[: len(sequence.published)]
             blocks_for = self.bench.limits.blocks_for
-            least = blocks_for(sequence.num_computed)
+            flying = sum(f.picks.get(sequence, 0) for f in self.bench.scheduler._flying)
+            least = blocks_for(sequence.num_computed + flying)
             most = blocks_for(len(sequence.tokens)) if sequence.work.searches else least
             assert least <= len(sequence.blocks) <= most
         assert sequence.num_computed < len(sequence.tokens)
+
+    def _settle(self) -> None:
+        self.bench.core.settle()
+        self._take_events()
 
     def _stepped(self) -> bool:
         writing = {
@@ -346,6 +401,9 @@ class SchedulerMachine(RuleBasedStateMachine):
             end = piece.start + len(piece.tokens)
             assert piece.draws or not end % limits.block_size or self._only_reads(piece)
             assert len(piece.blocks) >= limits.blocks_for(end)
+            for one in piece.draws:  # nothing is computed for a token that nobody will get
+                assert one.position < limits.max_model_len
+                assert one.position - one.num_prompt < one.params.max_tokens or one.params.beam
             first, last = piece.start // limits.block_size, (end - 1) // limits.block_size
             written.update(piece.blocks[first : last + 1])
         assert not written or max(written.values()) == 1
@@ -369,8 +427,16 @@ class SchedulerMachine(RuleBasedStateMachine):
         """A prompt that somebody else will search from."""
         return any(
             work.draws_nothing and work.prompt[piece.start :] == piece.tokens
-            for work in (*self.works.values(), *self.finished)
+            for work in (*self.works.values(), *self.finished, *self.aborted)
         )
+
+    def _bytes_of(self, blocks: Iterable[int]) -> Iterator[memoryview]:
+        size = self.bench.pool.block_bytes
+        for block in blocks:
+            yield self.bench.pool.view[block * size : (block + 1) * size]
+
+    def _has_failed(self, key: str) -> bool:
+        return isinstance(self.bench.events[key][-1], WorkFailed)
 
     def _begun(self) -> list[tuple[str, int]]:
         """Choices of which something is drawn, whether they can leave or not."""

@@ -15,13 +15,14 @@ from baton.core.errors import InternalError
 from baton.core.sampling_params import SamplingParams
 from baton.engine import device
 from baton.engine.attention.backend import AttentionRule
+from baton.engine.attention.device_inputs import DecodeBuffers
 from baton.engine.attention.torch_reference import TorchReference
 from baton.engine.config import EngineConfig
 from baton.engine.device import Fetched
 from baton.engine.device_pool import DevicePool
 from baton.engine.device_runner import DeviceRunner
 from baton.engine.kv_pool import KvPool
-from baton.engine.plan import Draw, Drawn, Slice, SliceResult, StepPlan
+from baton.engine.plan import Draw, Drawn, Misled, Slice, SliceResult, StepPlan
 from baton.engine.torch_runner import TorchRunner, load_torch_runner
 from tests.support.device_runs import device_pool, device_runner
 from tests.support.models import VOCAB
@@ -145,6 +146,135 @@ def test_between_the_plan_and_its_result_nobody_waits(
         assert not waits, "the step was waited for, once"
 
 
+FORESEEN = (GREEDY, WARM, NARROW, replace(WARM, seed=9))
+
+
+def behind(step: StepPlan) -> StepPlan:
+    """The next step of the same, with tokens that nobody knows yet, in another order."""
+    pieces = [
+        replace(
+            piece,
+            tokens=(0,),
+            start=piece.end,
+            draws=(replace(piece.draws[0], position=piece.end + 1),),
+            follows=place,
+        )
+        for place, piece in enumerate(step.slices)
+    ]
+    return StepPlan(tuple(reversed(pieces)))
+
+
+def known(step: StepPlan, before: Any) -> StepPlan:
+    """The same once the tokens are there."""
+    drawn = [one.token_id for result in before for one in result.drawn]
+    return StepPlan(
+        tuple(
+            replace(piece, tokens=(drawn[piece.follows],), follows=None)
+            for piece in step.slices
+            if piece.follows is not None
+        )
+    )
+
+
+def test_a_step_may_follow_one_that_has_not_landed(
+    plain: TorchRunner, runner: DeviceRunner
+) -> None:
+    """Each is launched before the ids of the one before have come to the host."""
+    runner.run(prompts(FORESEEN))
+    plain.run(prompts(FORESEEN))
+    first = answers(FORESEEN)
+    second = behind(first)
+    others = StepPlan((*reversed(second.slices[1:]), Slice(prompt_of(18, 5), 0, (44, 45), ())))
+    third = behind(second)
+
+    flights = [runner.launch(first), runner.launch(second)]
+    found = [flights[0].results()]
+    flights.append(runner.launch(third))
+    found += [flight.results() for flight in flights[1:]]
+
+    expected = [plain.run(first)]
+    expected.append(plain.run(known(second, expected[0])))
+    expected.append(plain.run(known(third, expected[1])))
+    assert [ids(one) for one in found] == [ids(one) for one in expected]
+    assert ids(runner.run(known(others, expected[0]))) == ids(plain.run(known(others, expected[0])))
+
+
+def test_launching_a_step_behind_another_waits_for_nothing(runner: DeviceRunner) -> None:
+    runner.run(prompts(FORESEEN))
+    first = answers(FORESEEN)
+    with NoHostSync():
+        flights = [runner.launch(first), runner.launch(behind(first))]
+    assert [len(flight.results()) for flight in flights] == [len(FORESEEN)] * 2
+
+
+def test_what_followed_a_token_that_was_not_the_one_is_misled(
+    plain: TorchRunner, runner: DeviceRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device looks at the best token alone, which only the greedy row always draws."""
+    monkeypatch.setattr("baton.engine.device_sampler.FIRST_LOOK", 1)
+    warm = tuple(replace(WARM, temperature=3.0, top_k=40, seed=seed) for seed in range(7))
+    runner.run(prompts((GREEDY, *warm)))
+    plain.run(prompts((GREEDY, *warm)))
+    first = answers((GREEDY, *warm))
+    second = behind(first)
+    third = behind(second)
+
+    flights = [runner.launch(first), runner.launch(second)]
+    drawn = flights[0].results()
+    flights.append(runner.launch(third))
+    misled = [isinstance(result, Misled) for result in flights[1].results()]
+    behind_them = [isinstance(result, Misled) for result in flights[2].results()]
+
+    expected = plain.run(first)
+    assert ids(drawn) == ids(expected)
+    assert any(misled)
+    assert not misled[-1], "the greedy row, which comes last in this step"
+    assert behind_them[0] is False
+    assert all(later for later, sooner in zip(behind_them, reversed(misled), strict=True) if sooner)
+    again = known(second, expected)
+    assert ids(runner.run(again)) == ids(plain.run(again))
+
+
+def test_what_a_step_sends_is_not_overwritten_before_it_has_landed(
+    llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device may copy as late as it likes: buffers of two steps under way are not the same ones."""
+    sent: list[tuple[torch.Tensor, torch.Tensor]] = []
+    copy = torch.Tensor.copy_
+
+    def noted(to: torch.Tensor, source: torch.Tensor, non_blocking: bool = False) -> torch.Tensor:
+        if non_blocking:
+            sent.append((source, source.clone()))
+        return copy(to, source, non_blocking)
+
+    made = device_runner(llama, CONFIG)
+    device_pool(made, 48)
+    made.run(prompts(FORESEEN))
+    buffers = DecodeBuffers(torch.zeros(48, 1, 2, 1, 16, 4), 4, 64)
+    first = answers(FORESEEN)
+    monkeypatch.setattr(torch.Tensor, "copy_", noted)
+
+    for plan in (first, behind(first)):
+        made.launch(plan)
+        buffers.fill(plan)
+
+    assert len(sent) == 2 * (1 + 3), "ids and positions; slots, contexts and tables"
+    assert all(torch.equal(source, before) for source, before in sent)
+    assert any(
+        not torch.equal(one, other) for (one, _), (other, _) in zip(sent, sent[4:], strict=False)
+    )
+
+
+def test_a_step_with_a_draw_on_the_host_leaves_nothing_to_follow(runner: DeviceRunner) -> None:
+    assert [runner.foresees(params) for params in (GREEDY, WARM, NARROW)] == [True] * 3
+    assert [runner.foresees(params) for params in (TOLD, PUNISHED)] == [False] * 2
+    runner.run(prompts())
+    flight = runner.launch(answers())
+    with pytest.raises(InternalError, match="no ids"):
+        runner.launch(behind(answers()))
+    assert len(flight.results()) == len(BEAM_FREE)
+
+
 class ArrivedAtWait(Exception):
     """A step came to its one wait."""
 
@@ -163,6 +293,10 @@ def test_what_a_step_computes_with_lies_on_the_device(
     for plan in (prompts(), answers(), prompts((replace(WARM, n=3), NARROW))):
         with FakeTensorMode(allow_non_fake_inputs=True), pytest.raises(ArrivedAtWait):
             made.run(plan)
+    steps = answers(FORESEEN), behind(answers(FORESEEN))
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        for plan in steps:
+            made.launch(plan)
 
 
 class FakeNoAttention:

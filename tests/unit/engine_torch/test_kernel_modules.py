@@ -11,6 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from baton.engine.attention.backend import AttentionStep
+from baton.engine.attention.cpu_kernel import CpuKernel
 from baton.engine.attention.paged_tensor import TORCH_DTYPES
 from baton.engine.checkpoint import Checkpoint, load_checkpoint
 from baton.engine.kernel_build import LEVELS, default_recipe
@@ -24,6 +26,7 @@ from baton.engine.modules.norm import KernelNorm, kernel_norm
 from baton.engine.modules.packed_weight import PackedWeight
 from baton.engine.modules.release import release_files, weight_bytes
 from baton.engine.modules.swap import swap_modules
+from baton.engine.plan import Slice, StepPlan
 from tests.support.kernels import kernels as library
 from tests.support.models import FAMILIES, make
 
@@ -72,6 +75,37 @@ def test_a_model_says_what_it_said_before(
     assert replaced == (checkpoint.num_layers if family in WHOLE else 0)
     assert not any(type(module) is nn.Linear for module in checkpoint.model.modules())
     assert checkpoint.model.dtype == TORCH_DTYPES[dtype]
+
+
+class Apart:
+    """The same step, for layers that do not know it: they call it between two halves."""
+
+    def __init__(self, step: AttentionStep) -> None:
+        self.forward = step.forward
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("family", ["Gemma3", "Qwen3"])
+def test_a_layer_in_one_go_says_what_its_halves_say(
+    tmp_path: Path, level: str, family: str
+) -> None:
+    checkpoint = load_checkpoint(str(make(family, tmp_path / "model")), "bfloat16")
+    built = library(level)
+    swap(checkpoint, Kernels(built))
+    shape = checkpoint.kv_shape
+    size = (4, shape.num_layers, 2, shape.num_kv_heads, 16, shape.head_dim)
+    tokens, every = torch.arange(1, 38), torch.arange(37)
+    plan = StepPlan((Slice(tuple(tokens.tolist()), 0, (2, 0, 1), ()),))
+    said: list[tuple[Tensor, Tensor]] = []
+    for wrap in (Apart, lambda step: step):
+        pool = torch.zeros(size, dtype=torch.bfloat16)
+        step = wrap(CpuKernel(pool, built).prepare(plan))
+        with torch.inference_mode():
+            said.append((call_model(checkpoint.model, tokens, every, every, step), pool))
+
+    (halves, halves_kv), (whole, whole_kv) = said
+    assert torch.equal(halves, whole)
+    assert torch.equal(halves_kv, whole_kv)
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -9,6 +9,7 @@ from baton.core.errors import UnavailableError
 from baton.core.sampling_params import SamplingParams
 from baton.core.worker_info import Role
 from gateway.admission.shares import Bill
+from gateway.call_events import Transferred
 from gateway.errors import INTERNAL, OverloadedError, TooLateError
 from gateway.forecast import Forecast
 from gateway.job import Job
@@ -23,7 +24,6 @@ from gateway.recent_requests import (
 )
 from gateway.scoring import Terms
 from gateway.trail import MOST_STEPS, Phase, Trail
-from gateway.worker_client import Transferred
 from tests.support.gateway_members import make_info
 
 TERMS = Terms(
@@ -86,6 +86,7 @@ def test_times_are_milliseconds_since_it_came() -> None:
     assert told["cached_tokens"] == 16
     assert told["placements"] == [
         {
+            "encode_worker": None,
             "prefill_worker": "p0",
             "decode_worker": "d0",
             "prefix_from": None,

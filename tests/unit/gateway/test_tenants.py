@@ -58,7 +58,7 @@ def test_every_key_of_a_tenant_has_its_limits_and_the_same_cached_prefixes(tmp_p
         ({"name": "search"}, "tenants[1].name 'search' is another tenant's as well"),
         ({"name": "default"}, "tenants[1].name 'default' is for the keys of --api-key"),
         ({"name": "two words"}, "tenants[1].name must be up to 64"),
-        ({"keys": ["one"]}, "tenants[1].keys[0] is a key that stands in the file before"),
+        ({"keys": ["one"]}, "tenants[1].keys[0] is a key that stands there before"),
         ({"keys": [1]}, "tenants[1].keys[0] must be a text in quotes"),
         ({"keys": "three"}, "tenants[1].keys must be a list"),
         ({"keys": []}, "tenants[1] has no keys"),

@@ -11,6 +11,7 @@ from baton.telemetry.metrics import NixlReading, WorkerCollector, WorkerReading
 from baton.telemetry.process_metrics import PROCESS_FAMILIES
 from baton.telemetry.task_metrics import TASKS
 from baton.telemetry.worker_families import WORKER_FAMILIES
+from baton.telemetry.worker_reading import ImagePullsReading
 
 OF_PROCESSES = (TASKS, *PROCESS_FAMILIES)  # told by collectors of their own
 
@@ -59,6 +60,9 @@ def reading(running: int = 2, handoffs: Mapping[str, int] | None = None) -> Work
         image_hits=6,
         image_seconds=Distribution((0.1,), (2, 1), 0.75),
         role_flips={("prefill", "decode", "done"): 3},
+        image_pulls=ImagePullsReading(
+            {"pulled": 3, "not_needed": 2, "failed": 1}, 512, Distribution((0.1,), (3, 0), 0.03)
+        ),
         nixl=NixlReading(
             Distribution((2048.0,), (1, 1), 8192.0), Distribution((0.005,), (2, 0), 0.004), 1
         ),

@@ -1,5 +1,6 @@
 """What a worker refuses before it loads anything."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -96,12 +97,23 @@ def test_the_device_and_what_belongs_to_it_reach_the_engine() -> None:
         gpu_memory_utilization=0.5,
         enforce_eager=True,
         cuda_graph_sizes=("4", "1"),
+        async_scheduling="off",
     ).engine
     assert (made.device, made.gpu_memory_utilization) == ("cuda:1", 0.5)
     assert (made.enforce_eager, made.cuda_graph_sizes) == (True, (4, 1))
+    assert made.async_scheduling == "off"
 
 
 def test_a_pools_size_is_left_to_the_device_unless_it_is_given() -> None:
     assert WorkerSettings(model="m").engine.kv_cache_memory_bytes is None
     assert WorkerSettings(model="m").engine.pool_bytes == 1 << 30
     assert WorkerSettings(model="m", kv_cache_memory_bytes=5).engine.pool_bytes == 5
+
+
+def test_an_encode_worker_refuses_the_flags_of_engines_by_name() -> None:
+    plain = WorkerSettings(model="m", image_cache_memory_bytes=1 << 20, threads=2)
+    plain.check_encoder()
+    told = replace(plain, kv_cache_memory_bytes=1 << 20, batch_invariant=True)
+    with pytest.raises(SettingsError, match="--kv-cache-memory-bytes, --batch-invariant"):
+        told.check_encoder()
+    assert told.without_engine() == plain

@@ -1,0 +1,126 @@
+// How a step's attention is shared among threads: which task is whose, and what is put together at the end.
+#pragma once
+
+#include "attention.h"
+
+namespace {
+
+constexpr int MOST = 256, FEWEST = 64;  // queries of a task: rows x heads that share a KV head
+constexpr int TURNS = 4;                // tasks of a thread, at least, where there can be so many
+constexpr int READING = 8;              // reading a position takes as long as this many queries of it
+
+// Rows of a slice that make one task.
+int rows_together(const Step& step) {
+    int group = step.num_heads / step.num_kv_heads, rows = std::max(1, MOST / group);
+    for (; rows > 1 && rows * group > FEWEST; rows = (rows + 1) / 2) {
+        int64_t tasks = 0;
+        for (int i = 0; i < step.num_slices; i++) tasks += (step.slices[i].count + rows - 1) / rows;
+        if (tasks * step.num_kv_heads >= (int64_t)step.threads * TURNS) break;
+    }
+    return rows;
+}
+
+int64_t cost(const Task& task, int group) {
+    return (int64_t)(task.to - task.from) * (task.rows * group + READING);
+}
+
+std::vector<Task> whole_tasks(const Step& step, const Layer& layer, int together) {
+    std::vector<Task> tasks;
+    for (int i = 0; i < step.num_slices; i++) {
+        const Slice& slice = step.slices[i];
+        for (int row = 0; row < slice.count; row += together) {
+            int rows = std::min(together, slice.count - row), first = slice.start + row;
+            int low = layer.window ? std::max(0, first + 1 - layer.window) : 0;
+            tasks.push_back({i, slice.first + row, rows, low, first + rows, -1, 0});
+        }
+    }
+    return tasks;
+}
+
+// Longest first; those that one thread would still work on when the others are through, by parts.
+std::vector<Task> tasks_of(const Step& step, const Layer& layer, int together, int& num_partials) {
+    std::vector<Task> tasks, whole = whole_tasks(step, layer, together);
+    int group = step.num_heads / step.num_kv_heads;
+    int64_t all = 0;
+    for (const Task& task : whole) all += cost(task, group) * step.num_kv_heads;
+    for (const Task& task : whole) {
+        int parts = (task.to + PART - 1) / PART - task.from / PART;
+        bool cut = step.threads > 1 && parts > 1 && cost(task, group) * step.threads * TURNS > all;
+        if (!cut) tasks.push_back(task);
+        for (int part = 0, base = task.from / PART * PART; cut && part < parts; part++, base += PART)
+            tasks.push_back({task.slice, task.row, task.rows, std::max(task.from, base),
+                std::min(task.to, base + PART), num_partials++, part ? 0 : parts});
+    }
+    std::stable_sort(tasks.begin(), tasks.end(),
+        [&](const Task& a, const Task& b) { return cost(a, group) > cost(b, group); });
+    return tasks;
+}
+
+struct Piece {
+    int task, head, heads;
+};
+
+// What the threads share: tasks of few queries with as many KV heads together as leaves enough pieces.
+template <class Attention>
+std::vector<Piece> pieces_of(const Step& step, const Attention& attention, const std::vector<Task>& tasks) {
+    std::vector<Piece> pieces;
+    const int64_t all = (int64_t)tasks.size() * step.num_kv_heads;
+    const int most = std::max<int64_t>(1, all / (step.threads * TURNS));
+    for (size_t i = 0; i < tasks.size(); i++) {
+        const int together = attention.few(tasks[i]) ? std::min(most, step.num_kv_heads) : 1;
+        for (int head = 0; head < step.num_kv_heads; head += together)
+            pieces.push_back({(int)i, head, std::min(together, step.num_kv_heads - head)});
+    }
+    return pieces;
+}
+
+// Attention of one layer. Made by one thread, then `share`d by all of a parallel region.
+template <class N, class Unit, class Precision>
+class Attending {
+public:
+    Attending(const Step& step, const Layer& layer)
+        : together(rows_together(step)), tasks(tasks_of(step, layer, together, num_partials)),
+          attention{step, layer, nullptr, together}, pieces(pieces_of(step, attention, tasks)) {
+        static thread_local std::vector<float> partials;  // kept: fresh pages would cost more
+        const size_t size = attention.sums_size * num_partials * step.num_kv_heads;
+        if (partials.size() < size) partials.resize(size);
+        attention.partials = partials.data();
+    }
+
+    // All threads leave when all is done.
+    void share() const {
+        const int heads = attention.step.num_kv_heads, all = (int)tasks.size() * heads;
+#pragma omp for schedule(static)
+        for (int row = 0; row < attention.step.num_rows; row++) attention.write(row);
+        [[maybe_unused]] typename Unit::Setup setup;
+#pragma omp for schedule(dynamic)
+        for (size_t i = 0; i < pieces.size(); i++)
+            attention.attend(tasks[pieces[i].task], pieces[i].head, pieces[i].heads);
+        if (num_partials) {
+#pragma omp for schedule(dynamic)
+            for (int i = 0; i < all; i++)
+                if (tasks[i / heads].num_partials > 1) attention.merge(tasks[i / heads], i % heads);
+        }
+    }
+
+private:
+    int num_partials = 0;
+    const int together;
+    const std::vector<Task> tasks;
+    Attention<N, Unit, Precision> attention;
+    const std::vector<Piece> pieces;
+};
+
+#if defined(BATON_TILES)
+typedef Tiled Halves;
+#elif defined(__AVX512BF16__)
+typedef Vectors<Pairs> Halves;
+#endif
+
+// What attends to keys and values of each kind.
+template <class N> struct AttendingTo { typedef Attending<N, Vectors<Floats>, Fine> Kind; };
+#if defined(BATON_TILES) || defined(__AVX512BF16__)
+template <> struct AttendingTo<BFloat16> { typedef Attending<BFloat16, Halves, Coarse> Kind; };
+#endif
+
+}  // namespace
