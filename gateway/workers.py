@@ -309,6 +309,12 @@ class Workers:
             known = [p.model_digest for p in prints if p.tokenizer_digest == self._digest]
             self._model_digest = next(iter(known), None)
         reasons = unusable(infos, self._digest, self._model_digest)
+        if self._bound:
+            reasons |= {
+                info.instance_id: "it encodes images and answers nobody; name another one"
+                for info in infos
+                if info.role is Role.ENCODE
+            }
         for worker in self.all():
             reason = reasons.get(worker.info.instance_id)
             if reason is not None and reason != worker.unusable:

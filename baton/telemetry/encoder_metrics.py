@@ -21,8 +21,7 @@ class EncoderReading:
     usage: float  # share of its blocks that are lent or being filled, 0 to 1
     leases_open: int  # hand-offs that it still lends blocks to
     leased_blocks: int
-    reclaimed_blocks: int  # lent and taken back without a confirmation, only grows
-    handoffs: Mapping[str, int]  # ended hand-offs by result, only grow
+    leases: Mapping[str, int]  # ended ones by result, only grow
     image_queries: int  # images that were asked for, only grows
     image_hits: int  # of those kept here already, only grows
     image_seconds: Distribution  # of the others, to encode each
@@ -48,8 +47,7 @@ class EncoderCollector(Collector):
         yield tell.one(families.EMBEDDINGS_USAGE, reading.usage)
         yield tell.one(families.LEASES, reading.leases_open)
         yield tell.one(families.LEASED_BLOCKS, reading.leased_blocks)
-        yield tell.one(families.RECLAIMED_BLOCKS, reading.reclaimed_blocks)
-        yield tell.each(families.HANDOFFS, reading.handoffs)
-        yield tell.one(families.IMAGE_QUERIES, reading.image_queries)
-        yield tell.one(families.IMAGE_HITS, reading.image_hits)
+        yield tell.each(families.IMAGE_LEASES, reading.leases)
+        yield tell.one(families.ENCODE_QUERIES, reading.image_queries)
+        yield tell.one(families.ENCODE_HITS, reading.image_hits)
         yield tell.distribution(families.IMAGE_TIME, reading.image_seconds)

@@ -69,7 +69,7 @@ NIXL_FAILED = replace(
 
 ABOUT = gauge(
     "baton_worker_info",
-    "Always 1; its labels say who this is. `role` is prefill or decode, and may change.",
+    "Always 1; its labels say who this is. `role` is prefill or decode, and may change, or encode.",
     *("worker_id", "role", "version"),
 )
 ABORTS = counter(
@@ -152,6 +152,16 @@ EMBEDDINGS_USAGE = gauge(
     "baton_image_blocks_usage_perc",
     "Share of an encode worker's blocks that are lent or being filled, 0 to 1.",
 )
+ENCODE_QUERIES = counter(
+    "baton_encode_cache_queries", "Images that an encode worker was asked for."
+)
+ENCODE_HITS = counter("baton_encode_cache_hits", "Images of those that it had kept.")
+IMAGE_LEASES = counter(
+    "baton_image_leases",
+    "Requests whose images were lent by an encode worker, by how that ended: confirmed; aborted (whoever "
+    "reads the prompt had kept them, or somebody gave up); expired. And refused_ticket.",
+    "result",
+)
 _VISION = "Where the model reads images."
 IMAGE_PULLS = replace(
     counter(
@@ -188,6 +198,6 @@ WORKER_FAMILIES: tuple[Family, ...] = (
 )
 
 ENCODER_FAMILIES: tuple[Family, ...] = (
-    *(ABOUT, RUNNING, WAITING, EMBEDDINGS_USAGE, LEASES, LEASED_BLOCKS, HANDOFFS, RECLAIMED_BLOCKS),
-    *(IMAGE_QUERIES, IMAGE_HITS, IMAGE_TIME, TASKS, *PROCESS_FAMILIES),
+    *(ABOUT, RUNNING, WAITING, EMBEDDINGS_USAGE, LEASES, LEASED_BLOCKS, IMAGE_LEASES),
+    *(ENCODE_QUERIES, ENCODE_HITS, IMAGE_TIME, TASKS, *PROCESS_FAMILIES),
 )

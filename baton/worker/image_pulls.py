@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from baton.core.embeddings import blocks_of, embeddings_fingerprint
-from baton.core.errors import BatonError, SettingsError, TransferError
+from baton.core.errors import BatonError, SettingsError, TransferError, UnavailableError
 from baton.core.fingerprint import Fingerprint
 from baton.core.handoff import Handoff
 from baton.core.prompt_images import PromptImage
@@ -74,6 +74,8 @@ class ImagePulls:
         self._settings = settings
         self._num_blocks = self._fingerprint.layout.blocks_for(max_tokens) + SPARE_BLOCKS
         self._landing: _Landing | None = None
+        self._closed = False
+        self._under_way = 0  # pulls
         self._turn = asyncio.Lock()  # first come, first given room
         self._freed = asyncio.Event()
         self.results = Counter(dict.fromkeys(RESULTS, 0))
@@ -102,9 +104,14 @@ class ImagePulls:
 
     async def close(self) -> None:
         """Aborts what is under way. A second call does nothing."""
-        landing, self._landing = self._landing, None
-        if landing is not None:
+        landing = self._landing
+        closed, self._closed = self._closed, True
+        self._freed.set()
+        if landing is not None and not closed:
             await landing.puller.close()
+            while self._under_way:  # what has come is still copied
+                self._freed.clear()
+                await self._freed.wait()
             landing.memory.close()
             landing.pool.close()
 
@@ -116,34 +123,33 @@ class ImagePulls:
         room: tuple[int, ...] | None = await self._room(landing.blocks, count)
 
         def take(wanted: int) -> tuple[int, ...] | None:
+            """All of it, or the lease is not that of these images."""
             nonlocal room
             taken, room = (room, None) if wanted == count else (None, room)
             return taken
 
+        self._under_way += 1
         try:
             pulled = await landing.puller.pull(handoff, take, self._release)
+            try:
+                found = _read(landing.memory, pulled.blocks, images)
+            finally:
+                self._release(pulled.blocks)
         finally:
             if room is not None:
                 self._release(room)
-        try:
-            if len(pulled.blocks) != count:
-                raise TransferError(f"{len(pulled.blocks)} blocks of embeddings came for {count}")
-            found: dict[bytes, Tensor] = {}
-            at = 0
-            for image in images:
-                blocks = pulled.blocks[at : at + blocks_of(image.span)]
-                found[image.span.digest] = landing.memory.read(blocks, image.span.num_tokens)
-                at += len(blocks)
-        finally:
-            self._release(pulled.blocks)
+            self._under_way -= 1
+            self._freed.set()
         return PulledImages(found, pulled.bytes, pulled.transport, pulled.timing.exposed_ms)
 
     async def _room(self, blocks: BlockPool, count: int) -> tuple[int, ...]:
         async with self._turn:
-            while (taken := blocks.allocate(count)) is None:
+            while (taken := blocks.allocate(count)) is None and not self._closed:
                 self._freed.clear()
                 await self._freed.wait()
-            return taken
+        if taken is None:
+            raise UnavailableError("this worker stops")
+        return taken
 
     def _release(self, blocks: tuple[int, ...]) -> None:
         assert self._landing is not None
@@ -154,6 +160,8 @@ class ImagePulls:
         from baton.engine.vision.embedding_blocks import EmbeddingBlocks  # brings torch along
 
         async with self._turn:
+            if self._closed:
+                raise UnavailableError("this worker stops")
             if self._landing is None:
                 pool = await asyncio.to_thread(self._new_pool)
                 blocks, memory = BlockPool(self._num_blocks), EmbeddingBlocks(pool)
@@ -176,3 +184,16 @@ class ImagePulls:
             tls=settings.cluster_tls.identity(),
             checksums=settings.kv_checksums,
         )
+
+
+def _read(
+    memory: "EmbeddingBlocks", blocks: Sequence[int], images: Sequence[PromptImage]
+) -> "dict[bytes, Tensor]":
+    """By digest; each begins a block of its own."""
+    found: dict[bytes, Tensor] = {}
+    at = 0
+    for image in images:
+        own = blocks[at : at + blocks_of(image.span)]
+        found[image.span.digest] = memory.read(own, image.span.num_tokens)
+        at += len(own)
+    return found

@@ -222,3 +222,20 @@ def test_gpus_are_counted_without_asking_cuda(tmp_path: Path) -> None:
     assert visible_gpus({"CUDA_VISIBLE_DEVICES": "GPU-5a, 7"}, tmp_path) == ("GPU-5a", "7")
     assert visible_gpus({"CUDA_VISIBLE_DEVICES": "1,-1,0"}, tmp_path) == ("1",)
     assert visible_gpus({"CUDA_VISIBLE_DEVICES": ""}, tmp_path) == ()
+
+
+def test_an_encode_worker_is_told_nothing_that_only_engines_act_on(model: str) -> None:
+    settings = UpSettings(
+        model=model,
+        encode_workers=1,
+        worker=WorkerSettings(kv_cache_memory_bytes=1 << 20, image_cache_memory_bytes=1 << 21),
+    )
+    cluster = plan(settings, cores=6)
+    assert cluster.workers()[-1] == ("encode-0", Role.ENCODE)
+    command = cluster.worker("encode-0", Role.ENCODE, "h:1", 2)
+    assert "encode" in command.argv
+    assert flag(command, "--image-cache-memory-bytes") == str(1 << 21)
+    assert flag(command, "--threads") == "2"
+    assert "--kv-cache-memory-bytes" not in command.argv
+    other = cluster.worker("decode-0", Role.DECODE, "h:1", 1)
+    assert flag(other, "--kv-cache-memory-bytes") == str(1 << 20)

@@ -19,6 +19,7 @@ from gateway.tls import TlsSettings
     [
         ("prefill_workers", -1, "--prefill-workers must be at least 0, not -1"),
         ("decode_workers", 0, "--decode-workers must be at least 1, not 0"),
+        ("encode_workers", -1, "--encode-workers must be at least 0, not -1"),
         ("threads", 0, "--threads must be at least 1"),
         ("start_seconds", float("nan"), "--start-seconds must be a positive number"),
         ("worker", WorkerSettings(hub=HubSettings(revision="v1")), "--revision needs --model"),
@@ -99,3 +100,9 @@ def test_a_prometheus_that_could_not_scrape_is_refused(
 ) -> None:
     with pytest.raises(SettingsError, match=sentence):
         UpSettings(**settings)
+
+
+def test_encode_workers_are_processes_and_share_the_cores() -> None:
+    assert UpSettings(encode_workers=2).num_workers == 4
+    with pytest.raises(SettingsError, match="baton encode"):
+        UpSettings(encode_workers=1, orchestrator="ray")

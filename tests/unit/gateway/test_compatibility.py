@@ -1,5 +1,8 @@
 """Which members are kept out of use."""
 
+from dataclasses import replace
+
+from baton.core.embeddings import embeddings_fingerprint
 from baton.core.worker_info import Role
 from gateway.compatibility import unusable
 from tests.support.gateway_members import make_fingerprint, make_info
@@ -40,3 +43,15 @@ def test_another_model_than_the_one_served_is_refused_even_where_a_pair_of_it_is
     reasons = unusable([*foreign, make_info("e", Role.DECODE, A)], "t", "a")
     assert list(reasons) == [info.instance_id for info in foreign]
     assert "not the one that this gateway serves" in reasons[foreign[0].instance_id]
+
+
+def test_an_encode_worker_is_used_where_somebody_can_read_with_it() -> None:
+    fits = make_info("e0", Role.ENCODE, embeddings_fingerprint(A, 64))
+    other = make_info("e1", Role.ENCODE, replace(embeddings_fingerprint(A, 64), revision="r"))
+    decode = make_info("d", Role.DECODE, A)
+
+    assert unusable([fits, decode], "t") == {}
+    assert unusable([fits, other], "t") == {}  # they wait for readers
+    reasons = unusable([fits, other, decode], "t")
+    assert list(reasons) == [other.instance_id]
+    assert "revision" in reasons[other.instance_id]

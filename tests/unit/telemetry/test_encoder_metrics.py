@@ -15,8 +15,7 @@ READING = EncoderReading(
     usage=0.25,
     leases_open=2,
     leased_blocks=12,
-    reclaimed_blocks=3,
-    handoffs={"confirmed": 7, "aborted": 1},
+    leases={"confirmed": 7, "aborted": 1},
     image_queries=9,
     image_hits=5,
     image_seconds=Distribution((0.1,), (3, 1), 0.5),
@@ -45,6 +44,6 @@ def test_its_numbers_are_told() -> None:
     assert sample("vllm:num_requests_waiting") == 4
     assert sample("baton_image_blocks_usage_perc") == 0.25
     assert sample("baton_leased_blocks") == 12
-    assert sample("baton_handoffs_total", result="confirmed") == 7
-    assert sample("vllm:mm_cache_hits_total") == 5
+    assert sample("baton_image_leases_total", result="confirmed") == 7
+    assert sample("baton_encode_cache_hits_total") == 5
     assert sample("baton_image_encode_seconds_count") == 4

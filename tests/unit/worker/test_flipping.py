@@ -131,3 +131,16 @@ async def test_a_process_with_one_service_says_so() -> None:
         with pytest.raises(RequestError, match="no prefill service"):
             worker.flipping.ask(PREFILL)
         assert worker.flipping.ask(DECODE) == 0
+
+
+async def test_nobody_becomes_an_encode_worker_and_none_becomes_anything_else() -> None:
+    async with turning(TurningWorker()) as worker:
+        with pytest.raises(RequestError, match="start one with `baton encode`"):
+            worker.flipping.ask(Role.ENCODE)
+        assert worker.desk.state is WorkerState.READY
+    encoder = TurningWorker((Role.ENCODE,))
+    encoder.desk.role = Role.ENCODE
+    for role in (PREFILL, DECODE):
+        with pytest.raises(RequestError, match="no language model"):
+            encoder.flipping.ask(role)
+    assert encoder.desk.state is WorkerState.READY

@@ -1,5 +1,6 @@
 """What a worker refuses before it loads anything."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -107,3 +108,12 @@ def test_a_pools_size_is_left_to_the_device_unless_it_is_given() -> None:
     assert WorkerSettings(model="m").engine.kv_cache_memory_bytes is None
     assert WorkerSettings(model="m").engine.pool_bytes == 1 << 30
     assert WorkerSettings(model="m", kv_cache_memory_bytes=5).engine.pool_bytes == 5
+
+
+def test_an_encode_worker_refuses_the_flags_of_engines_by_name() -> None:
+    plain = WorkerSettings(model="m", image_cache_memory_bytes=1 << 20, threads=2)
+    plain.check_encoder()
+    told = replace(plain, kv_cache_memory_bytes=1 << 20, batch_invariant=True)
+    with pytest.raises(SettingsError, match="--kv-cache-memory-bytes, --batch-invariant"):
+        told.check_encoder()
+    assert told.without_engine() == plain

@@ -99,3 +99,11 @@ def test_times_in_between_and_the_share_that_was_late() -> None:
     assert between.late(0.5) == 0.6  # not sooner than the next bound is anything certain
     assert Times(bounds, (0, 0, 1)).since(Times(bounds, (3, 8, 10))) == Times()  # it was restarted
     assert Times().late(1.0) == 0.0
+
+
+def test_who_encodes_images_is_left_out() -> None:
+    encoder = worker(id="encode-0", role="encode")
+    own = [RunWorker("encode-1", Role.ENCODE, Stage.STARTING)]
+    seen = observation(9.0, status(worker(), encoder), METRICS, own)
+    assert [one.worker_id for one in seen.workers] == ["decode-0"]
+    assert roles_now(status(worker(), encoder)) == {"decode-0": Role.DECODE}
