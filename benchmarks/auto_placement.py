@@ -1,17 +1,20 @@
 """Placement by predicted cost beside always-disaggregated and always-aggregated, on one cluster.
 
-python -m benchmarks.auto_placement --rounds 4
+python -m benchmarks.auto_placement --rounds 12 --minutes 8 --keep rounds.jsonl
 
 Long prompts, one behind the other, among many chats that stream. In each round every mode has its turn, in
-an order that changes, with the same prompts but for their first tokens, so that no cache helps. Per round
-auto's median and p95 are divided by those of the better of the other two.
+an order that changes, with prompts of the same lengths but of other tokens, so that no cache helps. Per round
+auto's median and p95 are divided by those of the better of the other two. After so many minutes no
+further round begins; with `--keep`, the next run goes on behind the rounds that are there.
 """
 
 import asyncio
+import json
 import random
 import sys
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +58,37 @@ class Turn:
         }
 
 
+class Kept:
+    """Rounds so far, in a file where there is one."""
+
+    def __init__(self, path: Path | None, shape: dict[str, Any]) -> None:
+        """Raises ClickException where the file's rounds are of something else."""
+        self.rounds: list[dict[str, Turn]] = []
+        self._path = path
+        if path is None:
+            return
+        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+        if not lines:
+            path.write_text(json.dumps(shape) + "\n", "utf-8")
+        elif json.loads(lines[0]) != shape:
+            raise click.ClickException(f"{path} has rounds of other options: {lines[0]}")
+        for line in lines[1:]:
+            self.rounds.append({mode: Turn(**told) for mode, told in json.loads(line).items()})
+
+    def add(self, turns: dict[str, Turn]) -> None:
+        self.rounds.append(turns)
+        if self._path is not None:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({mode: asdict(one) for mode, one in turns.items()}) + "\n")
+
+
 @click.command()
 @click.option("--model", type=click.Path(exists=True, path_type=Path), help="Default: a tiny one.")
-@click.option("--rounds", default=4, show_default=True, type=click.IntRange(1))
+@click.option("--rounds", default=12, show_default=True, type=click.IntRange(1))
+@click.option("--minutes", default=8.0, show_default=True, help="No round begins later.")
+@click.option(
+    "--keep", type=click.Path(path_type=Path), help="Rounds, and those before. JSON lines."
+)
 @click.option("--input-len", default=2000, show_default=True, help="Tokens of a long prompt.")
 @click.option("--prompts", default=6, show_default=True, help="Long ones, of a turn.")
 @click.option("--chats", default=24, show_default=True, help="Of a turn.")
@@ -68,6 +99,8 @@ class Turn:
 def main(
     model: Path | None,
     rounds: int,
+    minutes: float,
+    keep: Path | None,
     input_len: int,
     prompts: int,
     chats: int,
@@ -80,6 +113,10 @@ def main(
     ids = (300, 4000)
     long, chat = Shape("completions", input_len, 16, ids), Shape("completions", 48, 64, ids)
     plan = Plan(long, chat, prompts, chats, writers)
+    shape = {**asdict(plan), "model": str(model), "seed": seed}
+    shape |= {"prefill_workers": prefill_workers, "decode_workers": decode_workers}
+    kept = Kept(keep, json.loads(json.dumps(shape)))
+    end = time.monotonic() + 60 * minutes
     try:
         with folder_of(model) as folder:
             words = [
@@ -89,23 +126,28 @@ def main(
                 f"--decode-workers={decode_workers}",
             ]
             with cluster(words) as url:
-                found = asyncio.run(in_turns(url, folder, plan, rounds, random.Random(seed)))
+                asyncio.run(in_turns(url, folder, plan, rounds, end, seed, kept))
     except (ServerError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    sys.exit(0 if tell(found) else 1)
+    sys.exit(0 if tell(kept.rounds) else 1)
 
 
 async def in_turns(
-    url: str, model: Path, plan: Plan, rounds: int, draw: random.Random
-) -> list[dict[str, Turn]]:
+    url: str, model: Path, plan: Plan, rounds: int, end: float, seed: int, kept: Kept
+) -> None:
+    """At least one more round; none begins after `end`."""
     modes = [AUTO, *OTHERS]
+    draw = random.Random(f"{seed}/warm")
     for mode in modes:  # warm, and something is learned
         await turn(url, model, plan, mode, draw)
-    found = []
-    for number in range(rounds):
+    for more in range(rounds):
+        if more and time.monotonic() > end:
+            click.echo(f"stopped after {more} of {rounds} rounds: the time is up", err=True)
+            return
+        number = len(kept.rounds)
+        draw = random.Random(f"{seed}/{number}")
         order = modes[number % 3 :] + modes[: number % 3]
-        found.append({mode: await turn(url, model, plan, mode, draw) for mode in order})
-    return found
+        kept.add({mode: await turn(url, model, plan, mode, draw) for mode in order})
 
 
 async def turn(url: str, model: Path, plan: Plan, mode: str, draw: random.Random) -> Turn:

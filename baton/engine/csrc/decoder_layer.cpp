@@ -87,6 +87,7 @@ struct Decoder {
     const DecoderLayer& layer;
     const DecoderBatch& batch;
     Claims* claims;  // of each part
+    const bool gates;  // GATE_UP gates as well, and GATE is left out
     const int dim = layer.head_dim;
     const size_t hidden = layer.hidden, inner = layer.inner;
     const size_t wide = (size_t)layer.heads * dim;                       // numbers of a row's queries
@@ -100,8 +101,10 @@ struct Decoder {
             case OUT:
                 return product(OUT, layer.out, (const T*)batch.attended, wide, batch.projected, hidden);
             case ADD_AND_NORM: return add((const T*)batch.states, layer.attended, &layer.mlp);
-            case GATE_UP: return product(GATE_UP, layer.gate_up, after(), hidden, batch.gate_up, 2 * inner);
-            case GATE: return gate();
+            case GATE_UP:
+                if (gates) return gated_product();
+                return product(GATE_UP, layer.gate_up, after(), hidden, batch.gate_up, 2 * inner);
+            case GATE: if (!gates) gate(); break;
             case DOWN:
                 return product(DOWN, layer.down, (const T*)batch.gated, inner, batch.projected, hidden);
             case ADD: return add((const T*)batch.output, layer.added, nullptr);
@@ -171,10 +174,33 @@ struct Decoder {
             float x[COLUMNS], up[COLUMNS];
             read_row<N>(gates, count, x);
             read_row<N>(gates + inner, count, up);
-            for (int i = 0; i < count; i += VL)
-                store(x + i, rounded<N>(activated(layer.activation, load(x + i))) * load(up + i));
+            for (int i = 0; i < count; i += VL) store(x + i, gated(load(x + i), load(up + i)));
             write_row<N>(x, count, (T*)batch.gated + row * inner + from);
         }
+    }
+
+    // A panel of gates and the one of what they let through, one after the other: neither is written.
+    void gated_product() const {
+        const Matrix& matrix = layer.gate_up;
+        const int panels = panels_of(matrix) / 2;
+        share_panels<N>(matrix, panels, &layer.down, claims[GATE_UP], [&](int panel, const char* ask) {
+            alignas(64) float gate[ROWS * PANEL], up[ROWS * PANEL];
+            for (int row = 0; row < batch.rows; row += ROWS) {
+                const int some = std::min(ROWS, batch.rows - row);
+                const T* from = after() + row * hidden;
+                const char* next = row + ROWS < batch.rows ? panel_at<N>(matrix, panel) : ask;
+                sum_panel<N>(matrix, panel, from, hidden, some, panel_at<N>(matrix, panel + panels), gate);
+                sum_panel<N>(matrix, panel + panels, from, hidden, some, next, up);
+                T* to = (T*)batch.gated + row * inner + panel * PANEL;
+                for (int r = 0; r < some; r++, to += inner)
+                    for (int i = 0; i < PANEL; i += VL)
+                        N::put(to + i, gated(load(gate + r * PANEL + i), load(up + r * PANEL + i)));
+            }
+        });
+    }
+
+    vf gated(vf gate, vf up) const {
+        return rounded<N>(activated(layer.activation, rounded<N>(gate))) * rounded<N>(up);
     }
 
     // output = states + what was projected; then what the MLP reads, if a norm stands before it.
@@ -203,7 +229,8 @@ struct Decoder {
 template <class N>
 void run_parts(const DecoderLayer& layer, const DecoderBatch& batch, int from, int to) {
     Claims claims[END];
-    Decoder<N> decoder{layer, batch, claims};
+    const bool gates = from <= GATE_UP && to > GATE && layer.inner % PANEL == 0;
+    Decoder<N> decoder{layer, batch, claims, gates};
 #pragma omp parallel num_threads(batch.threads)
     for (int part = from; part < to; part++) decoder.run(part);
 }
@@ -212,7 +239,7 @@ void run_parts(const DecoderLayer& layer, const DecoderBatch& batch, int from, i
 template <class N>
 void run_layer(const DecoderLayer& layer, const DecoderBatch& batch, const Step& step, const Layer& attention) {
     Claims claims[END];
-    Decoder<N> decoder{layer, batch, claims};
+    Decoder<N> decoder{layer, batch, claims, layer.inner % PANEL == 0};
     const typename AttendingTo<N>::Kind attending(step, attention);
 #pragma omp parallel num_threads(batch.threads)
     {

@@ -182,38 +182,52 @@ struct Rows {
     int count;
 };
 
+// The same, finished: scaled, and with the bias.
 template <class N>
-void panel_of(const Matrix& matrix, int panel, const Rows<typename N::T>& rows, const char* then) {
+void sum_panel(const Matrix& matrix, int panel, const typename N::T* a, size_t stride, int rows,
+    const char* then, float* sums) {
     typedef typename N::T T;
+    if (matrix.scales) multiply<N, int8_t>(matrix, panel, a, stride, rows, then, sums);
+    else multiply<N, T>(matrix, panel, a, stride, rows, then, sums);
+    const int first = panel * PANEL;
+    for (int r = 0; r < rows && (matrix.scales || matrix.bias); r++) {
+        float* sum = sums + r * PANEL;
+        for (int i = 0; matrix.scales && i < PANEL; i++) sum[i] *= matrix.scales[first + i];
+        for (int i = 0; matrix.bias && i < PANEL; i++) sum[i] += matrix.bias[first + i];
+    }
+}
+
+template <class N>
+void write_panel(const Matrix& matrix, int panel, const Rows<typename N::T>& rows, const char* then) {
     alignas(64) float sums[ROWS * PANEL];
     const int first = panel * PANEL, count = std::min(PANEL, matrix.outputs - first);
     for (int row = 0; row < rows.count; row += ROWS) {
         const int some = std::min(ROWS, rows.count - row);
-        const T* from = rows.from + row * rows.stride;
         const char* next = row + ROWS < rows.count ? panel_at<N>(matrix, panel) : then;
-        if (matrix.scales) multiply<N, int8_t>(matrix, panel, from, rows.stride, some, next, sums);
-        else multiply<N, T>(matrix, panel, from, rows.stride, some, next, sums);
-        for (int r = 0; r < some; r++) {
-            float* sum = sums + r * PANEL;
-            for (int i = 0; matrix.scales && i < PANEL; i++) sum[i] *= matrix.scales[first + i];
-            for (int i = 0; matrix.bias && i < PANEL; i++) sum[i] += matrix.bias[first + i];
-            write_row<N>(sum, count, rows.to + (row + r) * rows.to_stride + first);
-        }
+        sum_panel<N>(matrix, panel, rows.from + row * rows.stride, rows.stride, some, next, sums);
+        for (int r = 0; r < some; r++)
+            write_row<N>(sums + r * PANEL, count, rows.to + (row + r) * rows.to_stride + first);
     }
 }
 
-// to[r][..] = from[r] times the matrix; shares the panels among the threads of a parallel region, which
-// all leave when all is done. `claims` are of this product alone. The beginning of `then`, which is
-// multiplied by next, is asked for at the end; null: none.
-template <class N>
-void matmul(const Matrix& matrix, const Rows<typename N::T>& rows, const Matrix* then, Claims& claims) {
-    const int panels = panels_of(matrix);
+// Panels among the threads of a parallel region, which all leave when all is done. `claims` are of this
+// product alone. `work` gets the number of a panel and what to ask for at its end: the beginning of the
+// next one, or of `then`, which is multiplied by next; null: none.
+template <class N, class Work>
+void share_panels(const Matrix& matrix, int panels, const Matrix* then, Claims& claims, Work work) {
     for (int panel = Claims::first(), next; panel < panels; panel = next) {
         next = claims.next();
         const char* ask = panel_at<N>(matrix, panel);  // there already
         if (next < panels) ask = panel_at<N>(matrix, next);
         else if (then && Claims::first() < panels_of(*then)) ask = panel_at<N>(*then, Claims::first());
-        panel_of<N>(matrix, panel, rows, ask);
+        work(panel, ask);
     }
 #pragma omp barrier
+}
+
+// to[r][..] = from[r] times the matrix.
+template <class N>
+void matmul(const Matrix& matrix, const Rows<typename N::T>& rows, const Matrix* then, Claims& claims) {
+    share_panels<N>(matrix, panels_of(matrix), then, claims,
+        [&](int panel, const char* ask) { write_panel<N>(matrix, panel, rows, ask); });
 }
