@@ -10,7 +10,6 @@ from baton.core.errors import (
     BatonError,
     InternalError,
     RefusedError,
-    RequestError,
     TransferError,
     UnavailableError,
 )
@@ -30,6 +29,7 @@ from gateway.call_events import (
     Tokens,
     Transferred,
 )
+from gateway.cause import cause_of
 from gateway.encode_leg import EncodeLeg
 from gateway.job import Job
 from gateway.leg import Broken, Ended, Left, Leg, LegEvent, Letters
@@ -278,31 +278,15 @@ class Attempt:
         self.prompt_scores += scores.entries
 
     async def _cause_of(self, error: TransferError) -> BatonError:
-        """A hand-off ends with the reading of the prompt; if that ended by the caller's fault, it
-        must be told, and no other placement would do better. Its word may come a moment later.
-        """
         encode = self._encode if self._encode is not None and self._encode.awaited else None
-        sources: list[Leg | None] = []
-        if self._reader not in (None, self._decode):
-            sources.append(self._reader)
+        sources = [self._reader if self._reader is not self._decode else None]
         if encode is not None and not encode.over:
             sources.append(encode.leg)
-        try:
-            while sources:
-                leg, event = await self._mailbox.get(CAUSE_SECONDS)
-                if leg not in sources:
-                    continue
-                self._note_suspect(leg, event)
-                match event:
-                    case Broken(RequestError() as fault):
-                        return fault
-                    case Broken() | Ended():
-                        sources.remove(leg)
-        except UnavailableError:
-            logger.info("a hand-off of %s ended without a cause", self._job.request_id)
-        if encode is not None and not self.suspects:
+        known = [leg for leg in sources if leg is not None]
+        cause = await cause_of(error, self._mailbox, known, self._note_suspect, CAUSE_SECONDS)
+        if encode is not None and cause is error and not self.suspects:
             self.suspects.add(encode.worker)  # or its link to the reader; others may do better
-        return error
+        return cause
 
     async def _settle_reading(self) -> None:
         """What was told of the prompt stands: nobody tells it again."""

@@ -108,8 +108,8 @@ class GatewaySettings:
     )
     tenants_in_redis: bool = setting(
         False,
-        "The same from Redis, where `baton tenants put FILE` writes them for all gateways; needs "
-        "--redis-url.",
+        "Read tenants from Redis instead of a file; `baton tenants put FILE` writes them for all "
+        "gateways. Needs --redis-url.",
     )
     tls: TlsSettings = nested(TlsSettings)
     cors: CorsSettings = nested(CorsSettings)

@@ -126,7 +126,8 @@ class WorkerSettings:
     )
     image_cache_memory_bytes: int = setting(
         256 << 20,
-        "Memory for images that were encoded, to be found when they come again; 0: none is kept.",
+        "Memory for images that were encoded, to be found when they come again; 0: none is kept. An "
+        "encode worker lends from it.",
         size=True,
     )
     block_size: int = setting(16, "Tokens per KV block, a multiple of 16.")

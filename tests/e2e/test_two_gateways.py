@@ -12,6 +12,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from tests.support.baton_command import baton_process
 from tests.support.clients import Client
 from tests.support.cluster import RunningCluster, running_cluster
 from tests.support.lone_gateway import LoneGateway, lone_gateway
@@ -156,6 +157,52 @@ async def test_a_gateway_without_its_redis_says_why_it_is_not_healthy_and_recove
             while "Redis" in (await client.http.get("/health")).text:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         await gateway.stop()
+
+
+async def test_tenants_in_redis_are_both_gateways_and_outlive_an_empty_redis(
+    hash_model: Path, redis: RedisUnderTest, tmp_path: Path
+) -> None:
+    file = tmp_path / "tenants.yaml"
+    file.write_text("tenants: [{name: a, keys: [one]}, {name: b, keys: [two]}]")
+    env = {"BATON_REDIS_URL": redis.url, "BATON_CLUSTER_SECRET": SECRET}
+    assert (await baton_process("tenants", "put", str(file), env=env)).exit_code == 0
+    flags = {**told(redis), "tenants_in_redis": True}
+    async with lone_gateway(hash_model, **flags) as one, lone_gateway(hash_model, **flags) as two:
+        urls = (one.url, two.url)
+        assert [await status_for(url, "one") for url in urls] == [200, 200]
+        assert [await status_for(url, "three") for url in urls] == [401, 401]
+        await redis.stop()
+        assert [await status_for(url, "two") for url in urls] == [200, 200]
+        await redis.start()
+        async with asyncio.timeout(30):
+            while "baton:roster" not in await redis.keys():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert (await baton_process("tenants", "remove", "a", env=env)).exit_code == 0
+        async with asyncio.timeout(30):
+            while [await status_for(url, "one") for url in urls] != [401, 401]:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert [await status_for(url, "two") for url in urls] == [200, 200]
+        await one.stop()
+        await two.stop()
+
+
+async def status_for(url: str, key: str) -> int:
+    async with Client(url) as client:
+        headers = {"Authorization": f"Bearer {key}"}
+        return (await client.http.get("/v1/models", headers=headers)).status_code
+
+
+async def test_a_roster_of_another_kind_stops_the_start(
+    hash_model: Path, redis: RedisUnderTest
+) -> None:
+    async with redis.client() as client:
+        await client.set("baton:roster", "a text")
+    env = {"BATON_REDIS_URL": redis.url}
+    words = ("gateway", "--port=0", f"--model={hash_model}", "--tenants-in-redis")
+    ran = await baton_process(*words, env=env)
+    assert ran.exit_code == os.EX_CONFIG
+    assert "--redis-prefix" in ran.stderr
+    assert "Traceback" not in ran.stderr
 
 
 @pytest.mark.parametrize("url", ["http://there", "redis://:wrong@127.0.0.1:{port}"])

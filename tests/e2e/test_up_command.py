@@ -51,6 +51,14 @@ async def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
     assert cluster.output == [f"Error: --model {tmp_path / 'none'}: there is no such folder"]
 
 
+async def test_encode_workers_of_a_model_that_reads_text_are_refused(model: Path) -> None:
+    async with baton_up(f"--model={model}", "--port=0", "--encode-workers=1") as cluster:
+        assert await cluster.exit_code() == 78
+    (line,) = cluster.output
+    assert line.startswith("Error: --encode-workers 1: ")
+    assert line.endswith("reads no images, so there is nothing to encode")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_interrupting_the_start_of_the_workers_ends_it_cleanly(
     model: Path, number: signal.Signals

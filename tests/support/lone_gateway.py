@@ -31,8 +31,9 @@ class LoneGateway:
 
 @asynccontextmanager
 async def lone_gateway(model: Path, **flags: object) -> AsyncIterator[LoneGateway]:
-    """Ready to answer at a free port; `redis_url=x` becomes `--redis-url=x`."""
-    spelled = [f"--{name.replace('_', '-')}={value}" for name, value in flags.items()]
+    """Ready to answer at a free port; `redis_url=x` becomes `--redis-url=x`, `a=True` `--a`."""
+    named = [(f"--{name.replace('_', '-')}", value) for name, value in flags.items()]
+    spelled = [flag if value is True else f"{flag}={value}" for flag, value in named]
     ours, theirs = os.pipe()
     try:
         process = await asyncio.create_subprocess_exec(

@@ -35,8 +35,8 @@ from gateway.policies import AUTO, POLICIES
     "--tenant",
     "named",
     multiple=True,
-    metavar="NAME[:SHARE]",
-    help="Gives a share of the requests to this tenant (default: equal shares to all of "
+    metavar="NAME[:SHARE[:PRIORITY]]",
+    help="Gives a share of the requests to this tenant, and a priority to them (default: equal shares to all of "
     "--tenants-file; without a file none has limits). Repeatable.",
 )
 @click.option(

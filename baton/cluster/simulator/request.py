@@ -38,16 +38,17 @@ class Request:
         output_tokens: int,
         objectives: Objectives,
         visit: Visit,
+        priority: int,
         outcome: Outcome,
         begin: float,
     ) -> None:
         """`begin`: of the run, on the loop's clock. The visit is ended here."""
         self._gateway = gateway
-        self._rank = (0, number)
+        self._rank = (priority, number)
         self._prompt = prompt
         self._output = output_tokens
         params = SamplingParams(output_tokens, 0, ignore_eos=True)
-        self._wanted = Wanted(params, objectives)
+        self._wanted = Wanted(params, objectives, priority)
         self._visit = visit
         self._bill = visit.bill(len(prompt), params.n, params.max_tokens)
         self._outcome = outcome
@@ -59,7 +60,8 @@ class Request:
         outcome.sent = self._now()
         try:
             await self._visit.admit([bill])
-            await self._answered(queue.turn(bill=bill, ttft=self._wanted.objectives.ttft))
+            wanted = self._wanted
+            await self._answered(queue.turn(wanted.priority, bill, ttft=wanted.objectives.ttft))
             outcome.fate = Fate.DONE
             outcome.output_tokens = self._output
         except (OverloadedError, NoRoomError, TooLateError) as error:

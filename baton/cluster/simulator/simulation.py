@@ -143,7 +143,8 @@ async def _all_of(
             prompt = TracePrompt(one.pieces, tenant.known.root, stride)
             visit = gateway.desk.visit(tenant.known)
             request = Request(
-                gateway, number, prompt, one.output_tokens, limits, visit, outcome, begin
+                *(gateway, number, prompt, one.output_tokens, limits),
+                *(visit, tenant.priority, outcome, begin),
             )
             group.create_task(run(request, outcome))
 

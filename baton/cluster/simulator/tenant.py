@@ -14,6 +14,7 @@ from gateway.tenants.tenants_file import read_tenants
 class SimulatedTenant:
     name: str
     share: float = 1.0  # of the requests, beside those of the others
+    priority: int = 0  # of its requests; lower is earlier
     known: Known = NOBODY  # as a gateway knows whoever shows one of its keys
 
 
@@ -21,7 +22,7 @@ EVERYBODY = SimulatedTenant("all")
 
 
 def tenants_of(said: Sequence[str], file: Path | None) -> tuple[SimulatedTenant, ...]:
-    """`said`: NAME or NAME:SHARE each. Without any, all of the file in equal shares; without a
+    """`said`: NAME, NAME:SHARE or NAME:SHARE:PRIORITY each. Without any, all of the file in equal shares; without a
     file those named, without limits. Raises SettingsError.
     """
     named = [_named(text) for text in said]
@@ -39,13 +40,18 @@ def tenants_of(said: Sequence[str], file: Path | None) -> tuple[SimulatedTenant,
 
 
 def _named(text: str) -> SimulatedTenant:
-    name, colon, said = text.partition(":")
-    share = share_of(said) if colon else 1.0
-    if not name or share is None:
+    name, *rest = text.split(":")
+    share = share_of(rest[0]) if rest else 1.0
+    try:
+        priority = int(rest[1]) if len(rest) > 1 else 0
+    except ValueError:
+        share = None
+    if not name or share is None or len(rest) > 2:
         raise SettingsError(
-            f"--tenant {text}: it is NAME or NAME:SHARE, where SHARE is greater than 0"
+            f"--tenant {text}: it is NAME, NAME:SHARE or NAME:SHARE:PRIORITY, where SHARE is greater "
+            "than 0 and PRIORITY is a whole number"
         )
-    return SimulatedTenant(name, share)
+    return SimulatedTenant(name, share, priority)
 
 
 def _unlimited(name: str) -> Known:

@@ -1,5 +1,5 @@
-// Who works on which panel of a product. Each thread begins with the panel of its own number, and knows
-// the next one before it works on the first: so it can ask memory for it in time.
+// Who works on which panel of a product. Each thread begins with the panel of its own number; the others
+// are for whoever asks, and who asks before it works on one can have memory fetch the next in time.
 #pragma once
 
 #include <omp.h>

@@ -125,7 +125,12 @@ struct Decoder {
 
     // What is multiplied by after that part of this layer.
     const Matrix* behind(int part) const {
-        return part == QKV ? &layer.out : part == OUT ? &layer.gate_up : part == GATE_UP ? &layer.down : nullptr;
+        switch (part) {
+            case QKV: return &layer.out;
+            case OUT: return &layer.gate_up;
+            case GATE_UP: return &layer.down;
+        }
+        return nullptr;
     }
 
     // Queries and keys in place: normed by the head or as a whole, then turned by their position.
@@ -183,7 +188,8 @@ struct Decoder {
     void gated_product() const {
         const Matrix& matrix = layer.gate_up;
         const int panels = panels_of(matrix) / 2;
-        share_panels<N>(matrix, panels, &layer.down, claims[GATE_UP], [&](int panel, const char* ask) {
+        const Matrix* then = &layer.down;
+        share_panels<N>(matrix, panels, batch.rows, then, claims[GATE_UP], [&](int panel, const char* ask) {
             alignas(64) float gate[ROWS * PANEL], up[ROWS * PANEL];
             for (int row = 0; row < batch.rows; row += ROWS) {
                 const int some = std::min(ROWS, batch.rows - row);
@@ -237,7 +243,8 @@ void run_parts(const DecoderLayer& layer, const DecoderBatch& batch, int from, i
 
 // The whole layer, attention as well, in one go.
 template <class N>
-void run_layer(const DecoderLayer& layer, const DecoderBatch& batch, const Step& step, const Layer& attention) {
+void run_layer(const DecoderLayer& layer, const DecoderBatch& batch, const Step& step,
+    const Layer& attention) {
     Claims claims[END];
     Decoder<N> decoder{layer, batch, claims, layer.inner % PANEL == 0};
     const typename AttendingTo<N>::Kind attending(step, attention);

@@ -16,6 +16,7 @@ constexpr int PANEL = 64;      // outputs
 constexpr int STEPS = 64;      // of a block of inputs: 16 KB of a panel, which stay in the first cache
 constexpr int TILE_ROWS = 6;   // rows whose sums are held in registers
 constexpr int ROWS = 96;       // whose sums are held at once: a multiple of TILE_ROWS
+constexpr int FEW_ROWS = 32;   // at most, whose product takes as long as reading the matrix
 #if defined(__AVX512F__)
 constexpr int WIDTH = 4;       // vectors of a tile
 #else
@@ -92,9 +93,12 @@ inline vf weights_of(const int8_t* w) {
     return weights_of<N>(wide);
 }
 
+// By order: where a tile is a call of its own, its registers do not suffice, and prompts take 4 % longer.
+#define INLINED [[gnu::always_inline]] inline
+
 // sums[r][..] += rows a[r] times `W` vectors of the panel `w`, over `steps`.
 template <class N, int R, int W, class Weight>
-inline void add_tile(const typename N::T* a, size_t stride, const Weight* w, int steps,
+INLINED void add_tile(const typename N::T* a, size_t stride, const Weight* w, int steps,
     const char* ask, int lines, float* sums) {
     vf acc[R][W];
     for (int r = 0; r < R; r++)
@@ -112,7 +116,7 @@ inline void add_tile(const typename N::T* a, size_t stride, const Weight* w, int
 }
 
 template <class N, class Weight>
-inline void add_tiles(int rows, const typename N::T* a, size_t stride, const Weight* w,
+INLINED void add_tiles(int rows, const typename N::T* a, size_t stride, const Weight* w,
     int steps, const char* ask, int lines, float* sums) {
     for (int column = 0; column < PANEL; column += WIDTH * VL) {
         const Weight* from = w + column * TOGETHER<N>;
@@ -145,7 +149,7 @@ inline int panels_of(const Matrix& matrix) { return (matrix.outputs + PANEL - 1)
 // sums [rows][PANEL] of one panel; up to ROWS rows. `Weight` is how weights are stored. Behind the panel
 // what begins at `then` is asked for.
 template <class N, class Weight>
-void multiply(const Matrix& matrix, int panel, const typename N::T* a, size_t stride, int rows,
+INLINED void multiply(const Matrix& matrix, int panel, const typename N::T* a, size_t stride, int rows,
     const char* then, float* sums) {
     typedef typename N::T T;
     constexpr bool WHOLE = sizeof(Weight) == 1;
@@ -211,16 +215,21 @@ void write_panel(const Matrix& matrix, int panel, const Rows<typename N::T>& row
 }
 
 // Panels among the threads of a parallel region, which all leave when all is done. `claims` are of this
-// product alone. `work` gets the number of a panel and what to ask for at its end: the beginning of the
-// next one, or of `then`, which is multiplied by next; null: none.
+// product alone. `work` gets the number of a panel and what to ask for at its end. Where reading takes the
+// time that is the panel which the thread will have next, or the beginning of `then`, which is multiplied by
+// next (null: none). Of many rows a panel takes long, and is left to whoever is free first.
 template <class N, class Work>
-void share_panels(const Matrix& matrix, int panels, const Matrix* then, Claims& claims, Work work) {
+void share_panels(const Matrix& matrix, int panels, int rows, const Matrix* then, Claims& claims,
+    Work work) {
+    const bool early = rows <= FEW_ROWS;
     for (int panel = Claims::first(), next; panel < panels; panel = next) {
-        next = claims.next();
+        if (early) next = claims.next();
+        const int likely = early ? next : panel + 1;
         const char* ask = panel_at<N>(matrix, panel);  // there already
-        if (next < panels) ask = panel_at<N>(matrix, next);
+        if (likely < panels) ask = panel_at<N>(matrix, likely);
         else if (then && Claims::first() < panels_of(*then)) ask = panel_at<N>(*then, Claims::first());
         work(panel, ask);
+        if (!early) next = claims.next();
     }
 #pragma omp barrier
 }
@@ -228,6 +237,6 @@ void share_panels(const Matrix& matrix, int panels, const Matrix* then, Claims& 
 // to[r][..] = from[r] times the matrix.
 template <class N>
 void matmul(const Matrix& matrix, const Rows<typename N::T>& rows, const Matrix* then, Claims& claims) {
-    share_panels<N>(matrix, panels_of(matrix), then, claims,
+    share_panels<N>(matrix, panels_of(matrix), rows.count, then, claims,
         [&](int panel, const char* ask) { write_panel<N>(matrix, panel, rows, ask); });
 }

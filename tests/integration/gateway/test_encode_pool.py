@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from baton.core.errors import RequestError
+from baton.core.errors import RequestError, UnavailableError
 from baton.core.prompt_images import PromptImage
 from tests.support.encode_worker import ServedEncoder
 from tests.support.images import ImageOracle, check_equal, image_file
@@ -168,6 +168,28 @@ async def test_an_encode_worker_that_dies_is_made_up_for(
         assert params["failovers"] == 1
         assert params["encode_worker"] == next(iter(cluster.encoders), None)
     assert encoded_by_readers(cluster) == 1  # the one that it had not kept
+
+
+async def test_a_reader_that_cannot_reach_it_is_not_blamed(
+    cluster: VisionCluster, plain: VisionCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is its link to the decode worker: the encode worker is not asked again."""
+    pulls = cluster.workers["p0"].worker.image_pulls
+    assert pulls is not None
+
+    async def unreachable(*_: object) -> None:
+        raise UnavailableError("no route to host")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(pulls, "_pull", unreachable)
+        answer = await cluster.ask(TWO)
+    params = answer["kv_transfer_params"]
+    assert tokens_of(answer) == tokens_of(await plain.ask(TWO))
+    assert (params["encode_worker"], params["prefill_worker"]) == (None, "p0")
+    assert params["failovers"] == 1
+    assert pulls.results["failed"] == 1
+    again = await cluster.ask(TWO, cache_salt="another")
+    assert again["kv_transfer_params"]["encode_worker"] == "e0"
 
 
 async def test_one_that_drains_or_has_no_room_is_not_asked(

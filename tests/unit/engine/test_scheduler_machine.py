@@ -50,6 +50,7 @@ PARAMS = st.builds(
     n=st.integers(1, 3),
     ignore_eos=st.booleans(),
 )
+STOPS = st.sampled_from([(), (), tuple(range(0, 97, 4))])  # the last: soon, and nobody knows when
 PULLED = b"\xa5"
 PENALTIES = st.sampled_from([None, None, None, 0.0, 1.0, 2.0])  # None: no search
 
@@ -115,6 +116,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         length=LENGTHS,
         salt=st.integers(0, 2),
         params=PARAMS,
+        stops=STOPS,
         penalty=PENALTIES,
         lends=st.booleans(),
         cache_salt=st.sampled_from(["", "", "pepper"]),
@@ -126,6 +128,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         length: int,
         salt: int,
         params: SamplingParams,
+        stops: tuple[int, ...],
         penalty: float | None,
         lends: bool,
         cache_salt: str,
@@ -133,6 +136,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         priority: int,
     ) -> None:
         make = prefill if lends else generate
+        params = replace(params, stop_token_ids=stops)
         if penalty is not None:
             width = min(params.n, self.bench.limits.max_num_seqs)
             params = replace(params, n=width, beam=BeamSearch(penalty))
@@ -257,7 +261,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     def cancel(self) -> None:
         self.reservations.pop().cancel()
 
-    @rule(count=st.integers(1, 6))
+    @rule(count=st.sampled_from([1, 3, 100]))
     def another_thread_takes_blocks_and_writes(self, count: int) -> None:
         """As a pull does, at any time, and into whatever is free then."""
         if blocks := self.bench.blocks.allocate(min(count, self.bench.blocks.free)):

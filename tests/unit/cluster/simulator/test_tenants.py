@@ -93,10 +93,23 @@ def test_equal_seeds_are_equal_runs(tmp_path: Path) -> None:
     assert runs[0] == runs[1] != runs[2]
 
 
+def test_urgent_requests_go_first() -> None:
+    trace = load_trace("poisson:rate=40,in=4000,out=300,spread=0.6,seconds=30", 1)
+    waits = {}
+    for priority in (0, -10):
+        whose = tenants_of(["few:1:" + str(priority), "many:9"], None)
+        seen = simulate(trace, CLUSTER, NONE, 1, tenants=whose).outcomes
+        few = by_tenant(seen, NONE)["few"]
+        assert few.ttft is not None
+        waits[priority] = few.ttft.p90
+        assert few.requests == sum(one.tenant == "few" for one in seen)
+    assert waits[-10] < 0.5 * waits[0]
+
+
 def test_who_is_named_has_its_share(tmp_path: Path) -> None:
     file = written(tmp_path, "name: a, keys: [x], weight: 2", "name: b, keys: [y]")
-    [only] = tenants_of(["b:3"], file)
-    assert (only.name, only.share, only.known.tenant.weight) == ("b", 3, 1)
+    [only] = tenants_of(["b:3:-5"], file)
+    assert (only.name, only.share, only.priority, only.known.tenant.weight) == ("b", 3, -5, 1)
     assert [one.name for one in tenants_of((), file)] == ["a", "b"]
     assert tenants_of((), None) == (EVERYBODY,)
     [unknown] = tenants_of(["c"], None)
@@ -108,6 +121,8 @@ def test_who_is_named_has_its_share(tmp_path: Path) -> None:
     [
         (["c"], "has no such tenant, but a"),
         (["a:0"], "NAME:SHARE"),
+        (["a:1:x"], "PRIORITY is a whole number"),
+        (["a:1:1:1"], "NAME:SHARE:PRIORITY"),
         ([":1"], "NAME:SHARE"),
         (["a", "a:2"], "a is there twice"),
     ],
