@@ -7,7 +7,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from baton.core.worker_info import Role
+from baton.core.worker_info import ANSWERING, Role
 from baton.rpc.channel import open_channel
 from baton.v1 import worker_pb2, worker_pb2_grpc
 from baton.worker.settings import WorkerSettings
@@ -28,7 +28,7 @@ async def status(served: Served, service: str = "") -> int:
     return int((await stub.Check(asked(service))).status)
 
 
-@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("role", ANSWERING)
 async def test_a_worker_serves_as_a_whole_and_by_each_of_its_services(role: Role) -> None:
     async with serving(role) as served:
         for service in ("", "baton.v1.WorkerService", "baton.v1.KvTransferService", OWN[role]):
