@@ -19,7 +19,7 @@ export class Requests {
     byId("no-requests").hidden = requests.length > 0;
     const items = [];
     for (const request of requests) {
-      items.push({ key: `row ${request.number}`, request, now: state.now, make: () => this.makeRow(request.number) });
+      items.push({ key: `row ${request.number}`, request, now: state.now, several: state.models().length > 1, make: () => this.makeRow(request.number) });
       const details = this.open.get(request.number);
       if (details) items.push({ key: `more ${request.number}`, request, make: () => details });
     }
@@ -41,9 +41,9 @@ export class Requests {
     let placed = "";
     return {
       node: el("tr", {}, el("th", { scope: "row" }, button), ...cells),
-      update({ request, now: clock }) {
+      update({ request, now: clock, several }) {
         setText(button, request.id);
-        setAttribute(button, "title", this.latest.models().length > 1 ? `${request.id}, for ${request.model}` : request.id);
+        setAttribute(button, "title", several ? `${request.id}, for ${request.model}` : request.id);
         setText(phase, request.phase);
         setAttribute(phase, "data-state", request.phase);
         const now = JSON.stringify([request.placements.length, request.placements.at(-1)?.reason, movedTo(request)]);
