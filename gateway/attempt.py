@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from baton.core.handoff import Handoff, PrefixSource, new_id, new_ticket
 from baton.core.token_record import PromptLogprobs, TokenLogprobs, TokenRecord
 from baton.core.worker_info import WorkerInfo
 from gateway.assignment import Assignment
+from gateway.attempt_account import AttemptAccount
 from gateway.attempt_trace import AttemptTrace
 from gateway.breaks import MENDABLE
 from gateway.call_events import (
@@ -89,8 +89,7 @@ class Attempt:
         self._prefill_worker = assignment.prefill
         self._unread = assignment.unread
         self._claim = assignment.claim
-        self._admitted = assignment.admitted
-        self.forecast = assignment.forecast
+        self.account = AttemptAccount(assignment, job)
         self.takes_over = handoff is not None
         if handoff is None and assignment.prefill is not None:
             handoff = _handoff_from(assignment.prefill.info)
@@ -108,17 +107,13 @@ class Attempt:
         self.reserved = False  # the decode worker has answered: something was started
         self.writes = False  # it has told tokens: its choices are under way
         self.gave = False  # tokens were given out
-        self.admitted_at: float | None = None  # `time.monotonic` when an engine began the prompt
         self.suspects: set[Worker] = set()
         self._link_broke = False
-        self.reading = Reading(
-            assignment.decode.info.worker_id,
-            assignment.prefill.info.worker_id if assignment.prefill else None,
-            encode_worker=assignment.encode.info.worker_id if assignment.encode else None,
-            reason=assignment.forecast.decision.reason if assignment.forecast else None,
-        )
-        self._prefix_source: str | None = None  # its instance id
         self.prompt_scores: tuple[TokenLogprobs, ...] = ()
+
+    @property
+    def reading(self) -> Reading:
+        return self.account.reading
 
     @property
     def ended(self) -> bool:
@@ -154,7 +149,7 @@ class Attempt:
                     if self._trace is not None and not self.gave:
                         self._trace.began()
                     self.gave = True
-                    self._measure(len(held))
+                    self.account.tokens(len(held))
                     yield held
                     held = ()
             if self._log.abandoned:  # nobody reads on here
@@ -167,11 +162,6 @@ class Attempt:
             self._mailbox.shut()
             if not self._log.ended:
                 self.cancel()
-
-    def _measure(self, count: int) -> None:
-        if self.forecast is not None:
-            drawn_now = self._job.params.beam is None and self._job.params.prompt_logprobs is None
-            self.forecast.told(count, time.monotonic(), drawn_now)
 
     async def read(self) -> Reading:
         """How the prompt was read; for when the answer has ended. A number that was overtaken by
@@ -244,8 +234,7 @@ class Attempt:
         source = self._lender(prefill.info)
         if source is None:
             return None
-        self.reading.prefix_from = source.worker.worker_id
-        self._prefix_source = source.worker.instance_id
+        self.account.lent_by(source)
         return PrefixSource(_handoff_from(source.worker), source.num_tokens)
 
     async def _heard(self, patience: float) -> tuple[Leg, LegEvent]:
@@ -306,45 +295,17 @@ class Attempt:
     def _note_reading(self, event: LegEvent) -> None:
         """What the leg that reads the prompt tells of its cache."""
         match event:
-            case Admitted(num_cached_tokens, kv_number):
-                self.reading.cached_tokens = num_cached_tokens
-                self.admitted_at = time.monotonic()
-                if self.forecast is not None:
-                    self.forecast.admitted(num_cached_tokens, self.admitted_at)
-                self._admitted(num_cached_tokens, kv_number)
-            case PrefixPulled():
-                self._note_prefix(event)
-            case ImagesPulled():
-                self._note_images(event)
+            case Admitted():
+                self.account.admitted(event)
+            case PrefixPulled() if self._reader is not None:
+                self.account.prefix_pulled(event, self._reader.worker)
+            case ImagesPulled() if self._reader is not None:
+                encoder = self._encode.worker if self._encode is not None else None
+                self.account.images_pulled(event, self._reader.worker, encoder)
+                if self._encode is not None:
+                    self._encode.came(event)
             case Broken() | Ended():
                 self._reader = None
-
-    def _note_transfer(self, transfer: Transferred) -> None:
-        self.reading.transfer = transfer
-        now, exposed = time.monotonic(), transfer.exposed_ms / 1000
-        if self.forecast is not None:
-            self.forecast.transferred(transfer.bytes, exposed, now)
-        source = self._handoff or self._brought
-        if source is not None:
-            self.decode_worker.received(
-                source.instance_id, transfer.bytes, now, transfer.transport, exposed
-            )
-
-    def _note_prefix(self, pulled: PrefixPulled) -> None:
-        self.reading.prefix = pulled
-        if self._prefix_source is not None and self._reader is not None:
-            self._reader.worker.received(
-                self._prefix_source, pulled.bytes, time.monotonic(), pulled.transport
-            )
-
-    def _note_images(self, pulled: ImagesPulled) -> None:
-        self.reading.images = pulled
-        if self._encode is None or self._reader is None:
-            return
-        self._encode.came(pulled)
-        if pulled.images:
-            source, now = self._encode.worker.info.instance_id, time.monotonic()
-            self._reader.worker.received(source, pulled.bytes, now, pulled.transport)
 
     def _note_suspect(self, leg: Leg, event: LegEvent) -> None:
         match event:
@@ -377,7 +338,7 @@ class Attempt:
         needed = not self._log.began or (reads and not self._scored)
         match event:
             case Transferred():
-                self._note_transfer(event)
+                self.account.transferred(event, self._handoff or self._brought)
             case PromptScored(scores):
                 self._add_scores(scores)
             case Broken(error) if needed or (leg is self._decode and not self._log.ended):

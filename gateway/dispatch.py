@@ -171,7 +171,7 @@ class Dispatcher:
                         if not began:
                             began = True
                             life.gave(attempt)
-                            branch.meter.read_since(attempt.admitted_at)
+                            branch.meter.read_since(attempt.account.admitted_at)
                             branch.meter.went_on(branch)
                         yield item
                         branch.moves.look(attempt, branch.part.choices)
@@ -197,11 +197,13 @@ class Dispatcher:
         branch.placed(assignment)
         attempt = branch.life.attempt(branch.part, assignment, self._silence, branch.lane)
         self._note_placement(attempt, branch.part.job)
-        branch.life.trail.place(waits_from, time.monotonic(), attempt.reading, attempt.forecast)
+        branch.life.trail.place(
+            waits_from, time.monotonic(), attempt.reading, attempt.account.forecast
+        )
         return attempt
 
     def _note_placement(self, attempt: Attempt, job: Job) -> None:
-        if (forecast := attempt.forecast) is None:
+        if (forecast := attempt.account.forecast) is None:
             return
         self._metrics.placements.placed(forecast.decision.reason)
         if (record := job.record) is not None and self._history is not None:
@@ -281,8 +283,8 @@ class Dispatcher:
         finally:
             attempt.over()
             self._attempts.discard(attempt)
-            if attempt.forecast is not None:
-                self._metrics.placements.ended(attempt.forecast)
+            if attempt.account.forecast is not None:
+                self._metrics.placements.ended(attempt.account.forecast)
             attempt.doubt(branch.life.refusals)
             branch.moves.stop(branch.part.choices)
             self._settle(attempt.finish(FINISH_SECONDS))

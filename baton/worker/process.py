@@ -46,6 +46,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# The engine's thread comes back from its kernels many times a step, and then waits for the interpreter
+# while the loop writes to streams: by default up to 5 ms, as long as a whole step of a small model.
+SWITCH_SECONDS = 0.0002
+
 OnReady = Callable[[dict[str, Any]], None]
 
 
@@ -102,6 +106,7 @@ def run(
     signals.
     """
     settings.check()
+    sys.setswitchinterval(SWITCH_SECONDS)
     folder = resolve(settings.model, settings.hub, Part.ALL, logger.info)
     with without_collector():
         loaded = load(str(folder), settings)
