@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 from gateway.candidate import Candidate
 
-SLACK = (
-    2  # requests more than the least loaded has, before an image leaves the worker that keeps it
-)
+# Requests more than the least loaded has, before an image leaves the worker that keeps it.
+SLACK = 2
 
 
 def choose(digest: bytes, able: Sequence[Candidate]) -> Candidate | None:
