@@ -19,8 +19,8 @@ Hear = Callable[[pb.GenerateResponse], None]
 
 
 class Listening:
-    """Opened when it is first asked for; until it is open, and at a worker that does not know it,
-    answers are told on streams of their own. What breaks it breaks what is told on it.
+    """Until it is open, and at a worker that does not know it, answers are told on streams of their
+    own. What breaks it breaks what is told on it.
     """
 
     def __init__(self, stub: Any) -> None:
@@ -32,11 +32,14 @@ class Listening:
         self._task: asyncio.Task[None] | None = None
         self._unknown = False  # to the worker
 
+    def open(self) -> None:
+        """Does nothing where it is open, or cannot be had."""
+        if self._task is None and not self._unknown:
+            self._task = apart(self._listen(), name="listen to a worker")
+
     def ear(self) -> "Ear | None":
         """For a call that is about to be made; None: it is not open."""
         if not self._listener_id:
-            if self._task is None and not self._unknown:
-                self._task = apart(self._listen(), name="listen to a worker")
             return None
         self._calls += 1
         ear = self._ears[self._calls] = Ear(self, self._listener_id, self._calls)
@@ -64,9 +67,7 @@ class Listening:
         try:
             async for message in call:
                 self._listener_id = listener_id
-                for told in message.told:
-                    if (ear := self._ears.get(told.call)) is not None:
-                        ear.take(told)
+                self._hear(message)
         except grpc.aio.AioRpcError as broken:
             self._unknown = broken.code() is grpc.StatusCode.UNIMPLEMENTED
             error = from_rpc_error(broken)
@@ -78,6 +79,11 @@ class Listening:
             self._listener_id, self._task = "", None
             for ear in list(self._ears.values()):
                 ear.lose(error)
+
+    def _hear(self, message: pb.ListenResponse) -> None:
+        for told in message.told:
+            if (ear := self._ears.get(told.call)) is not None:
+                ear.take(told)
 
     @staticmethod
     async def _asked(

@@ -100,6 +100,10 @@ class WorkerClient:
             self._channel
         )
 
+    def listen(self) -> None:
+        """Answers are to come on one stream, from when it is open until it breaks."""
+        self._listening.open()
+
     def generate(
         self,
         job: Job,

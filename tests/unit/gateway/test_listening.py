@@ -54,9 +54,11 @@ async def settled() -> None:
 
 async def opened(stub: FakeStub) -> Listening:
     listening = Listening(stub)
+    listening.open()
     assert listening.ear() is None
     stub.says.put_nowait(pb.ListenResponse())
     await settled()
+    listening.open()  # it is
     return listening
 
 
@@ -110,6 +112,7 @@ async def test_what_breaks_it_breaks_what_is_told_there_and_it_opens_again() -> 
     await ended.until_last()
     assert lost == ["ear"]
     assert listening.ear() is None
+    listening.open()
     stub.says.put_nowait(pb.ListenResponse())
     await settled()
     assert ear_of(listening).place.listener_id != ear.place.listener_id
@@ -119,9 +122,10 @@ async def test_what_breaks_it_breaks_what_is_told_there_and_it_opens_again() -> 
 async def test_a_worker_that_does_not_know_it_is_asked_once() -> None:
     stub = FakeStub()
     listening = Listening(stub)
-    assert listening.ear() is None
+    listening.open()
     stub.says.put_nowait(broken(grpc.StatusCode.UNIMPLEMENTED))
     await settled()
+    listening.open()
     assert listening.ear() is None
     await settled()
     assert stub.calls == 1
