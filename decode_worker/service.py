@@ -1,8 +1,8 @@
 """Writes answers: from a KV cache that it pulls, or from the prompt itself."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,18 +10,21 @@ from baton.core.errors import RefusedError, TransferError, UnavailableError
 from baton.core.prompt_images import PromptImage, spans_of
 from baton.core.token_record import TokenRecord
 from baton.core.worker_info import Role
-from baton.engine.work import Admitted, ChoiceLeft, EngineEvent, Mode, PromptScored, Work
+from baton.engine.work import EngineEvent, Mode, Work
 from baton.rpc import wire
 from baton.telemetry.call_trace import traced_call
 from baton.v1 import decode_pb2 as pb
 from baton.v1 import decode_pb2_grpc
-from baton.worker.event_queue import TokenQueue, Told
 from baton.worker.reading_trace import ReadingTrace
 from baton.worker.room import Room, no_room
 from baton.worker.seeing import see
 from baton.worker.worker import Worker
 from decode_worker.adoption import adopted
 from decode_worker.hand_over import hand_over
+from decode_worker.listeners import Listeners
+from decode_worker.listening import listen
+from decode_worker.own_stream import Outlet, OwnStream
+from decode_worker.responses import tokens_response, transferred_response
 from kv_transfer.pulling import Pulled
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
+        self._listeners = Listeners()
 
     async def Generate(
         self, request: pb.GenerateRequest, context: Any
@@ -76,26 +80,45 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
         # Hashed now, while prefill has yet to begin; the engine would do it behind the hand-off.
         work = replace(work, names=self._worker.bridge.engine.prefix_names(work))
         async with self._room(work) as room:
-            left = wire.room_to_pb(self._worker.rooms.left())
-            yield pb.GenerateResponse(reserved=pb.GenerateReserved(room=left))
-            if images and work.mode is Mode.GENERATE:
-                if lane is not None:
-                    lane.turn("image_encode")
-                encoded = request.encoded if request.HasField("encoded") else None
-                work, came = await see(self._worker, work, images, encoded)
-                if came is not None:
-                    yield pb.GenerateResponse(images_pulled=came)
-            if lane is not None and request.handoff.transfer_id:
-                lane.turn("transfer.wait")
-            work, told, pulled = await self._with_blocks(work, request.handoff, room)
-            if lane is not None and pulled is not None:
-                _note_transfer(lane, pulled)
-            async with aclosing(self._run(work, told, lane)) as batches:
-                async for batch in batches:
-                    if pulled is not None:  # not before the work was submitted
-                        yield pb.GenerateResponse(transferred=_report(pulled))
-                        pulled = None
-                    yield _response(batch)
+            with self._outlet(work, request.listener) as (outlet, told_apart):
+                left = wire.room_to_pb(self._worker.rooms.left())
+                reserved = pb.GenerateReserved(room=left, told_apart=told_apart)
+                yield pb.GenerateResponse(reserved=reserved)
+                if images and work.mode is Mode.GENERATE:
+                    if lane is not None:
+                        lane.turn("image_encode")
+                    encoded = request.encoded if request.HasField("encoded") else None
+                    work, came = await see(self._worker, work, images, encoded)
+                    if came is not None:
+                        yield pb.GenerateResponse(images_pulled=came)
+                if lane is not None and request.handoff.transfer_id:
+                    lane.turn("transfer.wait")
+                work, told, pulled = await self._with_blocks(work, request.handoff, room)
+                if lane is not None and pulled is not None:
+                    _note_transfer(lane, pulled)
+                async with aclosing(self._run(work, told, pulled, outlet, lane)) as responses:
+                    async for response in responses:
+                        yield response
+
+    @contextmanager
+    def _outlet(self, work: Work, asked: pb.Listener) -> Iterator[tuple[Outlet, bool]]:
+        """Where the answer is told, and whether that is apart from the call's own stream. A prompt's
+        scores are many: in a message of all answers they would hold up the others.
+        """
+        listener = self._listeners.find(asked.listener_id)
+        if listener is None or work.params.prompt_logprobs is not None:
+            yield OwnStream(), False
+            return
+        with listener.voice(asked.call) as voice:
+            yield voice, True
+
+    async def Listen(
+        self, request_iterator: Any, context: Any
+    ) -> AsyncGenerator[pb.ListenResponse, None]:
+        leaves = self._worker.board.closed
+        async with aclosing(listen(self._listeners, request_iterator, leaves)) as messages:
+            async for message in messages:
+                yield message
 
     async def HandOver(
         self, request: pb.HandOverRequest, context: Any
@@ -142,10 +165,14 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
             raise
 
     async def _run(
-        self, work: Work, told: tuple[TokenRecord, ...], lane: "Lane | None"
-    ) -> AsyncGenerator[Told, None]:
-        """Submits before anything is yielded: from there on the engine holds the work's blocks."""
-        queue = TokenQueue()
+        self,
+        work: Work,
+        told: tuple[TokenRecord, ...],
+        pulled: Pulled | None,
+        outlet: Outlet,
+        lane: "Lane | None",
+    ) -> AsyncGenerator[pb.GenerateResponse, None]:
+        """Submits before anything is told: from there on the engine holds the work's blocks."""
         unread = work.num_known if work.mode is Mode.GENERATE else 0
         reading: ReadingTrace | None = None
         if lane is not None and unread:
@@ -155,18 +182,19 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
         with self._worker.backlog.reading(work.key, unread) as note:
 
             def take(event: EngineEvent) -> None:
-                if unread:
-                    note(event)
+                note(event)
                 if reading is not None:
                     reading.hear(event)
-                queue.put(event)
+                outlet.put(event)
 
-            self._worker.submit(work, take)
+            self._worker.submit(work, take if unread else outlet.put)
             try:
+                if pulled is not None:
+                    outlet.say(transferred_response(pulled))
                 if told:
-                    yield told
-                async for batch in queue.batches():
-                    yield batch
+                    outlet.say(tokens_response(told))
+                async for response in outlet.own():
+                    yield response
             finally:
                 self._worker.bridge.abort(work.key)
 
@@ -199,22 +227,6 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
             room.close()
 
 
-def _response(told: Told) -> pb.GenerateResponse:
-    match told:
-        case Admitted(num_cached_tokens, kv_number):
-            admitted = pb.GenerateAdmitted(num_cached_tokens=num_cached_tokens, kv_number=kv_number)
-            return pb.GenerateResponse(admitted=admitted)
-        case PromptScored(scores):
-            return pb.GenerateResponse(prompt_logprobs=wire.prompt_logprobs_to_pb(scores))
-        case ChoiceLeft(choice):
-            left = pb.GenerateHandedOver(choice=choice)
-            return pb.GenerateResponse(handed_over=left)
-        case records:
-            return pb.GenerateResponse(
-                tokens=pb.GenerateTokens(records=wire.records_to_pb(records))
-            )
-
-
 def _note_transfer(lane: "Lane", pulled: Pulled) -> None:
     """Until the first segment was ready it waited for the prompt to be read."""
     timing, now = pulled.timing, time.monotonic()
@@ -229,26 +241,3 @@ def _note_transfer(lane: "Lane", pulled: Pulled) -> None:
         "baton.transfer.exposed_ms": timing.exposed_ms,
     }
     lane.phase("transfer", told, at=now)
-
-
-def _report(pulled: Pulled) -> pb.TransferReport:
-    return pb.TransferReport(
-        bytes=pulled.bytes,
-        tokens=pulled.num_tokens - pulled.held_tokens,
-        cached_tokens=pulled.held_tokens,
-        transport=pulled.transport,
-        milliseconds=pulled.timing.total_ms,
-        exposed_ms=pulled.timing.exposed_ms,
-        computed_ms=pulled.timing.computed_ms,
-        segments=[
-            pb.SegmentTiming(
-                first_block=segment.first_block,
-                num_blocks=segment.num_blocks,
-                ready_ms=segment.ready_ms,
-                start_ms=segment.start_ms,
-                end_ms=segment.end_ms,
-            )
-            for segment in pulled.timing.segments
-        ],
-        repaired_blocks=pulled.repaired_blocks,
-    )

@@ -8,6 +8,7 @@ import grpc
 
 from baton.core.embeddings import embeddings_layout
 from baton.core.errors import SettingsError
+from baton.core.extras import needing
 from baton.core.fingerprint import Fingerprint
 from baton.core.worker_info import WorkerInfo
 from baton.engine.device_name import CUDA, device_name
@@ -64,13 +65,8 @@ def load_encoder(folder: str, settings: WorkerSettings) -> LoadedEncoder:
     settings.check_encoder()
     if device_name(settings.device).kind == CUDA:
         raise SettingsError("images are encoded on CPUs alone so far: take --device cpu with it")
-    try:
+    with needing("worker,vision", "an encode worker needs PyTorch and pillow"):
         from baton.engine.vision.tower_checkpoint import load_tower
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"an encode worker needs PyTorch and pillow ({error}); "
-            "pip install 'baton-serving[worker,vision]'"
-        ) from error
     tower = load_tower(Path(folder), settings.dtype, settings.engine.threads)
     layout = tower.fingerprint.layout
     num_blocks = settings.image_cache_memory_bytes // layout.block_bytes

@@ -32,7 +32,7 @@ from gateway.call_events import (
 from gateway.cause import cause_of
 from gateway.encode_leg import EncodeLeg
 from gateway.job import Job
-from gateway.leg import Broken, Ended, Left, Leg, LegEvent, Letters
+from gateway.leg import Broken, Ended, Left, Leg, LegEvent, Letters, SharedLeg
 from gateway.mailbox import Mailbox
 from gateway.reading import Reading
 from gateway.refusals import Refusals
@@ -319,7 +319,7 @@ class Attempt:
             encoded=self._encode.handoff if self._encode is not None and reads else None,
         )
         unread = self._unread if self._prefill_worker is None else 0
-        leg = Leg(worker, call, self._mailbox, unread, self._claim)
+        leg = SharedLeg(worker, call, self._mailbox, unread, self._claim)
         self._legs.append(leg)
         return leg
 

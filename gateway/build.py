@@ -45,7 +45,8 @@ from gateway.remote_ticket import RemoteTickets
 from gateway.request_log import RequestLog
 from gateway.resume_handle import ResumeHandles
 from gateway.served_models import ServedModels
-from gateway.settings import PRIORITY, GatewaySettings
+from gateway.settings import GatewaySettings
+from gateway.settings_check import PRIORITY
 from gateway.tenants.roster import Roster
 from gateway.tenants.shared_tenants import SharedTenants
 from gateway.tenants.visit import Desk

@@ -3,8 +3,8 @@
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
+from gateway.cors_settings import CorsSettings
 from gateway.request_scope import HEADER
-from gateway.settings import CorsSettings
 
 _SHOWN = (HEADER, "retry-after", "x-baton-ignored")  # a page sees no other header of an answer
 

@@ -10,7 +10,7 @@ from gateway.call_events import CallEvent, Reserved, Tokens, Vacated
 from gateway.claims import Claim
 from gateway.mailbox import Mailbox
 from gateway.worker import Worker
-from gateway.worker_client import Call
+from gateway.worker_client import Call, SharedCall
 
 logger = logging.getLogger(__name__)
 
@@ -78,15 +78,9 @@ class Leg:
         try:
             async with aclosing(self._call.events()) as events:
                 async for event in events:
-                    if self._unread and isinstance(event, Tokens):
-                        self.worker.has_read(self._unread)
-                        self._unread = 0
-                    if isinstance(event, Reserved | Vacated):
-                        self.worker.has_left(event.room, self._claim)
-                        self._claim = None
-                    if isinstance(event, Vacated):
-                        continue
-                    await self._mailbox.put((self, event))
+                    self._note(event)
+                    if not isinstance(event, Vacated):
+                        await self._mailbox.put((self, event))
         except BatonError as error:
             last = Broken(self._named(error))
             self._freed = not isinstance(error, RefusedError | UnavailableError)
@@ -98,6 +92,15 @@ class Leg:
             last = Broken(InternalError("an answer of a worker could not be read"))
         await self._mailbox.put((self, last))
 
+    def _note(self, event: CallEvent) -> None:
+        """What it says of the worker."""
+        if self._unread and isinstance(event, Tokens):
+            self.worker.has_read(self._unread)
+            self._unread = 0
+        if isinstance(event, Reserved | Vacated):
+            self.worker.has_left(event.room, self._claim)
+            self._claim = None
+
     def _give_back(self) -> None:
         self.worker.give_back(self._freed, self._unread, self._claim)
 
@@ -106,3 +109,33 @@ class Leg:
         if isinstance(error, UnavailableError):
             return UnavailableError(f"{self.worker.info.worker_id} broke off: {error}")
         return error
+
+
+class SharedLeg(Leg):
+    """Of a call whose events may come on a stream of many: they must not wait for one reader, so a
+    worker is asked to pause while the mailbox is full.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        call: SharedCall,
+        mailbox: Letters,
+        unread: int = 0,
+        claim: Claim | None = None,
+    ) -> None:
+        super().__init__(worker, call, mailbox, unread, claim)
+        self._shared = call
+        self._paused = False
+        call.overhears(self._hear)
+
+    def _hear(self, event: CallEvent) -> None:
+        self._note(event)
+        if not self._mailbox.post((self, event)) and not self._paused:
+            self._paused = True
+            self._shared.pause()
+            self._mailbox.when_room(self._resume)
+
+    def _resume(self) -> None:
+        self._paused = False
+        self._shared.resume()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from baton.core.errors import BatonError, UnavailableError
@@ -26,6 +27,7 @@ class Mailbox(Generic[T]):
         self._room.set()
         self._shut = False
         self._error: BatonError | None = None
+        self._stopped: list[Callable[[], None]] = []  # writers that wait to be told of room
 
     async def put(self, letter: T) -> None:
         while not self._room.is_set():
@@ -37,6 +39,21 @@ class Mailbox(Generic[T]):
         if len(self._letters) >= self._size:
             self._room.clear()
 
+    def post(self, letter: T) -> bool:
+        """Without waiting, even where it is full. False: it is now, and the writer is to stop."""
+        if self._shut:
+            return True
+        self._letters.append(letter)
+        self._wake(True)
+        if len(self._letters) < self._size:
+            return True
+        self._room.clear()
+        return False
+
+    def when_room(self, go_on: Callable[[], None]) -> None:
+        """Calls it once, for a writer that has stopped."""
+        self._stopped.append(go_on)
+
     async def get(self, patience: float) -> T:
         """Raises UnavailableError when nothing comes within `patience` seconds."""
         while not self._letters and self._error is None:
@@ -45,7 +62,8 @@ class Mailbox(Generic[T]):
         if self._error is not None:
             raise self._error
         letter = self._letters.popleft()
-        self._room.set()
+        if len(self._letters) < self._size and not self._room.is_set():
+            self._make_room()
         return letter
 
     def fail(self, error: BatonError) -> None:
@@ -56,7 +74,13 @@ class Mailbox(Generic[T]):
         self._shut = True
         self._letters.clear()
         self._limit.close()
+        self._make_room()
+
+    def _make_room(self) -> None:
         self._room.set()
+        stopped, self._stopped = self._stopped, []
+        for go_on in stopped:
+            go_on()
 
     async def _arrival(self, patience: float) -> bool:
         self._reader = asyncio.get_running_loop().create_future()

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from baton.core.errors import SettingsError
-from baton.core.pattern import check_pattern
 from baton.core.sampling_params import LogprobsMode
 from baton.model_source import HubSettings, Part, resolve
 from baton.registry.redis_settings import RedisSettings
@@ -14,6 +13,7 @@ from baton.rpc.tls_settings import ClusterTls
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
 from baton.telemetry.tracing_settings import TracingSettings
+from gateway.cors_settings import CorsSettings
 from gateway.head_limits import HeadLimits
 from gateway.images.settings import ImageSettings
 from gateway.models_file import (
@@ -28,51 +28,11 @@ from gateway.models_file import (
 )
 from gateway.policies import AUTO
 from gateway.policies import POLICIES as PLACEMENT_POLICIES
-from gateway.structured.config import read_config
+from gateway.settings_check import FCFS, HTTP, OWN_REGISTRY, POLICIES, check_values
 from gateway.tls import TlsSettings
-from gateway.translations.response_store import Bounds
+from gateway.translations.response_store_settings import ResponseStoreSettings
 
-_OWN = ("127.0.0.1", 0)  # where a registry of its own listens by default
-_HTTP = ("127.0.0.1", 8000)
-POLICIES = (FCFS, PRIORITY) = ("fcfs", "priority")
 UVICORN_LEVELS = ("critical", "error", "warning", "info", "debug")
-_POSITIVE = (
-    "max_queue_seconds",
-    "failover_timeout",
-    "resume_seconds",
-    "worker_silence_seconds",
-    "client_stall_seconds",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class CorsSettings:
-    allowed_origins: tuple[str, ...] = setting(("*",), "Origins of web pages that may call.")
-    allowed_methods: tuple[str, ...] = setting(("*",), "Methods that they may use.")
-    allowed_headers: tuple[str, ...] = setting(("*",), "Headers that they may send.")
-    allow_credentials: bool = setting(False, "Whether they may send cookies along.")
-
-
-@dataclass(frozen=True, slots=True)
-class ResponseStoreSettings:
-    response_store_count: int = setting(
-        1000, "Responses that /v1/responses keeps for each API key; 0: none."
-    )
-    response_store_bytes: int = setting(
-        64 << 20, "Memory for them, for each API key; the oldest make room.", size=True
-    )
-    response_store_seconds: float = setting(3600.0, "How long a response is kept.")
-
-    def check(self) -> None:
-        for name in ("response_store_count", "response_store_bytes", "response_store_seconds"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise SettingsError(f"--{name.replace('_', '-')} must be 0 or more")
-
-    @property
-    def bounds(self) -> Bounds:
-        return Bounds(
-            self.response_store_count, self.response_store_bytes, self.response_store_seconds
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +50,8 @@ class GatewaySettings:
         "YAML file of more models to serve, see docs/several-models.md. Without --model they are all "
         "there are.",
     )
-    host: str = setting(_HTTP[0], "Address of the HTTP server.")
-    port: int = setting(_HTTP[1], "Port of the HTTP server; 0 takes a free one.")
+    host: str = setting(HTTP[0], "Address of the HTTP server.")
+    port: int = setting(HTTP[1], "Port of the HTTP server; 0 takes a free one.")
     uds: str = setting("", "Unix socket to listen on instead of --host and --port.")
     root_path: str = setting("", "Prefix under which a proxy shows this server, such as /llm.")
     api_key: tuple[str, ...] = setting(
@@ -123,8 +83,10 @@ class GatewaySettings:
         "HOST:PORT of the one worker to ask, for routers that choose workers themselves; it need not "
         "be registered.",
     )
-    registry_host: str = setting(_OWN[0], "Address that workers register at.")
-    registry_port: int = setting(_OWN[1], "Port that workers register at; 0 takes a free one.")
+    registry_host: str = setting(OWN_REGISTRY[0], "Address that workers register at.")
+    registry_port: int = setting(
+        OWN_REGISTRY[1], "Port that workers register at; 0 takes a free one."
+    )
     redis: RedisSettings = nested(RedisSettings)
     cluster_secret: str = setting(
         "", "Shown on every call inside the cluster; empty: none.", secret=True
@@ -223,7 +185,7 @@ class GatewaySettings:
     )
     strict_fields: bool = setting(False, "Answer 400 to a field that the API does not know.")
     scheduling_policy: str = setting(
-        "fcfs",
+        FCFS,
         "Who goes first, here and on workers: who came first, or who has the lowest `priority`.",
         choices=POLICIES,
     )
@@ -309,92 +271,7 @@ class GatewaySettings:
 
     def check_values(self) -> None:
         """`check` for those who do not know the model yet."""
-        for name in ("port", "registry_port"):
-            if not 0 <= getattr(self, name) <= 65535:
-                flag = f"--{name.replace('_', '-')}"
-                raise SettingsError(
-                    f"{flag} must be between 0 and 65535, not {getattr(self, name)}"
-                )
-        if self.max_logprobs < -1:
-            raise SettingsError("--max-logprobs must be at least 0, or -1 for all")
-        check_pattern(self.logits_processor_pattern, "--logits-processor-pattern")
-        for name in ("max_queued_requests", "placement_history"):
-            if getattr(self, name) < 0:
-                raise SettingsError(f"--{name.replace('_', '-')} cannot be negative")
-        for name in _POSITIVE:
-            if not 0 < getattr(self, name) < float("inf"):
-                raise SettingsError(f"--{name.replace('_', '-')} must be a positive number")
-        if not 0 <= self.shutdown_seconds < float("inf"):
-            raise SettingsError("--shutdown-seconds must be a number of seconds, 0 or more")
-        for name in ("max_body_bytes", "h11_max_incomplete_event_size", "h11_max_header_count"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"--{name.replace('_', '-')} must be at least 1")
-        if self.ignore_priority and self.scheduling_policy == PRIORITY:
-            raise SettingsError("--ignore-priority contradicts --scheduling-policy priority")
-        if not self.response_role:
-            raise SettingsError("--response-role cannot be empty")
-        if self.stream_interval < 1:
-            raise SettingsError("--stream-interval must be at least 1")
-        if self.tool_parser_plugin:
-            raise SettingsError(
-                f"--tool-parser-plugin {self.tool_parser_plugin} cannot be loaded: parsers here are "
-                "found by entry point (baton.tool_parsers), see docs/output.md"
-            )
-        if not self.enable_auto_tool_choice:
-            raise SettingsError("--no-enable-auto-tool-choice: a model may always choose here")
-        if not self.enable_request_id_headers:
-            raise SettingsError("--no-enable-request-id-headers: every answer has its id here")
-        if not self.enable_server_load_tracking:
-            raise SettingsError("--no-enable-server-load-tracking: /load always counts here")
-        if self.uds and (self.host, self.port) != _HTTP:
-            raise SettingsError("--uds listens on a file; --host and --port do nothing beside it")
-        if self.max_log_len is not None:
-            if self.max_log_len < 0:
-                raise SettingsError("--max-log-len cannot be negative")
-            if not self.enable_log_requests:
-                raise SettingsError("--max-log-len does nothing without --enable-log-requests")
-        if self.root_path and not self.root_path.startswith("/"):
-            raise SettingsError(f"--root-path {self.root_path} must begin with /")
-        self._check_bound()
-        self._check_tenants()
-        read_config(self.structured_outputs_config)
-        self.tls.check()
-        self.cluster_tls.check()
-        self.redis.check()
-        self.response_store.check()
-        self.images.check()
-        self.tracing.check()
-        if self.redis.place is not None and (self.registry_host, self.registry_port) != _OWN:
-            raise SettingsError(
-                "--registry-host and --registry-port are for a gateway that keeps the registry "
-                "itself; with --redis-url workers join in Redis"
-            )
-
-    def _check_tenants(self) -> None:
-        if not self.tenants_in_redis:
-            return
-        if self.tenants_file:
-            raise SettingsError(
-                "--tenants-in-redis and --tenants-file contradict each other: tenants have one source"
-            )
-        if self.redis.place is None:
-            raise SettingsError("--tenants-in-redis needs --redis-url")
-
-    def _check_bound(self) -> None:
-        if not self.worker:
-            return
-        host, _, port = self.worker.rpartition(":")
-        if not (host and port.isascii() and port.isdigit() and 0 < int(port) <= 65535):
-            raise SettingsError(f"--worker {self.worker} must be HOST:PORT")
-        if not self.cluster_secret:
-            raise SettingsError(
-                "--worker needs --cluster-secret: what routers carry from a prefill worker's gateway "
-                "to a decode worker's is signed with it"
-            )
-        if self.models_file:
-            raise SettingsError("--worker names the only worker, which serves one model")
-        if self.redis.place is not None or (self.registry_host, self.registry_port) != _OWN:
-            raise SettingsError("--worker names the only worker; there is no registry beside it")
+        check_values(self)
 
     def with_first(self) -> "GatewaySettings":
         """Where no flag names a model, the first of the file's is told as flags would tell it. Raises

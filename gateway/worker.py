@@ -8,7 +8,7 @@ from contextlib import aclosing
 from baton.core.errors import BatonError
 from baton.core.kv_events import KvChange
 from baton.core.room import Room
-from baton.core.worker_info import WorkerInfo, WorkerLoad, WorkerState
+from baton.core.worker_info import Role, WorkerInfo, WorkerLoad, WorkerState
 from baton.telemetry.request_context import apart
 from gateway.candidate import Candidate
 from gateway.claims import Claim, Claims
@@ -213,6 +213,8 @@ class Worker:
         self.load = load
         self.drains = load is not None and load.state is WorkerState.DRAINING
         if load is not None:
+            if self.info.role is Role.DECODE:
+                self.client.listen()
             self._learned.hear(self.info.instance_id, self.naming.digest, load.steps)
             self._claims.hear(load.room)
         # The load is of all gateways, and may tell of requests of ours that have been read since.

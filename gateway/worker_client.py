@@ -1,6 +1,7 @@
 """The gateway's calls to workers. The only place here that knows the wire's messages."""
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Protocol
 
 import grpc
@@ -44,6 +45,7 @@ from gateway.call_events import (
     Vacated,
 )
 from gateway.job import Job
+from gateway.listening import Ear, Listening
 
 SHORT_CALL_SECONDS = 2.0
 
@@ -60,6 +62,22 @@ class Call(Protocol):
         ...
 
 
+class SharedCall(Call, Protocol):
+    """One whose events may come on a stream of many calls: those are given to who `overhears`, as
+    they come, and `events()` ends behind the last of them.
+    """
+
+    def overhears(self, hear: Callable[[CallEvent], None]) -> None:
+        """Before the events are read."""
+        ...
+
+    def pause(self) -> None:
+        """Nothing more is to come there, but for what is on its way."""
+        ...
+
+    def resume(self) -> None: ...
+
+
 class WorkerClient:
     """A channel to one worker and what can be asked over it."""
 
@@ -68,6 +86,7 @@ class WorkerClient:
         self._decode: decode_pb2_grpc.DecodeServiceAsyncStub = decode_pb2_grpc.DecodeServiceStub(
             self._channel
         )
+        self._listening = Listening(self._decode)
         self._prefill: prefill_pb2_grpc.PrefillServiceAsyncStub = (
             prefill_pb2_grpc.PrefillServiceStub(self._channel)
         )
@@ -81,6 +100,10 @@ class WorkerClient:
             self._channel
         )
 
+    def listen(self) -> None:
+        """Answers are to come on one stream, from when it is open until it breaks."""
+        self._listening.open()
+
     def generate(
         self,
         job: Job,
@@ -89,12 +112,13 @@ class WorkerClient:
         brought: Handoff | None = None,
         metadata: Metadata = (),
         encoded: Handoff | None = None,
-    ) -> Call:
+    ) -> SharedCall:
         """`encoded`: a hand-off of the images, which another worker has the files of, here as below.
         `brought`: a hand-off of the prompt's KV alone; the first token is drawn there. `metadata`
         says which trace the call is part of, here as below.
         """
         source = handoff or brought
+        ear = self._listening.ear()
         request = decode_pb2.GenerateRequest(
             request_id=job.request_id,
             attempt=attempt,
@@ -110,8 +134,9 @@ class WorkerClient:
             keep_ms=round(job.wishes.keep_seconds * 1000),
             images=wire.images_to_pb(job.images, with_data=handoff is None and encoded is None),
             encoded=wire.encoded_to_pb(encoded) if encoded is not None else None,
+            listener=ear.place if ear is not None else None,
         )
-        return _GenerateCall(self._decode.Generate(request, metadata=metadata))
+        return _GenerateCall(self._decode.Generate(request, metadata=metadata), ear)
 
     def prefill(
         self,
@@ -208,6 +233,7 @@ class WorkerClient:
             raise from_rpc_error(error) from error
 
     async def close(self) -> None:
+        await self._listening.close()
         await self._channel.close()
 
 
@@ -242,34 +268,76 @@ def _transferred(report: decode_pb2.TransferReport) -> Transferred:
     )
 
 
+def _generate_event(message: decode_pb2.GenerateResponse) -> CallEvent | None:
+    """None: a kind that is not known here."""
+    if message.HasField("tokens"):  # nearly all of them
+        return Tokens(wire.records_from_pb(message.tokens.records))
+    match message.WhichOneof("event"):
+        case "admitted":
+            return _admitted(message.admitted)
+        case "prompt_logprobs":
+            return PromptScored(wire.prompt_logprobs_from_pb(message.prompt_logprobs))
+        case "reserved":
+            return Reserved(_room_of(message.reserved))
+        case "transferred":
+            return _transferred(message.transferred)
+        case "images_pulled":
+            return _images_pulled(message.images_pulled)
+        case "handed_over":
+            return HandedOver(message.handed_over.choice)
+        case "finished":
+            return Vacated(_room_of(message.finished))
+    return None
+
+
 class _GenerateCall:
-    def __init__(self, call: Any) -> None:
+    def __init__(self, call: Any, ear: Ear | None) -> None:
         self._call = call
+        self._ear = ear
+        self._hear: Callable[[CallEvent], None] = lambda event: None
+
+    def overhears(self, hear: Callable[[CallEvent], None]) -> None:
+        self._hear = hear
 
     async def events(self) -> AsyncGenerator[CallEvent, None]:
+        told_apart = False
         try:
             async for message in self._call:
-                if message.HasField("tokens"):
-                    yield Tokens(wire.records_from_pb(message.tokens.records))
-                elif message.HasField("admitted"):
-                    yield _admitted(message.admitted)
-                elif message.HasField("prompt_logprobs"):
-                    yield PromptScored(wire.prompt_logprobs_from_pb(message.prompt_logprobs))
-                elif message.HasField("reserved"):
-                    yield Reserved(_room_of(message.reserved))
-                elif message.HasField("transferred"):
-                    yield _transferred(message.transferred)
-                elif message.HasField("images_pulled"):
-                    yield _images_pulled(message.images_pulled)
-                elif message.HasField("handed_over"):
-                    yield HandedOver(message.handed_over.choice)
-                elif message.HasField("finished"):
-                    yield Vacated(_room_of(message.finished))
+                event = _generate_event(message)
+                if event is not None:
+                    yield event
+                if message.reserved.told_apart and self._ear is not None:
+                    told_apart = True
+                    self._ear.begin(self._take, self._call.cancel)
+            if told_apart and self._ear is not None:
+                await self._ear.until_last()
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
+        except asyncio.CancelledError:
+            if self._ear is not None and self._ear.error is not None:
+                raise self._ear.error from None
+            raise
+        finally:
+            if self._ear is not None:
+                self._ear.close()
+
+    def _take(self, message: decode_pb2.GenerateResponse) -> None:
+        event = _generate_event(message)
+        if event is not None:
+            self._hear(event)
+
+    def pause(self) -> None:
+        if self._ear is not None:
+            self._ear.pause()
+
+    def resume(self) -> None:
+        if self._ear is not None:
+            self._ear.resume()
 
     def cancel(self) -> None:
         self._call.cancel()
+        if self._ear is not None:  # the events may never have been read
+            self._ear.close()
 
 
 class _PrefillCall:

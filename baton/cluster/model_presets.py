@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from baton.cluster.model_tokenizer import END, PAD, train_tokenizer
 from baton.core.errors import SettingsError
+from baton.core.extras import needing
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +59,9 @@ def _id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
 
 
 def _build_random(recipe: _Preset, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    try:  # here, because torch takes seconds to import and other presets and commands need none
+    # Here, because torch takes seconds to import and other presets and commands need none.
+    with needing("worker", "making random weights needs PyTorch"):
         from baton.cluster.model_weights import SHAPES, save_random_weights
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"making random weights needs PyTorch ({error}); pip install 'baton-serving[worker]'"
-        ) from error
     eos, pad = _id(tokenizer, END), _id(tokenizer, PAD)
     shape = SHAPES[recipe.shape]
     save_random_weights(shape(recipe.vocab_size, recipe.max_length, eos, pad), folder)

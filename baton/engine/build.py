@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from baton.core.errors import SettingsError
+from baton.core.extras import needing
 from baton.engine.config import EngineConfig
 from baton.engine.device_name import CPU, CUDA, device_name
 from baton.engine.engine import Engine
@@ -20,13 +21,10 @@ def build_engine(model: str, config: EngineConfig) -> Engine:
                 f"--device {config.device}: {model} is a stand-in for the CPU alone"
             )
         return Engine(load_hash_runner(Path(model), config), config)
-    try:  # here, because a hash model must run where there is no torch
+    # Here, because a hash model must run where there is no torch.
+    with needing("worker", f"--model {model}: a worker needs PyTorch"):
         from baton.engine.device import choose_device
         from baton.engine.torch_runner import load_torch_runner
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"--model {model}: a worker needs PyTorch ({error}); pip install 'baton-serving[worker]'"
-        ) from error
     device = choose_device(config.device)
     check_model(model, replace(config, device=device.type))
     if device.type == CPU:

@@ -52,10 +52,12 @@ def call_model(
     rows: Tensor,
     step: AttentionStep,
     embeddings: Tensor | None = None,
+    rows_read: Tensor | None = None,
 ) -> Tensor:
     """Logits [rows, vocabulary] of a flat batch, in the model's dtype.
 
-    `positions` are [tokens], or time, height and width, [3, tokens]; `embeddings` [tokens, hidden]
+    Whoever reads more of what the layers say than `rows` names all that as `rows_read`: the last layer
+    may leave other rows at nothing. `positions` are [tokens], or time, height and width, [3, tokens]; `embeddings` [tokens, hidden]
     stand in place of the tokens' own.
     """
     read: Any = {"input_ids": tokens[None]}
@@ -67,6 +69,7 @@ def call_model(
         use_cache=False,
         logits_to_keep=rows,
         attention_step=step,
+        rows_read=rows if rows_read is None else rows_read,
     )
     logits: Tensor = output.logits[0]
     return logits

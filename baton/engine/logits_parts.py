@@ -38,7 +38,9 @@ def logits_in_parts(
     said: list[Any] = []
     hook = layers.register_forward_hook(lambda *call: said.append(call[-1]))
     try:
-        logits = call_model(model, tokens, positions, parts[0], step, embeddings)
+        logits = call_model(
+            model, tokens, positions, parts[0], step, embeddings, torch.cat(list(parts))
+        )
     finally:
         hook.remove()
     yield logits

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from baton.core.errors import BatonError, InternalError, SettingsError
+from baton.core.extras import needing
 from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import TokenLogprobs
 from baton.engine.attention.backend import AttentionBackend
@@ -75,13 +76,8 @@ def image_encoder(network: PreTrainedModel, folder: Path, threads: int) -> "Imag
     """None where the model reads only text. Raises SettingsError."""
     if tower_of(network) is None:
         return None
-    try:
+    with needing("vision", f"{folder} reads images, and a worker needs pillow for it"):
         from baton.engine.vision.encoder import ImageEncoder
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"{folder} reads images, and a worker needs pillow for it ({error}); "
-            "pip install 'baton-serving[vision]'"
-        ) from error
     return ImageEncoder(network, folder, threads)
 
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from baton.v1 import types_pb2 as baton_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x62\x61ton/v1/decode.proto\x12\x08\x62\x61ton.v1\x1a\x14\x62\x61ton/v1/types.proto\"\xf5\x02\n\x0fGenerateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\x18\n\x10prompt_token_ids\x18\x03 \x03(\r\x12*\n\x08sampling\x18\x04 \x01(\x0b\x32\x18.baton.v1.SamplingParams\x12\"\n\x07handoff\x18\x05 \x01(\x0b\x32\x11.baton.v1.Handoff\x12\x12\n\ncache_salt\x18\x06 \x01(\t\x12\x0e\n\x06tenant\x18\x07 \x01(\t\x12\x1a\n\x12\x61nswered_token_ids\x18\x08 \x03(\r\x12\x10\n\x08priority\x18\t \x01(\x12\x12\x11\n\twaited_ms\x18\n \x01(\x04\x12\x0f\n\x07keep_ms\x18\x0b \x01(\x04\x12\x0c\n\x04\x61new\x18\x0c \x01(\x08\x12%\n\x06images\x18\r \x03(\x0b\x32\x15.baton.v1.PromptImage\x12(\n\x07\x65ncoded\x18\x0e \x01(\x0b\x32\x17.baton.v1.EncodedImages\"k\n\x0fHandOverRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\x0e\n\x06\x63hoice\x18\x03 \x01(\r\x12\x13\n\x0btransfer_id\x18\x04 \x01(\t\x12\x0e\n\x06ticket\x18\x05 \x01(\x0c\"s\n\x10HandOverResponse\x12&\n\x04lent\x18\x01 \x01(\x0b\x32\x16.baton.v1.HandOverLentH\x00\x12.\n\x08released\x18\x02 \x01(\x0b\x32\x1a.baton.v1.HandOverReleasedH\x00\x42\x07\n\x05\x65vent\"\"\n\x0cHandOverLent\x12\x12\n\nnum_tokens\x18\x01 \x01(\r\"%\n\x10HandOverReleased\x12\x11\n\tconfirmed\x18\x01 \x01(\x08\"T\n\x07Handoff\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x0e\n\x06ticket\x18\x02 \x01(\x0c\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x13\n\x0binstance_id\x18\x04 \x01(\t\"\xa3\x03\n\x10GenerateResponse\x12.\n\x08reserved\x18\x01 \x01(\x0b\x32\x1a.baton.v1.GenerateReservedH\x00\x12*\n\x06tokens\x18\x02 \x01(\x0b\x32\x18.baton.v1.GenerateTokensH\x00\x12.\n\x08\x66inished\x18\x03 \x01(\x0b\x32\x1a.baton.v1.GenerateFinishedH\x00\x12.\n\x08\x61\x64mitted\x18\x04 \x01(\x0b\x32\x1a.baton.v1.GenerateAdmittedH\x00\x12\x33\n\x0fprompt_logprobs\x18\x05 \x01(\x0b\x32\x18.baton.v1.PromptLogprobsH\x00\x12/\n\x0btransferred\x18\x06 \x01(\x0b\x32\x18.baton.v1.TransferReportH\x00\x12\x33\n\x0bhanded_over\x18\x07 \x01(\x0b\x32\x1c.baton.v1.GenerateHandedOverH\x00\x12/\n\rimages_pulled\x18\x08 \x01(\x0b\x32\x16.baton.v1.ImagesPulledH\x00\x42\x07\n\x05\x65vent\"@\n\x10GenerateReserved\x12\x0e\n\x06ttl_ms\x18\x01 \x01(\r\x12\x1c\n\x04room\x18\x02 \x01(\x0b\x32\x0e.baton.v1.Room\"@\n\x10GenerateAdmitted\x12\x19\n\x11num_cached_tokens\x18\x01 \x01(\r\x12\x11\n\tkv_number\x18\x02 \x01(\x04\"8\n\x0eGenerateTokens\x12&\n\x07records\x18\x01 \x03(\x0b\x32\x15.baton.v1.TokenRecord\"$\n\x12GenerateHandedOver\x12\x0e\n\x06\x63hoice\x18\x01 \x01(\r\"0\n\x10GenerateFinished\x12\x1c\n\x04room\x18\x01 \x01(\x0b\x32\x0e.baton.v1.Room\"\xdc\x01\n\x0eTransferReport\x12\r\n\x05\x62ytes\x18\x01 \x01(\x04\x12\x0e\n\x06tokens\x18\x02 \x01(\r\x12\x11\n\ttransport\x18\x03 \x01(\t\x12\x14\n\x0cmilliseconds\x18\x04 \x01(\x01\x12\x12\n\nexposed_ms\x18\x05 \x01(\x01\x12)\n\x08segments\x18\x06 \x03(\x0b\x32\x17.baton.v1.SegmentTiming\x12\x13\n\x0b\x63omputed_ms\x18\x07 \x01(\x01\x12\x17\n\x0frepaired_blocks\x18\x08 \x01(\r\x12\x15\n\rcached_tokens\x18\t \x01(\r\"l\n\rSegmentTiming\x12\x13\n\x0b\x66irst_block\x18\x01 \x01(\r\x12\x12\n\nnum_blocks\x18\x02 \x01(\r\x12\x10\n\x08ready_ms\x18\x03 \x01(\x01\x12\x10\n\x08start_ms\x18\x04 \x01(\x01\x12\x0e\n\x06\x65nd_ms\x18\x05 \x01(\x01\x32\x99\x01\n\rDecodeService\x12\x43\n\x08Generate\x12\x19.baton.v1.GenerateRequest\x1a\x1a.baton.v1.GenerateResponse0\x01\x12\x43\n\x08HandOver\x12\x19.baton.v1.HandOverRequest\x1a\x1a.baton.v1.HandOverResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x62\x61ton/v1/decode.proto\x12\x08\x62\x61ton.v1\x1a\x14\x62\x61ton/v1/types.proto\"\x9b\x03\n\x0fGenerateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\x18\n\x10prompt_token_ids\x18\x03 \x03(\r\x12*\n\x08sampling\x18\x04 \x01(\x0b\x32\x18.baton.v1.SamplingParams\x12\"\n\x07handoff\x18\x05 \x01(\x0b\x32\x11.baton.v1.Handoff\x12\x12\n\ncache_salt\x18\x06 \x01(\t\x12\x0e\n\x06tenant\x18\x07 \x01(\t\x12\x1a\n\x12\x61nswered_token_ids\x18\x08 \x03(\r\x12\x10\n\x08priority\x18\t \x01(\x12\x12\x11\n\twaited_ms\x18\n \x01(\x04\x12\x0f\n\x07keep_ms\x18\x0b \x01(\x04\x12\x0c\n\x04\x61new\x18\x0c \x01(\x08\x12%\n\x06images\x18\r \x03(\x0b\x32\x15.baton.v1.PromptImage\x12(\n\x07\x65ncoded\x18\x0e \x01(\x0b\x32\x17.baton.v1.EncodedImages\x12$\n\x08listener\x18\x0f \x01(\x0b\x32\x12.baton.v1.Listener\"-\n\x08Listener\x12\x13\n\x0blistener_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x61ll\x18\x02 \x01(\x04\"P\n\rListenRequest\x12\x15\n\x0blistener_id\x18\x01 \x01(\tH\x00\x12\x0f\n\x05pause\x18\x02 \x01(\x04H\x00\x12\x10\n\x06resume\x18\x03 \x01(\x04H\x00\x42\x05\n\x03\x61sk\".\n\x0eListenResponse\x12\x1c\n\x04told\x18\x01 \x03(\x0b\x32\x0e.baton.v1.Told\"N\n\x04Told\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\x04\x12*\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x1a.baton.v1.GenerateResponse\x12\x0c\n\x04last\x18\x03 \x01(\x08\"k\n\x0fHandOverRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\x0e\n\x06\x63hoice\x18\x03 \x01(\r\x12\x13\n\x0btransfer_id\x18\x04 \x01(\t\x12\x0e\n\x06ticket\x18\x05 \x01(\x0c\"s\n\x10HandOverResponse\x12&\n\x04lent\x18\x01 \x01(\x0b\x32\x16.baton.v1.HandOverLentH\x00\x12.\n\x08released\x18\x02 \x01(\x0b\x32\x1a.baton.v1.HandOverReleasedH\x00\x42\x07\n\x05\x65vent\"\"\n\x0cHandOverLent\x12\x12\n\nnum_tokens\x18\x01 \x01(\r\"%\n\x10HandOverReleased\x12\x11\n\tconfirmed\x18\x01 \x01(\x08\"T\n\x07Handoff\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x0e\n\x06ticket\x18\x02 \x01(\x0c\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x13\n\x0binstance_id\x18\x04 \x01(\t\"\xa3\x03\n\x10GenerateResponse\x12.\n\x08reserved\x18\x01 \x01(\x0b\x32\x1a.baton.v1.GenerateReservedH\x00\x12*\n\x06tokens\x18\x02 \x01(\x0b\x32\x18.baton.v1.GenerateTokensH\x00\x12.\n\x08\x66inished\x18\x03 \x01(\x0b\x32\x1a.baton.v1.GenerateFinishedH\x00\x12.\n\x08\x61\x64mitted\x18\x04 \x01(\x0b\x32\x1a.baton.v1.GenerateAdmittedH\x00\x12\x33\n\x0fprompt_logprobs\x18\x05 \x01(\x0b\x32\x18.baton.v1.PromptLogprobsH\x00\x12/\n\x0btransferred\x18\x06 \x01(\x0b\x32\x18.baton.v1.TransferReportH\x00\x12\x33\n\x0bhanded_over\x18\x07 \x01(\x0b\x32\x1c.baton.v1.GenerateHandedOverH\x00\x12/\n\rimages_pulled\x18\x08 \x01(\x0b\x32\x16.baton.v1.ImagesPulledH\x00\x42\x07\n\x05\x65vent\"T\n\x10GenerateReserved\x12\x0e\n\x06ttl_ms\x18\x01 \x01(\r\x12\x1c\n\x04room\x18\x02 \x01(\x0b\x32\x0e.baton.v1.Room\x12\x12\n\ntold_apart\x18\x03 \x01(\x08\"@\n\x10GenerateAdmitted\x12\x19\n\x11num_cached_tokens\x18\x01 \x01(\r\x12\x11\n\tkv_number\x18\x02 \x01(\x04\"8\n\x0eGenerateTokens\x12&\n\x07records\x18\x01 \x03(\x0b\x32\x15.baton.v1.TokenRecord\"$\n\x12GenerateHandedOver\x12\x0e\n\x06\x63hoice\x18\x01 \x01(\r\"0\n\x10GenerateFinished\x12\x1c\n\x04room\x18\x01 \x01(\x0b\x32\x0e.baton.v1.Room\"\xdc\x01\n\x0eTransferReport\x12\r\n\x05\x62ytes\x18\x01 \x01(\x04\x12\x0e\n\x06tokens\x18\x02 \x01(\r\x12\x11\n\ttransport\x18\x03 \x01(\t\x12\x14\n\x0cmilliseconds\x18\x04 \x01(\x01\x12\x12\n\nexposed_ms\x18\x05 \x01(\x01\x12)\n\x08segments\x18\x06 \x03(\x0b\x32\x17.baton.v1.SegmentTiming\x12\x13\n\x0b\x63omputed_ms\x18\x07 \x01(\x01\x12\x17\n\x0frepaired_blocks\x18\x08 \x01(\r\x12\x15\n\rcached_tokens\x18\t \x01(\r\"l\n\rSegmentTiming\x12\x13\n\x0b\x66irst_block\x18\x01 \x01(\r\x12\x12\n\nnum_blocks\x18\x02 \x01(\r\x12\x10\n\x08ready_ms\x18\x03 \x01(\x01\x12\x10\n\x08start_ms\x18\x04 \x01(\x01\x12\x0e\n\x06\x65nd_ms\x18\x05 \x01(\x01\x32\xda\x01\n\rDecodeService\x12\x43\n\x08Generate\x12\x19.baton.v1.GenerateRequest\x1a\x1a.baton.v1.GenerateResponse0\x01\x12\x43\n\x08HandOver\x12\x19.baton.v1.HandOverRequest\x1a\x1a.baton.v1.HandOverResponse0\x01\x12?\n\x06Listen\x12\x17.baton.v1.ListenRequest\x1a\x18.baton.v1.ListenResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,33 +33,41 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'baton.v1.decode_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GENERATEREQUEST']._serialized_start=58
-  _globals['_GENERATEREQUEST']._serialized_end=431
-  _globals['_HANDOVERREQUEST']._serialized_start=433
-  _globals['_HANDOVERREQUEST']._serialized_end=540
-  _globals['_HANDOVERRESPONSE']._serialized_start=542
-  _globals['_HANDOVERRESPONSE']._serialized_end=657
-  _globals['_HANDOVERLENT']._serialized_start=659
-  _globals['_HANDOVERLENT']._serialized_end=693
-  _globals['_HANDOVERRELEASED']._serialized_start=695
-  _globals['_HANDOVERRELEASED']._serialized_end=732
-  _globals['_HANDOFF']._serialized_start=734
-  _globals['_HANDOFF']._serialized_end=818
-  _globals['_GENERATERESPONSE']._serialized_start=821
-  _globals['_GENERATERESPONSE']._serialized_end=1240
-  _globals['_GENERATERESERVED']._serialized_start=1242
-  _globals['_GENERATERESERVED']._serialized_end=1306
-  _globals['_GENERATEADMITTED']._serialized_start=1308
-  _globals['_GENERATEADMITTED']._serialized_end=1372
-  _globals['_GENERATETOKENS']._serialized_start=1374
-  _globals['_GENERATETOKENS']._serialized_end=1430
-  _globals['_GENERATEHANDEDOVER']._serialized_start=1432
-  _globals['_GENERATEHANDEDOVER']._serialized_end=1468
-  _globals['_GENERATEFINISHED']._serialized_start=1470
-  _globals['_GENERATEFINISHED']._serialized_end=1518
-  _globals['_TRANSFERREPORT']._serialized_start=1521
-  _globals['_TRANSFERREPORT']._serialized_end=1741
-  _globals['_SEGMENTTIMING']._serialized_start=1743
-  _globals['_SEGMENTTIMING']._serialized_end=1851
-  _globals['_DECODESERVICE']._serialized_start=1854
-  _globals['_DECODESERVICE']._serialized_end=2007
+  _globals['_GENERATEREQUEST']._serialized_end=469
+  _globals['_LISTENER']._serialized_start=471
+  _globals['_LISTENER']._serialized_end=516
+  _globals['_LISTENREQUEST']._serialized_start=518
+  _globals['_LISTENREQUEST']._serialized_end=598
+  _globals['_LISTENRESPONSE']._serialized_start=600
+  _globals['_LISTENRESPONSE']._serialized_end=646
+  _globals['_TOLD']._serialized_start=648
+  _globals['_TOLD']._serialized_end=726
+  _globals['_HANDOVERREQUEST']._serialized_start=728
+  _globals['_HANDOVERREQUEST']._serialized_end=835
+  _globals['_HANDOVERRESPONSE']._serialized_start=837
+  _globals['_HANDOVERRESPONSE']._serialized_end=952
+  _globals['_HANDOVERLENT']._serialized_start=954
+  _globals['_HANDOVERLENT']._serialized_end=988
+  _globals['_HANDOVERRELEASED']._serialized_start=990
+  _globals['_HANDOVERRELEASED']._serialized_end=1027
+  _globals['_HANDOFF']._serialized_start=1029
+  _globals['_HANDOFF']._serialized_end=1113
+  _globals['_GENERATERESPONSE']._serialized_start=1116
+  _globals['_GENERATERESPONSE']._serialized_end=1535
+  _globals['_GENERATERESERVED']._serialized_start=1537
+  _globals['_GENERATERESERVED']._serialized_end=1621
+  _globals['_GENERATEADMITTED']._serialized_start=1623
+  _globals['_GENERATEADMITTED']._serialized_end=1687
+  _globals['_GENERATETOKENS']._serialized_start=1689
+  _globals['_GENERATETOKENS']._serialized_end=1745
+  _globals['_GENERATEHANDEDOVER']._serialized_start=1747
+  _globals['_GENERATEHANDEDOVER']._serialized_end=1783
+  _globals['_GENERATEFINISHED']._serialized_start=1785
+  _globals['_GENERATEFINISHED']._serialized_end=1833
+  _globals['_TRANSFERREPORT']._serialized_start=1836
+  _globals['_TRANSFERREPORT']._serialized_end=2056
+  _globals['_SEGMENTTIMING']._serialized_start=2058
+  _globals['_SEGMENTTIMING']._serialized_end=2166
+  _globals['_DECODESERVICE']._serialized_start=2169
+  _globals['_DECODESERVICE']._serialized_end=2387
 # @@protoc_insertion_point(module_scope)

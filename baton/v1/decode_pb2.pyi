@@ -39,6 +39,7 @@ class GenerateRequest(google.protobuf.message.Message):
     ANEW_FIELD_NUMBER: builtins.int
     IMAGES_FIELD_NUMBER: builtins.int
     ENCODED_FIELD_NUMBER: builtins.int
+    LISTENER_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """The gateway's name of the request."""
     attempt: builtins.int
@@ -79,6 +80,10 @@ class GenerateRequest(google.protobuf.message.Message):
     def encoded(self) -> baton.v1.types_pb2.EncodedImages:
         """The same that prefill gets, where this worker reads the prompt itself."""
 
+    @property
+    def listener(self) -> Global___Listener:
+        """Where the events are to be told; absent, or not open at this worker: on this stream."""
+
     def __init__(
         self,
         *,
@@ -96,11 +101,110 @@ class GenerateRequest(google.protobuf.message.Message):
         anew: builtins.bool = ...,
         images: collections.abc.Iterable[baton.v1.types_pb2.PromptImage] | None = ...,
         encoded: baton.v1.types_pb2.EncodedImages | None = ...,
+        listener: Global___Listener | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["encoded", b"encoded", "handoff", b"handoff", "sampling", b"sampling"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["anew", b"anew", "answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "encoded", b"encoded", "handoff", b"handoff", "images", b"images", "keep_ms", b"keep_ms", "priority", b"priority", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "waited_ms", b"waited_ms"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["encoded", b"encoded", "handoff", b"handoff", "listener", b"listener", "sampling", b"sampling"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["anew", b"anew", "answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "encoded", b"encoded", "handoff", b"handoff", "images", b"images", "keep_ms", b"keep_ms", "listener", b"listener", "priority", b"priority", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "waited_ms", b"waited_ms"]) -> None: ...
 
 Global___GenerateRequest: typing_extensions.TypeAlias = GenerateRequest
+
+@typing.final
+class Listener(google.protobuf.message.Message):
+    """A place on an open Listen."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LISTENER_ID_FIELD_NUMBER: builtins.int
+    CALL_FIELD_NUMBER: builtins.int
+    listener_id: builtins.str
+    """Which one."""
+    call: builtins.int
+    """What this Generate is called there; never used again."""
+    def __init__(
+        self,
+        *,
+        listener_id: builtins.str = ...,
+        call: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["call", b"call", "listener_id", b"listener_id"]) -> None: ...
+
+Global___Listener: typing_extensions.TypeAlias = Listener
+
+@typing.final
+class ListenRequest(google.protobuf.message.Message):
+    """One of them; the first has the name."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LISTENER_ID_FIELD_NUMBER: builtins.int
+    PAUSE_FIELD_NUMBER: builtins.int
+    RESUME_FIELD_NUMBER: builtins.int
+    listener_id: builtins.str
+    """128 random bits as text; Generates name it."""
+    pause: builtins.int
+    """Nothing more of this call until it is resumed: its client does not read."""
+    resume: builtins.int
+    """Go on with it."""
+    def __init__(
+        self,
+        *,
+        listener_id: builtins.str = ...,
+        pause: builtins.int = ...,
+        resume: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["ask", b"ask", "listener_id", b"listener_id", "pause", b"pause", "resume", b"resume"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["ask", b"ask", "listener_id", b"listener_id", "pause", b"pause", "resume", b"resume"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["ask", b"ask"]) -> typing.Literal["listener_id", "pause", "resume"] | None: ...
+
+Global___ListenRequest: typing_extensions.TypeAlias = ListenRequest
+
+@typing.final
+class ListenResponse(google.protobuf.message.Message):
+    """What became ready at one moment; the first message is empty and says that it is open."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOLD_FIELD_NUMBER: builtins.int
+    @property
+    def told(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Told]:
+        """One per call that has something to say."""
+
+    def __init__(
+        self,
+        *,
+        told: collections.abc.Iterable[Global___Told] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["told", b"told"]) -> None: ...
+
+Global___ListenResponse: typing_extensions.TypeAlias = ListenResponse
+
+@typing.final
+class Told(google.protobuf.message.Message):
+    """Events of one Generate, in order."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CALL_FIELD_NUMBER: builtins.int
+    EVENTS_FIELD_NUMBER: builtins.int
+    LAST_FIELD_NUMBER: builtins.int
+    call: builtins.int
+    """As its request calls it."""
+    last: builtins.bool
+    """Nothing comes behind them. How it ended is told by the Generate's own stream."""
+    @property
+    def events(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___GenerateResponse]:
+        """What its own stream would have told."""
+
+    def __init__(
+        self,
+        *,
+        call: builtins.int = ...,
+        events: collections.abc.Iterable[Global___GenerateResponse] | None = ...,
+        last: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["call", b"call", "events", b"events", "last", b"last"]) -> None: ...
+
+Global___Told: typing_extensions.TypeAlias = Told
 
 @typing.final
 class HandOverRequest(google.protobuf.message.Message):
@@ -302,8 +406,11 @@ class GenerateReserved(google.protobuf.message.Message):
 
     TTL_MS_FIELD_NUMBER: builtins.int
     ROOM_FIELD_NUMBER: builtins.int
+    TOLD_APART_FIELD_NUMBER: builtins.int
     ttl_ms: builtins.int
     """For how long, unless the hand-off begins; 0: no bound but the stream's end."""
+    told_apart: builtins.bool
+    """What comes behind this is told to the listener: all but `images_pulled` and `finished`."""
     @property
     def room(self) -> baton.v1.types_pb2.Room:
         """What is left for others."""
@@ -313,9 +420,10 @@ class GenerateReserved(google.protobuf.message.Message):
         *,
         ttl_ms: builtins.int = ...,
         room: baton.v1.types_pb2.Room | None = ...,
+        told_apart: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["room", b"room"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["room", b"room", "ttl_ms", b"ttl_ms"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["room", b"room", "told_apart", b"told_apart", "ttl_ms", b"ttl_ms"]) -> None: ...
 
 Global___GenerateReserved: typing_extensions.TypeAlias = GenerateReserved
 

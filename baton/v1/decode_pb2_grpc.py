@@ -45,6 +45,11 @@ class DecodeServiceStub(object):
                 request_serializer=baton_dot_v1_dot_decode__pb2.HandOverRequest.SerializeToString,
                 response_deserializer=baton_dot_v1_dot_decode__pb2.HandOverResponse.FromString,
                 _registered_method=True)
+        self.Listen = channel.stream_stream(
+                '/baton.v1.DecodeService/Listen',
+                request_serializer=baton_dot_v1_dot_decode__pb2.ListenRequest.SerializeToString,
+                response_deserializer=baton_dot_v1_dot_decode__pb2.ListenResponse.FromString,
+                _registered_method=True)
 
 
 class DecodeServiceServicer(object):
@@ -66,6 +71,13 @@ class DecodeServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Listen(self, request_iterator, context):
+        """Tells one gateway the events of many Generates: what a step made ready for all of them is one message. Open for as long as the gateway knows this worker; when it breaks, the Generates that are told on it end as UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DecodeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +90,11 @@ def add_DecodeServiceServicer_to_server(servicer, server):
                     servicer.HandOver,
                     request_deserializer=baton_dot_v1_dot_decode__pb2.HandOverRequest.FromString,
                     response_serializer=baton_dot_v1_dot_decode__pb2.HandOverResponse.SerializeToString,
+            ),
+            'Listen': grpc.stream_stream_rpc_method_handler(
+                    servicer.Listen,
+                    request_deserializer=baton_dot_v1_dot_decode__pb2.ListenRequest.FromString,
+                    response_serializer=baton_dot_v1_dot_decode__pb2.ListenResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +152,33 @@ class DecodeService(object):
             '/baton.v1.DecodeService/HandOver',
             baton_dot_v1_dot_decode__pb2.HandOverRequest.SerializeToString,
             baton_dot_v1_dot_decode__pb2.HandOverResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Listen(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/baton.v1.DecodeService/Listen',
+            baton_dot_v1_dot_decode__pb2.ListenRequest.SerializeToString,
+            baton_dot_v1_dot_decode__pb2.ListenResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -57,7 +57,23 @@ _DecodeServiceHandOverType = typing_extensions.TypeVar(
     ],
 )
 
-class DecodeServiceStub(typing.Generic[_DecodeServiceGenerateType, _DecodeServiceHandOverType]):
+_DecodeServiceListenType = typing_extensions.TypeVar(
+    '_DecodeServiceListenType',
+    grpc.StreamStreamMultiCallable[
+        baton.v1.decode_pb2.ListenRequest,
+        baton.v1.decode_pb2.ListenResponse,
+    ],
+    grpc.aio.StreamStreamMultiCallable[
+        baton.v1.decode_pb2.ListenRequest,
+        baton.v1.decode_pb2.ListenResponse,
+    ],
+    default=grpc.StreamStreamMultiCallable[
+        baton.v1.decode_pb2.ListenRequest,
+        baton.v1.decode_pb2.ListenResponse,
+    ],
+)
+
+class DecodeServiceStub(typing.Generic[_DecodeServiceGenerateType, _DecodeServiceHandOverType, _DecodeServiceListenType]):
     """Writes answers."""
 
     @typing.overload
@@ -69,6 +85,10 @@ class DecodeServiceStub(typing.Generic[_DecodeServiceGenerateType, _DecodeServic
         grpc.UnaryStreamMultiCallable[
             baton.v1.decode_pb2.HandOverRequest,
             baton.v1.decode_pb2.HandOverResponse,
+        ],
+        grpc.StreamStreamMultiCallable[
+            baton.v1.decode_pb2.ListenRequest,
+            baton.v1.decode_pb2.ListenResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -82,6 +102,10 @@ class DecodeServiceStub(typing.Generic[_DecodeServiceGenerateType, _DecodeServic
             baton.v1.decode_pb2.HandOverRequest,
             baton.v1.decode_pb2.HandOverResponse,
         ],
+        grpc.aio.StreamStreamMultiCallable[
+            baton.v1.decode_pb2.ListenRequest,
+            baton.v1.decode_pb2.ListenResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     Generate: _DecodeServiceGenerateType
@@ -92,6 +116,9 @@ class DecodeServiceStub(typing.Generic[_DecodeServiceGenerateType, _DecodeServic
     cancelling it ends the choice here. Refuses at once what it cannot lend: the choice then goes on as if nobody had asked.
     """
 
+    Listen: _DecodeServiceListenType
+    """Tells one gateway the events of many Generates: what a step made ready for all of them is one message. Open for as long as the gateway knows this worker; when it breaks, the Generates that are told on it end as UNAVAILABLE."""
+
 DecodeServiceAsyncStub: typing_extensions.TypeAlias = DecodeServiceStub[
     grpc.aio.UnaryStreamMultiCallable[
         baton.v1.decode_pb2.GenerateRequest,
@@ -100,6 +127,10 @@ DecodeServiceAsyncStub: typing_extensions.TypeAlias = DecodeServiceStub[
     grpc.aio.UnaryStreamMultiCallable[
         baton.v1.decode_pb2.HandOverRequest,
         baton.v1.decode_pb2.HandOverResponse,
+    ],
+    grpc.aio.StreamStreamMultiCallable[
+        baton.v1.decode_pb2.ListenRequest,
+        baton.v1.decode_pb2.ListenResponse,
     ],
 ]
 
@@ -123,5 +154,13 @@ class DecodeServiceServicer(metaclass=abc.ABCMeta):
         """Gives one choice of a running Generate to another decode worker: it is stopped behind the step at hand and its blocks, answer included, wait for one Pull. Open until the lease is over;
         cancelling it ends the choice here. Refuses at once what it cannot lend: the choice then goes on as if nobody had asked.
         """
+
+    @abc.abstractmethod
+    def Listen(
+        self,
+        request_iterator: _MaybeAsyncIterator[baton.v1.decode_pb2.ListenRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[baton.v1.decode_pb2.ListenResponse], collections.abc.AsyncIterator[baton.v1.decode_pb2.ListenResponse]]:
+        """Tells one gateway the events of many Generates: what a step made ready for all of them is one message. Open for as long as the gateway knows this worker; when it breaks, the Generates that are told on it end as UNAVAILABLE."""
 
 def add_DecodeServiceServicer_to_server(servicer: DecodeServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

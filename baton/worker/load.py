@@ -17,7 +17,7 @@ class LoadBoard:
     def __init__(self, read: Callable[[], WorkerLoad]) -> None:
         self._read = read
         self._watchers: set[asyncio.Event] = set()
-        self._closed = False
+        self.closed = asyncio.Event()
 
     def read(self) -> WorkerLoad:
         return self._read()
@@ -28,7 +28,7 @@ class LoadBoard:
 
     def close(self) -> None:
         """Ends every watch."""
-        self._closed = True
+        self.closed.set()
         self.touch()
 
     async def until(self, holds: Callable[[], bool]) -> None:
@@ -43,7 +43,7 @@ class LoadBoard:
         changed = asyncio.Event()
         self._watchers.add(changed)
         try:
-            while not self._closed:
+            while not self.closed.is_set():
                 changed.clear()
                 yield
                 await changed.wait()

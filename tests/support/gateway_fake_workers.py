@@ -186,6 +186,13 @@ class _FakeDecode(decode_pb2_grpc.DecodeServiceServicer):
         raise NotImplementedError
         yield decode_pb2.HandOverResponse()
 
+    async def Listen(
+        self, request_iterator: Any, context: Any
+    ) -> AsyncIterator[decode_pb2.ListenResponse]:
+        """As a worker of an earlier release answers."""
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no such method")
+        yield decode_pb2.ListenResponse()
+
 
 class _FakePrefill(prefill_pb2_grpc.PrefillServiceServicer):
     def __init__(self, worker: FakeWorker) -> None:

@@ -2,8 +2,9 @@
 
 import ctypes
 from array import array
+from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from baton.core.errors import InternalError
 from baton.engine.attention.backend import AttentionRule
 from baton.engine.plan import Slice, StepPlan
 
+_NOBODY_ATTENDS = AttentionRule(1.0)
 _DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 
 
@@ -48,6 +50,12 @@ class _Tables:
     slots: Tensor  # int64, one per row
 
 
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    attend: "ctypes._FuncPointer"
+    write: "ctypes._FuncPointer"
+
+
 class CpuKernel:
     """`pool` is `[block][layer][K|V][kv_head][block_size][head_dim]`, shared with other readers.
 
@@ -59,9 +67,10 @@ class CpuKernel:
         self._pool = pool
         self._prepare = kernels.baton_prepare
         self._prepare.argtypes = [ctypes.POINTER(KernelStep)]
-        self._attend = kernels.baton_attend
-        self._attend.argtypes = [ctypes.POINTER(KernelStep), ctypes.POINTER(KernelLayer)]
-        self._attend.restype = None
+        self._calls = _Calls(kernels.baton_attend, kernels.baton_write)
+        for call in (self._calls.attend, self._calls.write):
+            call.argtypes = [ctypes.POINTER(KernelStep), ctypes.POINTER(KernelLayer)]
+            call.restype = None
 
     def prepare(self, plan: StepPlan) -> "CpuKernelStep":
         """Raises InternalError where a block table is too short or names no block."""
@@ -89,12 +98,12 @@ class CpuKernel:
                 f"block table {piece.blocks} of {num_blocks} blocks does not hold the positions "
                 f"up to {piece.start + len(piece.tokens)}"
             )
-        return CpuKernelStep(self._attend, step, tables)
+        return CpuKernelStep(self._calls, step, tables)
 
 
 class CpuKernelStep:
-    def __init__(self, attend: "ctypes._FuncPointer", step: KernelStep, tables: _Tables) -> None:
-        self._attend = attend
+    def __init__(self, calls: "_Calls", step: KernelStep, tables: _Tables) -> None:
+        self._calls = calls
         self._step = step
         self._tables = tables  # its memory is read by every call
 
@@ -103,8 +112,23 @@ class CpuKernelStep:
     ) -> Tensor:
         query, key, value = _dense(query), _dense(key), _dense(value)
         output = torch.empty(query.shape, dtype=query.dtype)
-        self._attend(*self.told(layer, query, key, value, output, rule))
+        self._calls.attend(*self.told(layer, query, key, value, output, rule))
         return output
+
+    def write(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Keys and values of all rows into the pool, which `forward` does as well. As there."""
+        key, value = _dense(key), _dense(value)
+        self._calls.write(*self.told(layer, key, key, value, key, _NOBODY_ATTENDS))
+
+    def of_rows(self, rows: Sequence[int]) -> "CpuKernelStep":
+        """The same step for these of its rows, in this order: their keys and values are in the pool by
+        then, and those that it is told are not read.
+        """
+        tables = _of_rows(self._tables, rows)
+        step = KernelStep.from_buffer_copy(self._step)
+        step.slices, step.slots = ctypes.addressof(tables.slices), None
+        step.num_slices, step.num_rows = len(tables.slices), len(rows)
+        return CpuKernelStep(self._calls, step, tables)
 
     def told(
         self,
@@ -141,6 +165,21 @@ def _tables(pool: Tensor, slices: Sequence[Slice]) -> _Tables:
         blocks.extend(piece.blocks)
         num_rows += count
     return _Tables(pool, table, blocks, torch.empty(num_rows, dtype=torch.int64))
+
+
+def _of_rows(tables: _Tables, rows: Sequence[int]) -> _Tables:
+    """Rows of a slice that follow each other are one slice again."""
+    firsts = [piece.first for piece in tables.slices]
+    found: list[_Slice] = []
+    for place, row in enumerate(rows):
+        piece = tables.slices[bisect_right(firsts, row) - 1]
+        position = piece.start + row - piece.first
+        last = found[-1] if found else None
+        if last and last.table == piece.table and last.start + last.count == position:
+            last.count += 1
+        else:
+            found.append(_Slice(place, 1, position, piece.table, piece.blocks))
+    return replace(tables, slices=(_Slice * len(found))(*found))
 
 
 def _dense(states: Tensor) -> Tensor:

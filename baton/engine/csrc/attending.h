@@ -90,8 +90,7 @@ public:
     // All threads leave when all is done.
     void share() const {
         const int heads = attention.step.num_kv_heads, all = (int)tasks.size() * heads;
-#pragma omp for schedule(static)
-        for (int row = 0; row < attention.step.num_rows; row++) attention.write(row);
+        if (attention.step.slots) write();
         [[maybe_unused]] typename Unit::Setup setup;
 #pragma omp for schedule(dynamic)
         for (size_t i = 0; i < pieces.size(); i++)
@@ -101,6 +100,12 @@ public:
             for (int i = 0; i < all; i++)
                 if (tasks[i / heads].num_partials > 1) attention.merge(tasks[i / heads], i % heads);
         }
+    }
+
+    // Keys and values into the pool; all threads leave when all are there.
+    void write() const {
+#pragma omp for schedule(static)
+        for (int row = 0; row < attention.step.num_rows; row++) attention.write(row);
     }
 
 private:

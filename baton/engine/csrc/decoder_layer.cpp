@@ -139,7 +139,7 @@ struct Decoder {
 #pragma omp for schedule(static)
         for (int row = 0; row < batch.rows; row++) {
             thread_local std::vector<float> room;
-            room.resize(whole(wide) + 2 * whole(rotary));
+            room.resize(whole(std::max(wide, (size_t)layer.kv_heads * dim)) + 2 * whole(rotary));
             float *cos = room.data(), *sin = cos + whole(rotary), *x = sin + whole(rotary);
             read_row<N>((const T*)batch.cos + (size_t)row * rotary, rotary, cos);
             read_row<N>((const T*)batch.sin + (size_t)row * rotary, rotary, sin);

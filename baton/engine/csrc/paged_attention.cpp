@@ -16,6 +16,13 @@ void attend(const Step& step, const Layer& layer) {
     attending.share();
 }
 
+template <class N>
+void write(const Step& step, const Layer& layer) {
+    const typename AttendingTo<N>::Kind attending(step, layer);
+#pragma omp parallel num_threads(step.threads)
+    attending.write();
+}
+
 }  // namespace
 
 extern "C" {
@@ -44,6 +51,13 @@ void baton_attend(const Step* step, const Layer* layer) {
     if (step->dtype == 0) attend<Float32>(*step, *layer);
     if (step->dtype == 1) attend<BFloat16>(*step, *layer);
     if (step->dtype == 2) attend<Float16>(*step, *layer);
+}
+
+// Keys and values alone: nobody attends.
+void baton_write(const Step* step, const Layer* layer) {
+    if (step->dtype == 0) write<Float32>(*step, *layer);
+    if (step->dtype == 1) write<BFloat16>(*step, *layer);
+    if (step->dtype == 2) write<Float16>(*step, *layer);
 }
 
 }  // extern "C"

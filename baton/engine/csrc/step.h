@@ -15,7 +15,7 @@ struct Step {
     void* pool;  // [block][layer][K|V][kv_head][block_size][head_dim]
     const int32_t* blocks;
     const Slice* slices;
-    int64_t* slots;  // of each row: block * block_size + offset
+    int64_t* slots;  // of each row: block * block_size + offset; null: its key and value are there
     int32_t num_slices, num_rows, num_blocks, num_layers, num_heads, num_kv_heads, head_dim;
     int32_t block_size, dtype, threads;  // dtype: 0 float32, 1 bfloat16, 2 float16
 };

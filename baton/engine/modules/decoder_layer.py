@@ -11,9 +11,8 @@ from baton.engine.attention.cpu_kernel import CpuKernelStep
 from baton.engine.modules import kernels as k
 from baton.engine.modules.layer_parts import LayerParts
 from baton.engine.modules.packed_weight import PackedWeight
+from baton.engine.modules.rows_read import Call, RowsRead, can_part
 from baton.engine.modules.workspace import Space, Workspace, split_heads
-
-_NO_NORM = k.Norm(None, 0.0, 0, 0)
 
 
 class KernelDecoderLayer(nn.Module):
@@ -39,10 +38,11 @@ class KernelDecoderLayer(nn.Module):
         self._out = _packed(kernels, (parts.out,))
         self._gate_up = _packed(kernels, parts.gate_up)
         self._down = _packed(kernels, (parts.down,))
+        self._rows_read: RowsRead | None = None
         self.norms = nn.ModuleList(norm for norm in parts.norms if norm is not None)
         self._layer = k.DecoderLayer(
             *(one.matrix for one in (self._qkv, self._out, self._gate_up, self._down)),
-            *(_NO_NORM if norm is None else norm.norm for norm in parts.norms),
+            *(k.NO_NORM if norm is None else norm.norm for norm in parts.norms),
             *(parts.heads, parts.kv_heads, parts.head_dim, 0),
             *(parts.out.out_features, parts.down.in_features, parts.activation),
             k.DTYPES[parts.out.weight.dtype],
@@ -55,15 +55,27 @@ class KernelDecoderLayer(nn.Module):
             if isinstance(value, (str, int, float)) and name not in vars(self):
                 setattr(self, name, value)
 
+    def stand_last(self, kernels: k.Kernels) -> None:
+        """No layer comes after it: from now on what nobody reads is not computed."""
+        sizes = self._workspace.sizes
+        if can_part(sizes):
+            self._rows_read = RowsRead(
+                self._layer, self._qkv, kernels, sizes, self._number, self._rule
+            )
+
     def forward(
         self,
         hidden_states: Tensor,
         *_: Any,
         position_embeddings: tuple[Tensor, Tensor],
         attention_step: AttentionStep,
+        rows_read: Tensor,
         **__: Any,
     ) -> Tensor:
-        """[1, tokens, hidden], as is the result; `position_embeddings` are [1, tokens, rotary]."""
+        """[1, tokens, hidden], as is the result; `position_embeddings` are [1, tokens, rotary].
+
+        `rows_read` are those that somebody will read if this is the last layer.
+        """
         states = hidden_states.contiguous()
         output = torch.empty_like(states)
         cos, sin = position_embeddings[0].contiguous(), position_embeddings[1].contiguous()
@@ -77,6 +89,10 @@ class KernelDecoderLayer(nn.Module):
             self._on_matrix_units(states, output, space, attention_step)
             return output
         if isinstance(attention_step, CpuKernelStep):
+            if self._rows_read is not None:
+                call = Call(states[0], cos[0], sin[0], space, attention_step, rows_read)
+                if call.few_rows:
+                    return self._rows_read.run(call)[None]
             self._in_one_go(space, attention_step)
             return output
         self._run(self._layer, batch, k.NORM, k.ATTENTION)

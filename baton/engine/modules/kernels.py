@@ -38,6 +38,9 @@ class Norm(ctypes.Structure):
     )
 
 
+NO_NORM = Norm(None, 0.0, 0, 0)
+
+
 class DecoderLayer(ctypes.Structure):
     _fields_ = (
         *_fields(Matrix, "qkv out gate_up down"),

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from baton import __version__
-from gateway.settings import CorsSettings
+from gateway.cors_settings import CorsSettings
 from gateway.tls import TlsSettings
 from tests.support.certificates import make_certificate
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway

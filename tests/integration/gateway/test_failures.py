@@ -1,9 +1,7 @@
 """Workers that refuse, break or contradict each other, and clients that leave."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from tests.support.gateway_fake_workers import (
 )
 from tests.support.gateway_members import make_load
 from tests.support.gateway_reading import CHAT, HI, events
+from tests.support.not_reading import not_reading
 
 Generated = AsyncIterator[decode_pb2.GenerateResponse]
 Prefilled = AsyncIterator[prefill_pb2.PrefillResponse]
@@ -327,25 +326,11 @@ async def test_a_client_that_does_not_read_is_given_up(model_folder: Path) -> No
                 position += 1000
 
         decode.decode_script = flooding
-        async with not_reading(gateway.client.base_url, {"messages": HI, "stream": True}):
+        body = {"messages": HI, "stream": True}
+        async with not_reading(gateway.client.base_url, CHAT, body):
             async with asyncio.timeout(30):
                 await (await decode.calls.number(0)).ended.wait()
         await gateway.until_idle()
-
-
-@asynccontextmanager
-async def not_reading(url: httpx.URL, body: dict[str, object]) -> AsyncIterator[None]:
-    """A client with a tiny buffer that sends its request and reads nothing."""
-    with socket.socket() as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.setblocking(False)
-        loop = asyncio.get_running_loop()
-        await loop.sock_connect(client, (url.host, url.port))
-        request = httpx.Request("POST", url.join(CHAT), json=body)
-        head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
-        message = f"POST {CHAT} HTTP/1.1\r\n{head}\r\n".encode() + request.content
-        await loop.sock_sendall(client, message)
-        yield
 
 
 @pytest.mark.parametrize("stream", [False, True])

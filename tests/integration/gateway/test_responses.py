@@ -14,7 +14,7 @@ from openai.types.responses import Response
 from baton.core.errors import UnavailableError
 from baton.core.token_record import FinishReason
 from baton.v1 import decode_pb2
-from gateway.settings import ResponseStoreSettings
+from gateway.translations.response_store_settings import ResponseStoreSettings
 from tests.support.gateway_answer import TOKENS
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
 from tests.support.gateway_fake_workers import RESERVED, answering, decoded, records

@@ -56,3 +56,26 @@ async def test_once_shut_nobody_waits() -> None:
     await writer
     await box.put(3)
     await box.put(4)
+
+
+async def test_what_is_posted_is_kept_and_its_writer_told_to_stop() -> None:
+    box: Mailbox[int] = Mailbox(2)
+    went_on: list[bool] = []
+    assert box.post(1)
+    assert not box.post(2)
+    box.when_room(lambda: went_on.append(True))
+    assert not box.post(3)  # it was on its way
+    assert await box.get(1.0) == 1
+    assert not went_on
+    assert [await box.get(1.0) for _ in range(2)] == [2, 3]
+    assert went_on == [True]
+
+
+async def test_once_shut_a_writer_that_stopped_goes_on_and_is_not_read() -> None:
+    box: Mailbox[int] = Mailbox(1)
+    went_on: list[bool] = []
+    assert not box.post(1)
+    box.when_room(lambda: went_on.append(True))
+    box.shut()
+    assert went_on == [True]
+    assert box.post(2)

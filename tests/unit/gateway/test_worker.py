@@ -32,6 +32,9 @@ class FlickeringClient(WorkerClient):
             raise UnavailableError("ping timeout")
         await asyncio.Event().wait()
 
+    def listen(self) -> None:
+        pass
+
     async def close(self) -> None:
         pass
 
@@ -73,6 +76,9 @@ class LoudClient(WorkerClient):
         while True:
             yield await self.words.get()
             self.words.task_done()
+
+    def listen(self) -> None:
+        pass
 
     async def close(self) -> None:
         pass

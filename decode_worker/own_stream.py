@@ -1,0 +1,64 @@
+"""One work's events, from the engine's sink to the stream of the call that asked for it."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Protocol
+
+from baton.engine.work import EngineEvent, WorkDone, WorkFailed
+from baton.v1 import decode_pb2 as pb
+from decode_worker.responses import responses_of
+
+
+class Outlet(Protocol):
+    """Where an answer is told. `put` is a sink, on the loop."""
+
+    def say(self, response: pb.GenerateResponse) -> None:
+        """Before what is put later."""
+        ...
+
+    def put(self, event: EngineEvent) -> None: ...
+
+    def own(self) -> AsyncGenerator[pb.GenerateResponse, None]:
+        """What the call's own stream has to tell of it; ends once all has been told, behind WorkDone.
+        Raises the error of WorkFailed.
+        """
+        ...
+
+
+class OwnStream:
+    """An `Outlet`. It never waits for more than one event, so a response is as small as the reader
+    is fast.
+    """
+
+    def __init__(self) -> None:
+        self._said: list[pb.GenerateResponse] = []
+        self._events: list[EngineEvent] = []
+        self._news = asyncio.Event()
+
+    def say(self, response: pb.GenerateResponse) -> None:
+        self._said.append(response)
+        self._news.set()
+
+    def put(self, event: EngineEvent) -> None:
+        self._events.append(event)
+        self._news.set()
+
+    async def own(self) -> AsyncGenerator[pb.GenerateResponse, None]:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            said, self._said = self._said, []
+            events, self._events = self._events, []
+            for response in said:
+                yield response
+            for response in responses_of(events):
+                yield response
+            if events and ended(events[-1]):
+                return
+
+
+def ended(event: EngineEvent) -> bool:
+    """Nothing comes behind it. Raises the error of WorkFailed."""
+    if isinstance(event, WorkFailed):
+        raise event.error
+    return isinstance(event, WorkDone)

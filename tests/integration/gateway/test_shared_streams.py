@@ -1,0 +1,170 @@
+"""All answers of a decode worker on one stream: the same text, nobody held up, and its break survived."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from baton.v1 import decode_pb2 as pb
+from gateway.listening import Ear, Listening
+from tests.support.gateway_reading import TEXT
+from tests.support.not_reading import not_reading
+from tests.support.served_cluster import ServedCluster, served_cluster
+from tests.support.streamed_answer import Answer, following
+
+BODY: dict[str, Any] = {
+    "prompt": [5, 17, 90, 33, 8, 120, 64],
+    "max_tokens": 60,
+    "seed": 7,
+    "temperature": 0.8,
+    "ignore_eos": True,
+}
+CASES: dict[str, dict[str, Any]] = {
+    "one choice": {},
+    "several, with log-probabilities": {"n": 3, "logprobs": 2},
+    "beams": {"use_beam_search": True, "n": 2, "temperature": 0, "seed": None},
+    "the prompt's log-probabilities": {"prompt_logprobs": 1},
+}
+
+
+@pytest.fixture
+def streams(monkeypatch: pytest.MonkeyPatch) -> list[Listening]:
+    """Those that the gateway has opened, or tried to."""
+    opened: list[Listening] = []
+    opening = Listening.open
+
+    def noted(self: Listening) -> None:
+        if self not in opened:
+            opened.append(self)
+        opening(self)
+
+    monkeypatch.setattr(Listening, "open", noted)
+    return opened
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[pb.Told]:
+    """What came on them."""
+    all_told: list[pb.Told] = []
+    taking = Ear.take
+
+    def noted(self: Ear, one: pb.Told) -> None:
+        all_told.append(one)
+        taking(self, one)
+
+    monkeypatch.setattr(Ear, "take", noted)
+    return all_told
+
+
+async def until_open(cluster: ServedCluster, streams: list[Listening], count: int) -> None:
+    def so() -> bool:
+        ears = [stream.ear() for stream in streams]
+        for ear in ears:
+            if ear is not None:
+                ear.close()
+        return len(ears) == count and None not in ears
+
+    await cluster.gateway.until(so)
+
+
+async def streamed(cluster: ServedCluster, body: dict[str, Any]) -> Answer:
+    async with following(cluster.gateway.client, body) as stream:
+        return await stream.whole()
+
+
+async def whole(cluster: ServedCluster, body: dict[str, Any]) -> dict[str, Any]:
+    response = await cluster.gateway.client.post(TEXT, json=body)
+    assert response.status_code == 200, response.text
+    answer = response.json()
+    assert answer["kv_transfer_params"]["decode_worker"] == "d0"
+    return {name: answer[name] for name in ("choices", "usage")}
+
+
+@pytest.mark.parametrize("prefill", [0, 1])
+@pytest.mark.parametrize("case", CASES)
+async def test_it_is_the_answer_that_a_stream_of_its_own_tells(
+    model_folder: Path,
+    streams: list[Listening],
+    told: list[pb.Told],
+    monkeypatch: pytest.MonkeyPatch,
+    case: str,
+    prefill: int,
+) -> None:
+    body = BODY | CASES[case]
+    async with served_cluster(model_folder, prefill=prefill, decode=1) as cluster:
+        cluster.hurry()
+        await until_open(cluster, streams, 1)
+        shared = [await whole(cluster, body) for _ in range(2)]
+        assert bool(told) is ("prompt_logprobs" not in body)
+        monkeypatch.setattr(Listening, "ear", lambda self: None)
+        told.clear()
+        own = await whole(cluster, body)
+        assert not told
+        for answer in (*shared, own):
+            del answer["usage"]["prompt_tokens_details"]  # the first one found nothing in the cache
+        assert shared == [own, own]
+        await cluster.until_idle()
+
+
+async def test_answers_at_a_time_come_in_messages_of_several(
+    model_folder: Path, streams: list[Listening], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    listening = Listening._hear
+
+    def noted(self: Listening, message: pb.ListenResponse) -> None:
+        sizes.append(len(message.told))
+        listening(self, message)
+
+    monkeypatch.setattr(Listening, "_hear", noted)
+    async with served_cluster(model_folder, decode=1) as cluster:
+        await until_open(cluster, streams, 1)
+        bodies = [BODY | {"seed": seed} for seed in range(8)]
+        await asyncio.gather(*(streamed(cluster, body) for body in bodies))
+    assert max(sizes) == 8
+    assert sizes.count(8) > BODY["max_tokens"] / 2
+
+
+async def test_an_answer_outlives_the_stream_that_it_is_told_on(
+    model_folder: Path, streams: list[Listening]
+) -> None:
+    body = BODY | {"max_tokens": 300}
+    async with served_cluster(model_folder, decode=1) as cluster:
+        cluster.hurry()
+        await until_open(cluster, streams, 1)
+        expected = await streamed(cluster, body)
+        cluster.slow_down()
+        async with following(cluster.gateway.client, body) as stream:
+            await stream.until(lambda answer: answer.tokens() > 5)
+            await streams[0].close()
+            at = stream.answer.tokens()
+            await stream.until(lambda answer: answer.tokens() > at + 5)
+            cluster.hurry()
+            answer = await stream.whole()
+        assert answer == expected
+        assert answer.way["failovers"] == 1
+        await until_open(cluster, streams, 1)  # the next load that is heard opens it anew
+        await cluster.until_idle()
+
+
+async def test_a_client_that_does_not_read_holds_up_nobody(
+    model_folder: Path, streams: list[Listening], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused: list[int] = []
+    pausing = Listening.pause
+
+    def noted(self: Listening, call: int) -> None:
+        paused.append(call)
+        pausing(self, call)
+
+    monkeypatch.setattr(Listening, "pause", noted)
+    longest = BODY | {"max_tokens": 1500, "stream": True}
+    small: dict[str, Any] = {"send_buffer": 4096, "client_stall_seconds": 1.0}
+    async with served_cluster(model_folder, decode=1, **small) as cluster:
+        cluster.hurry()
+        await until_open(cluster, streams, 1)
+        async with not_reading(cluster.gateway.client.base_url, TEXT, longest):
+            await cluster.gateway.until(lambda: bool(paused))
+            assert (await streamed(cluster, BODY)).tokens() == BODY["max_tokens"]
+            await cluster.until_idle()  # it was given up
