@@ -11,31 +11,22 @@ T = TypeVar("T")
 
 
 async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, or ClientDisconnect after cancelling it. It is done in the caller's own
-    task: one task less for every request.
+    """The result of `work`, or ClientDisconnect after cancelling it. `work` gets a task of its own: what
+    wakes it would else pass through all that is around a request, every time.
 
     The request's body must have been read: all that can still be received is the end.
     """
-    loop, over = asyncio.get_running_loop(), False
-
-    def left(leaving: "asyncio.Task[None]") -> None:
-        if not (over or leaving.cancelled()):
-            leaving.exception()  # which is as good as the end
-            patience.reschedule(loop.time())
-
+    working = asyncio.create_task(work)
+    leaving = asyncio.create_task(_gone(receive))
     try:
-        async with asyncio.timeout(None) as patience:
-            leaving = loop.create_task(_gone(receive))
-            leaving.add_done_callback(left)
-            try:
-                return await work
-            finally:
-                over = True
-                leaving.cancel()
-    except TimeoutError as error:
-        if not patience.expired():
-            raise
-        raise ClientDisconnect from error
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
 
 
 async def _gone(receive: Receive) -> None:
