@@ -27,6 +27,7 @@ from gateway.openapi import describe
 from gateway.replies import error_reply
 from gateway.request_scope import RequestScope
 from gateway.root_path import RootPath
+from gateway.route import Route
 from gateway.settings import GatewaySettings
 from gateway.tenants.roster import Roster
 from gateway.tenants.visit import Desk
@@ -62,6 +63,7 @@ def make_app(
         # Its own, of newer versions, which looks for providers at every request: we have ours.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.router.route_class = Route
     routes: list[tuple[str, str, Callable[..., Any], str]] = [
         ("POST", CHAT, chat.__call__, "Answer a chat"),
         ("POST", COMPLETIONS, completions.__call__, "Continue a prompt"),
