@@ -27,6 +27,7 @@ from baton.engine.config import EngineConfig
 from baton.engine.grammar_masks import GrammarMasks
 from baton.engine.host_cores import available_cores
 from baton.engine.kv_pool import KvPool
+from baton.engine.modules.screened_head import MOST_ROWS, screened_head_of
 from baton.engine.plan import Draw, Runner, Slice, StepPlan
 from baton.engine.torch_runner import TorchRunner, replace_modules
 from benchmarks.measures import ratio_of
@@ -163,7 +164,12 @@ def load(
     checkpoint = load_checkpoint(str(folder), dtype)
     weights = weights_of(checkpoint, quantization)
     if fast:
-        replace_modules(checkpoint, int8=quantization == "int8")
+        replace_modules(checkpoint, int8=quantization == "int8", screen=True)
+        if screened_head_of(checkpoint.model) is not None:
+            click.echo(
+                f"its output layer is screened: steps of up to {MOST_ROWS} sequences read half of it, "
+                "their limits count it whole"
+            )
     masks = GrammarMasks(folder, checkpoint.vocab_size, checkpoint.eos_token_ids)
     return TorchRunner(checkpoint, config, make_attention, masks), weights
 
