@@ -55,9 +55,10 @@ class Case:
     @property
     def plan(self) -> StepPlan:
         draws = (Draw(0, self.past + self.rows, GREEDY),)
+        tokens = tuple(range(1, self.rows + 1))  # 0 pads: it says nothing, and all logits are equal
         return StepPlan(
             tuple(
-                Slice(tuple(range(self.rows)), self.past, tuple(range(n, n + self.blocks)), draws)
+                Slice(tokens, self.past, tuple(range(n, n + self.blocks)), draws)
                 for n in range(0, self.sequences * self.blocks, self.blocks)
             )
         )

@@ -14,7 +14,7 @@ from baton.core.sampling_params import SamplingParams
 from baton.engine import torch_runner
 from baton.engine.attention.paged_tensor import TORCH_DTYPES
 from baton.engine.checkpoint import load_checkpoint
-from baton.engine.config import OFF, EngineConfig
+from baton.engine.config import AUTO, OFF, EngineConfig
 from baton.engine.kernel_build import LEVELS, default_recipe
 from baton.engine.kv_pool import KvPool
 from baton.engine.modules import screened_head
@@ -96,6 +96,26 @@ def test_the_best_logits_are_the_layers_own(
     states[0, 5] = 60  # as real models have it: one number outweighs the others
     assert check(kernels, weight, states[:1], [3])
     check(kernels, weight, states, [64, 1, 20, 5])
+
+
+@DTYPES
+def test_without_its_bounds_a_screen_would_miss_some(dtype: torch.dtype) -> None:
+    kernels = Kernels(library(BEST))
+    packed = PackedWeight(kernels, plain().to(dtype), None)
+    sound, careless = Screen(kernels, packed), Screen(kernels, packed)
+    careless._floats[1:].zero_()  # only the scales are left
+    missed = {sound: 0, careless: 0}
+    for seed in range(60):
+        states = noise(1, INPUTS, seed=seed).to(dtype)
+        whole = packed.multiply(states).float()
+        last = whole.topk(20).values[0, -1]
+        for screen in missed:
+            found = screen.best(states, [20])
+            assert found is not None
+            missed[screen] += int((found[whole >= last] == -torch.inf).any())
+
+    assert missed[sound] == 0
+    assert missed[careless] > 0
 
 
 @DTYPES
@@ -256,7 +276,7 @@ def test_drawn_tokens_are_those_of_the_whole_layer(
         return found
 
     monkeypatch.setattr(Screen, "best", counted)
-    found = answers(folder, EngineConfig(dtype=dtype), asked)
+    found = answers(folder, EngineConfig(dtype=dtype, output_screen=AUTO), asked)
     assert sum(screened) > 16 if ALL not in asked else not screened
     assert found == answers(folder, EngineConfig(dtype=dtype, output_screen=OFF), asked)
     if dtype == "float32" and params == [0, 0, 0]:
