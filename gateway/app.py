@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from baton.core.errors import BatonError
 from gateway.auth import Authentication
+from gateway.body_way import BodyWay
 from gateway.cors import with_cors
 from gateway.endpoints.chat import ChatEndpoint
 from gateway.endpoints.completions import CompletionEndpoint
@@ -26,6 +27,7 @@ from gateway.openapi import describe
 from gateway.replies import error_reply
 from gateway.request_scope import RequestScope
 from gateway.root_path import RootPath
+from gateway.route import Route
 from gateway.settings import GatewaySettings
 from gateway.tenants.roster import Roster
 from gateway.tenants.visit import Desk
@@ -58,7 +60,10 @@ def make_app(
         swagger_ui_oauth2_redirect_url=None,
         docs_url="/docs" if docs else None,
         openapi_url="/openapi.json" if docs else None,
+        # Its own, of newer versions, which looks for providers at every request: we have ours.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.router.route_class = Route
     routes: list[tuple[str, str, Callable[..., Any], str]] = [
         ("POST", CHAT, chat.__call__, "Answer a chat"),
         ("POST", COMPLETIONS, completions.__call__, "Continue a prompt"),
@@ -106,12 +111,13 @@ def guarded(
     tracer: "Tracer | None" = None,
 ) -> ASGIApp:
     """The application as clients meet it. From the outside in: the proxy's prefix, the operator's
-    own middleware, CORS (so that a browser may read errors too), the request's id, the key.
+    own middleware, the shorter way for bodies, CORS (so that a browser may read errors too), the
+    request's id, the key.
     """
     inner = Authentication(app, roster, desk)
     traced = frozenset({CHAT, COMPLETIONS, RESPONSES, PATH})
     scope = RequestScope(inner, metrics, tracer, traced, settings.served_names[0])
-    whole = with_cors(scope, settings.cors)
+    whole = BodyWay(with_cors(scope, settings.cors))
     return RootPath(with_middleware(whole, settings.middleware), settings.root_path)
 
 

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from baton.core.token_record import TokenLogprobs, TokenRecord
 from gateway.answer import AnswerHead, AnswerOptions, PromptAnswer, TokenCounts, whole_usage
 from gateway.job import Job
-from gateway.json_text import to_json
+from gateway.json_text import text_to_json, to_json
 from gateway.logprobs import chat_logprobs
 from gateway.output import ChoiceText, Delta, ToolCallDelta
 from gateway.reading import Reading, told
+
+_PLAIN_TAIL = '},"logprobs":null,"finish_reason":null,"token_ids":null}]}\n\n'
 
 
 def chat_object(
@@ -80,7 +82,8 @@ class ChatStream:
 
     A chunk says one thing: reasoning, content, or a part of one tool call. What a step adds beyond
     its first thing comes in further chunks; the last of them carries token ids and
-    log-probabilities of the whole step, also when nothing else is new.
+    log-probabilities of the whole step, also when nothing else is new. Of most chunks nothing but the
+    content is: what stands around it is encoded once.
     """
 
     def __init__(self, head: AnswerHead, job: Job, options: AnswerOptions) -> None:
@@ -95,10 +98,13 @@ class ChatStream:
         self._role = to_json(options.role)
         self._role_tail = f',"prompt_token_ids":{prompt_ids}'
         self._last_tail = f',"system_fingerprint":{to_json(head.fingerprint)}'
-        self._begun: set[int] = set()  # choices
+        self._begun: dict[int, str] = {}  # choice -> what its chunks of content begin with
+        self._plain = not (
+            options.token_ids or options.continuous_usage or job.params.logprobs is not None
+        )
 
     def push(self, prompt: int, deltas: Sequence[Delta]) -> bytes:
-        return "".join(map(self._chunks, deltas)).encode()
+        return "".join([self._chunks(delta) for delta in deltas]).encode()
 
     def cached(self, prompt: int, num_tokens: int | None) -> None:
         self._counts.cached(prompt, num_tokens)
@@ -116,7 +122,10 @@ class ChatStream:
 
     def _chunks(self, delta: Delta) -> str:
         count = self._counts.add(0, delta) + delta.num_tokens
-        role = "" if delta.choice in self._begun else self._beginning(delta.choice)
+        start = self._begun.get(delta.choice)
+        if start is not None and self._plain and _is_content(delta):
+            return f"{start}{text_to_json(delta.text)}{_PLAIN_TAIL}"
+        role = "" if start is not None else self._beginning(delta.choice)
         parts = _parts(delta)
         if not parts:
             if self._says_nothing(delta):
@@ -133,7 +142,7 @@ class ChatStream:
         return quiet and not (shown or delta.resume) and delta.finish_reason is None
 
     def _beginning(self, choice: int) -> str:
-        self._begun.add(choice)
+        self._begun[choice] = f'{self._head}{{"index":{choice},"delta":{{"content":'
         role = f'{{"role":{self._role},"content":""}}'
         echo = self._job.plan.echo
         echoed = self._chunk(choice, f'{{"content":{to_json(echo)}}}', 0) if echo else ""
@@ -169,6 +178,12 @@ class ChatStream:
         if not self._options.continuous_usage:
             return ""
         return f',"usage":{to_json(self._counts.usage_of(0, completion_tokens))}'
+
+
+def _is_content(delta: Delta) -> bool:
+    """And nothing else."""
+    more = delta.reasoning or delta.tool_calls or delta.finish_reason or delta.resume
+    return bool(delta.text) and not more
 
 
 def _parts(delta: Delta) -> list[str]:

@@ -5,10 +5,15 @@ from collections.abc import Sequence
 from baton.core.token_record import TokenLogprobs, TokenRecord
 from gateway.answer import AnswerHead, AnswerOptions, PromptAnswer, TokenCounts, whole_usage
 from gateway.job import Job
-from gateway.json_text import to_json
+from gateway.json_text import text_to_json, to_json
 from gateway.logprobs import CompletionLogprobs, joined
 from gateway.output import ChoiceText, Delta, Usage
 from gateway.reading import Reading, told
+
+_PLAIN_TAIL = (
+    ',"logprobs":null,"finish_reason":null,"stop_reason":null,"prompt_token_ids":null,'
+    '"token_ids":null}],"usage":null}\n\n'
+)
 
 
 def completion_object(
@@ -67,6 +72,10 @@ class Scores:
             visible = job.plan.visible(names.vocabulary)
             self._lists = CompletionLogprobs(names, top, () if shown else job.prompt, visible)
 
+    @property
+    def shown(self) -> bool:
+        return self._lists is not None
+
     def begin(
         self, prompt_scores: Sequence[TokenLogprobs], records: Sequence[TokenRecord]
     ) -> dict[str, object] | None:
@@ -83,13 +92,16 @@ class Scores:
 
 
 class CompletionStream:
-    """Chunks with text, the last one of a choice with its finish reason too; then the usage."""
+    """Chunks with text, the last one of a choice with its finish reason too; then the usage. Of most
+    chunks nothing but the text is new: what stands around it is encoded once.
+    """
 
     def __init__(self, head: AnswerHead, jobs: Sequence[Job], options: AnswerOptions) -> None:
         self._jobs = jobs
         self._options = options
         self._prompt_scores: dict[int, tuple[TokenLogprobs, ...]] = {}  # by prompt
         self._scores: dict[tuple[int, int], Scores] = {}  # by prompt and choice; those begun
+        self._plain: dict[tuple[int, int], str] = {}  # what such a choice's chunks begin with
         self._counts = TokenCounts(jobs, options)
         self._last_tails: dict[int, str] = {}  # by prompt, of the chunks that end it
         self._head = (
@@ -98,7 +110,7 @@ class CompletionStream:
         )
 
     def push(self, prompt: int, deltas: Sequence[Delta]) -> bytes:
-        return "".join(self._chunk(prompt, delta) for delta in deltas).encode()
+        return "".join([self._chunk(prompt, delta) for delta in deltas]).encode()
 
     def cached(self, prompt: int, num_tokens: int | None) -> None:
         self._counts.cached(prompt, num_tokens)
@@ -116,8 +128,12 @@ class CompletionStream:
 
     def _chunk(self, prompt: int, delta: Delta) -> str:
         count = self._counts.add(prompt, delta) + delta.num_tokens
-        job, options = self._jobs[prompt], self._options
         key = prompt, delta.choice
+        plain = self._plain.get(key)
+        if plain is not None and delta.finish_reason is None and delta.resume is None:
+            return f"{plain}{text_to_json(delta.text)}{_PLAIN_TAIL}"
+        job, options = self._jobs[prompt], self._options
+        start = f'{self._head}{{"index":{prompt * job.params.n + delta.choice},"text":'
         ids, prompt_ids, text = "null", "null", delta.text
         if options.token_ids:
             ids = to_json(delta.token_ids)
@@ -127,6 +143,8 @@ class CompletionStream:
             text = (job.plan.echo or "") + text
             scores = known.begin(self._prompt_scores.get(prompt, ()), delta.records)
             prompt_ids = to_json(job.prompt) if options.token_ids else "null"
+            if not (known.shown or options.token_ids or options.continuous_usage):
+                self._plain[key] = start
         else:
             scores = known.push(delta.records)
         reason, tail = "null", ""
@@ -136,8 +154,7 @@ class CompletionStream:
             tail = f',"kv_transfer_params":{{"resume":{to_json(delta.resume)}}}'
         stop = "null" if delta.stop_reason is None else to_json(delta.stop_reason)
         return (
-            f'{self._head}{{"index":{prompt * job.params.n + delta.choice},'
-            f'"text":{to_json(text)},"logprobs":{_encoded(scores)},"finish_reason":{reason},'
+            f'{start}{text_to_json(text)},"logprobs":{_encoded(scores)},"finish_reason":{reason},'
             f'"stop_reason":{stop},"prompt_token_ids":{prompt_ids},"token_ids":{ids}}}],'
             f'"usage":{self._usage(prompt, count)}{tail}}}\n\n'
         )

@@ -33,39 +33,45 @@ class Delivery:
     def stream(
         self, jobs: Sequence[Job], format: StreamFormat, headers: Mapping[str, str]
     ) -> EventStream:
-        return EventStream(self.events(jobs, format), headers, self._stall)
+        return EventStream(self._told(jobs, format), headers, self._stall, last=format.end)
 
     async def events(
         self, jobs: Sequence[Job], format: StreamFormat
     ) -> AsyncGenerator[bytes, None]:
         """Encoded ones, each item with one or more of them whole."""
-        intervals = [Interval(job.plan.interval) for job in jobs]
-        async with aclosing(self._items(jobs)) as items:
-            async for prompt, item in items:
-                match item:
-                    case list():  # first, because it is nearly always that
-                        events = format.push(prompt, intervals[prompt].push(item))
-                        if events:
-                            yield events
-                    case PromptRead():
-                        format.cached(prompt, item.reading.cached_tokens)
-                        format.read(prompt, item.reading)
-                    case PromptScores():
-                        format.scored(prompt, item.entries)
-        end = format.end()
-        if end:
+        async with aclosing(self._told(jobs, format)) as told:
+            async for events in told:
+                yield events
+        if end := format.end():
             yield end
 
-    async def _items(self, jobs: Sequence[Job]) -> AsyncGenerator[tuple[int, Item], None]:
+    async def _told(self, jobs: Sequence[Job], format: StreamFormat) -> AsyncGenerator[bytes, None]:
+        """The same up to the last token."""
+        intervals = [Interval(job.plan.interval) for job in jobs]
+
+        def encoded(prompt: int, item: Item) -> bytes:
+            """Empty where nothing is to be sent yet."""
+            match item:
+                case list():  # first, because it is nearly always that
+                    return format.push(prompt, intervals[prompt].push(item))
+                case PromptRead():
+                    format.cached(prompt, item.reading.cached_tokens)
+                    format.read(prompt, item.reading)
+                case PromptScores():
+                    format.scored(prompt, item.entries)
+            return b""
+
         sources = [partial(self._dispatcher.stream, job, self._output(job)) for job in jobs]
-        if len(jobs) > 1:
+        if len(sources) == 1:
+            async with aclosing(sources[0]()) as items:
+                async for item in items:
+                    if events := encoded(0, item):
+                        yield events
+        else:
             async with aclosing(merged(sources)) as letters:
-                async for letter in letters:
-                    yield letter
-            return
-        async with aclosing(sources[0]()) as items:
-            async for item in items:
-                yield 0, item
+                async for prompt, item in letters:
+                    if events := encoded(prompt, item):
+                        yield events
 
     def _output(self, job: Job) -> MakeOutput:
         return partial(Output, self._vocabulary, job.prompt, job.params, job.plan)

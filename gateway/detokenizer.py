@@ -1,7 +1,7 @@
 """Token ids -> text, one step at a time, never taking back a character."""
 
 import codecs
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from gateway.vocabulary import Vocabulary
 
@@ -25,10 +25,19 @@ class Detokenizer:
         self._bytes_of = _reader(vocabulary, visible)
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._decoder.decode(_unfinished_tail(vocabulary, prompt))
+        self._waiting = bool(self._decoder.getstate()[0])
 
-    def push(self, token_ids: Iterable[int]) -> str:
+    def push(self, token_ids: Sequence[int]) -> str:
         """The text that these tokens complete."""
-        return self._decoder.decode(b"".join(map(self._bytes_of, token_ids)))
+        raw = b"".join(map(self._bytes_of, token_ids))
+        if not self._waiting:
+            try:
+                return raw.decode()  # mostly whole characters, which the decoder takes longer for
+            except UnicodeDecodeError:
+                pass
+        text = self._decoder.decode(raw)
+        self._waiting = bool(self._decoder.getstate()[0])
+        return text
 
 
 def _reader(vocabulary: Vocabulary, visible: frozenset[int] | None) -> Callable[[int], bytes]:

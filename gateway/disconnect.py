@@ -11,7 +11,8 @@ T = TypeVar("T")
 
 
 async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, or ClientDisconnect after cancelling it.
+    """The result of `work`, or ClientDisconnect after cancelling it. `work` gets a task of its own: what
+    wakes it would else pass through all that is around a request, every time.
 
     The request's body must have been read: all that can still be received is the end.
     """

@@ -20,6 +20,7 @@ from gateway.continuation import whole
 from gateway.errors import NoRoomError, OverloadedError, TooLateError
 from gateway.items import Answered, Item, PromptRead, PromptScores, collected
 from gateway.job import Job
+from gateway.job_meter import JobMeter
 from gateway.leg import Left
 from gateway.metrics import ModelMetrics
 from gateway.mover import Mover
@@ -80,34 +81,24 @@ class Dispatcher:
         """Requests that wait for room."""
         return len(self._queue)
 
-    async def stream(self, job: Job, output: MakeOutput) -> AsyncGenerator[Item, None]:
+    def stream(self, job: Job, output: MakeOutput) -> AsyncGenerator[Item, None]:
         """What is new, as it comes, whoever makes it. When the text has ended every choice, the
         workers are told to stop.
         """
-        turn = self._queue.turn(
-            job.priority, job.bill, job.key, job.timeout, job.wishes.lane, job.objectives.ttft
-        )
-        with self._billed(job.bill), self._recent.following(job) as trail:
-            if job.wishes.remote_decode and self._reads is not None:
-                items = self._read(self._reads, job, output, turn, trail)
-            else:
-                items = self._answer(job, output, turn, trail)
-            async with aclosing(items):
-                async for item in items:
-                    yield item
+        if job.wishes.remote_decode and self._reads is not None:
+            return self._read(self._reads, job, output)
+        return self._answer(job, output)
 
     async def _read(
-        self, reads: PrefillOnly, job: Job, output: MakeOutput, turn: Turn, trail: Trail
+        self, reads: PrefillOnly, job: Job, output: MakeOutput
     ) -> AsyncGenerator[Item, None]:
-        with self._metrics.watching(job) as meter:
+        with self._attending(job) as (turn, trail, meter):
             async with aclosing(reads.stream(job, output, turn, meter, trail)) as items:
                 async for item in items:
                     yield item
 
-    async def _answer(
-        self, job: Job, output: MakeOutput, turn: Turn, trail: Trail
-    ) -> AsyncGenerator[Item, None]:
-        with self._metrics.watching(job) as meter:
+    async def _answer(self, job: Job, output: MakeOutput) -> AsyncGenerator[Item, None]:
+        with self._attending(job) as (turn, trail, meter):
             life = RequestLife(job, output(), turn, trail)
             digest = self._workers.model_digest
             resumable = Resumable(job, self._handles, digest, life.again)
@@ -248,6 +239,19 @@ class Dispatcher:
         finally:
             waited = asyncio.get_running_loop().time() - began
             self._metrics.tenants.queued(job.bill.tenant, waited)
+
+    @contextmanager
+    def _attending(self, job: Job) -> Iterator[tuple[Turn, Trail, JobMeter]]:
+        """Whoever looks at a request from its place in the line to its end."""
+        turn = self._queue.turn(
+            job.priority, job.bill, job.key, job.timeout, job.wishes.lane, job.objectives.ttft
+        )
+        with (
+            self._billed(job.bill),
+            self._recent.following(job) as trail,
+            self._metrics.watching(job) as meter,
+        ):
+            yield turn, trail, meter
 
     @contextmanager
     def _billed(self, bill: Bill) -> Iterator[None]:

@@ -18,9 +18,7 @@ from gateway.request_metrics import (
 )
 
 OTHER_REASONS = {"tool_calls": "stop"}  # finish reasons that the engine does not know
-COUNT_SECONDS = (
-    1.0  # between two times that a stream's tokens are counted: each costs as much as many
-)
+COUNT_SECONDS = 1.0  # between two times that a stream's tokens are counted: many cost as one
 _RESULTS = {ABORT: ABANDONED, ERROR: FAILED}  # of what broke and did not go on, by the request's
 
 
@@ -42,6 +40,7 @@ class JobMeter:
         self._reasons: dict[int, str] = {}  # choice -> why it ended
         self._broken: dict[object, list[tuple[str, str]]] = {}  # (reason, phase), by branch
         self._uncounted = 0  # tokens, on no page yet
+        self._gaps: list[float] = []  # seconds before each of them but the first ones, likewise
         self._count_at = time.monotonic() + COUNT_SECONDS
 
     def placed(self) -> None:
@@ -58,9 +57,11 @@ class JobMeter:
         now = time.monotonic()
         if self._first is None:
             self._begin(now)
-        self._job.bill.written += sum(delta.num_tokens for delta in deltas)
+        written = 0
         for delta in deltas:
-            self._add_choice(delta, now)
+            written += self._add_choice(delta, now)
+        self._job.bill.written += written
+        self._uncounted += written
         if now >= self._count_at:
             self._count(now)
 
@@ -113,6 +114,8 @@ class JobMeter:
 
     def _count(self, now: float) -> None:
         self._metrics.generation_tokens.inc(self._uncounted)
+        self._metrics.inter_token.observe_all(self._gaps)
+        self._gaps.clear()
         self._uncounted, self._count_at = 0, now + COUNT_SECONDS
 
     def _begin(self, now: float) -> None:
@@ -122,20 +125,22 @@ class JobMeter:
         self._metrics.prompt_tokens.inc(len(self._job.prompt))
         self._metrics.prompt.observe(len(self._job.prompt))
 
-    def _add_choice(self, delta: Delta, now: float) -> None:
+    def _add_choice(self, delta: Delta, now: float) -> int:
+        """How many tokens it has."""
         choice, count = delta.choice, delta.num_tokens
-        self._uncounted += count
         before = self._latest.get(choice)
         if before is None:
             self._firsts[choice] = now
-        else:  # several at once: each took its share of the gap
-            for _ in range(count):
-                self._metrics.inter_token.observe((now - before) / count)
+        elif count == 1:
+            self._gaps.append(now - before)
+        elif count:  # several at once: each took its share of the gap
+            self._gaps += [(now - before) / count] * count
         self._latest[choice] = now
         self._counts[choice] = self._counts.get(choice, 0) + count
         reason = delta.finish_reason
         if reason is not None:
             self._reasons[choice] = OTHER_REASONS.get(reason, reason)
+        return count
 
     def _end_whole(self) -> None:
         """Every choice has its last token."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
-from operator import add, attrgetter
+from operator import add
 
 from baton.core.worker_info import WorkerInfo
 from gateway.candidate import Candidate
@@ -22,9 +22,6 @@ SHORTLIST = 3  # workers of each role that are looked at closely
 LinkBetween = Callable[[str, str], Link]  # by instance ids of prefill and decode worker
 
 
-_read_token = attrgetter("read_token")
-
-
 @dataclass(frozen=True, slots=True)
 class Pair:
     prefill: WorkerInfo
@@ -41,7 +38,7 @@ class Alone:
 Placement = Pair | Alone
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as `Terms`
 class Option:
     placement: Placement
     terms: Terms
@@ -169,18 +166,23 @@ def _best_of(
     writing = writing_scores(ask, writers)
     options: list[Option] = []
     if readers:
-        moving = map(add, writing, transfer_scores(ask, writers))
+        moving = map(add, writing, transfer_scores(ask, writers)) if ask.held else writing
         near = _least(count, writers, moving)
         for prefill in _least(count, readers, reading_scores(ask, readers)):
             for decode in near:
                 between = link and link(prefill.instance_id, decode.instance_id)
                 options.append(_option(ask, prefill, decode, between))
-        # Whoever would take longer than the best pair if it read as fast as the fastest need not be
-        # tried alone; but the likeliest is, for what is told of the choice.
+        # Whoever would take longer than the best pair, if nothing but the tokens that nobody has were
+        # to be read, need not be tried alone; but the likeliest is, for what is told of the choice.
         uncached = ask.tokens - max(ask.held.values(), default=0)
-        least = uncached * min(map(_read_token, writers))
-        most = max(min(option.terms.score for option in options) - least, min(writing))
+        best, likeliest = min(option.terms.score for option in options), min(writing)
+        most = max(best, likeliest)
         likely = [i for i, seconds in enumerate(writing) if seconds <= most]
+        likely = [
+            i
+            for i in likely
+            if writing[i] + uncached * writers[i].read_token <= best or writing[i] == likeliest
+        ]
         writers, writing = [writers[i] for i in likely], [writing[i] for i in likely]
     if not ask.may_be_alone:
         return options

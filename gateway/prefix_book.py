@@ -50,9 +50,10 @@ class PrefixBook:
 
     def held(self, prompt: PromptChain, namings: Iterable[Naming]) -> dict[str, int]:
         """How many of the prompt's first tokens each worker has, in whole strides; none: not in it."""
-        held: dict[str, int] = {}
-        for naming in namings:
-            held.update(self.index.held(prompt.keys(naming), naming.stride))
+        found = [self.index.held(prompt.keys(naming), naming.stride) for naming in namings]
+        held = found[0] if found else {}
+        for more in found[1:]:
+            held.update(more)
         return held
 
     def expecting(

@@ -7,6 +7,7 @@ from itertools import chain, compress
 from baton.core.errors import InternalError
 from baton.core.kv_events import KvChange
 
+WALKED = 16  # keys that are looked at one after the other, rather than halved
 _BITS = bytes.maketrans(b"01", b"\0\1")  # of a number that is written out
 
 
@@ -41,6 +42,7 @@ class PrefixIndex:
         self._masks: dict[int, int] = {}
         self._holdings: dict[str, _Holding] = {}
         self._names: list[str] = []  # by the number of the bit
+        self._bits: list[int] = []  # 1 << its number
         self._free: list[int] = []  # numbers of bits
 
     def __len__(self) -> int:
@@ -95,8 +97,8 @@ class PrefixIndex:
             low, low_mask, high, high_mask = spans.pop()
             if low_mask == high_mask:
                 continue
-            if high - low == 1:
-                self._name(low_mask & ~high_mask, high * unit, found)
+            if high - low <= WALKED:
+                self._walk(keys, (low, low_mask), (high, high_mask), unit, found)
                 continue
             middle = (low + high) // 2
             mask = self._masks.get(keys[middle], 0) & low_mask
@@ -128,7 +130,8 @@ class PrefixIndex:
     def _enter(self, worker: str) -> _Holding:
         number = self._free.pop() if self._free else len(self._names)
         self._names[number : number + 1] = [worker]
-        holding = self._holdings[worker] = _Holding(1 << number)
+        self._bits[number : number + 1] = [1 << number]
+        holding = self._holdings[worker] = _Holding(self._bits[number])
         return holding
 
     def _apply(self, holding: _Holding, change: KvChange) -> None:
@@ -159,12 +162,35 @@ class PrefixIndex:
         else:
             self._masks.pop(key, None)
 
+    def _walk(
+        self,
+        keys: Sequence[int],
+        start: tuple[int, int],
+        end: tuple[int, int],
+        unit: int,
+        found: dict[str, int],
+    ) -> None:
+        """Key by key, each place with the mask of its holders: where they grow fewer all the way, as
+        they do among many workers, that is faster than to halve on.
+        """
+        (low, mask), (high, last) = start, end
+        masks = self._masks
+        for at in range(low + 1, high):
+            left = masks.get(keys[at], 0) & mask
+            if left != mask:
+                self._name(mask ^ left, at * unit, found)
+                mask = left
+                if mask == last:
+                    return
+        self._name(mask ^ last, high * unit, found)
+
     def _name(self, mask: int, count: int, found: dict[str, int]) -> None:
         if mask.bit_count() > 16:  # all at once, which is faster from there on
             bits = bin(mask)[:1:-1].encode().translate(_BITS)
             found.update(dict.fromkeys(compress(self._names, bits), count))
             return
+        names, own = self._names, self._bits
         while mask:
             highest = mask.bit_length() - 1
-            found[self._names[highest]] = count
-            mask ^= 1 << highest
+            found[names[highest]] = count
+            mask ^= own[highest]

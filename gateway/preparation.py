@@ -97,19 +97,19 @@ class Preparation:
         """Waits for a first worker: only workers know how long a prompt may be. Raises
         ClientDisconnect when the client does not.
         """
-        return await until_disconnect(receive, self._limits())
-
-    async def _limits(self) -> Limits:
         if self._workers.max_model_len is None:
-            try:
-                async with asyncio.timeout(self._patience):
-                    await self._workers.met()
-            except TimeoutError as error:
-                raise NoRoomError("No worker has joined yet.", RETRY_SOON) from error
+            await until_disconnect(receive, self._met())
         length = self._workers.max_model_len
         if length is None:
             raise InternalError("a worker has joined, but nobody knows how long a prompt may be")
         return Limits(length, self.vocab_size)
+
+    async def _met(self) -> None:
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._workers.met()
+        except TimeoutError as error:
+            raise NoRoomError("No worker has joined yet.", RETRY_SOON) from error
 
     async def grammar(
         self, asked: GenerationRequest, tool_use: ToolUse = NO_TOOLS
@@ -142,7 +142,8 @@ class Preparation:
             if self._strict_max_tokens:
                 check_wanted(asked, len(prompt), limits)
         wishes = asked.wishes
-        wishes.check(self._workers.known, self._elsewhere)
+        if wishes.particular:
+            wishes.check(self._workers.known, self._elsewhere)
         settled = settle(asked, self._defaults, limits, self._rules)
         if self._strict_greedy_n:
             check_greedy(settled)

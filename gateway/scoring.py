@@ -40,7 +40,7 @@ class Ask:
     particular: bool = False  # the request names or forbids workers; candidates are what it allows
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would take as long as the sums: a decision makes many
 class Terms:
     """Predicted for one placement, in seconds."""
 

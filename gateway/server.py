@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from baton.core.address import join_address
+from baton.core.collector import collect_seldom
 from baton.core.errors import UnavailableError
 from baton.core.interrupts import Interrupts, still_running
 from baton.rpc.server import bind, stop
@@ -87,6 +88,7 @@ async def _run(
         await http.until_ready(serving)
         await _until_began(gateway.until_followed(), following)
         await _until_began(gateway.roster.began(), knowing)
+        collect_seldom()
         _announce(url_of(listener, settings.tls.scheme), registry, settings.ready_fd)
         running = {following, knowing}
         await asyncio.wait({serving, stopped, *running}, return_when=asyncio.FIRST_COMPLETED)

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from baton.core.errors import BatonError
+from gateway.body_way import body_way
 from gateway.disconnect import until_disconnect
 from gateway.errors import INTERNAL, ErrorReply, reply_to
 from gateway.json_text import to_json
@@ -19,6 +20,7 @@ from gateway.time_limit import TimeLimit
 
 logger = logging.getLogger(__name__)
 
+_START, _PIECE = "http.response.start", "http.response.body"
 DONE = b"data: [DONE]\n\n"
 HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -29,7 +31,8 @@ HEADERS = {
 
 class EventStream(Response):
     """The response begins with the first event. An error before it is a real status, raised to
-    the caller; an error after it is told by what `broken` makes of it. `end` is always last.
+    the caller; an error after it is told by what `broken` makes of it. `end` is always last, and
+    goes out together with what `last` makes of a whole answer.
 
     `events` yields encoded events, several at once if they are ready together. A client that
     reads nothing for `stall` seconds is given up.
@@ -42,6 +45,7 @@ class EventStream(Response):
         stall: float,
         broken: Callable[[ErrorReply], bytes] | None = None,
         end: bytes = DONE,
+        last: Callable[[], bytes] = bytes,
     ) -> None:
         super().__init__(headers={**headers, **HEADERS})
         del self.headers["content-length"]
@@ -49,19 +53,20 @@ class EventStream(Response):
         self._stall = stall
         self._broken = broken or error_event
         self._end = end
+        self._last = last
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        writing = self._write_bounded(send, trace_of(Request(scope)))
+        writing = self._write_bounded(send, body_way(scope, send), trace_of(Request(scope)))
         await until_disconnect(receive, writing)
 
-    async def _write_bounded(self, send: Send, trace: RequestTrace | None) -> None:
+    async def _write_bounded(self, send: Send, way: Send, trace: RequestTrace | None) -> None:
         """Given up when one event has waited for the client for too long."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(None) as patience:
                 limit = TimeLimit(lambda: patience.reschedule(loop.time()))
                 try:
-                    await self._write(_Bounded(send, limit, self._stall), trace)
+                    await self._write(_Out(send, way, limit, self._stall), trace)
                 finally:
                     limit.close()
         except TimeoutError as error:
@@ -69,46 +74,50 @@ class EventStream(Response):
                 raise
             raise ClientDisconnect from error
 
-    async def _write(self, send: Send, trace: RequestTrace | None) -> None:
+    async def _write(self, out: "_Out", trace: RequestTrace | None) -> None:
         async with aclosing(self._events) as events:
             first = await anext(events)
-            start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-            await send(start)
-            await self._send(send, first)
+            await out.head({"type": _START, "status": 200, "headers": self.raw_headers})
+            await out.piece(first)
+            end = self._end
             try:
                 async for event in events:
-                    await self._send(send, event)
+                    await out.piece(event)
+                end = self._last() + end
             except BatonError as error:
                 logger.warning("the stream broke: %s", error)
-                await self._send(send, self._broken_by(reply_to(error), trace))
+                await out.piece(self._broken_by(reply_to(error), trace))
             except ClientDisconnect:
                 raise
             except Exception:  # the client was promised an end
                 logger.exception("the stream broke")
-                await self._send(send, self._broken_by(INTERNAL, trace))
-        await self._send(send, self._end, more=False)
+                await out.piece(self._broken_by(INTERNAL, trace))
+        await out.piece(end, more=False)
 
     def _broken_by(self, reply: ErrorReply, trace: RequestTrace | None) -> bytes:
         if trace is not None:
             trace.failed(reply.message)
         return self._broken(reply)
 
-    async def _send(self, send: Send, body: bytes, more: bool = True) -> None:
-        """Waits while the client's buffer is full."""
-        await send({"type": "http.response.body", "body": body, "more_body": more})
 
+class _Out:
+    """To the client, whose buffer may be full: every wait for it is bounded."""
 
-class _Bounded:
-    """A `send` whose every wait is bounded."""
-
-    def __init__(self, send: Send, limit: TimeLimit, seconds: float) -> None:
+    def __init__(self, send: Send, way: Send, limit: TimeLimit, seconds: float) -> None:
+        """`way`: of what comes behind the head."""
         self._send = send
+        self._way = way
         self._limit = limit
         self._seconds = seconds
 
-    async def __call__(self, message: Message) -> None:
+    async def head(self, message: Message) -> None:
         self._limit.begin(self._seconds)
         await self._send(message)
+        self._limit.end()
+
+    async def piece(self, body: bytes, more: bool = True) -> None:
+        self._limit.begin(self._seconds)
+        await self._way({"type": _PIECE, "body": body, "more_body": more})
         self._limit.end()
 
 

@@ -6,6 +6,7 @@ long, and is set again where another has begun meanwhile.
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 
 
@@ -15,12 +16,14 @@ class TimeLimit:
     def __init__(self, late: Callable[[], None]) -> None:
         self._late = late
         self._loop = asyncio.get_running_loop()
+        self._time = self._loop.time
         self._due: float | None = None  # on the loop's clock; None: nobody waits
         self._timer: asyncio.TimerHandle | None = None
+        self._fires = math.inf  # when it does
 
     def begin(self, seconds: float) -> None:
-        self._due = due = self._loop.time() + seconds
-        if self._timer is None or self._timer.when() > due:
+        self._due = due = self._time() + seconds
+        if self._fires > due:
             self._set(due)
 
     def end(self) -> None:
@@ -32,18 +35,18 @@ class TimeLimit:
         self._due = None
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._fires = None, math.inf
 
     def _set(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._look)
+        self._timer, self._fires = self._loop.call_at(due, self._look), due
 
     def _look(self) -> None:
-        self._timer = None
+        self._timer, self._fires = None, math.inf
         if self._due is None:
             return
-        if self._due > self._loop.time():
+        if self._due > self._time():
             self._set(self._due)
         else:
             self._due = None

@@ -47,6 +47,7 @@ class Worker:
         self.client = client
         self.restarts = restarts  # of this worker id, as far as this gateway has lived to see
         self.load: WorkerLoad | None = None
+        self.drains = False  # has said so: it takes nothing new, and what it has may go elsewhere
         self.unusable: str | None = None  # a sentence saying why
         self.in_flight = 0
         self._claims = Claims()
@@ -63,11 +64,6 @@ class Worker:
         self._lost = False  # and said so
         self._watching = self._follow()
         self._closing: asyncio.Task[None] | None = None
-
-    @property
-    def drains(self) -> bool:
-        """It has said so: it takes nothing new, and what it has may go elsewhere."""
-        return self.load is not None and self.load.state is WorkerState.DRAINING
 
     @property
     def candidate(self) -> Candidate:
@@ -215,6 +211,7 @@ class Worker:
             self._lost = False
             logger.warning("in touch with %s again", self.info.worker_id)
         self.load = load
+        self.drains = load is not None and load.state is WorkerState.DRAINING
         if load is not None:
             if self.info.role is Role.DECODE:
                 self.client.listen()

@@ -84,6 +84,7 @@ class Workers:
         self._tls = tls
         self._workers: dict[str, Worker] = {}  # by instance id
         self._listed: dict[str, WorkerInfo] = {}  # by instance id: the registry's own view
+        self._unlisted = False  # some worker is not in it, and stays for as long as it is heard
         self._usable: list[Worker] = []  # that read prompts or write answers
         self._encode_pool = EncodePool()
         self.prefixes = PrefixBook(self._hear_anew)
@@ -302,6 +303,7 @@ class Workers:
         missing = [self._workers[i] for i in self._workers.keys() - self._listed.keys()]
         replaced = {info.worker_id for info in self._listed.values()} if missing else set()
         gone = [w for w in missing if w.load is None or w.info.worker_id in replaced]
+        self._unlisted = len(gone) < len(missing)
         for worker in gone:
             del self._workers[worker.info.instance_id]
             self.prefixes.drop(worker.info.instance_id)
@@ -337,7 +339,7 @@ class Workers:
             self._met.set()
 
     def _worker_changed(self) -> None:
-        if self._drop_gone():
+        if (self._unlisted or self._leaving) and self._drop_gone():
             self._judge()
         self._on_change()
 

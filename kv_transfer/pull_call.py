@@ -46,8 +46,10 @@ class PullCall:
             prefix_names=prefix_names,
         )
         error: BatonError = UnavailableError("the link to the sender was closed")
+        # Beside the reading: where the sender dies as the call begins, gRPC lets its writer wait for
+        # ever, and tells only its reader.
+        writing = asyncio.create_task(self._write(request))
         try:
-            await self._write(request)
             async for message in self._call:
                 for event in events_of(message, checksums):
                     self._hear(event)
@@ -56,6 +58,7 @@ class PullCall:
             error = from_rpc_error(broken)
         finally:  # a channel closed under the call looks like a cancellation, and must be told too
             self._over = True
+            writing.cancel()
             self._tell(ev.PullBroken(error))
             self._lose(error)
 

@@ -6,12 +6,12 @@ from copy import copy
 from prometheus_client import (
     CollectorRegistry,
     Counter,
-    Histogram,
     disable_created_metrics,
 )
 
 from baton.telemetry.exposition import written
 from baton.telemetry.family import ENGINE, Family, Kind
+from baton.telemetry.histogram import Histogram
 
 
 class Instruments:

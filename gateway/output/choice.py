@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import FinishReason, TokenRecord
@@ -14,6 +15,8 @@ from gateway.output.stop_strings import StopStrings
 from gateway.output.tool_calls import ToolCalls
 from gateway.parsers.reasoning import ReasoningParser
 from gateway.vocabulary import Vocabulary
+
+_token_id = attrgetter("token_id")
 
 
 @dataclass(slots=True)
@@ -78,7 +81,7 @@ class Choice:
         return self._delta(step)
 
     def _plain(self, records: Sequence[TokenRecord]) -> Delta:
-        ids = tuple([record.token_id for record in records])
+        ids = tuple(map(_token_id, records))
         last = records[-1]
         shown = tuple(records) if self._scored else ()
         if last.finish_reason is None:

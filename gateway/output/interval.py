@@ -1,7 +1,5 @@
 """Fewer and larger chunks of a stream."""
 
-from collections.abc import Iterable
-
 from gateway.output.delta import Delta
 
 
@@ -15,9 +13,9 @@ class Interval:
         self._waiting: dict[int, Delta] = {}  # by choice
         self._begun: set[int] = set()
 
-    def push(self, deltas: Iterable[Delta]) -> list[Delta]:
+    def push(self, deltas: list[Delta]) -> list[Delta]:
         if self._tokens == 1:
-            return list(deltas)
+            return deltas
         return [passed for delta in deltas if (passed := self._gathered(delta)) is not None]
 
     def _gathered(self, delta: Delta) -> Delta | None:

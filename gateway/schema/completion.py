@@ -78,7 +78,7 @@ class CompletionRequest(PromptFields, CompletionOutputFields, BeamFields, Genera
         if isinstance(self.prompt, str):
             return []
         if isinstance(self.prompt[0], int):
-            return [[token for token in self.prompt if isinstance(token, int)]]
+            return [self.prompt]
         return [ids for ids in self.prompt if isinstance(ids, list)]
 
 

@@ -72,8 +72,9 @@ async def test_keys_are_compared_as_digests_in_constant_time(
 ) -> None:
     compared = list[tuple[str, str]]()
 
-    def compare(one: str, other: str) -> bool:
-        compared.append((one, other))
+    def compare(one: str | bytes, other: str | bytes) -> bool:
+        if isinstance(one, str) and isinstance(other, str):  # workers compare the cluster's secret
+            compared.append((one, other))
         return one == other
 
     monkeypatch.setattr("gateway.tenants.roster.hmac.compare_digest", compare)

@@ -380,3 +380,15 @@ def test_a_completion_stream_says_why_it_stopped() -> None:
         "stop",
         "END",
     )
+
+
+def test_a_chunk_that_is_put_together_from_known_parts_is_as_any_other() -> None:
+    """The first chunk of a choice is encoded in full, later ones are not."""
+    job = replace(JOB, params=replace(JOB.params, n=1))
+    for stream in (
+        CompletionStream(HEAD, [job], AnswerOptions()),
+        ChatStream(HEAD, job, AnswerOptions()),
+    ):
+        first, later = (stream.push(0, [Delta(0, 'a"\u2028é', (5,))]) for _ in range(2))
+        assert first.endswith(later)
+        assert len(events(later)) == 1

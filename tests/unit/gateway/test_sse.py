@@ -71,6 +71,17 @@ async def test_an_error_later_is_one_event_before_done(error: Exception, code: i
     assert done == DONE
 
 
+@pytest.mark.parametrize("error", [None, UnavailableError("x")])
+async def test_what_a_whole_answer_ends_with_goes_out_with_the_end(
+    error: Exception | None,
+) -> None:
+    wire = Wire()
+    stream = EventStream(two(error), {}, 5.0, last=lambda: b"usage ")
+    await stream(SCOPE, never, wire.send)
+    assert wire.bodies[-1] == (DONE if error else b"usage " + DONE)
+    assert wire.sent[-1]["more_body"] is False
+
+
 async def test_a_client_that_takes_nothing_is_given_up_and_the_source_closed() -> None:
     closed = asyncio.Event()
 
