@@ -27,6 +27,7 @@ from baton.engine.config import EngineConfig
 from baton.engine.grammar_masks import GrammarMasks
 from baton.engine.host_cores import available_cores
 from baton.engine.kv_pool import KvPool
+from baton.engine.modules.screened_head import MOST_ROWS, screened_head_of
 from baton.engine.plan import Draw, Runner, Slice, StepPlan
 from baton.engine.torch_runner import TorchRunner, replace_modules
 from benchmarks.measures import ratio_of
@@ -54,9 +55,10 @@ class Case:
     @property
     def plan(self) -> StepPlan:
         draws = (Draw(0, self.past + self.rows, GREEDY),)
+        tokens = tuple(range(1, self.rows + 1))  # 0 pads: it says nothing, and all logits are equal
         return StepPlan(
             tuple(
-                Slice(tuple(range(self.rows)), self.past, tuple(range(n, n + self.blocks)), draws)
+                Slice(tokens, self.past, tuple(range(n, n + self.blocks)), draws)
                 for n in range(0, self.sequences * self.blocks, self.blocks)
             )
         )
@@ -163,7 +165,12 @@ def load(
     checkpoint = load_checkpoint(str(folder), dtype)
     weights = weights_of(checkpoint, quantization)
     if fast:
-        replace_modules(checkpoint, int8=quantization == "int8")
+        replace_modules(checkpoint, int8=quantization == "int8", screen=True)
+        if screened_head_of(checkpoint.model) is not None:
+            click.echo(
+                f"its output layer is screened: steps of up to {MOST_ROWS} sequences read half of it, "
+                "their limits count it whole"
+            )
     masks = GrammarMasks(folder, checkpoint.vocab_size, checkpoint.eos_token_ids)
     return TorchRunner(checkpoint, config, make_attention, masks), weights
 

@@ -25,7 +25,7 @@ def loader_of(role: Role) -> tuple[Load, Collection[Role]]:
         )
 
         return load_encoder, (Role.ENCODE,)
-    return engine_loader(SERVICES), SERVICES.keys()
+    return engine_loader(SERVICES, role), SERVICES.keys()
 
 
 def be_worker(role: Role, settings: WorkerSettings) -> NoReturn:

@@ -20,6 +20,8 @@ class EngineConfig:
     max_model_len: int | None = None
     dtype: str = "auto"  # auto (the checkpoint's), float32, bfloat16
     quantization: str = ""  # what weights become at load: int8, or empty: nothing else
+    # auto, off: an int8 copy of a large output layer bounds its logits, and the best are computed.
+    output_screen: str = OFF
     threads: int = 1
     core_board: str = ""  # file of the `CoreBoard` where cores are lent; empty: none are
     core_slot: int = 0  # ours on it

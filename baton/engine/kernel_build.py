@@ -22,17 +22,23 @@ _FLAGS = (
 )
 _AVX2 = ("avx2", "fma", "f16c")
 _AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl", *_AVX2)
+_AVX512_BF16 = ("avx512_bf16", "avx512_vnni", *_AVX512)
 _TILES = ("amx_tile", "amx_bf16")
 # Name of a level of instructions -> what /proc/cpuinfo calls those that it needs. Best first.
 LEVELS: Mapping[str, tuple[str, ...]] = {
-    "amx": (*_TILES, "avx512_bf16", *_AVX512),
-    "avx512_bf16": ("avx512_bf16", *_AVX512),
+    "amx": (*_TILES, *_AVX512_BF16),
+    "avx512_bf16": _AVX512_BF16,
     "avx512": _AVX512,
     "avx2": _AVX2,
     "portable": (),
 }
 # Where a compiler calls them something else.
-_SPELLINGS = {"avx512_bf16": "avx512bf16", "amx_tile": "amx-tile", "amx_bf16": "amx-bf16"}
+_SPELLINGS = {
+    "avx512_bf16": "avx512bf16",
+    "avx512_vnni": "avx512vnni",
+    "amx_tile": "amx-tile",
+    "amx_bf16": "amx-bf16",
+}
 # The system call arch_prctl of x86-64, and what it is asked: leave to use the tiles' registers.
 _ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XFEATURE_XTILEDATA = 158, 0x1023, 18
 

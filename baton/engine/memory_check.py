@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from baton.core.errors import SettingsError
-from baton.engine.packing import copied_bytes
+from baton.engine.packing import copied_bytes, screen_bytes
 from baton.model_source.weight_files import weight_bytes
 
 # Bytes of each worker beside weights and KV pool: interpreter, libraries, what a step computes.
@@ -17,11 +17,13 @@ def check_memory(
     available: int,
     num_workers: int = 1,
     kv_offloading_bytes: int = 0,
+    screened: bool = False,
 ) -> int:
     """The bytes that workers need which load `folder` side by side. Raises SettingsError where they
-    would not fit.
+    would not fit. `screened`: they may have a screen before the output layer.
     """
     weights = weight_bytes(folder, dtype) + copied_bytes(folder, dtype)
+    weights += screen_bytes(folder, dtype) if screened else 0
     needed = num_workers * (weights + kv_cache_memory_bytes + kv_offloading_bytes + ALLOWANCE)
     if needed <= available:
         return needed

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from baton.core.errors import SettingsError
-from baton.engine.config import EngineConfig
+from baton.engine.config import OFF, EngineConfig
 from baton.engine.device_name import CUDA, device_name
 from baton.engine.families import check_kind, reads_images
 from baton.engine.host_memory import available_memory
@@ -46,6 +46,7 @@ def check_model(model: str, config: EngineConfig, num_workers: int = 1, taken: i
         max(0, available_memory() - taken),
         num_workers,
         config.kv_offloading_bytes,
+        screened=not (on_device or config.quantization or config.output_screen == OFF),
     )
 
 

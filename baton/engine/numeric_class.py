@@ -22,10 +22,12 @@ from baton.engine.modules.decoder_layer import KernelDecoderLayer
 from baton.engine.modules.layer_parts import decoder_layers
 from baton.engine.modules.linear import KernelLinear, PackedEmbedding
 from baton.engine.modules.norm import KernelNorm
+from baton.engine.modules.screened_head import ScreenedHead
 
 logger = logging.getLogger(__name__)
 
-_SOUND = (KernelLinear, KernelNorm, PackedEmbedding, nn.Embedding)  # whatever else is in the batch
+# Whatever else is in the batch: what a screened head says is what its layer says.
+_SOUND = (KernelLinear, ScreenedHead, KernelNorm, PackedEmbedding, nn.Embedding)
 
 
 def kernel_class(environ: Mapping[str, str]) -> str:

@@ -20,7 +20,7 @@ from baton.engine.attention.choice import MakeAttention, choose_attention
 from baton.engine.attention.paged_tensor import paged_tensor
 from baton.engine.checkpoint import Checkpoint, load_checkpoint
 from baton.engine.checkpoint_runner import CheckpointRunner
-from baton.engine.config import EngineConfig
+from baton.engine.config import OFF, EngineConfig
 from baton.engine.core_board import cores_for
 from baton.engine.drawing import Drawing, Outcome, slice_result, unsound
 from baton.engine.flat_batch import flat_embeddings, flat_positions, flat_tokens, unseen
@@ -32,8 +32,10 @@ from baton.engine.logits_parts import logits_in_parts, parts_of
 from baton.engine.logits_rules import is_ruled
 from baton.engine.modules.kernels import Kernels
 from baton.engine.modules.release import release_files, release_heap, weight_bytes
+from baton.engine.modules.screened_head import screen_head, screened_head_of
 from baton.engine.modules.swap import swap_modules
 from baton.engine.numeric_class import check_parts, kernel_class
+from baton.engine.output_ranks import output_ranks
 from baton.engine.packed_linear import pack_linears
 from baton.engine.packing import packs_linears
 from baton.engine.plan import Draw, SliceResult, StepPlan
@@ -57,6 +59,7 @@ def load_torch_runner(model: str, config: EngineConfig) -> "TorchRunner":
         checkpoint,
         matrix_units=not config.batch_invariant,
         int8=config.quantization == "int8",
+        screen=config.output_screen != OFF,
     )
     kv_shape(checkpoint.model)  # a class that reads a weight itself fails now, not in service
     numeric_class = ""
@@ -82,10 +85,10 @@ def image_encoder(network: PreTrainedModel, folder: Path, threads: int) -> "Imag
 
 
 def replace_modules(
-    checkpoint: Checkpoint, *, matrix_units: bool = True, int8: bool = False
+    checkpoint: Checkpoint, *, matrix_units: bool = True, int8: bool = False, screen: bool = False
 ) -> None:
     """By C++, or where that cannot be had by what torch has packed. `matrix_units` and `int8` as in
-    `Kernels`; raises SettingsError where int8 cannot be had.
+    `Kernels`; raises SettingsError where int8 cannot be had. `screen`: where it pays, before the output layer.
     """
     loaded = weight_bytes(checkpoint.model)
     try:
@@ -99,6 +102,8 @@ def replace_modules(
             logger.info("%d linear layers are packed", pack_linears(checkpoint.model))
     else:
         swap_modules(checkpoint.model, checkpoint.kv_shape, kernels)
+        if screen:
+            screen_head(checkpoint.model, kernels, checkpoint.vocab_size)
     release_files(checkpoint.model, loaded)
 
 
@@ -124,6 +129,7 @@ class TorchRunner(CheckpointRunner):
         self._attention: AttentionBackend | None = None
         self._drawing = Drawing(checkpoint.eos_token_ids, self._plugins)
         self.images = images
+        self._screened = screened_head_of(checkpoint.model)
 
     def attach(self, pool: "KvPool") -> None:
         self._attention = self._make_attention(paged_tensor(pool, self._layout))
@@ -155,6 +161,8 @@ class TorchRunner(CheckpointRunner):
         model, step = self._checkpoint.model, attention.prepare(plan)
         tokens = flat_tokens(plan)
         seen = flat_embeddings(plan, model, tokens)
+        if self._screened is not None:
+            self._screened.ranks = output_ranks(plan)
         return call_model(model, tokens, flat_positions(plan), last_rows(plan), step, seen).float()
 
     def _run_with_scores(

@@ -1,12 +1,14 @@
 """An engine, loaded, as what a worker's process serves, with the services of the roles that it can have."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import grpc
 
 from baton.core.fingerprint import Fingerprint
-from baton.core.worker_info import WorkerInfo
+from baton.core.worker_info import Role, WorkerInfo
 from baton.engine.build import build_engine
+from baton.engine.config import AUTO, OFF
 from baton.engine.engine import Engine
 from baton.worker.served import Load
 from baton.worker.services import Services
@@ -56,8 +58,13 @@ class LoadedEngine:
         return worker
 
 
-def engine_loader(services: Services) -> Load:
+def engine_loader(services: Services, role: Role) -> Load:
+    """`role` is the one that the worker begins in."""
+
     def load(folder: str, settings: WorkerSettings) -> LoadedEngine:
-        return LoadedEngine(build_engine(folder, settings.engine), services)
+        config = settings.engine
+        if config.output_screen == AUTO and role is not Role.DECODE:
+            config = replace(config, output_screen=OFF)  # of a prompt it saves nothing that counts
+        return LoadedEngine(build_engine(folder, config), services)
 
     return load

@@ -67,7 +67,7 @@ def command(role: Role, be_worker: Callable[[WorkerSettings], NoReturn]) -> clic
 
 def be_worker_of(role: Role, settings: WorkerSettings, services: Services) -> NoReturn:
     """The whole life of a worker's process, whose end it is. `role` is the one that it begins in."""
-    be_worker_with(engine_loader(services), role, services.keys(), settings)
+    be_worker_with(engine_loader(services, role), role, services.keys(), settings)
 
 
 def be_worker_with(

@@ -3,3 +3,5 @@
 #include "paged_attention.cpp"
 
 #include "decoder_layer.cpp"
+
+#include "screened_head.cpp"

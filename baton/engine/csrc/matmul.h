@@ -9,6 +9,8 @@
 // threads there are: a row's bits do not depend on the others.
 #pragma once
 
+#include <type_traits>
+
 #include "claims.h"
 #include "rows.h"
 
@@ -30,12 +32,18 @@ struct Matrix {
     int32_t inputs, outputs;
 };
 
+// Whole numbers of one byte times whole numbers of one byte, those of a weight as 128 more than they are.
+// Sums are int32, whose bits lie where others have floats.
+struct Bytes { typedef int8_t T; };
+
 // How many inputs lie side by side for each output.
 template <class N> constexpr int TOGETHER = 1;
 template <> constexpr int TOGETHER<BFloat16> = 2;
+template <> constexpr int TOGETHER<Bytes> = 4;
 // Inputs of an output in memory.
 template <class N> inline int padded(int inputs) { return inputs; }
 template <> inline int padded<BFloat16>(int inputs) { return (inputs + 31) / 32 * 32; }
+template <> inline int padded<Bytes>(int inputs) { return (inputs + 3) / 4 * 4; }
 
 // Whole numbers of one byte as activations are stored, which is exact. `count` is a multiple of 64;
 // as many bytes from `ask` on are fetched meanwhile.
@@ -76,6 +84,21 @@ inline void add_step(const uint16_t* a, const vf (&weights)[W], vf (&sums)[W], B
 }
 #endif
 
+template <int W>
+inline void add_step(const int8_t* a, const vf (&weights)[W], vf (&sums)[W], Bytes*) {
+#if defined(__AVX512VNNI__)
+    int32_t four;
+    std::memcpy(&four, a, 4);
+    for (int j = 0; j < W; j++)
+        sums[j] = (vf)_mm512_dpbusd_epi32(
+            (__m512i)sums[j], (__m512i)weights[j], _mm512_set1_epi32(four));
+#else
+    for (int j = 0; j < W; j++)
+        for (int i = 0; i < 4; i++)
+            sums[j] = (vf)((vi)sums[j] + (vi)((vu)weights[j] >> 8 * i & 0xff) * a[i]);
+#endif
+}
+
 template <int W, class N>
 inline void add_step(const typename N::T* a, const vf (&weights)[W], vf (&sums)[W], N*) {
     add_step<N, W>(a, weights, sums);
@@ -84,6 +107,7 @@ inline void add_step(const typename N::T* a, const vf (&weights)[W], vf (&sums)[
 // Weights of a vector of outputs for one step, as they are stored or in int8.
 template <class N> inline vf weights_of(const typename N::T* w) { return N::vec(w); }
 template <> inline vf weights_of<BFloat16>(const uint16_t* w) { return load((const float*)w); }
+template <class N> inline vf weights_of(const uint8_t* w) { return load((const float*)w); }
 
 template <class N>
 inline vf weights_of(const int8_t* w) {
@@ -152,7 +176,7 @@ template <class N, class Weight>
 INLINED void multiply(const Matrix& matrix, int panel, const typename N::T* a, size_t stride, int rows,
     const char* then, float* sums) {
     typedef typename N::T T;
-    constexpr bool WHOLE = sizeof(Weight) == 1;
+    constexpr bool WHOLE = std::is_same<Weight, int8_t>::value;
     const int steps = (matrix.inputs + TOGETHER<N> - 1) / TOGETHER<N>;
     const int step = PANEL * TOGETHER<N>;  // numbers
     const int tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
@@ -165,14 +189,19 @@ INLINED void multiply(const Matrix& matrix, int panel, const typename N::T* a, s
         const int count = std::min(STEPS, steps - s);
         const char* ahead = s + STEPS < steps ? (const char*)(w + STEPS * step) : then;
         const T* x = a + s * TOGETHER<N>;
-        if (WHOLE && tiles > 1) widen<N>((const int8_t*)w, wide, count * step, (const int8_t*)ahead);
+        const bool widened = WHOLE && tiles > 1;
+        if constexpr (WHOLE)
+            if (widened) widen<N>(w, wide, count * step, (const int8_t*)ahead);
         for (int tile = 0; tile < tiles; tile++) {
             int row = rows * tile / tiles, next = rows * (tile + 1) / tiles;
             const char* ask = ahead + (size_t)tile * STEPS * lines * 64;
             float* to = sums + row * PANEL;
-            if (WHOLE && tiles > 1)
-                add_tiles<N>(next - row, x + row * stride, stride, wide, count, ask, 0, to);
-            else add_tiles<N>(next - row, x + row * stride, stride, w, count, ask, lines, to);
+            if constexpr (WHOLE)
+                if (widened) {
+                    add_tiles<N>(next - row, x + row * stride, stride, wide, count, ask, 0, to);
+                    continue;
+                }
+            add_tiles<N>(next - row, x + row * stride, stride, w, count, ask, lines, to);
         }
     }
 }

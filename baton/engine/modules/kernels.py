@@ -83,6 +83,7 @@ class Kernels:
         attention = (ctypes.POINTER(KernelStep), ctypes.POINTER(KernelLayer))
         self.whole_layer.argtypes = (*structures, *attention)
         self.whole_layer.restype = None
+        self.screens = Screens(library)
         self._linear = library.baton_linear
         self._norm = library.baton_norm
         number, address = ctypes.c_int, ctypes.c_void_p
@@ -114,6 +115,20 @@ class Kernels:
         count, threads = states.numel() // size, torch.get_num_threads()
         kind = DTYPES[states.dtype]
         function(what, states.data_ptr(), output.data_ptr(), count, kind, threads)
+
+
+class Screens:
+    """Of an output layer; `modules.screened_head` knows the structure. Numbers are the dtype's kind and
+    threads.
+    """
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        number, address = ctypes.c_int, ctypes.c_void_p
+        self.pays = bool(library.baton_screen_pays())
+        self.fill = library.baton_fill_screen
+        self.fill.argtypes = (address, number, number)
+        self.best = library.baton_screened
+        self.best.argtypes = (*[address] * 4, number, number, number)
 
 
 def floats_of(values: Tensor, whole: int) -> Tensor:

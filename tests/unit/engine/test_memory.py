@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from baton.core.errors import SettingsError
+from baton.engine import packing
 from baton.engine.host_memory import available_memory
 from baton.engine.memory_check import ALLOWANCE, check_memory
 from baton.model_source.weight_files import INDEX, weight_bytes, weight_files
+from tests.support.programs import needed
 
 GIB = 1 << 30
 
@@ -70,6 +72,21 @@ def test_a_shape_that_is_none_is_named(model: Path) -> None:
     (model / "a.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
     with pytest.raises(SettingsError, match=r"a\.safetensors is not a safetensors file: t "):
         weight_bytes(model, "float32")
+
+
+@pytest.mark.parametrize(("flags", "more"), [({"avx512_vnni"}, 4 << 23), (set(), 0)])
+def test_a_large_output_layer_counts_its_screen_where_it_gets_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: set[str], more: int
+) -> None:
+    needed("g++", "g++")
+    monkeypatch.setattr(packing, "cpu_flags", lambda: frozenset(flags))
+    shapes = {"e": [4, 1 << 23], "o": [4, 1 << 22], "w": [8, 1 << 23]}
+    tensors = {name: ("BF16", [a, b], 2 * a * b) for name, (a, b) in shapes.items()}
+    write_shard(tmp_path / "model.safetensors", tensors)
+    (tmp_path / "config.json").write_text('{"dtype": "bfloat16", "vocab_size": 4}')
+    plain = check_memory(tmp_path, "auto", GIB, available=9 * GIB)
+
+    assert check_memory(tmp_path, "auto", GIB, available=9 * GIB, screened=True) == plain + more
 
 
 def test_what_fits_exactly_may_start(model: Path) -> None:
