@@ -30,6 +30,7 @@ from baton.engine.kernel_build import KernelError, default_recipe, load_kernels
 from baton.engine.kv_shape import call_model, kv_shape
 from baton.engine.logits_parts import logits_in_parts, parts_of
 from baton.engine.logits_rules import is_ruled
+from baton.engine.modules.decoder_stack import decoder_stack
 from baton.engine.modules.kernels import Kernels
 from baton.engine.modules.release import release_files, release_heap, weight_bytes
 from baton.engine.modules.screened_head import screen_head, screened_head_of
@@ -128,6 +129,9 @@ class TorchRunner(CheckpointRunner):
         self._make_attention = make_attention
         self._attention: AttentionBackend | None = None
         self._drawing = Drawing(checkpoint.eos_token_ids, self._plugins)
+        self._stack = decoder_stack(
+            checkpoint.model, checkpoint.vocab_size, checkpoint.max_model_len
+        )
         self.images = images
         self._screened = screened_head_of(checkpoint.model)
 
@@ -160,10 +164,13 @@ class TorchRunner(CheckpointRunner):
         """float32 [rows, vocabulary], of the last row of each slice with draws."""
         model, step = self._checkpoint.model, attention.prepare(plan)
         tokens = flat_tokens(plan)
-        seen = flat_embeddings(plan, model, tokens)
+        positions, rows = flat_positions(plan), last_rows(plan)
         if self._screened is not None:
             self._screened.ranks = output_ranks(plan)
-        return call_model(model, tokens, flat_positions(plan), last_rows(plan), step, seen).float()
+        if self._stack is not None:
+            return self._stack.logits(tokens, positions, rows, step).float()
+        seen = flat_embeddings(plan, model, tokens)
+        return call_model(model, tokens, positions, rows, step, seen).float()
 
     def _run_with_scores(
         self, plan: StepPlan, draws: list[Draw], attention: AttentionBackend
