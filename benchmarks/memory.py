@@ -28,7 +28,7 @@ PATIENCE = 120.0  # seconds for one request
 # Its share of what it maps, told while workers run: libraries are shared with them.
 _IMPORT = """
 import torch, transformers
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel
 lines = open("/proc/self/smaps_rollup").read().splitlines()
 print(next(line.split()[1] for line in lines if line.startswith("Pss:")))
 """

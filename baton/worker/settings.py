@@ -79,7 +79,7 @@ class WorkerSettings:
         choices=("none", "int8"),
     )
     output_screen: str = setting(
-        OFF,
+        AUTO,
         "Keep a copy of a large output layer in int8, which says what logits can be among the best; only those "
         "are computed, exactly, where no others are looked at: a decode step of few sequences reads less. For "
         "CPUs with avx512_vnni, for half of the layer's bytes; auto: in workers that begin as decode workers.",
