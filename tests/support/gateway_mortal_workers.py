@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from baton.core.errors import BatonError, InternalError, TransferError, UnavailableError
@@ -87,6 +87,7 @@ class MortalWorkers:
         self.decode_deaths: deque[int | None] = deque()  # steps told before
         self.prefill_deaths: deque[bool] = deque()  # True: before its first token
         self.unscored_deaths: deque[bool] = deque()  # True: amid the prompt's log-probabilities
+        self.before_death: Callable[[], Awaitable[None]] | None = None  # of a decode worker's call
         self._relays: dict[str, _Relay] = {}  # by transfer id
 
     def serve(self, gateway: GatewayUnderTest) -> None:
@@ -104,6 +105,8 @@ class MortalWorkers:
         for row in self.rows(request)[:steps]:
             yield decoded(row)
         if steps is not None:
+            if self.before_death is not None:
+                await self.before_death()
             raise self.error
         yield FINISHED
 

@@ -21,6 +21,7 @@ from tests.support.worker_pair import BLOCKS, Served, serving
 
 MODEL = replace(HASH_MODEL, vocab_size=383)
 PACE = 0.01  # seconds that a step takes until the test has seen what it waits for
+PATIENCE = 50  # such steps, after which each takes ten times as long: no busy machine reaches the end
 
 
 class PacedRunner(HashRunner):
@@ -30,9 +31,12 @@ class PacedRunner(HashRunner):
         known = hash_runner(model).fingerprint
         super().__init__(model, replace(known, tokenizer_digest=tokenizer_digest))
         self.pace = PACE
+        self.paced = 0  # steps
 
     def run(self, plan: StepPlan) -> list[SliceResult | BatonError]:
-        time.sleep(self.pace)
+        if self.pace:
+            self.paced += 1
+            time.sleep(self.pace if self.paced <= PATIENCE else 10 * self.pace)
         return super().run(plan)
 
 
@@ -81,7 +85,7 @@ class ServedCluster:
 
     def slow_down(self) -> None:
         for runner in self._runners.values():
-            runner.pace = PACE
+            runner.pace, runner.paced = PACE, 0
 
     def drain(self, worker_id: str) -> None:
         """As its Drain rpc does it."""

@@ -50,7 +50,7 @@ class Served:
             lambda load: load.free_blocks == load.total_blocks and not (load.running + load.waiting)
         )
 
-    async def until(self, so: Callable[[WorkerLoad], bool], seconds: float = 10.0) -> None:
+    async def until(self, so: Callable[[WorkerLoad], bool], seconds: float = 30.0) -> None:
         """Watches the load as a gateway would; raises TimeoutError."""
         async with asyncio.timeout(seconds), aclosing(loads(self.worker.board)) as seen:
             async for load in seen:

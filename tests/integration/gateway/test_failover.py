@@ -13,6 +13,7 @@ from baton.core.token_record import FinishReason
 from baton.core.worker_info import Role
 from baton.v1 import decode_pb2
 from gateway.tokenizer import ChatTokenizer
+from gateway.worker import Worker
 from tests.support.gateway_cluster import GatewayUnderTest
 from tests.support.gateway_fake_workers import RESERVED, decoded
 from tests.support.gateway_mortal_workers import FakeModel, MortalWorkers
@@ -136,6 +137,11 @@ async def test_workers_are_told_the_same_request_with_what_it_has_answered(
     assert 'vllm:generation_tokens_total{engine="0",model_name="tiny"} 6.0' in page
 
 
+def readers(gateway: GatewayUnderTest) -> list[Worker]:
+    """Prefill workers, as the gateway knows them."""
+    return [w for w in gateway.all_workers() if w.info.role is Role.PREFILL]
+
+
 @pytest.mark.parametrize("unscored", [False, True])
 async def test_a_prompt_that_was_scored_is_not_scored_again(
     two_pairs: GatewayUnderTest, unscored: bool
@@ -145,6 +151,12 @@ async def test_a_prompt_that_was_scored_is_not_scored_again(
     body = {"prompt": [5, 6, 7], "prompt_logprobs": 0, "logprobs": 0}
     whole = plain((await post(two_pairs, TEXT, body)).text)
     forget(two_pairs)
+
+    async def scores_are_read() -> None:
+        """They come on another stream than the decode worker's end."""
+        await two_pairs.until(lambda: not any(w.in_flight for w in readers(two_pairs)))
+
+    workers.before_death = scores_are_read
     if unscored:
         workers.unscored_deaths.append(True)
     else:
