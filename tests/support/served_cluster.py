@@ -21,7 +21,8 @@ from tests.support.worker_pair import BLOCKS, Served, serving
 
 MODEL = replace(HASH_MODEL, vocab_size=383)
 PACE = 0.01  # seconds that a step takes until the test has seen what it waits for
-PATIENCE = 50  # such steps, after which each takes ten times as long: no busy machine reaches the end
+# Such steps, after which each takes ten times as long: no busy machine reaches the end.
+PATIENCE = 50
 
 
 class PacedRunner(HashRunner):
