@@ -53,6 +53,9 @@ class SilentClient(WorkerClient):
         yield IDLE
         await asyncio.Event().wait()
 
+    def listen(self) -> None:
+        pass
+
     async def close(self) -> None:
         pass
 

@@ -9,7 +9,7 @@ from gateway.worker_client import WorkerClient
 
 
 class SimulatedClient(WorkerClient):
-    """Requests do not go through it: it only listens."""
+    """Requests do not go through it: it only watches."""
 
     def __init__(self, worker: SimulatedWorker) -> None:
         self._modelled = worker
@@ -17,6 +17,9 @@ class SimulatedClient(WorkerClient):
     async def watch(self, instance_id: str) -> AsyncGenerator[WorkerLoad | KvChange, None]:
         async for news in self._modelled.watch():
             yield news
+
+    def listen(self) -> None:
+        """Nothing is told."""
 
     async def close(self) -> None:
         pass
