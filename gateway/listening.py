@@ -15,6 +15,7 @@ from baton.v1 import decode_pb2 as pb
 
 logger = logging.getLogger(__name__)
 
+Asks = asyncio.Queue[pb.ListenRequest | None]  # None: no more
 Hear = Callable[[pb.GenerateResponse], None]
 
 
@@ -25,7 +26,7 @@ class Listening:
 
     def __init__(self, stub: Any) -> None:
         self._stub = stub
-        self._asks: asyncio.Queue[pb.ListenRequest] = asyncio.Queue()
+        self._asks: Asks = asyncio.Queue()
         self._listener_id = ""  # while it is open
         self._ears: dict[int, Ear] = {}  # by call
         self._calls = 0
@@ -62,8 +63,8 @@ class Listening:
     async def _listen(self) -> None:
         error: BatonError = UnavailableError("the stream that the answer was told on has ended")
         listener_id = new_id()
-        self._asks = asyncio.Queue()
-        call = self._stub.Listen(self._asked(listener_id, self._asks))
+        self._asks = asks = Asks()
+        call = self._stub.Listen(self._asked(listener_id, asks))
         try:
             async for message in call:
                 self._listener_id = listener_id
@@ -76,6 +77,7 @@ class Listening:
             logger.exception("listening to a worker failed")
         finally:
             call.cancel()
+            asks.put_nowait(None)  # gRPC goes on waiting for one, of a call that has broken too
             self._listener_id, self._task = "", None
             for ear in list(self._ears.values()):
                 ear.lose(error)
@@ -86,12 +88,10 @@ class Listening:
                 ear.take(told)
 
     @staticmethod
-    async def _asked(
-        listener_id: str, asks: "asyncio.Queue[pb.ListenRequest]"
-    ) -> AsyncGenerator[pb.ListenRequest, None]:
+    async def _asked(listener_id: str, asks: Asks) -> AsyncGenerator[pb.ListenRequest, None]:
         yield pb.ListenRequest(listener_id=listener_id)
-        while True:
-            yield await asks.get()
+        while (ask := await asks.get()) is not None:
+            yield ask
 
 
 class Ear:

@@ -30,6 +30,11 @@ class FakeStub:
         async for ask in asked:
             self.asked.append(ask)
 
+    async def asked_all(self) -> None:
+        """Nobody waits for another one of them."""
+        async with asyncio.timeout(20):
+            await asyncio.gather(*self._reading)
+
     async def __aiter__(self) -> AsyncIterator[pb.ListenResponse]:
         while True:
             message = await self.says.get()
@@ -38,8 +43,7 @@ class FakeStub:
             yield message
 
     def cancel(self) -> None:
-        for task in self._reading:
-            task.cancel()
+        """As gRPC has it: of a call that has broken, its requests are waited for."""
 
 
 def broken(code: grpc.StatusCode) -> grpc.aio.AioRpcError:
@@ -95,6 +99,7 @@ async def test_each_call_hears_its_own_and_what_came_early_comes_first() -> None
     await settled()
     assert stub.asked[-1].pause == one.place.call
     await listening.close()
+    await stub.asked_all()
     assert stub.calls == 1
 
 
@@ -111,6 +116,7 @@ async def test_what_breaks_it_breaks_what_is_told_there_and_it_opens_again() -> 
         await asyncio.wait_for(ear.until_last(), 20)
     await ended.until_last()
     assert lost == ["ear"]
+    await stub.asked_all()
     assert listening.ear() is None
     listening.open()
     stub.says.put_nowait(pb.ListenResponse())
