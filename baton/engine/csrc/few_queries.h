@@ -8,7 +8,7 @@
 
 constexpr int FEW = 4;                    // queries, at most
 constexpr int UNIT_PAGES = UNIT / PAGE;
-constexpr int FETCHED = 2;                // pages that are fetched before they are worked on
+constexpr int FETCHED = 3;                // pages that are fetched before they are worked on
 
 // The first `count` pages of keys, those of values, and behind each those to fetch meanwhile.
 template <class T>
@@ -71,7 +71,7 @@ struct FewQueries {
                 turned_step((const char*)from[w] + at, row, x[w]);
 #pragma GCC unroll 4
                 for (int i = 0; i < LINES; i++)
-                    __builtin_prefetch((const char*)next[w] + line + i * 64);
+                    fetch_far((const char*)next[w] + line + i * 64);
             }
 #pragma GCC unroll 4
             for (int i = 0; i < 4; i++)
@@ -132,7 +132,9 @@ struct FewQueries {
             const int t = step * PACK, left = sum.dim - (int)column;
             const size_t row = t % PAGE * sum.dim + column;
             const T *from = pages.values[t / PAGE] + row, *next = pages.values[t / PAGE + FETCHED] + row;
-            for (int i = 0; i < PACK; i++) prefetch(next + i * sum.dim, W * VL * sizeof(T));
+            for (int i = 0; i < PACK; i++)
+                for (size_t at = 0; at < W * VL * sizeof(T); at += 64)
+                    fetch_far((const char*)(next + i * sum.dim) + at);
             const bool first = t >= sum.from && t < sum.to;
             const bool second = PACK == 2 && t + 1 >= sum.from && t + 1 < sum.to;
             const bool all = left >= W * VL && first && (second || PACK == 1);

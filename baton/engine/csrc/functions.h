@@ -85,7 +85,7 @@ inline vi joined(vi x, vi y, bool last) {
 }
 
 // Four columns of VL rows of cells, turned: x[j] has cell j of each row. `row` is in bytes.
-inline void turned_step(const char* from, size_t row, vi* x) {
+INLINED void turned_step(const char* from, size_t row, vi* x) {
     vi rows[4];
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) rows[i] = four_cells(from + i * row, row);

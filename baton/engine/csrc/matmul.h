@@ -50,7 +50,7 @@ template <> inline int padded<Bytes>(int inputs) { return (inputs + 3) / 4 * 4; 
 template <class N>
 inline void widen(const int8_t* from, typename N::T* to, int count, const int8_t* ask) {
     for (int at = 0; at < count; at += 64) {
-        __builtin_prefetch(ask + at);
+        fetch_far(ask + at);
 #pragma GCC unroll 8
         for (int i = at; i < at + 64; i += 2 * VL)
             N::put_two(to + i, floats_of(from + i), floats_of(from + i + VL));
@@ -117,13 +117,30 @@ inline vf weights_of(const int8_t* w) {
     return weights_of<N>(wide);
 }
 
-// By order: where a tile is a call of its own, its registers do not suffice, and prompts take 4 % longer.
-#define INLINED [[gnu::always_inline]] inline
+// What memory is asked for meanwhile, `LINES` in each step: for the second cache, since the first is to keep
+// the block at hand.
+template <int LINES>
+struct Ahead {
+    const char* from;
 
-// sums[r][..] += rows a[r] times `W` vectors of the panel `w`, over `steps`.
-template <class N, int R, int W, class Weight>
+    INLINED void ask(int step) const {
+#pragma GCC unroll 4
+        for (int i = 0; i < LINES; i++) fetch_far(from + ((size_t)step * LINES + i) * 64);
+    }
+};
+
+template <>
+struct Ahead<0> {
+    INLINED void ask(int) const {}
+};
+
+typedef Ahead<0> Nothing;
+
+// sums[r][..] += rows a[r] times `W` vectors of the panel `w`, over `steps`. As a call of its own it has too
+// few registers, and prompts take 4 % longer.
+template <class N, int R, int W, class Weight, class Ask>
 INLINED void add_tile(const typename N::T* a, size_t stride, const Weight* w, int steps,
-    const char* ask, int lines, float* sums) {
+    const Ask& ahead, float* sums) {
     vf acc[R][W];
     for (int r = 0; r < R; r++)
         for (int j = 0; j < W; j++) acc[r][j] = load(sums + r * PANEL + j * VL);
@@ -131,7 +148,7 @@ INLINED void add_tile(const typename N::T* a, size_t stride, const Weight* w, in
         vf weights[W];
         for (int j = 0; j < W; j++)
             weights[j] = weights_of<N>(w + (s * PANEL + j * VL) * TOGETHER<N>);
-        for (int i = 0; i < lines; i++) __builtin_prefetch(ask + (s * lines + i) * 64);
+        ahead.ask(s);
         for (int r = 0; r < R; r++)
             add_step<W>(a + r * stride + s * TOGETHER<N>, weights, acc[r], (N*)nullptr);
     }
@@ -139,22 +156,25 @@ INLINED void add_tile(const typename N::T* a, size_t stride, const Weight* w, in
         for (int j = 0; j < W; j++) store(sums + r * PANEL + j * VL, acc[r][j]);
 }
 
-template <class N, class Weight>
-INLINED void add_tiles(int rows, const typename N::T* a, size_t stride, const Weight* w,
-    int steps, const char* ask, int lines, float* sums) {
-    for (int column = 0; column < PANEL; column += WIDTH * VL) {
-        const Weight* from = w + column * TOGETHER<N>;
-        float* to = sums + column;
-        switch (rows) {
-            case 1: add_tile<N, 1, WIDTH>(a, stride, from, steps, ask, lines, to); break;
-            case 2: add_tile<N, 2, WIDTH>(a, stride, from, steps, ask, lines, to); break;
-            case 3: add_tile<N, 3, WIDTH>(a, stride, from, steps, ask, lines, to); break;
-            case 4: add_tile<N, 4, WIDTH>(a, stride, from, steps, ask, lines, to); break;
-            case 5: add_tile<N, 5, WIDTH>(a, stride, from, steps, ask, lines, to); break;
-            default: add_tile<N, 6, WIDTH>(a, stride, from, steps, ask, lines, to);
-        }
-        lines = 0;
+template <class N, class Weight, class Ask>
+INLINED void add_columns(int rows, const typename N::T* a, size_t stride, const Weight* w,
+    int steps, const Ask& ahead, float* sums) {
+    switch (rows) {
+        case 1: return add_tile<N, 1, WIDTH>(a, stride, w, steps, ahead, sums);
+        case 2: return add_tile<N, 2, WIDTH>(a, stride, w, steps, ahead, sums);
+        case 3: return add_tile<N, 3, WIDTH>(a, stride, w, steps, ahead, sums);
+        case 4: return add_tile<N, 4, WIDTH>(a, stride, w, steps, ahead, sums);
+        case 5: return add_tile<N, 5, WIDTH>(a, stride, w, steps, ahead, sums);
+        default: return add_tile<N, 6, WIDTH>(a, stride, w, steps, ahead, sums);
     }
+}
+
+template <class N, class Weight, class Ask>
+INLINED void add_tiles(int rows, const typename N::T* a, size_t stride, const Weight* w,
+    int steps, const Ask& ahead, float* sums) {
+    add_columns<N>(rows, a, stride, w, steps, ahead, sums);
+    for (int column = WIDTH * VL; column < PANEL; column += WIDTH * VL)
+        add_columns<N>(rows, a, stride, w + column * TOGETHER<N>, steps, Nothing(), sums + column);
 }
 
 template <class N>
@@ -183,25 +203,34 @@ INLINED void multiply(const Matrix& matrix, int panel, const typename N::T* a, s
     const Weight* w = (const Weight*)panel_at<N>(matrix, panel);
     alignas(64) T wide[WHOLE ? STEPS * PANEL * TOGETHER<N> : 1];
     std::fill(sums, sums + rows * PANEL, 0.f);
-    // Each tile asks for its share of the block that comes next.
-    const int per_step = step * sizeof(Weight) / 64, lines = (per_step + tiles - 1) / tiles;
     for (int s = 0; s < steps; s += STEPS, w += STEPS * step) {
         const int count = std::min(STEPS, steps - s);
-        const char* ahead = s + STEPS < steps ? (const char*)(w + STEPS * step) : then;
+        const char* next_block = s + STEPS < steps ? (const char*)(w + STEPS * step) : then;
         const T* x = a + s * TOGETHER<N>;
         const bool widened = WHOLE && tiles > 1;
         if constexpr (WHOLE)
-            if (widened) widen<N>(w, wide, count * step, (const int8_t*)ahead);
+            if (widened) widen<N>(w, wide, count * step, (const int8_t*)next_block);
         for (int tile = 0; tile < tiles; tile++) {
-            int row = rows * tile / tiles, next = rows * (tile + 1) / tiles;
-            const char* ask = ahead + (size_t)tile * STEPS * lines * 64;
+            const int row = rows * tile / tiles, some = rows * (tile + 1) / tiles - row;
+            const T* from = x + row * stride;
             float* to = sums + row * PANEL;
             if constexpr (WHOLE)
                 if (widened) {
-                    add_tiles<N>(next - row, x + row * stride, stride, wide, count, ask, 0, to);
+                    add_tiles<N>(some, from, stride, wide, count, Nothing(), to);
                     continue;
                 }
-            add_tiles<N>(next - row, x + row * stride, stride, w, count, ask, lines, to);
+            // Tiles read a block again and again, and the first of them ask for the next one, each for its share. One
+            // tile that is as wide as the panel reads all in a row, which the CPU foresees up to the panel's end.
+            constexpr int ALL = PANEL * TOGETHER<N> * sizeof(Weight) / 64;  // lines of a step
+            constexpr int HALF = (ALL + 1) / 2, QUARTER = (ALL + 3) / 4;
+            const int share = tiles == 1 ? ALL : tiles > 3 ? QUARTER : HALF;
+            const char* ask = next_block + (size_t)tile * STEPS * share * 64;
+            const bool foreseen = tiles == 1 && WIDTH * VL == PANEL && s + STEPS < steps;
+            const bool asks = !foreseen && tile * share < ALL;
+            if (!asks) add_tiles<N>(some, from, stride, w, count, Nothing(), to);
+            else if (share == ALL) add_tiles<N>(some, from, stride, w, count, Ahead<ALL>{ask}, to);
+            else if (share == HALF) add_tiles<N>(some, from, stride, w, count, Ahead<HALF>{ask}, to);
+            else add_tiles<N>(some, from, stride, w, count, Ahead<QUARTER>{ask}, to);
         }
     }
 }

@@ -125,7 +125,7 @@ struct Screening {
         for (int s = 0; s < steps; s += STEPS) {
             const int count = std::min(STEPS, steps - s);
             for (int i = s; i < s + count; i++) __builtin_prefetch(then + i * step);
-            add_tile<N, 1, 1>(a + s * TOGETHER<N>, inputs, w + s * step, count, nullptr, 0, sums);
+            add_tile<N, 1, 1>(a + s * TOGETHER<N>, inputs, w + s * step, count, Nothing(), sums);
         }
         const size_t first = (size_t)group * VL;
         write_row<N>(sums, std::min<size_t>(VL, outputs - first), to + row * outputs + first);
