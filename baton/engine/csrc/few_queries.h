@@ -65,6 +65,7 @@ struct FewQueries {
         const size_t row = dim * sizeof(T);
         vf sums[R][2] = {};
         for (size_t at = 0, line = 0; at < row; at += STEP, line += LINES * 64, query += 4 * WORDS) {
+            const size_t soon = at / 64 * 64 + 64, first = at % 64 / STEP * LINES;  // the keys' next lines
             vi x[2][4];
 #pragma GCC unroll 2
             for (int w = 0; w < 2; w++) {
@@ -72,6 +73,9 @@ struct FewQueries {
 #pragma GCC unroll 4
                 for (int i = 0; i < LINES; i++)
                     fetch_far((const char*)next[w] + line + i * 64);
+#pragma GCC unroll 4
+                for (int i = 0; i < LINES && soon < row; i++)  // from the second cache, where all came
+                    __builtin_prefetch((const char*)from[w] + (first + i) * row + soon);
             }
 #pragma GCC unroll 4
             for (int i = 0; i < 4; i++)
