@@ -1,9 +1,9 @@
 """Where a request runs: a prefill and a decode worker, or a decode worker alone. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import nsmallest
-from operator import add
+from operator import add, attrgetter
 
 from baton.core.worker_info import WorkerInfo
 from gateway.candidate import Candidate
@@ -19,7 +19,8 @@ from gateway.scoring import (
 )
 
 SHORTLIST = 3  # workers of each role that are looked at closely
-LinkBetween = Callable[[str, str], Link]  # by instance ids of prefill and decode worker
+# By instance ids of prefill and decode worker; None: no more is known than of any two.
+LinkBetween = Callable[[str, str], Link | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,10 @@ class Option:
     placement: Placement
     terms: Terms
     cached: int  # tokens of the prompt that whoever reads it is believed to have
+    score: float = field(init=False)  # of `terms`
+
+    def __post_init__(self) -> None:
+        self.score = self.terms.score
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,7 @@ def place(
         considered += (len(readers) + 1) * len(writers)
     if not options:
         return None
-    options.sort(key=lambda option: option.terms.score)
+    options.sort(key=attrgetter("score"))
     return Decision(tuple(options), _reason(options[0], ask, bool(prefills)), considered)
 
 
@@ -125,11 +130,7 @@ def roomy(
     return [
         c
         for c in candidates  # said out, not called: a decision asks it of every worker
-        if c.takes_answers
-        and (
-            (free := c.free_tokens) >= num_tokens + choices * c.block_tokens
-            or free >= c.pool_tokens
-        )
+        if c.fits >= num_tokens + choices * c.block_tokens
         and (c.free_seats >= choices or c.has_seats(choices, priority))
     ]
 
@@ -175,7 +176,7 @@ def _best_of(
         # Whoever would take longer than the best pair, if nothing but the tokens that nobody has were
         # to be read, need not be tried alone; but the likeliest is, for what is told of the choice.
         uncached = ask.tokens - max(ask.held.values(), default=0)
-        best, likeliest = min(option.terms.score for option in options), min(writing)
+        best, likeliest = min(option.score for option in options), min(writing)
         most = max(best, likeliest)
         likely = [i for i, seconds in enumerate(writing) if seconds <= most]
         likely = [

@@ -71,8 +71,11 @@ class Terms:
     @property
     def score(self) -> float:
         """The least is chosen: what meets the objectives before what does not."""
-        missed = miss(self.ttft - self.objectives.ttft) + miss(self.itl - self.objectives.itl)
-        return self.total + missed + DOUBT * self.doubt
+        ttft = self.wait + self.read + self.calls
+        score = ttft + self.transfer + self.seat + self.answer * self.itl + self.others
+        if self.objectives is not NONE:
+            score += miss(ttft - self.objectives.ttft) + miss(self.itl - self.objectives.itl)
+        return score + DOUBT * self.doubt
 
 
 def miss(seconds: float) -> float:
@@ -82,11 +85,6 @@ def miss(seconds: float) -> float:
     return MISS if seconds > 0.0 else 0.0
 
 
-def token_bytes(decode: "Candidate") -> float:
-    layout = decode.info.fingerprint.layout
-    return layout.block_bytes / layout.block_size
-
-
 def terms_of(
     ask: Ask, prefill: "Candidate | None", decode: "Candidate", link: Link | None = None
 ) -> Terms:
@@ -94,7 +92,7 @@ def terms_of(
     writes: that takes longer by what it writes in them, and delays those whose answers those are.
     """
     reader = prefill or decode
-    cached = ask.held.get(reader.instance_id, 0)
+    cached = ask.held.get(reader.instance_id, 0) if ask.held else 0
     uncached = ask.tokens - cached
     read = reader.speed.reads(uncached, cached)
     more = ask.choices * decode.sequence + ask.tokens * decode.token
@@ -107,33 +105,29 @@ def terms_of(
         read += decode.beside + uncached * decode.beside_token
     else:
         moved = ask.tokens - ask.held.get(decode.instance_id, 0)
-        transfer = (link or ask.link).exposed(moved * token_bytes(decode))
-        doubt += (prefill.instance_id, decode.instance_id) in ask.doubted_links
-    return Terms(
-        wait=reader.wait,
-        read=read,
-        calls=ask.alone if prefill is None else ask.relayed,
-        transfer=transfer,
-        itl=itl,
-        seat=(decode.rounds - 1.0) * ask.answer * itl,
-        answer=ask.answer,
-        others=others,
-        doubt=doubt,
-        objectives=ask.objectives,
-    )
+        num_bytes = moved * decode.info.fingerprint.layout.token_bytes
+        transfer = (link or ask.link).exposed(num_bytes)
+        if ask.doubted_links:
+            doubt += (prefill.instance_id, decode.instance_id) in ask.doubted_links
+    calls = ask.alone if prefill is None else ask.relayed
+    seat = (decode.rounds - 1.0) * ask.answer * itl
+    wait, answer, slo = reader.wait, ask.answer, ask.objectives
+    # By place: names would take as long as the sums.
+    return Terms(wait, read, calls, transfer, itl, seat, answer, others, doubt, slo)
 
 
 def reading_scores(ask: Ask, prefills: Sequence["Candidate"]) -> list[float]:
     """Of the first token, for each prefill worker."""
     tokens, held, calls, slo = ask.tokens, ask.held.get, ask.relayed, ask.objectives.ttft
-    found = [
-        c.wait
-        + c.read_step
-        + (tokens - (cached := held(c.instance_id, 0)))
-        * (c.read_token + c.half_pair * (tokens + cached))
-        + c.preference
-        for c in prefills
-    ]
+    if ask.held:
+        found = [
+            c.read_base
+            + (tokens - (cached := held(c.instance_id, 0)))
+            * (c.read_token + c.half_pair * (tokens + cached))
+            for c in prefills
+        ]
+    else:
+        found = [c.read_base + tokens * (c.read_token + c.half_pair * tokens) for c in prefills]
     if slo < math.inf:
         slo -= calls
         found = [
@@ -164,7 +158,7 @@ def transfer_scores(ask: Ask, decodes: Sequence["Candidate"]) -> list[float]:
     tokens, held = ask.tokens, ask.held
     if not decodes:
         return []
-    per_token = ask.link.per_byte * token_bytes(decodes[0])
+    per_token = ask.link.per_byte * decodes[0].info.fingerprint.layout.token_bytes
     if not held:
         return [per_token * tokens] * len(decodes)
     return [per_token * (tokens - held.get(c.instance_id, 0)) for c in decodes]

@@ -214,7 +214,7 @@ class Worker:
         self.drains = load is not None and load.state is WorkerState.DRAINING
         if load is not None:
             if self.info.role is Role.DECODE:
-                self.client.listen()
+                self.client.converse()
             self._learned.hear(self.info.instance_id, self.naming.digest, load.steps)
             self._claims.hear(load.room)
         # The load is of all gateways, and may tell of requests of ours that have been read since.

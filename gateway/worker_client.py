@@ -1,6 +1,5 @@
 """The gateway's calls to workers. The only place here that knows the wire's messages."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, Protocol
 
@@ -44,10 +43,11 @@ from gateway.call_events import (
     Transferred,
     Vacated,
 )
+from gateway.conversation import Asked, Conversation
 from gateway.job import Job
-from gateway.listening import Ear, Listening
 
 SHORT_CALL_SECONDS = 2.0
+LIGHT_TOKENS = 16_384  # of a prompt: some 50 KiB, less than what HTTP/2 lets a stream send at once
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -63,8 +63,8 @@ class Call(Protocol):
 
 
 class SharedCall(Call, Protocol):
-    """One whose events may come on a stream of many calls: those are given to who `overhears`, as
-    they come, and `events()` ends behind the last of them.
+    """One whose events may come on a stream of many calls: then they are given to who `overhears`, as
+    they come, and `events()` gives none, and ends behind the last of them.
     """
 
     def overhears(self, hear: Callable[[CallEvent], None]) -> None:
@@ -86,7 +86,7 @@ class WorkerClient:
         self._decode: decode_pb2_grpc.DecodeServiceAsyncStub = decode_pb2_grpc.DecodeServiceStub(
             self._channel
         )
-        self._listening = Listening(self._decode)
+        self._conversation = Conversation(self._decode)
         self._prefill: prefill_pb2_grpc.PrefillServiceAsyncStub = (
             prefill_pb2_grpc.PrefillServiceStub(self._channel)
         )
@@ -100,9 +100,9 @@ class WorkerClient:
             self._channel
         )
 
-    def listen(self) -> None:
-        """Answers are to come on one stream, from when it is open until it breaks."""
-        self._listening.open()
+    def converse(self) -> None:
+        """Answers are asked for on one stream, from when it is open until it breaks."""
+        self._conversation.open()
 
     def generate(
         self,
@@ -118,7 +118,6 @@ class WorkerClient:
         says which trace the call is part of, here as below.
         """
         source = handoff or brought
-        ear = self._listening.ear()
         request = decode_pb2.GenerateRequest(
             request_id=job.request_id,
             attempt=attempt,
@@ -134,9 +133,10 @@ class WorkerClient:
             keep_ms=round(job.wishes.keep_seconds * 1000),
             images=wire.images_to_pb(job.images, with_data=handoff is None and encoded is None),
             encoded=wire.encoded_to_pb(encoded) if encoded is not None else None,
-            listener=ear.place if ear is not None else None,
         )
-        return _GenerateCall(self._decode.Generate(request, metadata=metadata), ear)
+        if self._conversation.is_open and _is_light(job):
+            return _AskedCall(self._conversation.ask(request, dict(metadata)))
+        return _GenerateCall(self._decode.Generate(request, metadata=metadata))
 
     def prefill(
         self,
@@ -233,7 +233,7 @@ class WorkerClient:
             raise from_rpc_error(error) from error
 
     async def close(self) -> None:
-        await self._listening.close()
+        await self._conversation.close()
         await self._channel.close()
 
 
@@ -290,54 +290,59 @@ def _generate_event(message: decode_pb2.GenerateResponse) -> CallEvent | None:
     return None
 
 
+def _is_light(job: Job) -> bool:
+    """Whether its messages are small: behind large ones all other answers of the worker would wait."""
+    known = len(job.prompt) + len(job.answered)
+    return known <= LIGHT_TOKENS and job.params.prompt_logprobs is None and not job.images
+
+
 class _GenerateCall:
-    def __init__(self, call: Any, ear: Ear | None) -> None:
+    def __init__(self, call: Any) -> None:
         self._call = call
-        self._ear = ear
-        self._hear: Callable[[CallEvent], None] = lambda event: None
 
     def overhears(self, hear: Callable[[CallEvent], None]) -> None:
-        self._hear = hear
+        """All events are its own."""
 
     async def events(self) -> AsyncGenerator[CallEvent, None]:
-        told_apart = False
         try:
             async for message in self._call:
                 event = _generate_event(message)
                 if event is not None:
                     yield event
-                if message.reserved.told_apart and self._ear is not None:
-                    told_apart = True
-                    self._ear.begin(self._take, self._call.cancel)
-            if told_apart and self._ear is not None:
-                await self._ear.until_last()
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
-        except asyncio.CancelledError:
-            if self._ear is not None and self._ear.error is not None:
-                raise self._ear.error from None
-            raise
-        finally:
-            if self._ear is not None:
-                self._ear.close()
-
-    def _take(self, message: decode_pb2.GenerateResponse) -> None:
-        event = _generate_event(message)
-        if event is not None:
-            self._hear(event)
 
     def pause(self) -> None:
-        if self._ear is not None:
-            self._ear.pause()
+        """Who does not read pauses it."""
 
     def resume(self) -> None:
-        if self._ear is not None:
-            self._ear.resume()
+        """Likewise."""
 
     def cancel(self) -> None:
         self._call.cancel()
-        if self._ear is not None:  # the events may never have been read
-            self._ear.close()
+
+
+class _AskedCall:
+    """A Generate without a stream of its own."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self.pause = asked.pause
+        self.resume = asked.resume
+        self.cancel = asked.cancel
+
+    def overhears(self, hear: Callable[[CallEvent], None]) -> None:
+        def take(message: decode_pb2.GenerateResponse) -> None:
+            event = _generate_event(message)
+            if event is not None:
+                hear(event)
+
+        self._asked.hear = take
+
+    async def events(self) -> AsyncGenerator[CallEvent, None]:
+        await self._asked.until_last()
+        return
+        yield
 
 
 class _PrefillCall:

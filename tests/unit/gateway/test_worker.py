@@ -32,7 +32,7 @@ class FlickeringClient(WorkerClient):
             raise UnavailableError("ping timeout")
         await asyncio.Event().wait()
 
-    def listen(self) -> None:
+    def converse(self) -> None:
         pass
 
     async def close(self) -> None:
@@ -77,7 +77,7 @@ class LoudClient(WorkerClient):
             yield await self.words.get()
             self.words.task_done()
 
-    def listen(self) -> None:
+    def converse(self) -> None:
         pass
 
     async def close(self) -> None:
