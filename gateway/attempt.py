@@ -28,6 +28,7 @@ from gateway.call_events import (
     Tokens,
     Transferred,
 )
+from gateway.calls import Call
 from gateway.cause import cause_of
 from gateway.encode_leg import EncodeLeg
 from gateway.job import Job
@@ -38,7 +39,6 @@ from gateway.refusals import Refusals
 from gateway.request_metrics import DECODE, PREFILL, TRANSFER
 from gateway.token_log import Section
 from gateway.worker import Worker
-from gateway.worker_client import Call
 
 if TYPE_CHECKING:
     from baton.telemetry.lane import Lane

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from baton.core.errors import BatonError, InternalError, RefusedError, UnavailableError
 from gateway.call_events import CallEvent, Reserved, Tokens, Vacated
+from gateway.calls import Call, SharedCall
 from gateway.claims import Claim
 from gateway.mailbox import Mailbox
 from gateway.worker import Worker
-from gateway.worker_client import Call, SharedCall
 
 logger = logging.getLogger(__name__)
 

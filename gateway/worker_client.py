@@ -1,14 +1,12 @@
-"""The gateway's calls to workers. The only place here that knows the wire's messages."""
+"""What this gateway asks of workers. Here, in `calls` and in `conversation` alone are the wire's messages known."""
 
-from collections.abc import AsyncGenerator, Callable
-from typing import Any, Protocol
+from collections.abc import AsyncGenerator
 
 import grpc
 
 from baton.core.embeddings import distinct
 from baton.core.handoff import Handoff, PrefixSource
 from baton.core.kv_events import KvChange
-from baton.core.room import Room
 from baton.core.worker_info import WorkerLoad
 from baton.rpc import wire
 from baton.rpc.channel import open_channel
@@ -23,59 +21,25 @@ from baton.v1 import (
     kv_transfer_pb2_grpc,
     prefill_pb2,
     prefill_pb2_grpc,
-    types_pb2,
     worker_pb2,
     worker_pb2_grpc,
 )
-from gateway.call_events import (
-    Admitted,
-    CallEvent,
-    Encoded,
-    HandedOver,
-    ImagesPulled,
-    Lent,
-    MovedSegment,
-    PrefixPulled,
-    PromptScored,
-    Released,
-    Reserved,
-    Tokens,
-    Transferred,
-    Vacated,
+from gateway.calls import (
+    AskedCall,
+    Call,
+    EncodeCall,
+    GenerateCall,
+    HandOverCall,
+    PrefillCall,
+    SharedCall,
 )
-from gateway.conversation import Asked, Conversation
+from gateway.conversation import Conversation
 from gateway.job import Job
 
 SHORT_CALL_SECONDS = 2.0
 LIGHT_TOKENS = 16_384  # of a prompt: some 50 KiB, less than what HTTP/2 lets a stream send at once
 
 Metadata = tuple[tuple[str, str], ...]
-
-
-class Call(Protocol):
-    """One streaming call. `events()` is read once; it raises a BatonError when the call breaks."""
-
-    def events(self) -> AsyncGenerator[CallEvent, None]: ...
-
-    def cancel(self) -> None:
-        """The worker drops the request; takes effect at once."""
-        ...
-
-
-class SharedCall(Call, Protocol):
-    """One whose events may come on a stream of many calls: then they are given to who `overhears`, as
-    they come, and `events()` gives none, and ends behind the last of them.
-    """
-
-    def overhears(self, hear: Callable[[CallEvent], None]) -> None:
-        """Before the events are read."""
-        ...
-
-    def pause(self) -> None:
-        """Nothing more is to come there, but for what is on its way."""
-        ...
-
-    def resume(self) -> None: ...
 
 
 class WorkerClient:
@@ -135,8 +99,8 @@ class WorkerClient:
             encoded=wire.encoded_to_pb(encoded) if encoded is not None else None,
         )
         if self._conversation.is_open and _is_light(job):
-            return _AskedCall(self._conversation.ask(request, dict(metadata)))
-        return _GenerateCall(self._decode.Generate(request, metadata=metadata))
+            return AskedCall(self._conversation.ask(request, dict(metadata)))
+        return GenerateCall(self._decode.Generate(request, metadata=metadata))
 
     def prefill(
         self,
@@ -166,7 +130,7 @@ class WorkerClient:
             images=wire.images_to_pb(job.images, with_data=encoded is None),
             encoded=wire.encoded_to_pb(encoded) if encoded is not None else None,
         )
-        return _PrefillCall(self._prefill.Prefill(request, metadata=metadata))
+        return PrefillCall(self._prefill.Prefill(request, metadata=metadata))
 
     def encode(self, job: Job, attempt: int, handoff: Handoff, metadata: Metadata = ()) -> Call:
         """The job's images, to be pulled by that hand-off."""
@@ -179,7 +143,7 @@ class WorkerClient:
             cache_salt=job.cache_salt,
             tenant=job.tenant,
         )
-        return _EncodeCall(self._encode.Encode(request, metadata=metadata))
+        return EncodeCall(self._encode.Encode(request, metadata=metadata))
 
     def hand_over(
         self,
@@ -197,7 +161,7 @@ class WorkerClient:
             transfer_id=handoff.transfer_id,
             ticket=handoff.ticket,
         )
-        return _HandOverCall(self._decode.HandOver(request, metadata=metadata))
+        return HandOverCall(self._decode.HandOver(request, metadata=metadata))
 
     async def renew(self, handoff: Handoff, hold: float) -> float:
         """Seconds for which the blocks are held now; 0: they are not."""
@@ -237,175 +201,7 @@ class WorkerClient:
         await self._channel.close()
 
 
-def _admitted(message: prefill_pb2.PrefillAdmitted | decode_pb2.GenerateAdmitted) -> Admitted:
-    return Admitted(message.num_cached_tokens, message.kv_number)
-
-
-def _images_pulled(message: types_pb2.ImagesPulled) -> ImagesPulled:
-    return ImagesPulled(
-        message.images, message.bytes, message.transport, message.milliseconds, message.exposed_ms
-    )
-
-
-def _room_of(message: decode_pb2.GenerateReserved | decode_pb2.GenerateFinished) -> Room | None:
-    return wire.room_from_pb(message.room) if message.HasField("room") else None
-
-
-def _transferred(report: decode_pb2.TransferReport) -> Transferred:
-    return Transferred(
-        bytes=report.bytes,
-        tokens=report.tokens,
-        transport=report.transport,
-        milliseconds=report.milliseconds,
-        exposed_ms=report.exposed_ms,
-        computed_ms=report.computed_ms,
-        segments=tuple(
-            MovedSegment(s.first_block, s.num_blocks, s.ready_ms, s.start_ms, s.end_ms)
-            for s in report.segments
-        ),
-        held_tokens=report.cached_tokens,
-        repaired_blocks=report.repaired_blocks,
-    )
-
-
-def _generate_event(message: decode_pb2.GenerateResponse) -> CallEvent | None:
-    """None: a kind that is not known here."""
-    if message.HasField("tokens"):  # nearly all of them
-        return Tokens(wire.records_from_pb(message.tokens.records))
-    match message.WhichOneof("event"):
-        case "admitted":
-            return _admitted(message.admitted)
-        case "prompt_logprobs":
-            return PromptScored(wire.prompt_logprobs_from_pb(message.prompt_logprobs))
-        case "reserved":
-            return Reserved(_room_of(message.reserved))
-        case "transferred":
-            return _transferred(message.transferred)
-        case "images_pulled":
-            return _images_pulled(message.images_pulled)
-        case "handed_over":
-            return HandedOver(message.handed_over.choice)
-        case "finished":
-            return Vacated(_room_of(message.finished))
-    return None
-
-
 def _is_light(job: Job) -> bool:
     """Whether its messages are small: behind large ones all other answers of the worker would wait."""
     known = len(job.prompt) + len(job.answered)
     return known <= LIGHT_TOKENS and job.params.prompt_logprobs is None and not job.images
-
-
-class _GenerateCall:
-    def __init__(self, call: Any) -> None:
-        self._call = call
-
-    def overhears(self, hear: Callable[[CallEvent], None]) -> None:
-        """All events are its own."""
-
-    async def events(self) -> AsyncGenerator[CallEvent, None]:
-        try:
-            async for message in self._call:
-                event = _generate_event(message)
-                if event is not None:
-                    yield event
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
-
-    def pause(self) -> None:
-        """Who does not read pauses it."""
-
-    def resume(self) -> None:
-        """Likewise."""
-
-    def cancel(self) -> None:
-        self._call.cancel()
-
-
-class _AskedCall:
-    """A Generate without a stream of its own."""
-
-    def __init__(self, asked: Asked) -> None:
-        self._asked = asked
-        self.pause = asked.pause
-        self.resume = asked.resume
-        self.cancel = asked.cancel
-
-    def overhears(self, hear: Callable[[CallEvent], None]) -> None:
-        def take(message: decode_pb2.GenerateResponse) -> None:
-            event = _generate_event(message)
-            if event is not None:
-                hear(event)
-
-        self._asked.hear = take
-
-    async def events(self) -> AsyncGenerator[CallEvent, None]:
-        await self._asked.until_last()
-        return
-        yield
-
-
-class _PrefillCall:
-    def __init__(self, call: Any) -> None:
-        self._call = call
-
-    async def events(self) -> AsyncGenerator[CallEvent, None]:
-        try:
-            async for message in self._call:
-                if message.HasField("tokens"):
-                    yield Tokens(wire.records_from_pb(message.tokens.records))
-                elif message.HasField("admitted"):
-                    yield _admitted(message.admitted)
-                elif message.HasField("prompt_logprobs"):
-                    yield PromptScored(wire.prompt_logprobs_from_pb(message.prompt_logprobs))
-                elif message.HasField("prefix_pulled"):
-                    pulled = message.prefix_pulled
-                    yield PrefixPulled(
-                        pulled.tokens, pulled.bytes, pulled.transport, pulled.milliseconds
-                    )
-                elif message.HasField("images_pulled"):
-                    yield _images_pulled(message.images_pulled)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
-
-    def cancel(self) -> None:
-        self._call.cancel()
-
-
-class _HandOverCall:
-    def __init__(self, call: Any) -> None:
-        self._call = call
-
-    async def events(self) -> AsyncGenerator[CallEvent, None]:
-        try:
-            async for message in self._call:
-                if message.HasField("lent"):
-                    yield Lent()
-                elif message.HasField("released"):
-                    yield Released(message.released.confirmed)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
-
-    def cancel(self) -> None:
-        self._call.cancel()
-
-
-class _EncodeCall:
-    def __init__(self, call: Any) -> None:
-        self._call = call
-
-    async def events(self) -> AsyncGenerator[CallEvent, None]:
-        try:
-            async for message in self._call:
-                if message.HasField("lent"):
-                    yield Lent()
-                elif message.HasField("encoded"):
-                    done = message.encoded
-                    yield Encoded(done.images, done.cached_images, done.milliseconds)
-                elif message.HasField("released"):
-                    yield Released(message.released.confirmed)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
-
-    def cancel(self) -> None:
-        self._call.cancel()
