@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from baton.core.errors import RefusedError
+from baton.core.worker_info import Role
 from baton.v1 import decode_pb2 as pb
+from baton.worker.desk import Desk
 from gateway.conversation import Asked, Conversation
 from tests.support.gateway_reading import TEXT
 from tests.support.not_reading import not_reading
@@ -164,3 +167,40 @@ async def test_a_client_that_does_not_read_holds_up_nobody(
             await cluster.gateway.until(lambda: bool(paused))
             assert (await streamed(cluster, BODY)).tokens() == BODY["max_tokens"]
             await cluster.until_idle()  # it was given up
+
+
+async def test_an_answer_that_its_worker_refuses_is_asked_for_again(
+    model_folder: Path,
+    streams: list[Conversation],
+    asked: list[Asked],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taking, refused = Desk.take, list[str]()
+
+    def not_at_first(self: Desk, role: Role, request_id: str, *rest: int) -> Any:
+        if not refused:
+            refused.append(request_id)
+            raise RefusedError("not now")
+        return taking(self, role, request_id, *rest)
+
+    async with served_cluster(model_folder, decode=1) as cluster:
+        cluster.hurry()
+        await until_open(cluster, streams, 1)
+        expected = await streamed(cluster, BODY)
+        asked.clear()
+        monkeypatch.setattr(Desk, "take", not_at_first)
+        assert await streamed(cluster, BODY) == expected
+        assert (len(refused), len(asked)) == (1, 2)
+
+
+async def test_an_answer_whose_client_has_gone_is_dropped(
+    model_folder: Path, streams: list[Conversation], asked: list[Asked]
+) -> None:
+    async with served_cluster(model_folder, decode=1) as cluster:
+        await until_open(cluster, streams, 1)
+        async with following(cluster.gateway.client, BODY | {"max_tokens": 1000}) as stream:
+            await stream.until(lambda answer: answer.tokens() > 3)
+        await cluster.until_idle()  # at its pace it would write for minutes
+        assert len(asked) == 1
+        cluster.hurry()
+        assert (await streamed(cluster, BODY)).tokens() == BODY["max_tokens"]
