@@ -144,17 +144,17 @@ def cluster(prefill: int, decode: int, step: float) -> Iterator[tuple[Server, li
         *(f"--tokenizer={DEMO}", f"--prefill={prefill}", f"--decode={decode}"),
         f"--step-seconds={step}",
     ]
-    with (
-        process(["gateway", f"--model={DEMO}", *place]) as gateway,
-        process(script, stdout=subprocess.PIPE) as workers,
-    ):
-        assert workers.stdout is not None
-        said = workers.stdout.readline()
-        if not said:
-            raise ServerError("the scripted workers did not start")
+    with process(["gateway", f"--model={DEMO}", *place]) as gateway:
         server = Server(f"http://127.0.0.1:{port}", gateway.pid)
-        asyncio.run(until_answers(f"{server.url}/health"))
-        yield server, json.loads(said)["decode"]
+        # Before the workers, of which one may be given a port that the gateway does not have yet.
+        asyncio.run(until_answers(f"{server.url}/version"))
+        with process(script, stdout=subprocess.PIPE) as workers:
+            assert workers.stdout is not None
+            said = workers.stdout.readline()
+            if not said:
+                raise ServerError("the scripted workers did not start")
+            asyncio.run(until_answers(f"{server.url}/health"))
+            yield server, json.loads(said)["decode"]
 
 
 @contextmanager

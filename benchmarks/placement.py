@@ -53,7 +53,7 @@ class SilentClient(WorkerClient):
         yield IDLE
         await asyncio.Event().wait()
 
-    def listen(self) -> None:
+    def converse(self) -> None:
         pass
 
     async def close(self) -> None:

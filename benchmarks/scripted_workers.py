@@ -1,5 +1,5 @@
 """Many workers in one process that compute nothing: they say tokens in the workers' own words, all
-streams in step, one message a token; to a gateway that listens, one a step. What a gateway does with such a cluster is the gateway's alone.
+streams in step, one message a token; to a gateway that converses, one a step. What a gateway does with such a cluster is the gateway's alone.
 
 python -m benchmarks.scripted_workers --registry 127.0.0.1:9000 --tokenizer FOLDER
 """
@@ -7,8 +7,8 @@ python -m benchmarks.scripted_workers --registry 127.0.0.1:9000 --tokenizer FOLD
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator
-from contextlib import nullcontext, suppress
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,9 @@ from baton.worker.flipping import Flipping
 from baton.worker.flips import Flips
 from baton.worker.load import LoadBoard
 from baton.worker.worker_service import WorkerServicer
-from decode_worker.listeners import Listeners
-from decode_worker.listening import listen
-from decode_worker.own_stream import Outlet, OwnStream
+from decode_worker.conversing import converse
+from decode_worker.outlet import Outlet
+from decode_worker.own_stream import OwnStream
 from gateway.tokenizer import load_tokenizer
 
 BLOCKS = 65_536
@@ -75,7 +75,6 @@ class ScriptedWorker(
         self._beat = beat
         self.board = LoadBoard(self._load)
         self.desk = Desk(role, 1 << 20, self.board.touch)
-        self._listeners = Listeners()
 
     async def Prefill(
         self, request: prefill_pb2.PrefillRequest, context: Any
@@ -90,15 +89,22 @@ class ScriptedWorker(
     async def Generate(
         self, request: decode_pb2.GenerateRequest, context: Any
     ) -> AsyncGenerator[decode_pb2.GenerateResponse, None]:
-        listener = self._listeners.find(request.listener.listener_id)
-        apart = listener is not None
-        with (
-            self.desk.take(Role.DECODE, request.request_id, request.attempt, 1),
-            listener.voice(request.listener.call)
-            if listener
-            else nullcontext(OwnStream()) as outlet,
-        ):
-            reserved = decode_pb2.GenerateReserved(ttl_ms=30_000, told_apart=apart)
+        async for response in self._generate(request, {}, OwnStream()):
+            yield response
+
+    async def Converse(
+        self, request_iterator: Any, context: Any
+    ) -> AsyncGenerator[decode_pb2.ConverseResponse, None]:
+        leaves = self.board.closed
+        async with aclosing(converse(self._generate, request_iterator, leaves)) as messages:
+            async for message in messages:
+                yield message
+
+    async def _generate(
+        self, request: decode_pb2.GenerateRequest, metadata: Mapping[str, str], outlet: Outlet
+    ) -> AsyncGenerator[decode_pb2.GenerateResponse, None]:
+        with self.desk.take(Role.DECODE, request.request_id, request.attempt, 1):
+            reserved = decode_pb2.GenerateReserved(ttl_ms=30_000)
             yield decode_pb2.GenerateResponse(reserved=reserved)
             writing = asyncio.create_task(self._write(request, outlet))
             try:
@@ -109,19 +115,12 @@ class ScriptedWorker(
         yield decode_pb2.GenerateResponse(finished=decode_pb2.GenerateFinished())
 
     async def _write(self, request: decode_pb2.GenerateRequest, outlet: Outlet) -> None:
-        """In the workers' own way, which is the listener's where the request names one."""
         if not request.HasField("handoff"):
             outlet.put(Admitted(0))
         for index in range(request.sampling.max_tokens):
             await self._beat.wait()
             outlet.put(TokensDrawn((_record(request, index),)))
         outlet.put(WorkDone())
-
-    async def Listen(
-        self, request_iterator: Any, context: Any
-    ) -> AsyncGenerator[decode_pb2.ListenResponse, None]:
-        async for message in listen(self._listeners, request_iterator, self.board.closed):
-            yield message
 
     async def HandOver(
         self, request: decode_pb2.HandOverRequest, context: Any

@@ -2,27 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Protocol
 
 from baton.engine.work import EngineEvent, WorkDone, WorkFailed
 from baton.v1 import decode_pb2 as pb
 from decode_worker.responses import responses_of
-
-
-class Outlet(Protocol):
-    """Where an answer is told. `put` is a sink, on the loop."""
-
-    def say(self, response: pb.GenerateResponse) -> None:
-        """Before what is put later."""
-        ...
-
-    def put(self, event: EngineEvent) -> None: ...
-
-    def own(self) -> AsyncGenerator[pb.GenerateResponse, None]:
-        """What the call's own stream has to tell of it; ends once all has been told, behind WorkDone.
-        Raises the error of WorkFailed.
-        """
-        ...
 
 
 class OwnStream:

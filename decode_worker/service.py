@@ -1,8 +1,8 @@
 """Writes answers: from a KV cache that it pulls, or from the prompt itself."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from baton.core.token_record import TokenRecord
 from baton.core.worker_info import Role
 from baton.engine.work import EngineEvent, Mode, Work
 from baton.rpc import wire
+from baton.rpc.request_metadata import metadata_of
 from baton.telemetry.call_trace import traced_call
 from baton.v1 import decode_pb2 as pb
 from baton.v1 import decode_pb2_grpc
@@ -20,10 +21,10 @@ from baton.worker.room import Room, no_room
 from baton.worker.seeing import see
 from baton.worker.worker import Worker
 from decode_worker.adoption import adopted
+from decode_worker.conversing import converse
 from decode_worker.hand_over import hand_over
-from decode_worker.listeners import Listeners
-from decode_worker.listening import listen
-from decode_worker.own_stream import Outlet, OwnStream
+from decode_worker.outlet import Outlet
+from decode_worker.own_stream import OwnStream
 from decode_worker.responses import tokens_response, transferred_response
 from kv_transfer.pulling import Pulled
 
@@ -34,16 +35,46 @@ if TYPE_CHECKING:
 class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._listeners = Listeners()
 
     async def Generate(
         self, request: pb.GenerateRequest, context: Any
     ) -> AsyncGenerator[pb.GenerateResponse, None]:
+        metadata = metadata_of(context)
+        async with aclosing(self._generate(request, metadata, OwnStream())) as responses:
+            async for response in responses:
+                yield response
+
+    async def Converse(
+        self, request_iterator: Any, context: Any
+    ) -> AsyncGenerator[pb.ConverseResponse, None]:
+        leaves = self._worker.board.closed
+        async with aclosing(converse(self._generate, request_iterator, leaves)) as messages:
+            async for message in messages:
+                yield message
+
+    async def HandOver(
+        self, request: pb.HandOverRequest, context: Any
+    ) -> AsyncGenerator[pb.HandOverResponse, None]:
+        tracer, name = self._worker.tracer, request.request_id
+        metadata = metadata_of(context)
+        with traced_call(tracer, "hand_over", name, request.attempt, metadata) as lane:
+            if lane is not None:
+                lane.open("hand_over.stop")
+            async with aclosing(hand_over(self._worker, request)) as responses:
+                async for response in responses:
+                    if lane is not None and response.HasField("lent"):
+                        lane.turn("hand_over.lend")
+                    yield response
+
+    async def _generate(
+        self, request: pb.GenerateRequest, metadata: Mapping[str, Any], outlet: Outlet
+    ) -> AsyncGenerator[pb.GenerateResponse, None]:
+        """What the outlet is not told. `metadata`: what the call came with."""
         params = wire.sampling_from_pb(request.sampling)
         desk, name = self._worker.desk, request.request_id
         with (
             traced_call(
-                self._worker.tracer, "decode_worker", name, request.attempt, context
+                self._worker.tracer, "decode_worker", name, request.attempt, metadata
             ) as lane,
             desk.take(Role.DECODE, name, request.attempt, params.n, request.priority) as key,
         ):
@@ -61,7 +92,7 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
                 asked_at=time.monotonic() - request.waited_ms / 1000,
                 images=spans_of(images),
             )
-            async with aclosing(self._answer(work, images, request, lane)) as responses:
+            async with aclosing(self._answer(work, images, request, outlet, lane)) as responses:
                 async for response in responses:
                     yield response
         finished = pb.GenerateFinished(room=wire.room_to_pb(self._worker.rooms.left()))
@@ -72,6 +103,7 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
         work: Work,
         images: Sequence[PromptImage],
         request: pb.GenerateRequest,
+        outlet: Outlet,
         lane: "Lane | None",
     ) -> AsyncGenerator[pb.GenerateResponse, None]:
         if lane is not None:
@@ -80,57 +112,22 @@ class DecodeServicer(decode_pb2_grpc.DecodeServiceServicer):
         # Hashed now, while prefill has yet to begin; the engine would do it behind the hand-off.
         work = replace(work, names=self._worker.bridge.engine.prefix_names(work))
         async with self._room(work) as room:
-            with self._outlet(work, request.listener) as (outlet, told_apart):
-                left = wire.room_to_pb(self._worker.rooms.left())
-                reserved = pb.GenerateReserved(room=left, told_apart=told_apart)
-                yield pb.GenerateResponse(reserved=reserved)
-                if images and work.mode is Mode.GENERATE:
-                    if lane is not None:
-                        lane.turn("image_encode")
-                    encoded = request.encoded if request.HasField("encoded") else None
-                    work, came = await see(self._worker, work, images, encoded)
-                    if came is not None:
-                        yield pb.GenerateResponse(images_pulled=came)
-                if lane is not None and request.handoff.transfer_id:
-                    lane.turn("transfer.wait")
-                work, told, pulled = await self._with_blocks(work, request.handoff, room)
-                if lane is not None and pulled is not None:
-                    _note_transfer(lane, pulled)
-                async with aclosing(self._run(work, told, pulled, outlet, lane)) as responses:
-                    async for response in responses:
-                        yield response
-
-    @contextmanager
-    def _outlet(self, work: Work, asked: pb.Listener) -> Iterator[tuple[Outlet, bool]]:
-        """Where the answer is told, and whether that is apart from the call's own stream. A prompt's
-        scores are many: in a message of all answers they would hold up the others.
-        """
-        listener = self._listeners.find(asked.listener_id)
-        if listener is None or work.params.prompt_logprobs is not None:
-            yield OwnStream(), False
-            return
-        with listener.voice(asked.call) as voice:
-            yield voice, True
-
-    async def Listen(
-        self, request_iterator: Any, context: Any
-    ) -> AsyncGenerator[pb.ListenResponse, None]:
-        leaves = self._worker.board.closed
-        async with aclosing(listen(self._listeners, request_iterator, leaves)) as messages:
-            async for message in messages:
-                yield message
-
-    async def HandOver(
-        self, request: pb.HandOverRequest, context: Any
-    ) -> AsyncGenerator[pb.HandOverResponse, None]:
-        tracer, name = self._worker.tracer, request.request_id
-        with traced_call(tracer, "hand_over", name, request.attempt, context) as lane:
-            if lane is not None:
-                lane.open("hand_over.stop")
-            async with aclosing(hand_over(self._worker, request)) as responses:
+            left = wire.room_to_pb(self._worker.rooms.left())
+            yield pb.GenerateResponse(reserved=pb.GenerateReserved(room=left))
+            if images and work.mode is Mode.GENERATE:
+                if lane is not None:
+                    lane.turn("image_encode")
+                encoded = request.encoded if request.HasField("encoded") else None
+                work, came = await see(self._worker, work, images, encoded)
+                if came is not None:
+                    yield pb.GenerateResponse(images_pulled=came)
+            if lane is not None and request.handoff.transfer_id:
+                lane.turn("transfer.wait")
+            work, told, pulled = await self._with_blocks(work, request.handoff, room)
+            if lane is not None and pulled is not None:
+                _note_transfer(lane, pulled)
+            async with aclosing(self._run(work, told, pulled, outlet, lane)) as responses:
                 async for response in responses:
-                    if lane is not None and response.HasField("lent"):
-                        lane.turn("hand_over.lend")
                     yield response
 
     async def _with_blocks(

@@ -9,6 +9,7 @@ from baton.core.embeddings import BLOCK_TOKENS, distinct
 from baton.core.errors import BatonError, RequestError, TransferError
 from baton.core.worker_info import Role
 from baton.rpc import wire
+from baton.rpc.request_metadata import metadata_of
 from baton.telemetry.call_trace import traced_call
 from baton.v1 import encode_pb2 as pb
 from baton.v1 import encode_pb2_grpc
@@ -30,7 +31,9 @@ class EncodeServicer(encode_pb2_grpc.EncodeServiceServicer):
         if not images:
             raise RequestError("there is no image to encode", "images")
         with (
-            traced_call(worker.tracer, "encode_worker", name, attempt, context) as lane,
+            traced_call(
+                worker.tracer, "encode_worker", name, attempt, metadata_of(context)
+            ) as lane,
             worker.desk.take(Role.ENCODE, name, attempt, 1),
         ):
             lease = worker.sender.open(request.transfer_id, request.ticket, drop=_nothing)

@@ -1,6 +1,5 @@
 """One placement of one request: both calls, their order, and the merging of what they tell."""
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
@@ -29,6 +28,7 @@ from gateway.call_events import (
     Tokens,
     Transferred,
 )
+from gateway.calls import Call
 from gateway.cause import cause_of
 from gateway.encode_leg import EncodeLeg
 from gateway.job import Job
@@ -39,7 +39,6 @@ from gateway.refusals import Refusals
 from gateway.request_metrics import DECODE, PREFILL, TRANSFER
 from gateway.token_log import Section
 from gateway.worker import Worker
-from gateway.worker_client import Call
 
 if TYPE_CHECKING:
     from baton.telemetry.lane import Lane
@@ -205,9 +204,10 @@ class Attempt:
             self._prefill_worker.give_back(freed=False, unread=self._unread)
             self._prefill_worker = None
 
-    async def finish(self, patience: float) -> None:
-        """After the last token: the hand-off is confirmed behind the answer."""
-        await asyncio.gather(*(leg.finish(patience) for leg in self._legs))
+    def finish(self, patience: float) -> None:
+        """After the last token: the hand-off is confirmed behind the answer, within so many seconds."""
+        for leg in self._legs:
+            leg.expire(patience)
 
     async def reserve(self) -> None:
         """Until the decode worker has room. Raises what it refuses or breaks off with."""

@@ -33,6 +33,7 @@ class Candidate:
     takes_requests: bool = field(init=False)
     takes_answers: bool = field(init=False)  # it takes requests, and writes
     free_tokens: int = field(init=False)  # room for so many, in whole blocks
+    fits: float = field(init=False)  # likewise for a newcomer; an empty pool takes whoever comes
     block_tokens: int = field(init=False)
     pool_tokens: int = field(init=False)
     free_seats: float = field(init=False)  # for whatever priority; there may be more
@@ -42,6 +43,7 @@ class Candidate:
     # Terms of `scoring`, in seconds, as far as no prompt is needed for them:
     wait: float = field(init=False)  # until its line is read
     read_step: float = field(init=False)  # per prompt
+    read_base: float = field(init=False)  # what a prompt waits for and takes, whatever its length
     read_token: float = field(init=False)  # per token of one, its share of steps included
     half_pair: float = field(init=False)
     sequence: float = field(init=False)  # of a step, per sequence that comes
@@ -84,6 +86,9 @@ class Candidate:
             requests = max(requests, load.running + load.waiting)
             if load.waiting:
                 self.rounds += load.waiting / max(1, load.running)
+        self.fits = -1.0
+        if self.takes_answers:
+            self.fits = math.inf if self.free_tokens >= self.pool_tokens else self.free_tokens
         self.requests = requests
         self.wait = self.unread * speed.per_token
         self.read_step = speed.read_step
@@ -97,6 +102,7 @@ class Candidate:
         self.seated_base = self.base * self.rounds
         self.seated_sequence, self.seated_token = self.sequence * crowd, self.token * crowd
         self.preference = 1e-7 * requests + (DOUBT if self.doubted else 0.0)
+        self.read_base = self.wait + self.read_step + self.preference
 
     def needs(self, tokens: int, choices: int) -> int:
         """Tokens that must be free, in whole blocks, for so many and one block more per choice."""

@@ -1,9 +1,9 @@
 """What a decode worker has left for newcomers, as far as this gateway knows. Pure."""
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from baton.core.room import Room
+from baton.core.room import Room, Yielding
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +60,24 @@ class Claims:
         if not self._seated and self._at_most is None:
             return latest
         free = latest.free_blocks if self._at_most is None else self._at_most
-        seated = self._seated + Counter(dict(latest.seated))
-        return replace(
-            latest,
-            free_blocks=max(0, free - self._blocks),
-            seated=tuple(sorted(seated.items())),
-            yielding=() if self._at_most is not None else self._still_yielding(self._blocks - free),
+        yielding: Yielding = ()
+        if latest.yielding and self._at_most is None:
+            yielding = self._still_yielding(self._blocks - free)
+        seated = self._seated.copy()
+        for priority, choices in latest.seated:
+            seated[priority] += choices
+        least = max(0, free - self._blocks)
+        # By place: `replace` takes as long as all the rest, and every decision comes here.
+        return Room(
+            latest.number,
+            least,
+            latest.lacks,
+            latest.seats,
+            tuple(sorted(seated.items())),
+            yielding,
         )
 
-    def _still_yielding(self, taken: int) -> tuple[tuple[int, int], ...]:
+    def _still_yielding(self, taken: int) -> Yielding:
         """Once the worst have given so many blocks up."""
         still: list[tuple[int, int]] = []
         for priority, blocks in reversed(self._latest.yielding):

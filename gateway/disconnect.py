@@ -18,15 +18,15 @@ async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """
     working = asyncio.create_task(work)
     leaving = asyncio.create_task(_gone(receive))
+    leaving.add_done_callback(lambda leaving: leaving.cancelled() or working.cancel())
     try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
+        return await working
+    except asyncio.CancelledError:
+        if leaving.done():
+            raise ClientDisconnect from None
+        raise
     finally:
-        working.cancel()
         leaving.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
 
 
 async def _gone(receive: Receive) -> None:

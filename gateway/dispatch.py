@@ -291,7 +291,7 @@ class Dispatcher:
                 self._metrics.placements.ended(attempt.account.forecast)
             attempt.doubt(branch.life.refusals)
             branch.moves.stop(branch.part.choices)
-            self._settle(attempt.finish(FINISH_SECONDS))
+            attempt.finish(FINISH_SECONDS)
 
     @asynccontextmanager
     async def _moving(self, moves: Moves) -> AsyncIterator[None]:

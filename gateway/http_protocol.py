@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from baton.core.handoff import new_id
+from gateway.corked import Corked
 from gateway.errors import ErrorReply
 from gateway.head_limits import HeadLimits
 from gateway.json_text import to_json
@@ -29,7 +30,7 @@ class HttpProtocol(HttpToolsProtocol):
     limits: ClassVar[HeadLimits] = HeadLimits()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(Corked(transport, self.loop))
         self._head_bytes = 0
         self._head_count = 0
         self._in_head = True

@@ -43,9 +43,10 @@ class LinkModels:
         """Of two workers of which no more is known."""
         return Link(*self._any.theta)
 
-    def between(self, prefill: str, decode: str) -> Link:
+    def between(self, prefill: str, decode: str) -> Link | None:
+        """None: no more is known of these two than of `any`."""
         fit = self._pairs.get((prefill, decode))
-        return self.any if fit is None else Link(*fit.theta)
+        return None if fit is None else Link(*fit.theta)
 
     def drop(self, worker: str) -> None:
         """It is gone."""

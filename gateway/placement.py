@@ -1,12 +1,15 @@
 """Where a request runs: a prefill and a decode worker, or a decode worker alone. Pure."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from heapq import nsmallest
-from operator import add
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from operator import attrgetter
+
+import numpy as np
 
 from baton.core.worker_info import WorkerInfo
 from gateway.candidate import Candidate
+from gateway.fleet import Columns, Kind, Mask, Numbers, fleet_of
 from gateway.link_model import Link
 from gateway.scoring import (
     Ask,
@@ -19,7 +22,8 @@ from gateway.scoring import (
 )
 
 SHORTLIST = 3  # workers of each role that are looked at closely
-LinkBetween = Callable[[str, str], Link]  # by instance ids of prefill and decode worker
+# By instance ids of prefill and decode worker; None: no more is known than of any two.
+LinkBetween = Callable[[str, str], Link | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,10 @@ class Option:
     placement: Placement
     terms: Terms
     cached: int  # tokens of the prompt that whoever reads it is believed to have
+    score: float = field(init=False)  # of `terms`
+
+    def __post_init__(self) -> None:
+        self.score = self.terms.score
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,7 @@ REASONS = tuple(value for name, value in vars(Reason).items() if name.isupper())
 
 
 def place(
-    candidates: Sequence[Candidate], ask: Ask, link: LinkBetween | None = None
+    candidates: Iterable[Candidate], ask: Ask, link: LinkBetween | None = None
 ) -> Decision | None:
     """The placement of the least cost. None: nothing fits now, and a change in the cluster may help.
 
@@ -87,118 +95,108 @@ def place(
     that differ, what is chosen costs at most as much more than the best of all pairs as links differ. And
     a link that is doubted can shut out one better pair each, so that many more are looked at.
     """
-    prefills = [c for c in candidates if c.prefills and c.alive]
-    decodes = takers(candidates, ask)
-    partners = [c for c in prefills if c.takes_requests]
+    kinds = fleet_of(candidates).kinds
+    prefills = any(c.alive for kind in kinds for c in kind.readers.candidates)
     options: list[Option] = []
     considered = 0
-    for writers, readers in _by_kind(decodes, partners):
-        if not readers and (prefills or not ask.may_be_alone):
+    for kind, take in zip(kinds, _takers(kinds, ask), strict=True):
+        reads = kind.readers.takes_requests > 0.0
+        num_readers, num_writers = np.count_nonzero(reads), np.count_nonzero(take)
+        if not num_writers or (not num_readers and (prefills or not ask.may_be_alone)):
             continue
-        options += _best_of(readers, writers, ask, link)
-        considered += (len(readers) + 1) * len(writers)
+        options += _best_of(kind, reads if num_readers else None, take, ask, link)
+        considered += (int(num_readers) + 1) * int(num_writers)
     if not options:
         return None
-    options.sort(key=lambda option: option.terms.score)
-    return Decision(tuple(options), _reason(options[0], ask, bool(prefills)), considered)
+    options.sort(key=attrgetter("score"))
+    return Decision(tuple(options), _reason(options[0], ask, prefills), considered)
 
 
 def refuge(
-    candidates: Sequence[Candidate], source: Candidate, known_tokens: int, priority: int = 0
+    candidates: Iterable[Candidate], source: Candidate, known_tokens: int, priority: int = 0
 ) -> WorkerInfo | None:
     """The decode worker that goes on most cheaply with what `source` writes now, its KV included.
     None: nobody has room.
     """
-    equal = [c for c in roomy(candidates, known_tokens, 1, priority) if c.kind == source.kind]
-    if not equal:
-        return None
+    equal = Columns(c for c in candidates if c.kind == source.kind and c.takes_answers)
     scores = writing_scores(Ask(known_tokens), equal)
-    return equal[scores.index(min(scores))].info
+    scores[~_roomy(equal, known_tokens, 1, priority)] = math.inf
+    least = _least(1, scores)
+    return equal.candidates[least[0]].info if least else None
 
 
-def roomy(
-    candidates: Sequence[Candidate], num_tokens: int, choices: int, priority: int
-) -> list[Candidate]:
-    """Decode workers with room for so many tokens and one block more per choice; prefill workers
-    queue, these refuse.
-    """
-    return [
-        c
-        for c in candidates  # said out, not called: a decision asks it of every worker
-        if c.takes_answers
-        and (
-            (free := c.free_tokens) >= num_tokens + choices * c.block_tokens
-            or free >= c.pool_tokens
-        )
-        and (c.free_seats >= choices or c.has_seats(choices, priority))
-    ]
-
-
-def takers(candidates: Sequence[Candidate], ask: Ask) -> list[Candidate]:
+def takers(candidates: Iterable[Candidate], ask: Ask) -> list[Candidate]:
     """Decode workers with room for the request, or else those where less urgent answers make it."""
-    if found := roomy(candidates, ask.tokens, ask.choices, ask.priority):
-        return found
+    kinds = fleet_of(candidates).kinds
     return [
-        c
-        for c in candidates
-        if c.worst > ask.priority
-        and c.takes_answers
-        and c.makes_room(ask.tokens, ask.choices, ask.priority)
+        kind.writers.candidates[i]
+        for kind, take in zip(kinds, _takers(kinds, ask), strict=True)
+        for i in np.flatnonzero(take)
     ]
 
 
-def _by_kind(
-    decodes: list[Candidate], prefills: list[Candidate]
-) -> Iterator[tuple[list[Candidate], list[Candidate]]]:
-    """Those that may be paired with each other. Mostly all are of one kind."""
-    kinds = {c.kind for c in decodes}
-    if len(kinds) == 1 and kinds == {c.kind for c in prefills}:
-        yield decodes, prefills
-        return
-    for kind in sorted(kinds):
-        yield [c for c in decodes if c.kind == kind], [c for c in prefills if c.kind == kind]
+def _takers(kinds: list[Kind], ask: Ask) -> list[Mask]:
+    """Among the decode workers of each kind."""
+    found = [_roomy(kind.writers, ask.tokens, ask.choices, ask.priority) for kind in kinds]
+    return found if any(map(np.any, found)) else [_yielding(kind.writers, ask) for kind in kinds]
+
+
+def _roomy(decodes: Columns, num_tokens: int, choices: int, priority: int) -> Mask:
+    """Those with room for so many tokens and one block more per choice; prefill workers queue, these
+    refuse.
+    """
+    roomy: Mask = decodes.fits >= num_tokens + choices * decodes.block_tokens
+    for i in np.flatnonzero(roomy & (decodes.free_seats < choices)):
+        roomy[i] = decodes.candidates[i].has_seats(choices, priority)
+    return roomy
+
+
+def _yielding(decodes: Columns, ask: Ask) -> Mask:
+    yielding: Mask = (decodes.worst > ask.priority) & (decodes.takes_requests > 0.0)
+    for i in np.flatnonzero(yielding):
+        yielding[i] = decodes.candidates[i].makes_room(ask.tokens, ask.choices, ask.priority)
+    return yielding
 
 
 def _best_of(
-    readers: list[Candidate], writers: list[Candidate], ask: Ask, link: LinkBetween | None
+    kind: Kind, reads: Mask | None, take: Mask, ask: Ask, link: LinkBetween | None
 ) -> list[Option]:
+    """`reads`: which prefill workers take requests; None: no one. `take`: which decode workers do."""
     count = SHORTLIST + len(ask.doubted_links)
-    writing = writing_scores(ask, writers)
+    readers, writers = kind.readers, kind.writers
+    writing = np.where(take, writing_scores(ask, writers), math.inf)
+    cached = writers.held(ask.held)
     options: list[Option] = []
-    if readers:
-        moving = map(add, writing, transfer_scores(ask, writers)) if ask.held else writing
-        near = _least(count, writers, moving)
-        for prefill in _least(count, readers, reading_scores(ask, readers)):
+    if reads is not None:
+        moving = writing + transfer_scores(ask, writers, cached) if ask.held else writing
+        near = [writers.candidates[i] for i in _least(count, moving)]
+        reading = np.where(reads, reading_scores(ask, readers, readers.held(ask.held)), math.inf)
+        for i in _least(count, reading):
+            prefill = readers.candidates[i]
             for decode in near:
                 between = link and link(prefill.instance_id, decode.instance_id)
                 options.append(_option(ask, prefill, decode, between))
         # Whoever would take longer than the best pair, if nothing but the tokens that nobody has were
         # to be read, need not be tried alone; but the likeliest is, for what is told of the choice.
         uncached = ask.tokens - max(ask.held.values(), default=0)
-        best, likeliest = min(option.terms.score for option in options), min(writing)
-        most = max(best, likeliest)
-        likely = [i for i, seconds in enumerate(writing) if seconds <= most]
-        likely = [
-            i
-            for i in likely
-            if writing[i] + uncached * writers[i].read_token <= best or writing[i] == likeliest
-        ]
-        writers, writing = [writers[i] for i in likely], [writing[i] for i in likely]
+        best, likeliest = min(option.score for option in options), writing.min()
+        likely = (writing + uncached * writers.read_token <= best) | (writing == likeliest)
+        writing = np.where(likely, writing, math.inf)
     if not ask.may_be_alone:
         return options
-    alone = map(add, writing, alone_scores(ask, writers))
-    return [_option(ask, None, c) for c in _least(count, writers, alone)] + options
+    alone = writing + alone_scores(ask, writers, cached)
+    return [_option(ask, None, writers.candidates[i]) for i in _least(count, alone)] + options
 
 
-def _least(count: int, candidates: list[Candidate], scores: Iterable[float]) -> list[Candidate]:
-    """Cheapest first. Numbers are compared before workers are: that is twice as fast."""
-    known = list(scores)
-    if not known:
-        return []
-    bound = nsmallest(count, known)[-1]
-    places = [i for i, score in enumerate(known) if score <= bound]
-    places.sort(key=known.__getitem__)
-    return [candidates[i] for i in places[:count]]
+def _least(count: int, scores: Numbers) -> list[int]:
+    """Places of the finite ones, the cheapest first."""
+    places = np.flatnonzero(scores < math.inf)
+    if len(places) > count:
+        known = scores[places]
+        places = places[known <= np.partition(known, count - 1)[count - 1]]
+    order = np.argsort(scores[places], kind="stable")[:count]
+    least: list[int] = places[order].tolist()
+    return least
 
 
 def _option(

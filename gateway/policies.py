@@ -7,7 +7,7 @@ while a prefill worker lives: they are here to be compared with. All are pure, b
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from gateway.candidate import Candidate
@@ -30,7 +30,7 @@ class Policy(Protocol):
     name: str
 
     def place(
-        self, candidates: Sequence[Candidate], ask: Ask, link: LinkBetween | None = None
+        self, candidates: Collection[Candidate], ask: Ask, link: LinkBetween | None = None
     ) -> Decision | None:
         """None: nothing fits now, and a change in the cluster may help."""
         ...
@@ -42,7 +42,7 @@ class Auto:
     name = "auto"
 
     def place(
-        self, candidates: Sequence[Candidate], ask: Ask, link: LinkBetween | None = None
+        self, candidates: Collection[Candidate], ask: Ask, link: LinkBetween | None = None
     ) -> Decision | None:
         return place(candidates, ask, link)
 
@@ -53,7 +53,7 @@ class Simple(ABC):
     name: str
 
     def place(
-        self, candidates: Sequence[Candidate], ask: Ask, link: LinkBetween | None = None
+        self, candidates: Collection[Candidate], ask: Ask, link: LinkBetween | None = None
     ) -> Decision | None:
         prefills = [c for c in candidates if c.prefills and c.alive]
         partners = [c for c in prefills if c.takes_requests]

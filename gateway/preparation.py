@@ -158,11 +158,14 @@ class Preparation:
                 default_max_tokens,
                 self._random_bits,
             )
+            bound = self._grammars.bound(grammar, prompt, plan)
+            if bound is not None:
+                params = replace(params, grammar=bound)
             jobs.append(
                 Job(
                     request_id=f"{caller.request_id}-{new_id()[:8]}",
                     prompt=tuple(prompt),
-                    params=replace(params, grammar=self._grammars.bound(grammar, prompt, plan)),
+                    params=params,
                     cache_salt=asked.cache_salt or "",
                     tenant=caller.tenant,
                     priority=self.priorities.of(asked.priority),

@@ -5,7 +5,7 @@
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from gateway.objectives import NONE, Objectives
 
 if TYPE_CHECKING:
     from gateway.candidate import Candidate
+    from gateway.fleet import Columns, Held, Numbers
 
 NOTHING_HELD: Mapping[str, int] = {}
 NO_LINKS: frozenset[tuple[str, str]] = frozenset()
@@ -71,8 +72,11 @@ class Terms:
     @property
     def score(self) -> float:
         """The least is chosen: what meets the objectives before what does not."""
-        missed = miss(self.ttft - self.objectives.ttft) + miss(self.itl - self.objectives.itl)
-        return self.total + missed + DOUBT * self.doubt
+        ttft = self.wait + self.read + self.calls
+        score = ttft + self.transfer + self.seat + self.answer * self.itl + self.others
+        if self.objectives is not NONE:
+            score += miss(ttft - self.objectives.ttft) + miss(self.itl - self.objectives.itl)
+        return score + DOUBT * self.doubt
 
 
 def miss(seconds: float) -> float:
@@ -82,11 +86,6 @@ def miss(seconds: float) -> float:
     return MISS if seconds > 0.0 else 0.0
 
 
-def token_bytes(decode: "Candidate") -> float:
-    layout = decode.info.fingerprint.layout
-    return layout.block_bytes / layout.block_size
-
-
 def terms_of(
     ask: Ask, prefill: "Candidate | None", decode: "Candidate", link: Link | None = None
 ) -> Terms:
@@ -94,7 +93,7 @@ def terms_of(
     writes: that takes longer by what it writes in them, and delays those whose answers those are.
     """
     reader = prefill or decode
-    cached = ask.held.get(reader.instance_id, 0)
+    cached = ask.held.get(reader.instance_id, 0) if ask.held else 0
     uncached = ask.tokens - cached
     read = reader.speed.reads(uncached, cached)
     more = ask.choices * decode.sequence + ask.tokens * decode.token
@@ -107,84 +106,58 @@ def terms_of(
         read += decode.beside + uncached * decode.beside_token
     else:
         moved = ask.tokens - ask.held.get(decode.instance_id, 0)
-        transfer = (link or ask.link).exposed(moved * token_bytes(decode))
-        doubt += (prefill.instance_id, decode.instance_id) in ask.doubted_links
-    return Terms(
-        wait=reader.wait,
-        read=read,
-        calls=ask.alone if prefill is None else ask.relayed,
-        transfer=transfer,
-        itl=itl,
-        seat=(decode.rounds - 1.0) * ask.answer * itl,
-        answer=ask.answer,
-        others=others,
-        doubt=doubt,
-        objectives=ask.objectives,
+        num_bytes = moved * decode.info.fingerprint.layout.token_bytes
+        transfer = (link or ask.link).exposed(num_bytes)
+        if ask.doubted_links:
+            doubt += (prefill.instance_id, decode.instance_id) in ask.doubted_links
+    calls = ask.alone if prefill is None else ask.relayed
+    seat = (decode.rounds - 1.0) * ask.answer * itl
+    wait, answer, slo = reader.wait, ask.answer, ask.objectives
+    # By place: names would take as long as the sums.
+    return Terms(wait, read, calls, transfer, itl, seat, answer, others, doubt, slo)
+
+
+def reading_scores(ask: Ask, prefills: "Columns", cached: "Held") -> "Numbers":
+    """Of the first token, for each prefill worker. `cached`: tokens that each has, here as below."""
+    tokens = ask.tokens
+    found = prefills.read_base + (tokens - cached) * (
+        prefills.read_token + prefills.half_pair * (tokens + cached)
     )
-
-
-def reading_scores(ask: Ask, prefills: Sequence["Candidate"]) -> list[float]:
-    """Of the first token, for each prefill worker."""
-    tokens, held, calls, slo = ask.tokens, ask.held.get, ask.relayed, ask.objectives.ttft
-    found = [
-        c.wait
-        + c.read_step
-        + (tokens - (cached := held(c.instance_id, 0)))
-        * (c.read_token + c.half_pair * (tokens + cached))
-        + c.preference
-        for c in prefills
-    ]
+    slo = ask.objectives.ttft
     if slo < math.inf:
-        slo -= calls
-        found = [
-            score + miss(score - c.preference - slo)
-            for score, c in zip(found, prefills, strict=True)
-        ]
+        found += MISS * (found - prefills.preference > slo - ask.relayed)
     return found
 
 
-def writing_scores(ask: Ask, decodes: Sequence["Candidate"]) -> list[float]:
+def writing_scores(ask: Ask, decodes: "Columns") -> "Numbers":
     """Of the answer, its hand-off left out, for each decode worker."""
-    tokens, answer, choices, slo = ask.tokens, ask.answer, ask.choices, ask.objectives.itl
-    found = [
-        answer * (c.seated_base + choices * c.seated_sequence + tokens * c.seated_token)
-        + c.preference
-        for c in decodes
-    ]
+    tokens, choices, slo = ask.tokens, ask.choices, ask.objectives.itl
+    found = decodes.preference + ask.answer * (
+        decodes.seated_base + choices * decodes.seated_sequence + tokens * decodes.seated_token
+    )
     if slo < math.inf:
-        found = [
-            score + miss(c.base + choices * c.sequence + tokens * c.token - slo)
-            for score, c in zip(found, decodes, strict=True)
-        ]
+        itl = decodes.base + choices * decodes.sequence + tokens * decodes.token
+        found += MISS * (itl > slo)
     return found
 
 
-def transfer_scores(ask: Ask, decodes: Sequence["Candidate"]) -> list[float]:
+def transfer_scores(ask: Ask, decodes: "Columns", cached: "Held") -> "Held":
     """Of the hand-off, for each decode worker, over a link like any other."""
-    tokens, held = ask.tokens, ask.held
-    if not decodes:
-        return []
-    per_token = ask.link.per_byte * token_bytes(decodes[0])
-    if not held:
-        return [per_token * tokens] * len(decodes)
-    return [per_token * (tokens - held.get(c.instance_id, 0)) for c in decodes]
+    if not len(decodes):
+        return 0.0
+    num_bytes = decodes.candidates[0].info.fingerprint.layout.token_bytes
+    return ask.link.per_byte * num_bytes * (ask.tokens - cached)
 
 
-def alone_scores(ask: Ask, decodes: Sequence["Candidate"]) -> list[float]:
+def alone_scores(ask: Ask, decodes: "Columns", cached: "Held") -> "Numbers":
     """Of the first token and of the delay to others, for each decode worker that reads alone."""
-    tokens, held, slo = ask.tokens, ask.held.get, ask.objectives.ttft - ask.alone
-    return [
-        (
-            ttft := c.wait
-            + (
-                read := c.read_step
-                + (uncached := tokens - (cached := held(c.instance_id, 0)))
-                * (c.read_token + c.half_pair * (tokens + cached))
-            )
-            + c.beside
-            + uncached * c.beside_token
-        )
-        + c.requests * read
-        + (0.0 if ttft <= slo else miss(ttft - slo))
-        for c in decodes
-    ]
+    tokens, uncached = ask.tokens, ask.tokens - cached
+    read = decodes.read_step + uncached * (
+        decodes.read_token + decodes.half_pair * (tokens + cached)
+    )
+    ttft = decodes.wait + read + decodes.beside + uncached * decodes.beside_token
+    found = ttft + decodes.requests * read
+    slo = ask.objectives.ttft
+    if slo < math.inf:
+        found += MISS * (ttft > slo - ask.alone)
+    return found

@@ -1,6 +1,6 @@
 """What a request wants of its placement, of its `kv_transfer_params`. Pure."""
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -64,7 +64,7 @@ class Wishes:
         """Whether the decode worker may read the prompt itself."""
         return self.mode is not Mode.DISAGGREGATED and self.prefill is None
 
-    def of(self, candidates: list[Candidate]) -> list[Candidate]:
+    def of(self, candidates: Collection[Candidate]) -> Collection[Candidate]:
         """Those that may have the request, or a part of it."""
         if not self.particular:
             return candidates

@@ -12,6 +12,7 @@ from baton.core.worker_info import Role, WorkerInfo, WorkerLoad, WorkerState
 from baton.telemetry.request_context import apart
 from gateway.candidate import Candidate
 from gateway.claims import Claim, Claims
+from gateway.fleet import Fleet
 from gateway.learned import Learned
 from gateway.prompt_chain import Naming
 from gateway.worker_client import WorkerClient
@@ -38,9 +39,10 @@ class Worker:
         restarts: int,
         hear: Callable[[KvChange], bool],
         learned: Learned,
+        fleet: Fleet,
     ) -> None:
         """`hear` is told what its cache gains and loses, and returns False to be told everything
-        anew.
+        anew. `fleet`: where it is a candidate, if it can be used.
         """
         self.info = info
         self.naming = Naming(info.fingerprint)
@@ -56,7 +58,8 @@ class Worker:
         self._most_unread = 0  # of ours at once, since the last load was heard
         self._others_unread = 0  # of other gateways', by the latest load
         self.revision = 0
-        self.latest: Candidate | None = None  # `candidate`, while nothing has changed since
+        self._fleet = fleet
+        self._latest: Candidate | None = None  # `candidate`, while nothing has changed since
         self._changed = changed
         self._hear = hear
         self._learned = learned
@@ -67,8 +70,8 @@ class Worker:
 
     @property
     def candidate(self) -> Candidate:
-        if self.latest is None:
-            self.latest = Candidate(
+        if self._latest is None:
+            self._latest = Candidate(
                 self.info,
                 self.load,
                 self.in_flight,
@@ -77,7 +80,7 @@ class Worker:
                 speed=self._learned.speed(self.info.instance_id, self.naming.digest),
                 room=self._claims.left,
             )
-        return self.latest
+        return self._latest
 
     def take(self, unread: int = 0, claim: Claim | None = None) -> None:
         """`unread`: tokens that it is to compute before it gives the first one. `claim`: what it is
@@ -88,7 +91,7 @@ class Worker:
             self._claims.add(claim)
         self.unread += unread
         self._most_unread = max(self._most_unread, self.unread)
-        self.latest = None
+        self._outdate()
 
     def claim_for(self, tokens: int, choices: int, priority: int) -> Claim:
         """What a decode worker sets aside: the blocks of what is known and one more per choice."""
@@ -98,7 +101,7 @@ class Worker:
     def has_read(self, tokens: int) -> None:
         """As many of what was `unread`."""
         self.unread -= tokens
-        self.latest = None
+        self._outdate()
 
     def has_left(self, room: Room | None, claim: Claim | None = None) -> None:
         """It has told what there is; `claim`, if any, is counted in it."""
@@ -106,13 +109,13 @@ class Worker:
             self._claims.hear(room)
         if claim is not None:
             self._claims.remove(claim)
-        self.latest = None
+        self._outdate()
 
     def has_refused(self, claim: Claim) -> None:
         """Until it tells what there is, or for a moment, nobody else asks for as much."""
         self._claims.remove(claim)
         self._claims.refused(claim)
-        self.latest = None
+        self._outdate()
         if self._remembering is not None:
             self._remembering.cancel()
         loop = asyncio.get_running_loop()
@@ -214,7 +217,7 @@ class Worker:
         self.drains = load is not None and load.state is WorkerState.DRAINING
         if load is not None:
             if self.info.role is Role.DECODE:
-                self.client.listen()
+                self.client.converse()
             self._learned.hear(self.info.instance_id, self.naming.digest, load.steps)
             self._claims.hear(load.room)
         # The load is of all gateways, and may tell of requests of ours that have been read since.
@@ -228,6 +231,10 @@ class Worker:
 
     def _touch(self) -> None:
         self.revision += 1
-        self.latest = None
-        self.latest = self.candidate  # now, not when somebody waits for a decision
+        self._latest = None
+        self._fleet.put(self.candidate)  # now, not when somebody waits for a decision
         self._changed()
+
+    def _outdate(self) -> None:
+        self._latest = None
+        self._fleet.outdated(self)

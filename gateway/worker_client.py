@@ -1,15 +1,12 @@
-"""The gateway's calls to workers. The only place here that knows the wire's messages."""
+"""What this gateway asks of workers. Here, in `calls` and in `conversation` alone are the wire's messages known."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable
-from typing import Any, Protocol
+from collections.abc import AsyncGenerator
 
 import grpc
 
 from baton.core.embeddings import distinct
 from baton.core.handoff import Handoff, PrefixSource
 from baton.core.kv_events import KvChange
-from baton.core.room import Room
 from baton.core.worker_info import WorkerLoad
 from baton.rpc import wire
 from baton.rpc.channel import open_channel
@@ -24,58 +21,25 @@ from baton.v1 import (
     kv_transfer_pb2_grpc,
     prefill_pb2,
     prefill_pb2_grpc,
-    types_pb2,
     worker_pb2,
     worker_pb2_grpc,
 )
-from gateway.call_events import (
-    Admitted,
-    CallEvent,
-    Encoded,
-    HandedOver,
-    ImagesPulled,
-    Lent,
-    MovedSegment,
-    PrefixPulled,
-    PromptScored,
-    Released,
-    Reserved,
-    Tokens,
-    Transferred,
-    Vacated,
+from gateway.calls import (
+    AskedCall,
+    Call,
+    EncodeCall,
+    GenerateCall,
+    HandOverCall,
+    PrefillCall,
+    SharedCall,
 )
+from gateway.conversation import Conversation
 from gateway.job import Job
-from gateway.listening import Ear, Listening
 
 SHORT_CALL_SECONDS = 2.0
+LIGHT_TOKENS = 16_384  # of a prompt: some 50 KiB, less than what HTTP/2 lets a stream send at once
 
 Metadata = tuple[tuple[str, str], ...]
-
-
-class Call(Protocol):
-    """One streaming call. `events()` is read once; it raises a BatonError when the call breaks."""
-
-    def events(self) -> AsyncGenerator[CallEvent, None]: ...
-
-    def cancel(self) -> None:
-        """The worker drops the request; takes effect at once."""
-        ...
-
-
-class SharedCall(Call, Protocol):
-    """One whose events may come on a stream of many calls: those are given to who `overhears`, as
-    they come, and `events()` ends behind the last of them.
-    """
-
-    def overhears(self, hear: Callable[[CallEvent], None]) -> None:
-        """Before the events are read."""
-        ...
-
-    def pause(self) -> None:
-        """Nothing more is to come there, but for what is on its way."""
-        ...
-
-    def resume(self) -> None: ...
 
 
 class WorkerClient:
@@ -86,7 +50,7 @@ class WorkerClient:
         self._decode: decode_pb2_grpc.DecodeServiceAsyncStub = decode_pb2_grpc.DecodeServiceStub(
             self._channel
         )
-        self._listening = Listening(self._decode)
+        self._conversation = Conversation(self._decode)
         self._prefill: prefill_pb2_grpc.PrefillServiceAsyncStub = (
             prefill_pb2_grpc.PrefillServiceStub(self._channel)
         )
@@ -100,9 +64,9 @@ class WorkerClient:
             self._channel
         )
 
-    def listen(self) -> None:
-        """Answers are to come on one stream, from when it is open until it breaks."""
-        self._listening.open()
+    def converse(self) -> None:
+        """Answers are asked for on one stream, from when it is open until it breaks."""
+        self._conversation.open()
 
     def generate(
         self,
@@ -118,7 +82,6 @@ class WorkerClient:
         says which trace the call is part of, here as below.
         """
         source = handoff or brought
-        ear = self._listening.ear()
         request = decode_pb2.GenerateRequest(
             request_id=job.request_id,
             attempt=attempt,
@@ -134,9 +97,10 @@ class WorkerClient:
             keep_ms=round(job.wishes.keep_seconds * 1000),
             images=wire.images_to_pb(job.images, with_data=handoff is None and encoded is None),
             encoded=wire.encoded_to_pb(encoded) if encoded is not None else None,
-            listener=ear.place if ear is not None else None,
         )
-        return _GenerateCall(self._decode.Generate(request, metadata=metadata), ear)
+        if self._conversation.is_open and _is_light(job):
+            return AskedCall(self._conversation.ask(request, dict(metadata)))
+        return GenerateCall(self._decode.Generate(request, metadata=metadata))
 
     def prefill(
         self,
@@ -166,7 +130,7 @@ class WorkerClient:
             images=wire.images_to_pb(job.images, with_data=encoded is None),
             encoded=wire.encoded_to_pb(encoded) if encoded is not None else None,
         )
-        return _PrefillCall(self._prefill.Prefill(request, metadata=metadata))
+        return PrefillCall(self._prefill.Prefill(request, metadata=metadata))
 
     def encode(self, job: Job, attempt: int, handoff: Handoff, metadata: Metadata = ()) -> Call:
         """The job's images, to be pulled by that hand-off."""
@@ -179,7 +143,7 @@ class WorkerClient:
             cache_salt=job.cache_salt,
             tenant=job.tenant,
         )
-        return _EncodeCall(self._encode.Encode(request, metadata=metadata))
+        return EncodeCall(self._encode.Encode(request, metadata=metadata))
 
     def hand_over(
         self,
@@ -197,7 +161,7 @@ class WorkerClient:
             transfer_id=handoff.transfer_id,
             ticket=handoff.ticket,
         )
-        return _HandOverCall(self._decode.HandOver(request, metadata=metadata))
+        return HandOverCall(self._decode.HandOver(request, metadata=metadata))
 
     async def renew(self, handoff: Handoff, hold: float) -> float:
         """Seconds for which the blocks are held now; 0: they are not."""
@@ -233,174 +197,11 @@ class WorkerClient:
             raise from_rpc_error(error) from error
 
     async def close(self) -> None:
-        await self._listening.close()
+        await self._conversation.close()
         await self._channel.close()
 
 
-def _admitted(message: prefill_pb2.PrefillAdmitted | decode_pb2.GenerateAdmitted) -> Admitted:
-    return Admitted(message.num_cached_tokens, message.kv_number)
-
-
-def _images_pulled(message: types_pb2.ImagesPulled) -> ImagesPulled:
-    return ImagesPulled(
-        message.images, message.bytes, message.transport, message.milliseconds, message.exposed_ms
-    )
-
-
-def _room_of(message: decode_pb2.GenerateReserved | decode_pb2.GenerateFinished) -> Room | None:
-    return wire.room_from_pb(message.room) if message.HasField("room") else None
-
-
-def _transferred(report: decode_pb2.TransferReport) -> Transferred:
-    return Transferred(
-        bytes=report.bytes,
-        tokens=report.tokens,
-        transport=report.transport,
-        milliseconds=report.milliseconds,
-        exposed_ms=report.exposed_ms,
-        computed_ms=report.computed_ms,
-        segments=tuple(
-            MovedSegment(s.first_block, s.num_blocks, s.ready_ms, s.start_ms, s.end_ms)
-            for s in report.segments
-        ),
-        held_tokens=report.cached_tokens,
-        repaired_blocks=report.repaired_blocks,
-    )
-
-
-def _generate_event(message: decode_pb2.GenerateResponse) -> CallEvent | None:
-    """None: a kind that is not known here."""
-    if message.HasField("tokens"):  # nearly all of them
-        return Tokens(wire.records_from_pb(message.tokens.records))
-    match message.WhichOneof("event"):
-        case "admitted":
-            return _admitted(message.admitted)
-        case "prompt_logprobs":
-            return PromptScored(wire.prompt_logprobs_from_pb(message.prompt_logprobs))
-        case "reserved":
-            return Reserved(_room_of(message.reserved))
-        case "transferred":
-            return _transferred(message.transferred)
-        case "images_pulled":
-            return _images_pulled(message.images_pulled)
-        case "handed_over":
-            return HandedOver(message.handed_over.choice)
-        case "finished":
-            return Vacated(_room_of(message.finished))
-    return None
-
-
-class _GenerateCall:
-    def __init__(self, call: Any, ear: Ear | None) -> None:
-        self._call = call
-        self._ear = ear
-        self._hear: Callable[[CallEvent], None] = lambda event: None
-
-    def overhears(self, hear: Callable[[CallEvent], None]) -> None:
-        self._hear = hear
-
-    async def events(self) -> AsyncGenerator[CallEvent, None]:
-        told_apart = False
-        try:
-            async for message in self._call:
-                event = _generate_event(message)
-                if event is not None:
-                    yield event
-                if message.reserved.told_apart and self._ear is not None:
-                    told_apart = True
-                    self._ear.begin(self._take, self._call.cancel)
-            if told_apart and self._ear is not None:
-                await self._ear.until_last()
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
-        except asyncio.CancelledError:
-            if self._ear is not None and self._ear.error is not None:
-                raise self._ear.error from None
-            raise
-        finally:
-            if self._ear is not None:
-                self._ear.close()
-
-    def _take(self, message: decode_pb2.GenerateResponse) -> None:
-        event = _generate_event(message)
-        if event is not None:
-            self._hear(event)
-
-    def pause(self) -> None:
-        if self._ear is not None:
-            self._ear.pause()
-
-    def resume(self) -> None:
-        if self._ear is not None:
-            self._ear.resume()
-
-    def cancel(self) -> None:
-        self._call.cancel()
-        if self._ear is not None:  # the events may never have been read
-            self._ear.close()
-
-
-class _PrefillCall:
-    def __init__(self, call: Any) -> None:
-        self._call = call
-
-    async def events(self) -> AsyncGenerator[CallEvent, None]:
-        try:
-            async for message in self._call:
-                if message.HasField("tokens"):
-                    yield Tokens(wire.records_from_pb(message.tokens.records))
-                elif message.HasField("admitted"):
-                    yield _admitted(message.admitted)
-                elif message.HasField("prompt_logprobs"):
-                    yield PromptScored(wire.prompt_logprobs_from_pb(message.prompt_logprobs))
-                elif message.HasField("prefix_pulled"):
-                    pulled = message.prefix_pulled
-                    yield PrefixPulled(
-                        pulled.tokens, pulled.bytes, pulled.transport, pulled.milliseconds
-                    )
-                elif message.HasField("images_pulled"):
-                    yield _images_pulled(message.images_pulled)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
-
-    def cancel(self) -> None:
-        self._call.cancel()
-
-
-class _HandOverCall:
-    def __init__(self, call: Any) -> None:
-        self._call = call
-
-    async def events(self) -> AsyncGenerator[CallEvent, None]:
-        try:
-            async for message in self._call:
-                if message.HasField("lent"):
-                    yield Lent()
-                elif message.HasField("released"):
-                    yield Released(message.released.confirmed)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
-
-    def cancel(self) -> None:
-        self._call.cancel()
-
-
-class _EncodeCall:
-    def __init__(self, call: Any) -> None:
-        self._call = call
-
-    async def events(self) -> AsyncGenerator[CallEvent, None]:
-        try:
-            async for message in self._call:
-                if message.HasField("lent"):
-                    yield Lent()
-                elif message.HasField("encoded"):
-                    done = message.encoded
-                    yield Encoded(done.images, done.cached_images, done.milliseconds)
-                elif message.HasField("released"):
-                    yield Released(message.released.confirmed)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
-
-    def cancel(self) -> None:
-        self._call.cancel()
+def _is_light(job: Job) -> bool:
+    """Whether its messages are small: behind large ones all other answers of the worker would wait."""
+    known = len(job.prompt) + len(job.answered)
+    return known <= LIGHT_TOKENS and job.params.prompt_logprobs is None and not job.images

@@ -19,6 +19,7 @@ from gateway.assignment import Assignment
 from gateway.candidate import Candidate
 from gateway.compatibility import unusable
 from gateway.encode_pool import EncodePool
+from gateway.fleet import Fleet
 from gateway.forecast import Forecast
 from gateway.learned import Learned
 from gateway.objectives import NONE, Objectives
@@ -86,6 +87,7 @@ class Workers:
         self._listed: dict[str, WorkerInfo] = {}  # by instance id: the registry's own view
         self._unlisted = False  # some worker is not in it, and stays for as long as it is heard
         self._usable: list[Worker] = []  # that read prompts or write answers
+        self._fleet = Fleet()  # of these
         self._encode_pool = EncodePool()
         self.prefixes = PrefixBook(self._hear_anew)
         self._namings: dict[str, Naming] = {}  # of usable workers, by digest
@@ -126,8 +128,7 @@ class Workers:
     @property
     def can_answer(self) -> bool:
         """Whether some decode worker takes requests, or the one that there is."""
-        usable = self.candidates()
-        return any(c.takes_requests and (self._bound or not c.prefills) for c in usable)
+        return any(c.takes_requests and (self._bound or not c.prefills) for c in self._fleet)
 
     @property
     def model_digest(self) -> str:
@@ -138,10 +139,6 @@ class Workers:
     def known(self) -> Collection[WorkerInfo]:
         """Members and those that were."""
         return self._roll.known
-
-    def candidates(self) -> list[Candidate]:
-        """The usable members, whatever one request has met with them."""
-        return [worker.latest or worker.candidate for worker in self._usable]
 
     @property
     def max_model_len(self) -> int | None:
@@ -163,7 +160,7 @@ class Workers:
         self, prompt: PromptChain, refusals: Refusals, wanted: Wanted, wishes: Wishes = ANY
     ) -> Assignment | None:
         """None: nothing fits now."""
-        candidates = self.candidates()
+        candidates: Collection[Candidate] = self._fleet
         if refusals.any or self.commons.any_doubts:
             candidates = [_judged(worker, refusals, self.commons) for worker in self._usable]
         learned = self.learned
@@ -293,6 +290,7 @@ class Workers:
                 self._roll.enter(info),
                 partial(self.prefixes.hear, instance_id),
                 self.learned,
+                self._fleet,
             )
             self._workers[instance_id] = worker
         self._judge()
@@ -332,6 +330,7 @@ class Workers:
             worker.unusable = reason
         usable = [w for w in self._workers.values() if w.unusable is None]
         self._usable = [w for w in usable if w.info.role is not Role.ENCODE]
+        self._fleet.become(worker.candidate for worker in self._usable)
         self._encode_pool.workers = [w for w in usable if w.info.role is Role.ENCODE]
         self._namings = {worker.naming.digest: worker.naming for worker in self._usable}
         if self.usable:

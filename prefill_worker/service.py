@@ -11,6 +11,7 @@ from baton.core.prompt_images import spans_of
 from baton.core.worker_info import Role
 from baton.engine.work import EngineEvent, Mode, Work
 from baton.rpc import wire
+from baton.rpc.request_metadata import metadata_of
 from baton.telemetry.call_trace import traced_call
 from baton.v1 import prefill_pb2 as pb
 from baton.v1 import prefill_pb2_grpc
@@ -33,7 +34,9 @@ class PrefillServicer(prefill_pb2_grpc.PrefillServiceServicer):
         params = wire.sampling_from_pb(request.sampling)
         bridge, name, attempt = self._worker.bridge, request.request_id, request.attempt
         with (
-            traced_call(self._worker.tracer, "prefill_worker", name, attempt, context) as lane,
+            traced_call(
+                self._worker.tracer, "prefill_worker", name, attempt, metadata_of(context)
+            ) as lane,
             self._worker.desk.take(Role.PREFILL, name, attempt, params.n) as key,
         ):
             lease = self._worker.sender.open(

@@ -19,11 +19,12 @@ class LayoutDescriptor:
     dtype: str
 
     @property
+    def token_bytes(self) -> int:
+        return self.num_layers * 2 * self.num_kv_heads * self.head_dim * DTYPE_BYTES[self.dtype]
+
+    @property
     def block_bytes(self) -> int:
-        per_token = (
-            self.num_layers * 2 * self.num_kv_heads * self.head_dim * DTYPE_BYTES[self.dtype]
-        )
-        return per_token * self.block_size
+        return self.token_bytes * self.block_size
 
     def blocks_for(self, num_tokens: int) -> int:
         """Blocks that hold `num_tokens` tokens, the last one possibly in part."""

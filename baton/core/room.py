@@ -7,6 +7,7 @@ ABOVE_ALL = -(1 << 63)  # more urgent than any priority of a request
 CROWD = 2  # times the seats, for all priorities together
 
 Seated = tuple[tuple[int, int], ...]  # priority and choices of those that are there
+Yielding = tuple[tuple[int, int], ...]  # by priority, blocks that they give the more urgent
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class Room:
     lacks: int | None = None  # most urgent priority of those there that lack blocks; None: nobody
     seats: int | None = None  # choices that are written at a time; None: as many as come
     seated: Seated = ()  # by priority, each once
-    yielding: tuple[tuple[int, int], ...] = ()  # by priority, blocks that they give the more urgent
+    yielding: Yielding = ()
 
     def most_for(self, priority: int) -> int:
         """Blocks, if everybody who is less urgent and may give way does; none past somebody as urgent

@@ -36,14 +36,17 @@ def status_of(error: BatonError) -> grpc.StatusCode:
     return grpc.StatusCode.INTERNAL
 
 
+def error_of(status: grpc.StatusCode, message: str, param: str | None = None) -> BatonError:
+    """The error that has that status."""
+    kind = _ERRORS.get(status, InternalError)
+    return kind(message, param) if issubclass(kind, RequestError) else kind(message)
+
+
 def from_rpc_error(error: grpc.aio.AioRpcError) -> BatonError:
     """The error that the other side raised, or what the broken call amounts to."""
     message = error.details() or error.code().name.lower()
-    kind = _ERRORS.get(error.code(), InternalError)
     trailing = dict(error.trailing_metadata() or ())
     if error.code() in _OF_STREAMS and RAISED[0] not in trailing:
         return UnavailableError(message)
-    if issubclass(kind, RequestError):
-        param = trailing.get(PARAM_KEY)
-        return kind(message, str(param) if param is not None else None)
-    return kind(message)
+    param = trailing.get(PARAM_KEY)
+    return error_of(error.code(), message, str(param) if param is not None else None)

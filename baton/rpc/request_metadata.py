@@ -17,9 +17,14 @@ def request_metadata() -> tuple[tuple[str, str | bytes], ...]:
     return ((REQUEST_KEY, request.request_id.encode()), *trace)
 
 
+def metadata_of(context: Any) -> dict[str, Any]:
+    """What a call came with. `context` is gRPC's."""
+    return dict(context.invocation_metadata() or ())
+
+
 def adopt_request(context: Any) -> None:
     """The handler's task works for the caller's request. `context` is gRPC's."""
-    metadata = dict(context.invocation_metadata() or ())
+    metadata = metadata_of(context)
     if REQUEST_KEY in metadata:
         request_id = metadata[REQUEST_KEY].decode(errors="replace")
         begin_request(request_id, str(metadata.get(TRACE_KEY, "")))

@@ -1,7 +1,7 @@
 """Around one call to a worker: its lines in the log have the request's id, and it may have spans."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def traced_call(
-    tracer: "Tracer | None", name: str, request_id: str, attempt: int, context: Any
+    tracer: "Tracer | None",
+    name: str,
+    request_id: str,
+    attempt: int,
+    metadata: Mapping[str, Any],
 ) -> Iterator["Lane | None"]:
-    """`context` is gRPC's. Gives the lane of the call's phases, whose open one ends with the call. None:
+    """`metadata`: what the call came with. Gives the lane of the call's phases, whose open one ends with the call. None:
     nobody traces it.
     """
     if tracer is None:
@@ -25,7 +29,7 @@ def traced_call(
         yield None
         return
     began = time.monotonic()
-    span = tracer.go_on(name, dict(context.invocation_metadata() or ()), began)
+    span = tracer.go_on(name, metadata, began)
     begin_request(request_id, "" if span is None else span.trace_id)
     if span is None:
         yield None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from copy import copy
+from typing import Any, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -12,6 +13,8 @@ from prometheus_client import (
 from baton.telemetry.exposition import written
 from baton.telemetry.family import ENGINE, Family, Kind
 from baton.telemetry.histogram import Histogram
+
+M = TypeVar("M", Counter, Histogram)
 
 
 class Instruments:
@@ -25,8 +28,12 @@ class Instruments:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.model_name = model_name
         self.registry = CollectorRegistry()
-        self._counters: dict[Family, Counter] = {}
-        self._histograms: dict[Family, Histogram] = {}
+        self._counters: dict[
+            str, Counter
+        ] = {}  # by the family's name, here as below: quicker to hash
+        self._histograms: dict[str, Histogram] = {}
+        # Those of all models: copies of the page share it.
+        self._found: dict[tuple[str, str, tuple[str, ...]], Any] = {}
         for family in families:
             self._make(family)
 
@@ -38,8 +45,7 @@ class Instruments:
 
     def counter(self, family: Family, *labels: str) -> Counter:
         """`labels`: their values, behind the common ones."""
-        made, values = self._counters[family], self._values(family, labels)
-        return made.labels(*values) if values else made
+        return self._of(self._counters[family.name], family, labels)
 
     def counters(self, family: Family, values: Iterable[str]) -> dict[str, Counter]:
         """By the value of the only label: all of them on the page before anything is counted."""
@@ -47,18 +53,28 @@ class Instruments:
 
     def histogram(self, family: Family, *labels: str) -> Histogram:
         """Likewise."""
-        made, values = self._histograms[family], self._values(family, labels)
-        return made.labels(*values) if values else made
+        return self._of(self._histograms[family.name], family, labels)
 
     def page(self) -> bytes:
         return written(self.registry)
 
+    def _of(self, made: M, family: Family, labels: tuple[str, ...]) -> M:
+        """The library finds one by its labels behind a lock, after it has looked at each of them."""
+        key = (family.name, self.model_name, labels)
+        found: M | None = self._found.get(key)
+        if found is None:
+            values = self._values(family, labels)
+            found = self._found[key] = made.labels(*values) if values else made
+        return found
+
     def _make(self, family: Family) -> None:
         about = family.name, family.help, family.label_names
         if family.kind is Kind.COUNTER:
-            self._counters[family] = Counter(*about, registry=self.registry)
+            self._counters[family.name] = Counter(*about, registry=self.registry)
             return
-        self._histograms[family] = Histogram(*about, registry=self.registry, buckets=family.bounds)
+        self._histograms[family.name] = Histogram(
+            *about, registry=self.registry, buckets=family.bounds
+        )
 
     def _values(self, family: Family, labels: tuple[str, ...]) -> tuple[str, ...]:
         return (self.model_name, ENGINE, *labels) if family.is_common else labels

@@ -39,7 +39,6 @@ class GenerateRequest(google.protobuf.message.Message):
     ANEW_FIELD_NUMBER: builtins.int
     IMAGES_FIELD_NUMBER: builtins.int
     ENCODED_FIELD_NUMBER: builtins.int
-    LISTENER_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """The gateway's name of the request."""
     attempt: builtins.int
@@ -80,10 +79,6 @@ class GenerateRequest(google.protobuf.message.Message):
     def encoded(self) -> baton.v1.types_pb2.EncodedImages:
         """The same that prefill gets, where this worker reads the prompt itself."""
 
-    @property
-    def listener(self) -> Global___Listener:
-        """Where the events are to be told; absent, or not open at this worker: on this stream."""
-
     def __init__(
         self,
         *,
@@ -101,66 +96,96 @@ class GenerateRequest(google.protobuf.message.Message):
         anew: builtins.bool = ...,
         images: collections.abc.Iterable[baton.v1.types_pb2.PromptImage] | None = ...,
         encoded: baton.v1.types_pb2.EncodedImages | None = ...,
-        listener: Global___Listener | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["encoded", b"encoded", "handoff", b"handoff", "listener", b"listener", "sampling", b"sampling"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["anew", b"anew", "answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "encoded", b"encoded", "handoff", b"handoff", "images", b"images", "keep_ms", b"keep_ms", "listener", b"listener", "priority", b"priority", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "waited_ms", b"waited_ms"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["encoded", b"encoded", "handoff", b"handoff", "sampling", b"sampling"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["anew", b"anew", "answered_token_ids", b"answered_token_ids", "attempt", b"attempt", "cache_salt", b"cache_salt", "encoded", b"encoded", "handoff", b"handoff", "images", b"images", "keep_ms", b"keep_ms", "priority", b"priority", "prompt_token_ids", b"prompt_token_ids", "request_id", b"request_id", "sampling", b"sampling", "tenant", b"tenant", "waited_ms", b"waited_ms"]) -> None: ...
 
 Global___GenerateRequest: typing_extensions.TypeAlias = GenerateRequest
 
 @typing.final
-class Listener(google.protobuf.message.Message):
-    """A place on an open Listen."""
+class ConverseRequest(google.protobuf.message.Message):
+    """What a gateway wants."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    LISTENER_ID_FIELD_NUMBER: builtins.int
-    CALL_FIELD_NUMBER: builtins.int
-    listener_id: builtins.str
-    """Which one."""
-    call: builtins.int
-    """What this Generate is called there; never used again."""
-    def __init__(
-        self,
-        *,
-        listener_id: builtins.str = ...,
-        call: builtins.int = ...,
-    ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["call", b"call", "listener_id", b"listener_id"]) -> None: ...
-
-Global___Listener: typing_extensions.TypeAlias = Listener
-
-@typing.final
-class ListenRequest(google.protobuf.message.Message):
-    """One of them; the first has the name."""
-
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
-
-    LISTENER_ID_FIELD_NUMBER: builtins.int
+    ASK_FIELD_NUMBER: builtins.int
     PAUSE_FIELD_NUMBER: builtins.int
     RESUME_FIELD_NUMBER: builtins.int
-    listener_id: builtins.str
-    """128 random bits as text; Generates name it."""
+    CANCEL_FIELD_NUMBER: builtins.int
     pause: builtins.int
     """Nothing more of this call until it is resumed: its client does not read."""
     resume: builtins.int
     """Go on with it."""
+    cancel: builtins.int
+    """Drop it; nothing more is told of it."""
+    @property
+    def ask(self) -> Global___Ask:
+        """A Generate."""
+
     def __init__(
         self,
         *,
-        listener_id: builtins.str = ...,
+        ask: Global___Ask | None = ...,
         pause: builtins.int = ...,
         resume: builtins.int = ...,
+        cancel: builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["ask", b"ask", "listener_id", b"listener_id", "pause", b"pause", "resume", b"resume"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["ask", b"ask", "listener_id", b"listener_id", "pause", b"pause", "resume", b"resume"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["ask", b"ask"]) -> typing.Literal["listener_id", "pause", "resume"] | None: ...
+    def HasField(self, field_name: typing.Literal["ask", b"ask", "cancel", b"cancel", "pause", b"pause", "resume", b"resume", "want", b"want"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["ask", b"ask", "cancel", b"cancel", "pause", b"pause", "resume", b"resume", "want", b"want"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["want", b"want"]) -> typing.Literal["ask", "pause", "resume", "cancel"] | None: ...
 
-Global___ListenRequest: typing_extensions.TypeAlias = ListenRequest
+Global___ConverseRequest: typing_extensions.TypeAlias = ConverseRequest
 
 @typing.final
-class ListenResponse(google.protobuf.message.Message):
-    """What became ready at one moment; the first message is empty and says that it is open."""
+class Ask(google.protobuf.message.Message):
+    """A Generate without a stream of its own."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class MetadataEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    CALL_FIELD_NUMBER: builtins.int
+    REQUEST_FIELD_NUMBER: builtins.int
+    METADATA_FIELD_NUMBER: builtins.int
+    call: builtins.int
+    """What it is called on this stream; never used again."""
+    @property
+    def request(self) -> Global___GenerateRequest:
+        """The same that its own stream would begin with."""
+
+    @property
+    def metadata(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """What would come with that, such as the trace that it is part of."""
+
+    def __init__(
+        self,
+        *,
+        call: builtins.int = ...,
+        request: Global___GenerateRequest | None = ...,
+        metadata: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["request", b"request"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["call", b"call", "metadata", b"metadata", "request", b"request"]) -> None: ...
+
+Global___Ask: typing_extensions.TypeAlias = Ask
+
+@typing.final
+class ConverseResponse(google.protobuf.message.Message):
+    """What became ready at one moment; the first message is empty and says that the stream is open."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -176,7 +201,7 @@ class ListenResponse(google.protobuf.message.Message):
     ) -> None: ...
     def ClearField(self, field_name: typing.Literal["told", b"told"]) -> None: ...
 
-Global___ListenResponse: typing_extensions.TypeAlias = ListenResponse
+Global___ConverseResponse: typing_extensions.TypeAlias = ConverseResponse
 
 @typing.final
 class Told(google.protobuf.message.Message):
@@ -187,13 +212,18 @@ class Told(google.protobuf.message.Message):
     CALL_FIELD_NUMBER: builtins.int
     EVENTS_FIELD_NUMBER: builtins.int
     LAST_FIELD_NUMBER: builtins.int
+    FAULT_FIELD_NUMBER: builtins.int
     call: builtins.int
     """As its request calls it."""
     last: builtins.bool
-    """Nothing comes behind them. How it ended is told by the Generate's own stream."""
+    """Nothing comes behind them."""
     @property
     def events(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___GenerateResponse]:
         """What its own stream would have told."""
+
+    @property
+    def fault(self) -> Global___Fault:
+        """Behind the last one: how it failed, if it did."""
 
     def __init__(
         self,
@@ -201,10 +231,40 @@ class Told(google.protobuf.message.Message):
         call: builtins.int = ...,
         events: collections.abc.Iterable[Global___GenerateResponse] | None = ...,
         last: builtins.bool = ...,
+        fault: Global___Fault | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["call", b"call", "events", b"events", "last", b"last"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["fault", b"fault"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["call", b"call", "events", b"events", "fault", b"fault", "last", b"last"]) -> None: ...
 
 Global___Told: typing_extensions.TypeAlias = Told
+
+@typing.final
+class Fault(google.protobuf.message.Message):
+    """What a stream of its own would have ended with."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: builtins.int
+    MESSAGE_FIELD_NUMBER: builtins.int
+    PARAM_FIELD_NUMBER: builtins.int
+    status: builtins.int
+    """A code of gRPC, but for OK."""
+    message: builtins.str
+    """For whoever reads it."""
+    param: builtins.str
+    """Of INVALID_ARGUMENT and NOT_FOUND: the field at fault, if it is known."""
+    def __init__(
+        self,
+        *,
+        status: builtins.int = ...,
+        message: builtins.str = ...,
+        param: builtins.str | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_param", b"_param", "param", b"param"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_param", b"_param", "message", b"message", "param", b"param", "status", b"status"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_param", b"_param"]) -> typing.Literal["param"] | None: ...
+
+Global___Fault: typing_extensions.TypeAlias = Fault
 
 @typing.final
 class HandOverRequest(google.protobuf.message.Message):
@@ -406,11 +466,8 @@ class GenerateReserved(google.protobuf.message.Message):
 
     TTL_MS_FIELD_NUMBER: builtins.int
     ROOM_FIELD_NUMBER: builtins.int
-    TOLD_APART_FIELD_NUMBER: builtins.int
     ttl_ms: builtins.int
     """For how long, unless the hand-off begins; 0: no bound but the stream's end."""
-    told_apart: builtins.bool
-    """What comes behind this is told to the listener: all but `images_pulled` and `finished`."""
     @property
     def room(self) -> baton.v1.types_pb2.Room:
         """What is left for others."""
@@ -420,10 +477,9 @@ class GenerateReserved(google.protobuf.message.Message):
         *,
         ttl_ms: builtins.int = ...,
         room: baton.v1.types_pb2.Room | None = ...,
-        told_apart: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["room", b"room"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["room", b"room", "told_apart", b"told_apart", "ttl_ms", b"ttl_ms"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["room", b"room", "ttl_ms", b"ttl_ms"]) -> None: ...
 
 Global___GenerateReserved: typing_extensions.TypeAlias = GenerateReserved
 

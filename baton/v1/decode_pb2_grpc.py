@@ -45,10 +45,10 @@ class DecodeServiceStub(object):
                 request_serializer=baton_dot_v1_dot_decode__pb2.HandOverRequest.SerializeToString,
                 response_deserializer=baton_dot_v1_dot_decode__pb2.HandOverResponse.FromString,
                 _registered_method=True)
-        self.Listen = channel.stream_stream(
-                '/baton.v1.DecodeService/Listen',
-                request_serializer=baton_dot_v1_dot_decode__pb2.ListenRequest.SerializeToString,
-                response_deserializer=baton_dot_v1_dot_decode__pb2.ListenResponse.FromString,
+        self.Converse = channel.stream_stream(
+                '/baton.v1.DecodeService/Converse',
+                request_serializer=baton_dot_v1_dot_decode__pb2.ConverseRequest.SerializeToString,
+                response_deserializer=baton_dot_v1_dot_decode__pb2.ConverseResponse.FromString,
                 _registered_method=True)
 
 
@@ -71,8 +71,8 @@ class DecodeServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Listen(self, request_iterator, context):
-        """Tells one gateway the events of many Generates: what a step made ready for all of them is one message. Open for as long as the gateway knows this worker; when it breaks, the Generates that are told on it end as UNAVAILABLE.
+    def Converse(self, request_iterator, context):
+        """Many Generates of one gateway on one stream: it asks for them here, and what a step made ready for all of them is one message back. Open for as long as the gateway knows this worker; when it breaks, what was asked for on it is dropped.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -91,10 +91,10 @@ def add_DecodeServiceServicer_to_server(servicer, server):
                     request_deserializer=baton_dot_v1_dot_decode__pb2.HandOverRequest.FromString,
                     response_serializer=baton_dot_v1_dot_decode__pb2.HandOverResponse.SerializeToString,
             ),
-            'Listen': grpc.stream_stream_rpc_method_handler(
-                    servicer.Listen,
-                    request_deserializer=baton_dot_v1_dot_decode__pb2.ListenRequest.FromString,
-                    response_serializer=baton_dot_v1_dot_decode__pb2.ListenResponse.SerializeToString,
+            'Converse': grpc.stream_stream_rpc_method_handler(
+                    servicer.Converse,
+                    request_deserializer=baton_dot_v1_dot_decode__pb2.ConverseRequest.FromString,
+                    response_serializer=baton_dot_v1_dot_decode__pb2.ConverseResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -163,7 +163,7 @@ class DecodeService(object):
             _registered_method=True)
 
     @staticmethod
-    def Listen(request_iterator,
+    def Converse(request_iterator,
             target,
             options=(),
             channel_credentials=None,
@@ -176,9 +176,9 @@ class DecodeService(object):
         return grpc.experimental.stream_stream(
             request_iterator,
             target,
-            '/baton.v1.DecodeService/Listen',
-            baton_dot_v1_dot_decode__pb2.ListenRequest.SerializeToString,
-            baton_dot_v1_dot_decode__pb2.ListenResponse.FromString,
+            '/baton.v1.DecodeService/Converse',
+            baton_dot_v1_dot_decode__pb2.ConverseRequest.SerializeToString,
+            baton_dot_v1_dot_decode__pb2.ConverseResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -57,23 +57,23 @@ _DecodeServiceHandOverType = typing_extensions.TypeVar(
     ],
 )
 
-_DecodeServiceListenType = typing_extensions.TypeVar(
-    '_DecodeServiceListenType',
+_DecodeServiceConverseType = typing_extensions.TypeVar(
+    '_DecodeServiceConverseType',
     grpc.StreamStreamMultiCallable[
-        baton.v1.decode_pb2.ListenRequest,
-        baton.v1.decode_pb2.ListenResponse,
+        baton.v1.decode_pb2.ConverseRequest,
+        baton.v1.decode_pb2.ConverseResponse,
     ],
     grpc.aio.StreamStreamMultiCallable[
-        baton.v1.decode_pb2.ListenRequest,
-        baton.v1.decode_pb2.ListenResponse,
+        baton.v1.decode_pb2.ConverseRequest,
+        baton.v1.decode_pb2.ConverseResponse,
     ],
     default=grpc.StreamStreamMultiCallable[
-        baton.v1.decode_pb2.ListenRequest,
-        baton.v1.decode_pb2.ListenResponse,
+        baton.v1.decode_pb2.ConverseRequest,
+        baton.v1.decode_pb2.ConverseResponse,
     ],
 )
 
-class DecodeServiceStub(typing.Generic[_DecodeServiceGenerateType, _DecodeServiceHandOverType, _DecodeServiceListenType]):
+class DecodeServiceStub(typing.Generic[_DecodeServiceGenerateType, _DecodeServiceHandOverType, _DecodeServiceConverseType]):
     """Writes answers."""
 
     @typing.overload
@@ -87,8 +87,8 @@ class DecodeServiceStub(typing.Generic[_DecodeServiceGenerateType, _DecodeServic
             baton.v1.decode_pb2.HandOverResponse,
         ],
         grpc.StreamStreamMultiCallable[
-            baton.v1.decode_pb2.ListenRequest,
-            baton.v1.decode_pb2.ListenResponse,
+            baton.v1.decode_pb2.ConverseRequest,
+            baton.v1.decode_pb2.ConverseResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -103,8 +103,8 @@ class DecodeServiceStub(typing.Generic[_DecodeServiceGenerateType, _DecodeServic
             baton.v1.decode_pb2.HandOverResponse,
         ],
         grpc.aio.StreamStreamMultiCallable[
-            baton.v1.decode_pb2.ListenRequest,
-            baton.v1.decode_pb2.ListenResponse,
+            baton.v1.decode_pb2.ConverseRequest,
+            baton.v1.decode_pb2.ConverseResponse,
         ],
     ], channel: grpc.aio.Channel) -> None: ...
 
@@ -116,8 +116,8 @@ class DecodeServiceStub(typing.Generic[_DecodeServiceGenerateType, _DecodeServic
     cancelling it ends the choice here. Refuses at once what it cannot lend: the choice then goes on as if nobody had asked.
     """
 
-    Listen: _DecodeServiceListenType
-    """Tells one gateway the events of many Generates: what a step made ready for all of them is one message. Open for as long as the gateway knows this worker; when it breaks, the Generates that are told on it end as UNAVAILABLE."""
+    Converse: _DecodeServiceConverseType
+    """Many Generates of one gateway on one stream: it asks for them here, and what a step made ready for all of them is one message back. Open for as long as the gateway knows this worker; when it breaks, what was asked for on it is dropped."""
 
 DecodeServiceAsyncStub: typing_extensions.TypeAlias = DecodeServiceStub[
     grpc.aio.UnaryStreamMultiCallable[
@@ -129,8 +129,8 @@ DecodeServiceAsyncStub: typing_extensions.TypeAlias = DecodeServiceStub[
         baton.v1.decode_pb2.HandOverResponse,
     ],
     grpc.aio.StreamStreamMultiCallable[
-        baton.v1.decode_pb2.ListenRequest,
-        baton.v1.decode_pb2.ListenResponse,
+        baton.v1.decode_pb2.ConverseRequest,
+        baton.v1.decode_pb2.ConverseResponse,
     ],
 ]
 
@@ -156,11 +156,11 @@ class DecodeServiceServicer(metaclass=abc.ABCMeta):
         """
 
     @abc.abstractmethod
-    def Listen(
+    def Converse(
         self,
-        request_iterator: _MaybeAsyncIterator[baton.v1.decode_pb2.ListenRequest],
+        request_iterator: _MaybeAsyncIterator[baton.v1.decode_pb2.ConverseRequest],
         context: _ServicerContext,
-    ) -> typing.Union[collections.abc.Iterator[baton.v1.decode_pb2.ListenResponse], collections.abc.AsyncIterator[baton.v1.decode_pb2.ListenResponse]]:
-        """Tells one gateway the events of many Generates: what a step made ready for all of them is one message. Open for as long as the gateway knows this worker; when it breaks, the Generates that are told on it end as UNAVAILABLE."""
+    ) -> typing.Union[collections.abc.Iterator[baton.v1.decode_pb2.ConverseResponse], collections.abc.AsyncIterator[baton.v1.decode_pb2.ConverseResponse]]:
+        """Many Generates of one gateway on one stream: it asks for them here, and what a step made ready for all of them is one message back. Open for as long as the gateway knows this worker; when it breaks, what was asked for on it is dropped."""
 
 def add_DecodeServiceServicer_to_server(servicer: DecodeServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -8,38 +8,22 @@ import pytest
 from tests.support.baton_command import baton_process
 from tests.support.clients import Client
 from tests.support.cluster import running_cluster
-from tests.support.gateway_tokenizer import CHATML, write_tokenizer
-from tests.support.models import make_llama, make_qwen3
 from tests.support.steady_load import steady_load
+from tests.support.two_models import SHOUT, make_first, make_second, models_file, pool
 
 CHATS = ("tell me of the sea", "Grüße aus München", "one, two, three, " * 20)
 SECRET = "of the cluster"
-POOL: dict[str, Any] = {"kv_cache_memory_bytes": "16MiB", "cluster_secret": SECRET}
-SHOUT = {"default_chat_template_kwargs": '{"shout": true}'}
-FILE = """
-models:
-  - model: {model}
-    served-model-name: [second, org/second]
-    default-chat-template-kwargs: {{shout: true}}
-    decode-workers: 2
-    kv-cache-memory-bytes: 16MiB
-    max-model-len: 512
-"""
+POOL = pool(SECRET)
 
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make_llama(tmp_path_factory.mktemp("models") / "first")
-    write_tokenizer(folder, CHATML)
-    return folder
+    return make_first(tmp_path_factory.mktemp("models") / "first")
 
 
 @pytest.fixture(scope="module")
 def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of another architecture and vocabulary than the other one, with a template that can shout."""
-    folder = make_qwen3(tmp_path_factory.mktemp("models") / "second")
-    write_tokenizer(folder, CHATML + "{% if shout %}AH{% endif %}", ["<|more|>"])
-    return folder
+    return make_second(tmp_path_factory.mktemp("models") / "second")
 
 
 async def answers(client: Client, **fields: Any) -> list[Any]:
@@ -63,8 +47,7 @@ async def test_two_models_answer_as_each_does_alone_and_one_survives_the_others_
         told = POOL | (SHOUT if model is second else {})
         async with running_cluster(model, **told) as one, Client(one.url) as client:
             alone[name] = await answers(client)
-    file = tmp_path / "models.yaml"
-    file.write_text(FILE.format(model=second))
+    file = models_file(tmp_path, second, decode=2)
     async with (
         running_cluster(first, served_model_name="first", models_file=file, **POOL) as both,
         Client(both.url) as client,

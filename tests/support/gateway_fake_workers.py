@@ -186,12 +186,12 @@ class _FakeDecode(decode_pb2_grpc.DecodeServiceServicer):
         raise NotImplementedError
         yield decode_pb2.HandOverResponse()
 
-    async def Listen(
+    async def Converse(
         self, request_iterator: Any, context: Any
-    ) -> AsyncIterator[decode_pb2.ListenResponse]:
+    ) -> AsyncIterator[decode_pb2.ConverseResponse]:
         """As a worker of an earlier release answers."""
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no such method")
-        yield decode_pb2.ListenResponse()
+        yield decode_pb2.ConverseResponse()
 
 
 class _FakePrefill(prefill_pb2_grpc.PrefillServiceServicer):

@@ -18,7 +18,7 @@ class SimulatedClient(WorkerClient):
         async for news in self._modelled.watch():
             yield news
 
-    def listen(self) -> None:
+    def converse(self) -> None:
         """Nothing is told."""
 
     async def close(self) -> None:

@@ -1,5 +1,6 @@
 """The one translation between core types and protobuf messages, a file for each noun."""
 
+from baton.rpc.wire.faults import fault_from_pb, fault_to_pb
 from baton.rpc.wire.fingerprints import fingerprint_from_pb, fingerprint_to_pb
 from baton.rpc.wire.handoffs import (
     encoded_from_pb,
@@ -38,6 +39,8 @@ __all__ = [
     "encoded_to_pb",
     "epoch_from_pb",
     "epoch_to_pb",
+    "fault_from_pb",
+    "fault_to_pb",
     "fingerprint_from_pb",
     "fingerprint_to_pb",
     "handoff_from_pb",

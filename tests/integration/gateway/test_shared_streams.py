@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from baton.core.errors import RefusedError
+from baton.core.worker_info import Role
 from baton.v1 import decode_pb2 as pb
-from gateway.listening import Ear, Listening
+from baton.worker.desk import Desk
+from gateway.conversation import Asked, Conversation
 from tests.support.gateway_reading import TEXT
 from tests.support.not_reading import not_reading
 from tests.support.served_cluster import ServedCluster, served_cluster
@@ -29,41 +32,37 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def streams(monkeypatch: pytest.MonkeyPatch) -> list[Listening]:
+def streams(monkeypatch: pytest.MonkeyPatch) -> list[Conversation]:
     """Those that the gateway has opened, or tried to."""
-    opened: list[Listening] = []
-    opening = Listening.open
+    opened: list[Conversation] = []
+    opening = Conversation.open
 
-    def noted(self: Listening) -> None:
+    def noted(self: Conversation) -> None:
         if self not in opened:
             opened.append(self)
         opening(self)
 
-    monkeypatch.setattr(Listening, "open", noted)
+    monkeypatch.setattr(Conversation, "open", noted)
     return opened
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[pb.Told]:
-    """What came on them."""
-    all_told: list[pb.Told] = []
-    taking = Ear.take
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Asked]:
+    """What was asked for on them."""
+    all_asked: list[Asked] = []
+    asking = Conversation.ask
 
-    def noted(self: Ear, one: pb.Told) -> None:
-        all_told.append(one)
-        taking(self, one)
+    def noted(self: Conversation, *args: Any) -> Asked:
+        all_asked.append(asking(self, *args))
+        return all_asked[-1]
 
-    monkeypatch.setattr(Ear, "take", noted)
-    return all_told
+    monkeypatch.setattr(Conversation, "ask", noted)
+    return all_asked
 
 
-async def until_open(cluster: ServedCluster, streams: list[Listening], count: int) -> None:
+async def until_open(cluster: ServedCluster, streams: list[Conversation], count: int) -> None:
     def so() -> bool:
-        ears = [stream.ear() for stream in streams]
-        for ear in ears:
-            if ear is not None:
-                ear.close()
-        return len(ears) == count and None not in ears
+        return len(streams) == count and all(stream.is_open for stream in streams)
 
     await cluster.gateway.until(so)
 
@@ -85,8 +84,8 @@ async def whole(cluster: ServedCluster, body: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("case", CASES)
 async def test_it_is_the_answer_that_a_stream_of_its_own_tells(
     model_folder: Path,
-    streams: list[Listening],
-    told: list[pb.Told],
+    streams: list[Conversation],
+    asked: list[Asked],
     monkeypatch: pytest.MonkeyPatch,
     case: str,
     prefill: int,
@@ -96,11 +95,11 @@ async def test_it_is_the_answer_that_a_stream_of_its_own_tells(
         cluster.hurry()
         await until_open(cluster, streams, 1)
         shared = [await whole(cluster, body) for _ in range(2)]
-        assert bool(told) is ("prompt_logprobs" not in body)
-        monkeypatch.setattr(Listening, "ear", lambda self: None)
-        told.clear()
+        assert bool(asked) is ("prompt_logprobs" not in body)
+        monkeypatch.setattr(Conversation, "is_open", False)
+        asked.clear()
         own = await whole(cluster, body)
-        assert not told
+        assert not asked
         for answer in (*shared, own):
             del answer["usage"]["prompt_tokens_details"]  # the first one found nothing in the cache
         assert shared == [own, own]
@@ -108,16 +107,16 @@ async def test_it_is_the_answer_that_a_stream_of_its_own_tells(
 
 
 async def test_answers_at_a_time_come_in_messages_of_several(
-    model_folder: Path, streams: list[Listening], monkeypatch: pytest.MonkeyPatch
+    model_folder: Path, streams: list[Conversation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    listening = Listening._hear
+    hearing = Conversation._hear
 
-    def noted(self: Listening, message: pb.ListenResponse) -> None:
+    def noted(self: Conversation, message: pb.ConverseResponse) -> None:
         sizes.append(len(message.told))
-        listening(self, message)
+        hearing(self, message)
 
-    monkeypatch.setattr(Listening, "_hear", noted)
+    monkeypatch.setattr(Conversation, "_hear", noted)
     async with served_cluster(model_folder, decode=1) as cluster:
         await until_open(cluster, streams, 1)
         bodies = [BODY | {"seed": seed} for seed in range(8)]
@@ -127,7 +126,7 @@ async def test_answers_at_a_time_come_in_messages_of_several(
 
 
 async def test_an_answer_outlives_the_stream_that_it_is_told_on(
-    model_folder: Path, streams: list[Listening]
+    model_folder: Path, streams: list[Conversation]
 ) -> None:
     body = BODY | {"max_tokens": 300}
     async with served_cluster(model_folder, decode=1) as cluster:
@@ -149,16 +148,16 @@ async def test_an_answer_outlives_the_stream_that_it_is_told_on(
 
 
 async def test_a_client_that_does_not_read_holds_up_nobody(
-    model_folder: Path, streams: list[Listening], monkeypatch: pytest.MonkeyPatch
+    model_folder: Path, streams: list[Conversation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paused: list[int] = []
-    pausing = Listening.pause
+    pausing = Conversation.pause
 
-    def noted(self: Listening, call: int) -> None:
+    def noted(self: Conversation, call: int) -> None:
         paused.append(call)
         pausing(self, call)
 
-    monkeypatch.setattr(Listening, "pause", noted)
+    monkeypatch.setattr(Conversation, "pause", noted)
     longest = BODY | {"max_tokens": 1500, "stream": True}
     small: dict[str, Any] = {"send_buffer": 4096, "client_stall_seconds": 1.0}
     async with served_cluster(model_folder, decode=1, **small) as cluster:
@@ -168,3 +167,40 @@ async def test_a_client_that_does_not_read_holds_up_nobody(
             await cluster.gateway.until(lambda: bool(paused))
             assert (await streamed(cluster, BODY)).tokens() == BODY["max_tokens"]
             await cluster.until_idle()  # it was given up
+
+
+async def test_an_answer_that_its_worker_refuses_is_asked_for_again(
+    model_folder: Path,
+    streams: list[Conversation],
+    asked: list[Asked],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taking, refused = Desk.take, list[str]()
+
+    def not_at_first(self: Desk, role: Role, request_id: str, *rest: int) -> Any:
+        if not refused:
+            refused.append(request_id)
+            raise RefusedError("not now")
+        return taking(self, role, request_id, *rest)
+
+    async with served_cluster(model_folder, decode=1) as cluster:
+        cluster.hurry()
+        await until_open(cluster, streams, 1)
+        expected = await streamed(cluster, BODY)
+        asked.clear()
+        monkeypatch.setattr(Desk, "take", not_at_first)
+        assert await streamed(cluster, BODY) == expected
+        assert (len(refused), len(asked)) == (1, 2)
+
+
+async def test_an_answer_whose_client_has_gone_is_dropped(
+    model_folder: Path, streams: list[Conversation], asked: list[Asked]
+) -> None:
+    async with served_cluster(model_folder, decode=1) as cluster:
+        await until_open(cluster, streams, 1)
+        async with following(cluster.gateway.client, BODY | {"max_tokens": 1000}) as stream:
+            await stream.until(lambda answer: answer.tokens() > 3)
+        await cluster.until_idle()  # at its pace it would write for minutes
+        assert len(asked) == 1
+        cluster.hurry()
+        assert (await streamed(cluster, BODY)).tokens() == BODY["max_tokens"]

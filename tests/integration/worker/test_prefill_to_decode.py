@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -236,7 +237,8 @@ async def test_a_stream_that_ends_at_its_first_tokens_keeps_none_of_the_pulled_b
     async with serving(Role.PREFILL) as prefill, serving(Role.DECODE) as decode:
         handoff = handoff_to(prefill)
         servicer = DecodeServicer(decode.worker)
-        answer = servicer.Generate(generate_request(handoff, prompt, params), None)
+        context = SimpleNamespace(invocation_metadata=tuple)
+        answer = servicer.Generate(generate_request(handoff, prompt, params), context)
         assert (await anext(answer)).HasField("reserved")
         reading = asyncio.ensure_future(
             drain(prefill.prefill(prefill_request(handoff, prompt, params)))

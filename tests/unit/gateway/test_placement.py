@@ -5,11 +5,13 @@ import random
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 
 from baton.core.room import Room
 from baton.core.worker_info import Role, WorkerState
 from gateway.candidate import Candidate
+from gateway.fleet import Columns
 from gateway.link_model import Link
 from gateway.objectives import Objectives
 from gateway.placement import Alone, Decision, Pair, Reason, place, refuge
@@ -248,18 +250,19 @@ def test_many_scores_at_once_are_the_sums_of_the_terms() -> None:
     draw = random.Random(3)
     for slo in (Objectives(), Objectives(0.1, 0.05)):
         crowd, ask = drawn(draw, slo)
-        readers = [c for c in crowd if c.prefills]
-        writers = [c for c in crowd if not c.prefills]
-        reading = reading_scores(ask, readers)
-        writing, moving = writing_scores(ask, writers), transfer_scores(ask, writers)
-        alone = alone_scores(ask, writers)
-        for i, writer in enumerate(writers):
+        readers = Columns(c for c in crowd if c.prefills)
+        writers = Columns(c for c in crowd if not c.prefills)
+        reading = reading_scores(ask, readers, readers.held(ask.held))
+        writing, cached = writing_scores(ask, writers), writers.held(ask.held)
+        moving = transfer_scores(ask, writers, cached) + np.zeros(len(writers))
+        alone = alone_scores(ask, writers, cached)
+        for i, writer in enumerate(writers.candidates):
             assert math.isclose(
                 terms_of(ask, None, writer).score,
                 writing[i] + alone[i] + ask.alone,
                 abs_tol=1e-4,
             )
-            for j, reader in enumerate(readers):
+            for j, reader in enumerate(readers.candidates):
                 assert math.isclose(
                     terms_of(ask, reader, writer).score,
                     writing[i] + moving[i] + reading[j] + ask.relayed + ask.link.latency,

@@ -9,6 +9,7 @@ import pytest
 from baton.core.errors import UnavailableError
 from baton.core.kv_events import KvChange
 from baton.core.worker_info import Role, WorkerLoad
+from gateway.fleet import Fleet
 from gateway.learned import Learned
 from gateway.worker import Worker
 from gateway.worker_client import WorkerClient
@@ -32,7 +33,7 @@ class FlickeringClient(WorkerClient):
             raise UnavailableError("ping timeout")
         await asyncio.Event().wait()
 
-    def listen(self) -> None:
+    def converse(self) -> None:
         pass
 
     async def close(self) -> None:
@@ -45,7 +46,13 @@ async def test_an_outage_of_a_worker_is_one_line_and_its_end_another(
     changed = asyncio.Event()
     client = FlickeringClient()
     worker = Worker(
-        make_info("d0", Role.DECODE), client, changed.set, 0, lambda change: True, Learned()
+        make_info("d0", Role.DECODE),
+        client,
+        changed.set,
+        0,
+        lambda change: True,
+        Learned(),
+        Fleet(),
     )
 
     async def until(is_heard: bool) -> None:
@@ -77,7 +84,7 @@ class LoudClient(WorkerClient):
             yield await self.words.get()
             self.words.task_done()
 
-    def listen(self) -> None:
+    def converse(self) -> None:
         pass
 
     async def close(self) -> None:
@@ -87,7 +94,13 @@ class LoudClient(WorkerClient):
 async def test_a_line_is_our_own_requests_and_what_others_have_there() -> None:
     client = LoudClient()
     worker = Worker(
-        make_info("p0", Role.PREFILL), client, lambda: None, 0, lambda change: True, Learned()
+        make_info("p0", Role.PREFILL),
+        client,
+        lambda: None,
+        0,
+        lambda change: True,
+        Learned(),
+        Fleet(),
     )
 
     async def hear(unread: int) -> None:
@@ -124,7 +137,9 @@ async def test_lost_events_open_a_new_stream_and_the_load_stands() -> None:
                 told.clear()
                 await told.wait()
 
-    worker = Worker(make_info("p0", Role.PREFILL), client, lambda: None, 0, hear, Learned())
+    worker = Worker(
+        make_info("p0", Role.PREFILL), client, lambda: None, 0, hear, Learned(), Fleet()
+    )
     words = (make_load(), KvChange(0, 1, True), KvChange(5, 6), KvChange(0, 7, True))
     for word in words:
         client.words.put_nowait(word)
