@@ -1,14 +1,14 @@
 """Calls to a worker: their messages as events."""
 
 from collections.abc import AsyncGenerator, Callable
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import grpc
 
 from baton.core.room import Room
 from baton.rpc import wire
 from baton.rpc.errors import from_rpc_error
-from baton.v1 import decode_pb2, prefill_pb2, types_pb2
+from baton.v1 import decode_pb2, encode_pb2, prefill_pb2, types_pb2
 from gateway.call_events import (
     Admitted,
     CallEvent,
@@ -26,6 +26,8 @@ from gateway.call_events import (
     Vacated,
 )
 from gateway.conversation import Asked
+
+M = TypeVar("M")
 
 
 class Call(Protocol):
@@ -107,30 +109,81 @@ def _generate_event(message: decode_pb2.GenerateResponse) -> CallEvent | None:
     return None
 
 
-class GenerateCall:
-    def __init__(self, call: Any) -> None:
-        self._call = call
+def prefill_event(message: prefill_pb2.PrefillResponse) -> CallEvent | None:
+    """Likewise."""
+    if message.HasField("tokens"):
+        return Tokens(wire.records_from_pb(message.tokens.records))
+    match message.WhichOneof("event"):
+        case "admitted":
+            return _admitted(message.admitted)
+        case "prompt_logprobs":
+            return PromptScored(wire.prompt_logprobs_from_pb(message.prompt_logprobs))
+        case "prefix_pulled":
+            pulled = message.prefix_pulled
+            return PrefixPulled(pulled.tokens, pulled.bytes, pulled.transport, pulled.milliseconds)
+        case "images_pulled":
+            return _images_pulled(message.images_pulled)
+    return None
 
-    def overhears(self, hear: Callable[[CallEvent], None]) -> None:
-        """All events are its own."""
+
+def hand_over_event(message: decode_pb2.HandOverResponse) -> CallEvent | None:
+    """Likewise."""
+    match message.WhichOneof("event"):
+        case "lent":
+            return Lent()
+        case "released":
+            return Released(message.released.confirmed)
+    return None
+
+
+def encode_event(message: encode_pb2.EncodeResponse) -> CallEvent | None:
+    """Likewise."""
+    match message.WhichOneof("event"):
+        case "lent":
+            return Lent()
+        case "encoded":
+            done = message.encoded
+            return Encoded(done.images, done.cached_images, done.milliseconds)
+        case "released":
+            return Released(message.released.confirmed)
+    return None
+
+
+class StreamCall(Generic[M]):
+    """A `Call` with a stream of its own, whose messages are of one type."""
+
+    def __init__(self, call: Any, event_of: Callable[[M], CallEvent | None]) -> None:
+        """`call`: gRPC's. `event_of` gives None for a message that tells nothing here."""
+        self._call = call
+        self._event_of = event_of
 
     async def events(self) -> AsyncGenerator[CallEvent, None]:
         try:
             async for message in self._call:
-                event = _generate_event(message)
+                event = self._event_of(message)
                 if event is not None:
                     yield event
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 
-    def pause(self) -> None:
-        """Who does not read pauses it."""
-
-    def resume(self) -> None:
-        """Likewise."""
-
     def cancel(self) -> None:
         self._call.cancel()
+
+
+class GenerateCall(StreamCall[decode_pb2.GenerateResponse]):
+    """A `SharedCall` that shares nothing: all events are its own, and who does not read pauses it."""
+
+    def __init__(self, call: Any) -> None:
+        super().__init__(call, _generate_event)
+
+    def overhears(self, hear: Callable[[CallEvent], None]) -> None:
+        pass
+
+    def pause(self) -> None:
+        pass
+
+    def resume(self) -> None:
+        pass
 
 
 class AskedCall:
@@ -154,69 +207,3 @@ class AskedCall:
         await self._asked.until_last()
         return
         yield
-
-
-class PrefillCall:
-    def __init__(self, call: Any) -> None:
-        self._call = call
-
-    async def events(self) -> AsyncGenerator[CallEvent, None]:
-        try:
-            async for message in self._call:
-                if message.HasField("tokens"):
-                    yield Tokens(wire.records_from_pb(message.tokens.records))
-                elif message.HasField("admitted"):
-                    yield _admitted(message.admitted)
-                elif message.HasField("prompt_logprobs"):
-                    yield PromptScored(wire.prompt_logprobs_from_pb(message.prompt_logprobs))
-                elif message.HasField("prefix_pulled"):
-                    pulled = message.prefix_pulled
-                    yield PrefixPulled(
-                        pulled.tokens, pulled.bytes, pulled.transport, pulled.milliseconds
-                    )
-                elif message.HasField("images_pulled"):
-                    yield _images_pulled(message.images_pulled)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
-
-    def cancel(self) -> None:
-        self._call.cancel()
-
-
-class HandOverCall:
-    def __init__(self, call: Any) -> None:
-        self._call = call
-
-    async def events(self) -> AsyncGenerator[CallEvent, None]:
-        try:
-            async for message in self._call:
-                if message.HasField("lent"):
-                    yield Lent()
-                elif message.HasField("released"):
-                    yield Released(message.released.confirmed)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
-
-    def cancel(self) -> None:
-        self._call.cancel()
-
-
-class EncodeCall:
-    def __init__(self, call: Any) -> None:
-        self._call = call
-
-    async def events(self) -> AsyncGenerator[CallEvent, None]:
-        try:
-            async for message in self._call:
-                if message.HasField("lent"):
-                    yield Lent()
-                elif message.HasField("encoded"):
-                    done = message.encoded
-                    yield Encoded(done.images, done.cached_images, done.milliseconds)
-                elif message.HasField("released"):
-                    yield Released(message.released.confirmed)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
-
-    def cancel(self) -> None:
-        self._call.cancel()

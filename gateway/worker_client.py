@@ -1,4 +1,4 @@
-"""What this gateway asks of workers. Here, in `calls` and in `conversation` alone are the wire's messages known."""
+"""What this gateway asks of workers. Nobody but this, `calls` and `conversation` knows the messages."""
 
 from collections.abc import AsyncGenerator
 
@@ -27,11 +27,12 @@ from baton.v1 import (
 from gateway.calls import (
     AskedCall,
     Call,
-    EncodeCall,
     GenerateCall,
-    HandOverCall,
-    PrefillCall,
     SharedCall,
+    StreamCall,
+    encode_event,
+    hand_over_event,
+    prefill_event,
 )
 from gateway.conversation import Conversation
 from gateway.job import Job
@@ -130,7 +131,7 @@ class WorkerClient:
             images=wire.images_to_pb(job.images, with_data=encoded is None),
             encoded=wire.encoded_to_pb(encoded) if encoded is not None else None,
         )
-        return PrefillCall(self._prefill.Prefill(request, metadata=metadata))
+        return StreamCall(self._prefill.Prefill(request, metadata=metadata), prefill_event)
 
     def encode(self, job: Job, attempt: int, handoff: Handoff, metadata: Metadata = ()) -> Call:
         """The job's images, to be pulled by that hand-off."""
@@ -143,7 +144,7 @@ class WorkerClient:
             cache_salt=job.cache_salt,
             tenant=job.tenant,
         )
-        return EncodeCall(self._encode.Encode(request, metadata=metadata))
+        return StreamCall(self._encode.Encode(request, metadata=metadata), encode_event)
 
     def hand_over(
         self,
@@ -161,7 +162,7 @@ class WorkerClient:
             transfer_id=handoff.transfer_id,
             ticket=handoff.ticket,
         )
-        return HandOverCall(self._decode.HandOver(request, metadata=metadata))
+        return StreamCall(self._decode.HandOver(request, metadata=metadata), hand_over_event)
 
     async def renew(self, handoff: Handoff, hold: float) -> float:
         """Seconds for which the blocks are held now; 0: they are not."""

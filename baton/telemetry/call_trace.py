@@ -21,8 +21,8 @@ def traced_call(
     attempt: int,
     metadata: Mapping[str, Any],
 ) -> Iterator["Lane | None"]:
-    """`metadata`: what the call came with. Gives the lane of the call's phases, whose open one ends with the call. None:
-    nobody traces it.
+    """`metadata`: what the call came with. Gives the lane of the call's phases, whose open one ends
+    with the call. None: nobody traces it.
     """
     if tracer is None:
         begin_request(request_id)

@@ -28,9 +28,8 @@ class Instruments:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.model_name = model_name
         self.registry = CollectorRegistry()
-        self._counters: dict[
-            str, Counter
-        ] = {}  # by the family's name, here as below: quicker to hash
+        # By the family's name, which is quicker to hash than the family.
+        self._counters: dict[str, Counter] = {}
         self._histograms: dict[str, Histogram] = {}
         # Those of all models: copies of the page share it.
         self._found: dict[tuple[str, str, tuple[str, ...]], Any] = {}

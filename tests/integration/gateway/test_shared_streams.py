@@ -10,6 +10,7 @@ from baton.core.errors import RefusedError
 from baton.core.worker_info import Role
 from baton.v1 import decode_pb2 as pb
 from baton.worker.desk import Desk
+from gateway import worker_client
 from gateway.conversation import Asked, Conversation
 from tests.support.gateway_reading import TEXT
 from tests.support.not_reading import not_reading
@@ -204,3 +205,20 @@ async def test_an_answer_whose_client_has_gone_is_dropped(
         assert len(asked) == 1
         cluster.hurry()
         assert (await streamed(cluster, BODY)).tokens() == BODY["max_tokens"]
+
+
+async def test_a_prompt_that_would_hold_up_the_others_has_a_call_of_its_own(
+    model_folder: Path,
+    streams: list[Conversation],
+    asked: list[Asked],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with served_cluster(model_folder, decode=1) as cluster:
+        cluster.hurry()
+        await until_open(cluster, streams, 1)
+        monkeypatch.setattr(worker_client, "LIGHT_TOKENS", len(BODY["prompt"]))
+        light = await streamed(cluster, BODY)
+        assert len(asked) == 1
+        monkeypatch.setattr(worker_client, "LIGHT_TOKENS", len(BODY["prompt"]) - 1)
+        assert await streamed(cluster, BODY) == light
+        assert len(asked) == 1
