@@ -9,6 +9,7 @@ from baton.cluster.api_client import ApiClient
 from baton.cluster.chat_terminal import ChatTerminal
 from baton.cluster.conversation import ChatOptions, Conversation
 from baton.cluster.endpoint_options import endpoint_options
+from baton.cluster.finite_range import FiniteRange
 from baton.core.errors import UnavailableError
 
 _PATIENCE = 600.0  # seconds without a word; a long prompt may wait for room and then be read
@@ -19,9 +20,7 @@ _PATIENCE = 600.0  # seconds without a word; a long prompt may wait for room and
 @click.option("--model", default="", help="Name of the model (default: the first that is served).")
 @click.option("--system", default="", help="System message.")
 @click.option("--max-tokens", type=click.IntRange(1), help="Longest answer (default: what fits).")
-@click.option(
-    "--temperature", type=click.FloatRange(0, 2), help="0 is greedy (default: the model's)."
-)
+@click.option("--temperature", type=FiniteRange(0, 2), help="0 is greedy (default: the model's).")
 def chat(
     url: str,
     api_key: str,
