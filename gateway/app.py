@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from baton.core.errors import BatonError
+from gateway.application import Application
 from gateway.auth import Authentication
 from gateway.body_way import BodyWay
 from gateway.cors import with_cors
@@ -55,8 +56,8 @@ def make_app(
     status_page: StatusPageEndpoint | None,
     docs: bool = True,
     tokenizer_info: bool = False,
-) -> FastAPI:
-    app = FastAPI(
+) -> Application:
+    app = Application(
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
         docs_url="/docs" if docs else None,

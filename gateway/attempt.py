@@ -28,11 +28,11 @@ from gateway.call_events import (
     Tokens,
     Transferred,
 )
-from gateway.calls import Call
+from gateway.calls import HandOverCall
 from gateway.cause import cause_of
 from gateway.encode_leg import EncodeLeg
 from gateway.job import Job
-from gateway.leg import Broken, Ended, Left, Leg, LegEvent, Letters, SharedLeg
+from gateway.leg import Broken, Ended, Left, Leg, LegEvent, Letters
 from gateway.mailbox import Mailbox
 from gateway.reading import Reading
 from gateway.refusals import Refusals
@@ -180,7 +180,7 @@ class Attempt:
         if self._link_broke and self._handoff is not None:
             refusals.note_link((self._handoff.instance_id, self.decode_worker.info.instance_id))
 
-    def hand_over(self, choice: int, handoff: Handoff) -> Call:
+    def hand_over(self, choice: int, handoff: Handoff) -> HandOverCall:
         """Asks the decode worker to give the request's choice away."""
         client, number = self.decode_worker.client, self._log.number_of(choice)
         return client.hand_over(self._job.request_id, self.number, number, handoff, self._metadata)
@@ -319,7 +319,7 @@ class Attempt:
             encoded=self._encode.handoff if self._encode is not None and reads else None,
         )
         unread = self._unread if self._prefill_worker is None else 0
-        leg = SharedLeg(worker, call, self._mailbox, unread, self._claim)
+        leg = Leg(worker, call, self._mailbox, unread, self._claim)
         self._legs.append(leg)
         return leg
 

@@ -24,16 +24,17 @@ async def json_body(
     if announced.isdecimal() and int(announced) > limit and image_field is None:
         raise _too_large(limit)
     body = bytearray()
-    chunks = request.stream()
+    loop = asyncio.get_running_loop()
     try:
-        while True:
-            async with asyncio.timeout(stall):
-                body += await anext(chunks)
-            if len(body) > limit:
-                if image_field is not None and ends_in_data_url(body):
-                    raise _image_too_large(limit, image_field)
-                raise _too_large(limit)
-    except StopAsyncIteration:
+        async with asyncio.timeout(stall) as patience:
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    if image_field is not None and ends_in_data_url(body):
+                        raise _image_too_large(limit, image_field)
+                    raise _too_large(limit)
+                if chunk:  # behind the last there is an empty one, which nobody waits for
+                    patience.reschedule(loop.time() + stall)
         return bytes(body)
     except TimeoutError as error:
         raise BodyTooSlowError(f"nothing of the body came for {stall:g} s") from error

@@ -1,10 +1,14 @@
 """Calls to a worker: their messages as events."""
 
+import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any, Generic, Protocol, TypeVar
 
 import grpc
 
+from baton.core.errors import BatonError, InternalError
 from baton.core.room import Room
 from baton.rpc import wire
 from baton.rpc.errors import from_rpc_error
@@ -27,33 +31,31 @@ from gateway.call_events import (
 )
 from gateway.conversation import Asked
 
+logger = logging.getLogger(__name__)
+
 M = TypeVar("M")
+Hear = Callable[[CallEvent], None]
+Ended = Callable[[BatonError | None], None]
 
 
 class Call(Protocol):
-    """One streaming call. `events()` is read once; it raises a BatonError when the call breaks."""
+    """One streaming call, whose events are told as they come."""
 
-    def events(self) -> AsyncGenerator[CallEvent, None]: ...
+    def tell(self, hear: Hear, ended: Ended) -> None:
+        """From now on, and at once: nobody is waited for. `ended` is called once, behind the last
+        event, with what the call broke off with, if it did; after `cancel` it is not.
+        """
+        ...
+
+    def pause(self) -> None:
+        """Nothing more is to come, but for what is on its way."""
+        ...
+
+    def resume(self) -> None: ...
 
     def cancel(self) -> None:
         """The worker drops the request; takes effect at once."""
         ...
-
-
-class SharedCall(Call, Protocol):
-    """One whose events may come on a stream of many calls: then they are given to who `overhears`, as
-    they come, and `events()` gives none, and ends behind the last of them.
-    """
-
-    def overhears(self, hear: Callable[[CallEvent], None]) -> None:
-        """Before the events are read."""
-        ...
-
-    def pause(self) -> None:
-        """Nothing more is to come there, but for what is on its way."""
-        ...
-
-    def resume(self) -> None: ...
 
 
 def _admitted(message: prefill_pb2.PrefillAdmitted | decode_pb2.GenerateAdmitted) -> Admitted:
@@ -87,7 +89,7 @@ def _transferred(report: decode_pb2.TransferReport) -> Transferred:
     )
 
 
-def _generate_event(message: decode_pb2.GenerateResponse) -> CallEvent | None:
+def generate_event(message: decode_pb2.GenerateResponse) -> CallEvent | None:
     """None: a kind that is not known here."""
     if message.HasField("tokens"):  # nearly all of them
         return Tokens(wire.records_from_pb(message.tokens.records))
@@ -156,8 +158,12 @@ class StreamCall(Generic[M]):
         """`call`: gRPC's. `event_of` gives None for a message that tells nothing here."""
         self._call = call
         self._event_of = event_of
+        self._task: asyncio.Task[None] | None = None
+        self._reads = asyncio.Event()  # unless it is paused
+        self._reads.set()
 
     async def events(self) -> AsyncGenerator[CallEvent, None]:
+        """For who waits for them instead. Read once; raises a BatonError when the call breaks."""
         try:
             async for message in self._call:
                 event = self._event_of(message)
@@ -166,24 +172,36 @@ class StreamCall(Generic[M]):
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 
-    def cancel(self) -> None:
-        self._call.cancel()
-
-
-class GenerateCall(StreamCall[decode_pb2.GenerateResponse]):
-    """A `SharedCall` that shares nothing: all events are its own, and who does not read pauses it."""
-
-    def __init__(self, call: Any) -> None:
-        super().__init__(call, _generate_event)
-
-    def overhears(self, hear: Callable[[CallEvent], None]) -> None:
-        pass
+    def tell(self, hear: Hear, ended: Ended) -> None:
+        self._task = asyncio.create_task(self._told(hear, ended), name="call to a worker")
 
     def pause(self) -> None:
-        pass
+        self._reads.clear()
 
     def resume(self) -> None:
-        pass
+        self._reads.set()
+
+    def cancel(self) -> None:
+        self._call.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _told(self, hear: Hear, ended: Ended) -> None:
+        last: BatonError | None = None
+        try:
+            async with aclosing(self.events()) as events:
+                async for event in events:
+                    hear(event)
+                    await self._reads.wait()
+        except BatonError as error:
+            last = error
+        except Exception:  # the top of a task: whoever hears must hear of it
+            logger.exception("reading what a worker tells failed")
+            last = InternalError("an answer of a worker could not be read")
+        ended(last)
+
+
+HandOverCall = StreamCall[decode_pb2.HandOverResponse]
 
 
 class AskedCall:
@@ -195,15 +213,10 @@ class AskedCall:
         self.resume = asked.resume
         self.cancel = asked.cancel
 
-    def overhears(self, hear: Callable[[CallEvent], None]) -> None:
+    def tell(self, hear: Hear, ended: Ended) -> None:
         def take(message: decode_pb2.GenerateResponse) -> None:
-            event = _generate_event(message)
+            event = generate_event(message)
             if event is not None:
                 hear(event)
 
-        self._asked.hear = take
-
-    async def events(self) -> AsyncGenerator[CallEvent, None]:
-        await self._asked.until_last()
-        return
-        yield
+        self._asked.tell(take, ended)

@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 Wants = asyncio.Queue[pb.ConverseRequest | None]  # None: no more
 Hear = Callable[[pb.GenerateResponse], None]
+Ended = Callable[[BatonError | None], None]
 
 
 class Conversation:
@@ -108,21 +109,13 @@ class Asked:
 
     def __init__(self, conversation: Conversation, call: int) -> None:
         self.hear: Hear = lambda response: None
+        self.end: Ended = lambda error: None
         self._conversation = conversation
         self._call = call
-        self._error: BatonError | None = None
-        self._ended = asyncio.Event()
 
-    def end(self, error: BatonError | None) -> None:
-        """All of it was heard, or it broke off with the error."""
-        self._error = error
-        self._ended.set()
-
-    async def until_last(self) -> None:
-        """All of it was heard. Raises what it broke off with."""
-        await self._ended.wait()
-        if self._error is not None:
-            raise self._error
+    def tell(self, hear: Hear, ended: Ended) -> None:
+        """`ended`: all of it was heard, or it broke off with the error."""
+        self.hear, self.end = hear, ended
 
     def pause(self) -> None:
         self._conversation.pause(self._call)

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -104,28 +104,25 @@ class Dispatcher:
             resumable = Resumable(job, self._handles, digest, life.again)
             scored = job.params.prompt_logprobs is None
             branch = Branch(life, Moves(self._mover, life), whole(job), meter)
-            async with (
-                self._keeping(life),
-                self._moving(branch.moves),
-                aclosing(joined(branch, self._told)) as batches,
-            ):
-                async for batch in batches:
-                    if not scored:
-                        scored = True
-                        yield PromptScores(life.prompt_scores)
-                    deltas = resumable.new(batch, life.output.push(batch))
-                    meter.add(deltas)
-                    if life.output.ended:
-                        trail.finish_reasons = meter.finish_reasons
-                        self._workers.learned.answers.ended(meter.tokens_per_choice)
-                        reading = await life.read()
-                        reading.resume = resumable.last_handle(deltas)
-                        if job.trace is not None:
-                            job.trace.read(reading)
-                        yield PromptRead(reading)
-                        yield deltas
-                        return
-                    yield resumable.with_handle(deltas)
+            with self._moving(branch.moves):
+                async with self._keeping(life), aclosing(joined(branch, self._told)) as batches:
+                    async for batch in batches:
+                        if not scored:
+                            scored = True
+                            yield PromptScores(life.prompt_scores)
+                        deltas = resumable.new(batch, life.output.push(batch))
+                        meter.add(deltas)
+                        if life.output.ended:
+                            trail.finish_reasons = meter.finish_reasons
+                            self._workers.learned.answers.ended(meter.tokens_per_choice)
+                            reading = await life.read()
+                            reading.resume = resumable.last_handle(deltas)
+                            if job.trace is not None:
+                                job.trace.read(reading)
+                            yield PromptRead(reading)
+                            yield deltas
+                            return
+                        yield resumable.with_handle(deltas)
 
     async def whole(self, job: Job, output: MakeOutput) -> Answered:
         """All of it, in one piece."""
@@ -153,19 +150,20 @@ class Dispatcher:
         while True:
             attempt = await self._attempt(branch)
             try:
-                async with self._held(attempt, branch), aclosing(attempt.tokens()) as told:
-                    began = False
-                    async for item in told:
-                        if isinstance(item, Left):
-                            yield branch.left(item.choice)
-                            continue
-                        if not began:
-                            began = True
-                            life.gave(attempt)
-                            branch.meter.read_since(attempt.account.admitted_at)
-                            branch.meter.went_on(branch)
-                        yield item
-                        branch.moves.look(attempt, branch.part.choices)
+                with self._held(attempt, branch):
+                    async with aclosing(attempt.tokens()) as told:
+                        began = False
+                        async for item in told:
+                            if isinstance(item, Left):
+                                yield branch.left(item.choice)
+                                continue
+                            if not began:
+                                began = True
+                                life.gave(attempt)
+                                branch.meter.read_since(attempt.account.admitted_at)
+                                branch.meter.went_on(branch)
+                            yield item
+                            branch.moves.look(attempt, branch.part.choices)
                 return
             except MENDABLE as error:
                 self._mend(branch, attempt, error)
@@ -264,19 +262,16 @@ class Dispatcher:
         finally:
             self._queue.shares.settle(bill, bill.read + bill.written)
 
-    @asynccontextmanager
-    async def _keeping(self, life: RequestLife) -> AsyncIterator[None]:
+    def _keeping(self, life: RequestLife) -> AbstractAsyncContextManager[None]:
         """KV that the request has brought waits with it."""
         brought = life.job.brought
         if brought is None:
-            yield
-            return
+            return nullcontext()
         connect = self._workers.connect
-        async with awaited(brought, connect, HOLD_SECONDS, lambda: life.took_brought):
-            yield
+        return awaited(brought, connect, HOLD_SECONDS, lambda: life.took_brought)
 
-    @asynccontextmanager
-    async def _held(self, attempt: Attempt, branch: Branch) -> AsyncIterator[None]:
+    @contextmanager
+    def _held(self, attempt: Attempt, branch: Branch) -> Iterator[None]:
         """Known while it runs; after it the calls settle in the background."""
         self._attempts.add(attempt)
         try:
@@ -293,8 +288,8 @@ class Dispatcher:
             branch.moves.stop(branch.part.choices)
             attempt.finish(FINISH_SECONDS)
 
-    @asynccontextmanager
-    async def _moving(self, moves: Moves) -> AsyncIterator[None]:
+    @contextmanager
+    def _moving(self, moves: Moves) -> Iterator[None]:
         """As above, for all moves of a request."""
         try:
             yield

@@ -1,4 +1,4 @@
-"""A bounded letterbox that many may write to and one reads, and that can be shut."""
+"""A letterbox that many may write to and one reads, that tells when it is full, and can be shut."""
 
 import asyncio
 from collections import deque
@@ -12,9 +12,10 @@ T = TypeVar("T")
 
 
 class Mailbox(Generic[T]):
-    """Writers wait while it is full, so a slow reader slows them down instead of filling memory.
+    """Writers are told to stop where it is full, so a slow reader slows them down instead of filling
+    memory: what they have on their way is kept.
 
-    Once shut, what is written is dropped and nobody waits. After `fail` the reader gets the error
+    Once shut, what is written is dropped and nobody stops. After `fail` the reader gets the error
     as soon as it reads next.
     """
 
@@ -23,32 +24,17 @@ class Mailbox(Generic[T]):
         self._letters: deque[T] = deque()
         self._reader: asyncio.Future[bool] | None = None  # False: it has waited for too long
         self._limit = TimeLimit(self._silent)
-        self._room = asyncio.Event()
-        self._room.set()
         self._shut = False
         self._error: BatonError | None = None
         self._stopped: list[Callable[[], None]] = []  # writers that wait to be told of room
 
-    async def put(self, letter: T) -> None:
-        while not self._room.is_set():
-            await self._room.wait()
-        if self._shut:
-            return
-        self._letters.append(letter)
-        self._wake(True)
-        if len(self._letters) >= self._size:
-            self._room.clear()
-
     def post(self, letter: T) -> bool:
-        """Without waiting, even where it is full. False: it is now, and the writer is to stop."""
+        """Even where it is full. False: it is now, and the writer is to stop."""
         if self._shut:
             return True
         self._letters.append(letter)
         self._wake(True)
-        if len(self._letters) < self._size:
-            return True
-        self._room.clear()
-        return False
+        return len(self._letters) < self._size
 
     def when_room(self, go_on: Callable[[], None]) -> None:
         """Calls it once, for a writer that has stopped."""
@@ -62,8 +48,8 @@ class Mailbox(Generic[T]):
         if self._error is not None:
             raise self._error
         letter = self._letters.popleft()
-        if len(self._letters) < self._size and not self._room.is_set():
-            self._make_room()
+        if self._stopped and len(self._letters) < self._size:
+            self._go_on()
         return letter
 
     def fail(self, error: BatonError) -> None:
@@ -74,10 +60,9 @@ class Mailbox(Generic[T]):
         self._shut = True
         self._letters.clear()
         self._limit.close()
-        self._make_room()
+        self._go_on()
 
-    def _make_room(self) -> None:
-        self._room.set()
+    def _go_on(self) -> None:
         stopped, self._stopped = self._stopped, []
         for go_on in stopped:
             go_on()

@@ -22,6 +22,7 @@ from gateway.scoring import (
 )
 
 SHORTLIST = 3  # workers of each role that are looked at closely
+FEW = 256  # scores that are sorted as quickly as the least of them are found
 # By instance ids of prefill and decode worker; None: no more is known than of any two.
 LinkBetween = Callable[[str, str], Link | None]
 
@@ -93,7 +94,8 @@ def place(
     one part for each of its workers and one for the link; so with links alike, the best pair is made of
     the best of each role, whatever the objectives: each objective is one worker's as well. With `link`s
     that differ, what is chosen costs at most as much more than the best of all pairs as links differ. And
-    a link that is doubted can shut out one better pair each, so that many more are looked at.
+    a link that is doubted can shut out one better pair each: the best pair of the others has no more
+    pairs before it, of workers no dearer than its own, than there are such links.
     """
     kinds = fleet_of(candidates).kinds
     prefills = any(c.alive for kind in kinds for c in kind.readers.candidates)
@@ -131,14 +133,18 @@ def takers(candidates: Iterable[Candidate], ask: Ask) -> list[Candidate]:
     return [
         kind.writers.candidates[i]
         for kind, take in zip(kinds, _takers(kinds, ask), strict=True)
-        for i in np.flatnonzero(take)
+        for i in take.nonzero()[0]
     ]
 
 
 def _takers(kinds: list[Kind], ask: Ask) -> list[Mask]:
     """Among the decode workers of each kind."""
     found = [_roomy(kind.writers, ask.tokens, ask.choices, ask.priority) for kind in kinds]
-    return found if any(map(np.any, found)) else [_yielding(kind.writers, ask) for kind in kinds]
+    return (
+        found
+        if any(take.any() for take in found)
+        else [_yielding(kind.writers, ask) for kind in kinds]
+    )
 
 
 def _roomy(decodes: Columns, num_tokens: int, choices: int, priority: int) -> Mask:
@@ -146,14 +152,14 @@ def _roomy(decodes: Columns, num_tokens: int, choices: int, priority: int) -> Ma
     refuse.
     """
     roomy: Mask = decodes.fits >= num_tokens + choices * decodes.block_tokens
-    for i in np.flatnonzero(roomy & (decodes.free_seats < choices)):
+    for i in (roomy & (decodes.free_seats < choices)).nonzero()[0]:
         roomy[i] = decodes.candidates[i].has_seats(choices, priority)
     return roomy
 
 
 def _yielding(decodes: Columns, ask: Ask) -> Mask:
     yielding: Mask = (decodes.worst > ask.priority) & (decodes.takes_requests > 0.0)
-    for i in np.flatnonzero(yielding):
+    for i in yielding.nonzero()[0]:
         yielding[i] = decodes.candidates[i].makes_room(ask.tokens, ask.choices, ask.priority)
     return yielding
 
@@ -171,9 +177,9 @@ def _best_of(
         moving = writing + transfer_scores(ask, writers, cached) if ask.held else writing
         near = [writers.candidates[i] for i in _least(count, moving)]
         reading = np.where(reads, reading_scores(ask, readers, readers.held(ask.held)), math.inf)
-        for i in _least(count, reading):
+        for rank, i in enumerate(_least(count, reading), 1):
             prefill = readers.candidates[i]
-            for decode in near:
+            for decode in near[: count // rank]:
                 between = link and link(prefill.instance_id, decode.instance_id)
                 options.append(_option(ask, prefill, decode, between))
         # Whoever would take longer than the best pair, if nothing but the tokens that nobody has were
@@ -190,13 +196,12 @@ def _best_of(
 
 def _least(count: int, scores: Numbers) -> list[int]:
     """Places of the finite ones, the cheapest first."""
-    places = np.flatnonzero(scores < math.inf)
-    if len(places) > count:
-        known = scores[places]
-        places = places[known <= np.partition(known, count - 1)[count - 1]]
-    order = np.argsort(scores[places], kind="stable")[:count]
-    least: list[int] = places[order].tolist()
-    return least
+    if len(scores) <= max(FEW, count):
+        order = scores.argsort(kind="stable")[:count]
+    else:
+        places = (scores <= np.partition(scores, count - 1)[count - 1]).nonzero()[0]
+        order = places[scores[places].argsort(kind="stable")[:count]]
+    return [i for i in order.tolist() if scores[i] < math.inf]
 
 
 def _option(

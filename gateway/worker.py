@@ -223,16 +223,17 @@ class Worker:
         # The load is of all gateways, and may tell of requests of ours that have been read since.
         self._others_unread = max(0, load.unread_tokens - self._most_unread) if load else 0
         self._most_unread = self.unread
+        self._latest = None
+        self._fleet.put(self.candidate)  # now, not when somebody waits for a decision
         self._touch()
 
     def _forget_refusals(self) -> None:
         self._claims.forget_refusals()
+        self._outdate()
         self._touch()
 
     def _touch(self) -> None:
         self.revision += 1
-        self._latest = None
-        self._fleet.put(self.candidate)  # now, not when somebody waits for a decision
         self._changed()
 
     def _outdate(self) -> None:

@@ -27,10 +27,10 @@ from baton.v1 import (
 from gateway.calls import (
     AskedCall,
     Call,
-    GenerateCall,
-    SharedCall,
+    HandOverCall,
     StreamCall,
     encode_event,
+    generate_event,
     hand_over_event,
     prefill_event,
 )
@@ -77,7 +77,7 @@ class WorkerClient:
         brought: Handoff | None = None,
         metadata: Metadata = (),
         encoded: Handoff | None = None,
-    ) -> SharedCall:
+    ) -> Call:
         """`encoded`: a hand-off of the images, which another worker has the files of, here as below.
         `brought`: a hand-off of the prompt's KV alone; the first token is drawn there. `metadata`
         says which trace the call is part of, here as below.
@@ -101,7 +101,7 @@ class WorkerClient:
         )
         if self._conversation.is_open and _is_light(job):
             return AskedCall(self._conversation.ask(request, dict(metadata)))
-        return GenerateCall(self._decode.Generate(request, metadata=metadata))
+        return StreamCall(self._decode.Generate(request, metadata=metadata), generate_event)
 
     def prefill(
         self,
@@ -153,7 +153,7 @@ class WorkerClient:
         choice: int,
         handoff: Handoff,
         metadata: Metadata = (),
-    ) -> Call:
+    ) -> HandOverCall:
         """`choice` under the number that the worker's Generate, of this attempt, knows it by."""
         request = decode_pb2.HandOverRequest(
             request_id=request_id,
