@@ -48,7 +48,11 @@ def _talk(conversation: Conversation, name: str) -> None:
 
 
 def _answer_once(conversation: Conversation, source: TextIO) -> None:
-    message = source.read().strip()
+    try:
+        message = source.read().strip()
+        message.encode()  # for what was read by halves, as Python does in some locales
+    except UnicodeError as error:
+        raise click.UsageError("what came through the pipe is not UTF-8 text") from error
     if not message:
         raise click.UsageError("nothing came through the pipe to send")
     for piece in conversation.ask(message):
