@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.selector import Selector, read_selector
-from gateway.wishes import ANY, Mode, Wishes, wrong
+from gateway.placing.selector import Selector, read_selector
+from gateway.placing.wishes import ANY, Mode, Wishes, wrong
 
 MOST_AVOIDED = 256
 LONGEST_KEEP = 3600.0  # seconds

@@ -9,7 +9,7 @@ import pytest
 from baton.core.errors import BatonError, RefusedError, UnavailableError
 from baton.rpc import wire
 from baton.v1 import decode_pb2 as pb
-from gateway.conversation import Conversation
+from gateway.members.conversation import Conversation
 
 
 class FakeStub:

@@ -3,7 +3,7 @@
 import pytest
 
 from baton.core.errors import InternalError, UnavailableError
-from gateway.mailbox import Mailbox
+from gateway.serving.mailbox import Mailbox
 
 
 async def test_letters_come_in_order() -> None:
