@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 RESPONSES = "/v1/responses"
-PLACEMENT = "/v1/requests/{request_id}/placement"
+FILE = assets.PATH + "/{name}"
+PLACEMENT = "/v1/requests/{request_id:path}/placement"  # an id may have slashes
 
 
 def make_app(
@@ -94,9 +95,11 @@ def make_app(
         routes.append(("GET", assets.EVENTS, status_page.events, "Tell it as it changes"))
     for method, path, endpoint, summary in routes:
         app.add_api_route(path, endpoint, methods=[method], summary=summary)
+        if method == "GET" and path != assets.EVENTS:  # which has no end
+            app.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
     if status_page is not None:
-        app.add_api_route(assets.PATH, status_page.page, include_in_schema=False)
-        app.add_api_route(assets.PATH + "/{name}", status_page.file, include_in_schema=False)
+        for path, file in ((assets.PATH, status_page.page), (FILE, status_page.file)):
+            app.add_api_route(path, file, methods=["GET", "HEAD"], include_in_schema=False)
     describe(app)
     app.add_exception_handler(BatonError, _named_error)
     app.add_exception_handler(HTTPException, _http_error)

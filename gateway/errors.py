@@ -148,7 +148,10 @@ def reply_to(error: BatonError) -> ErrorReply:
             return ErrorReply(
                 504, "GatewayTimeoutError", str(error), None, error.retry_after, error.reason
             )
-        case RefusedError() | UnavailableError() | TransferError():  # whoever tried again gave up
+        case RefusedError():  # by the one worker that was to be asked
+            message = "The worker of this request has no room for it now; it can be sent again."
+            return ErrorReply(503, "ServiceUnavailableError", message, None, RETRY_SOON)
+        case UnavailableError() | TransferError():  # whoever tried again gave up
             message = "The workers of this request went away; it can be sent again."
             return ErrorReply(503, "ServiceUnavailableError", message, None, RETRY_SOON)
         case _:

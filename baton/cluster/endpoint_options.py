@@ -32,6 +32,7 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
             envvar="BATON_URL",
             show_default=True,
             show_envvar=True,
+            callback=_gateway,
             help="Of the gateway: http://, https:// or unix:PATH.",
         ),
     ):
@@ -42,3 +43,8 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def _first(_: click.Context, __: click.Parameter, text: str) -> str:
     """The variable may hold the gateway's whole list."""
     return next(iter(Word().split_envvar_value(text)), "")
+
+
+def _gateway(_: click.Context, __: click.Parameter, url: str) -> str:
+    """Also of the endpoint as clients of OpenAI want it, and as `baton up` says it."""
+    return url.rstrip("/").removesuffix("/v1") if not url.startswith("unix:") else url

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from baton.cluster.finite_range import FiniteRange
 from baton.cluster.outcomes import Objectives
 from baton.cluster.traces import Trace, load_trace
 from baton.core.errors import SettingsError
@@ -57,7 +58,7 @@ def _seconds(milliseconds: float | None) -> float | None:
     return None if milliseconds is None else milliseconds / 1000
 
 
-_POSITIVE = click.FloatRange(0, min_open=True)
+_POSITIVE = FiniteRange(0, min_open=True)
 _OPTIONS = (
     click.option(
         "--rate-scale",

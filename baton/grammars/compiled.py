@@ -1,5 +1,7 @@
 """A grammar's text -> a matcher at its beginning, or a sentence why not."""
 
+import re
+
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 from baton.core.errors import RequestError
@@ -9,6 +11,8 @@ from baton.core.errors import RequestError
 LIMITS = LLParserLimits(max_grammar_size=20_000, verbose_errors=False)
 NOTHING = "no text satisfies it"
 LONGEST_REASON = 400  # characters of llguidance's own words
+_SCHEMA = "failed to compile JSON schema: "
+_LINES = re.compile(r"\n +1 \| ")  # the first of those that are shown
 _NOISE = ("<state>", "<backtrace>", "<non-verbose")
 
 
@@ -24,8 +28,13 @@ def compile_grammar(text: str, tokens: LLTokenizer) -> LLMatcher:
 
 
 def reason_of(matcher: LLMatcher) -> str:
-    """What went wrong, without the parser's insides."""
+    """What went wrong, without the parser's insides. What is wrong with a JSON schema is said by its
+    words; the lines of the grammar that it stands in are none of the client's.
+    """
     words = matcher.get_error()
+    _, said, of_schema = words.partition(_SCHEMA)
+    if said:
+        words = said + _LINES.split(of_schema)[0]
     if words.startswith("panic"):
         return "it is too large"
     if words.startswith("NoExtension"):

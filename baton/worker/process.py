@@ -82,7 +82,18 @@ def be_worker_with(
         code = os.EX_CONFIG  # which says that starting again as it is cannot help
     except KeyboardInterrupt:  # while loading, before the loop has its own handler
         code = 130
-    sys.exit(code)
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends the process without taking the interpreter apart. All that is ours is closed by now, and
+    what torch brings along (Triton's nanobind) lists hundreds of objects that it would leave there:
+    behind the last words of a start that failed, they are all that one sees.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _log_as(role: Role, settings: WorkerSettings) -> None:

@@ -17,6 +17,9 @@ async def json_body(
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise RequestError("Unsupported Media Type: only 'application/json' is allowed")
+    coding = request.headers.get("content-encoding", "").strip().lower()
+    if coding not in ("", "identity"):
+        raise RequestError("Content-Encoding: a body must come uncompressed", "Content-Encoding")
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit and image_field is None:
         raise _too_large(limit)

@@ -3,10 +3,17 @@
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
+from gateway.errors import REASON_HEADER
 from gateway.http.cors_settings import CorsSettings
 from gateway.http.request_scope import HEADER
+from gateway.placing.placement_record import HEADER as PLACEMENT_HEADER
+from gateway.tenants.rate_headers import RATE_HEADERS
 
-_SHOWN = (HEADER, "retry-after", "x-baton-ignored")  # a page sees no other header of an answer
+# A page sees no other header of an answer.
+_SHOWN = (
+    *(HEADER, "retry-after", REASON_HEADER, "x-baton-ignored", PLACEMENT_HEADER),
+    *RATE_HEADERS,
+)
 
 
 def with_cors(app: ASGIApp, settings: CorsSettings) -> ASGIApp:

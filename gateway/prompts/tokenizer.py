@@ -13,6 +13,7 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerFast
 
 from baton.core.errors import RequestError, SettingsError
+from baton.model_source import read_json
 from gateway.limits import Limits, check_length
 from gateway.prompts.chat_template import ChatTemplates, read_template
 from gateway.prompts.content_format import ContentFormat
@@ -195,11 +196,15 @@ class ChatTokenizer:
 def load_tokenizer(
     folder: Path, chat_template: str = "", format: ContentFormat | None = None
 ) -> ChatTokenizer:
-    """`chat_template` as for the flag; empty: the folder's own."""
+    """`chat_template` as for the flag; empty: the folder's own. Raises SettingsError."""
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise SettingsError(f"there is no tokenizer: {path} does not exist")
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(str(folder))
+    try:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(str(folder))
+    except Exception as error:  # whatever a wrong file makes of the libraries' code
+        reason = f"{type(error).__name__}: {error}"[:LONGEST_REASON]
+        raise SettingsError(f"the tokenizer of {folder} cannot be loaded ({reason})") from error
     if chat_template:
         tokenizer.chat_template = read_template(chat_template)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -207,14 +212,13 @@ def load_tokenizer(
 
 
 def vocab_size_of(model: Path, vocabulary: Vocabulary) -> int:
-    """The model's, which may be padded beyond the tokenizer's; ids below it are valid prompts."""
+    """The model's, which may be padded beyond the tokenizer's; ids below it are valid prompts. Raises
+    SettingsError.
+    """
     path = model / "config.json"
     if not path.is_file():
         return len(vocabulary)
-    try:
-        config = json.loads(path.read_text("utf-8"))
-        inner = config.get("text_config") or {}  # of a model that reads more than text
-        size = config.get("vocab_size", inner.get("vocab_size"))
-    except ValueError as error:
-        raise SettingsError(f"{path} is not valid JSON: {error}") from error
+    config = read_json(path)
+    inner = config.get("text_config")  # of a model that reads more than text
+    size = config.get("vocab_size", inner.get("vocab_size") if isinstance(inner, dict) else None)
     return size if isinstance(size, int) else len(vocabulary)

@@ -58,6 +58,10 @@ class OutputFields(BaseModel):
             raise ValueError("must be a string or a list of strings")
         if not all(strings):
             raise ValueError("a stop string must not be empty")
+        if len(strings) > MAX_STOP_STRINGS:
+            raise ValueError(f"at most {MAX_STOP_STRINGS} strings, not {len(strings)}")
+        if (longest := max(map(len, strings), default=0)) > MAX_STOP_LENGTH:
+            raise ValueError(f"at most {MAX_STOP_LENGTH} characters each, not {longest}")
         return stop
 
     @property

@@ -1,5 +1,7 @@
 """Bytes of a body -> a checked request, or a RequestError that names the field."""
 
+import re
+from codecs import BOM_UTF8
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -12,6 +14,7 @@ from gateway.schema.fields import DANGEROUS
 R = TypeVar("R", bound=ModelRequest)
 
 PREFIX = "Value error, "  # pydantic's, before the text of a ValueError
+CLASS = re.compile(" or instance of .*")  # likewise: of no use to who writes JSON
 
 
 def parse(kind: type[R], body: bytes) -> R:
@@ -35,9 +38,11 @@ def refuse_unknown(names: list[str]) -> None:
 
 
 def object_of(body: bytes) -> dict[str, object]:
-    """The keys are needed before validation: which of them are refused outright."""
+    """The keys are needed before validation: which of them are refused outright. Files that were
+    written on Windows like to begin with a mark of their encoding.
+    """
     try:
-        fields = from_json(body, cache_strings=False)
+        fields = from_json(body.removeprefix(BOM_UTF8), cache_strings=False)
     except ValueError as error:
         hint = "; is it half a surrogate pair?" if "hex escape" in str(error) else ""
         raise RequestError(f"the body is not valid JSON: {error}{hint}") from error
@@ -59,7 +64,7 @@ def named(error: ValidationError) -> RequestError:
     detail: ErrorDetails = error.errors(include_url=False, include_context=False)[0]
     path = _path(detail["loc"])
     param = str(detail["loc"][0]) if detail["loc"] else None
-    message = detail["msg"].removeprefix(PREFIX)
+    message = CLASS.sub("", detail["msg"].removeprefix(PREFIX))
     return RequestError(f"{path}: {message}" if path else message, param)
 
 

@@ -4,6 +4,12 @@ import math
 
 from baton.registry.quota import MINUTE, Quota, Verdict
 
+RATE_HEADERS = tuple(
+    f"x-ratelimit-{what}-{name}"
+    for name in ("requests", "tokens")
+    for what in ("limit", "remaining", "reset")
+)
+
 
 def rate_headers(quota: Quota, verdict: Verdict) -> dict[str, str]:
     """Of the limits that there are."""

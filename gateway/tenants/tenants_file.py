@@ -21,7 +21,7 @@ def read_entries(path: Path, flag: str = "") -> list[Entry]:
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise SettingsError(f"{flag}{path} cannot be read: {reason}") from error
     try:
         return _entries(content)

@@ -9,6 +9,7 @@ from baton.cluster.api_client import ApiClient
 from baton.cluster.chat_terminal import ChatTerminal
 from baton.cluster.conversation import ChatOptions, Conversation
 from baton.cluster.endpoint_options import endpoint_options
+from baton.cluster.finite_range import FiniteRange
 from baton.core.errors import UnavailableError
 
 _PATIENCE = 600.0  # seconds without a word; a long prompt may wait for room and then be read
@@ -19,9 +20,7 @@ _PATIENCE = 600.0  # seconds without a word; a long prompt may wait for room and
 @click.option("--model", default="", help="Name of the model (default: the first that is served).")
 @click.option("--system", default="", help="System message.")
 @click.option("--max-tokens", type=click.IntRange(1), help="Longest answer (default: what fits).")
-@click.option(
-    "--temperature", type=click.FloatRange(0, 2), help="0 is greedy (default: the model's)."
-)
+@click.option("--temperature", type=FiniteRange(0, 2), help="0 is greedy (default: the model's).")
 def chat(
     url: str,
     api_key: str,
@@ -49,7 +48,11 @@ def _talk(conversation: Conversation, name: str) -> None:
 
 
 def _answer_once(conversation: Conversation, source: TextIO) -> None:
-    message = source.read().strip()
+    try:
+        message = source.read().strip()
+        message.encode()  # for what was read by halves, as Python does in some locales
+    except UnicodeError as error:
+        raise click.UsageError("what came through the pipe is not UTF-8 text") from error
     if not message:
         raise click.UsageError("nothing came through the pipe to send")
     for piece in conversation.ask(message):

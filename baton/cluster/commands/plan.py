@@ -9,6 +9,7 @@ import click
 
 from baton.cluster.api_client import ApiClient
 from baton.cluster.endpoint_options import endpoint_options
+from baton.cluster.finite_range import FiniteRange
 from baton.cluster.outcomes import Objectives
 from baton.cluster.outcomes.files import check_writable, write_json
 from baton.cluster.planner.goals import Goals
@@ -24,7 +25,7 @@ from baton.cluster.trace_options import Cut, trace_options
 from baton.core.errors import SettingsError
 from gateway.placing.policies import AUTO, POLICIES
 
-_SECONDS = click.FloatRange(0.1, 30)
+_SECONDS = FiniteRange(0.1, 30)
 
 
 @click.command("plan")
@@ -51,7 +52,7 @@ _SECONDS = click.FloatRange(0.1, 30)
     "--goal",
     default=0.99,
     show_default=True,
-    type=click.FloatRange(0, 1, min_open=True),
+    type=FiniteRange(0, 1, min_open=True),
     help="Share of the requests that must be answered within the objectives.",
 )
 @click.option(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from baton.cluster.finite_range import FiniteRange
 from baton.cluster.outcomes import Objectives, summarise
 from baton.cluster.outcomes.files import check_writable, write_json, write_plot
 from baton.cluster.outcomes.report import as_json, as_text
@@ -57,7 +58,7 @@ from gateway.placing.policies import AUTO, POLICIES
     "--max-queue-seconds",
     default=30.0,
     show_default=True,
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     help="As the gateway's.",
 )
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the report here.")

@@ -9,6 +9,7 @@ from rich.live import Live
 
 from baton.cluster.api_client import ApiClient, ApiError
 from baton.cluster.endpoint_options import endpoint_options
+from baton.cluster.finite_range import FiniteRange
 from baton.cluster.status_page import fetch_status
 from baton.cluster.top_view import view
 from baton.core.errors import UnavailableError
@@ -21,7 +22,7 @@ _WIDE = 200  # columns, where no terminal says how many there are
 @click.option("--once", is_flag=True, help="Print it once and end, also where no terminal is.")
 @click.option(
     "--interval",
-    type=click.FloatRange(0.2),
+    type=FiniteRange(0.2),
     default=1.0,
     show_default=True,
     help="Seconds between two looks.",

@@ -36,7 +36,7 @@ class Verdict:
             (self.slow_after, "tokens come too slowly: {} of the requests"),
             (self.sent_away, "{} of the requests are sent away"),
         )
-        return what.format(f"{worst:.1%}")
+        return what.format(f"{worst:.1%}" if self.whole else f"at least {worst:.1%}")
 
 
 def verdict_of(

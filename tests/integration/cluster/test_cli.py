@@ -100,6 +100,31 @@ def test_another_server_is_told_from_a_gateway(body: bytes, status: int, sentenc
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("behind", ["/", "/v1", "/v1/"])
+def test_the_endpoint_as_clients_of_openai_have_it_is_understood(behind: str) -> None:
+    with answering(json.dumps(PAGE).encode()) as url:
+        result = baton("status", "--url", url + behind)
+    assert result.exit_code == 0
+    assert "decode-0" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("replay", "poisson:", "--rate-scale", "nan"),
+        ("replay", "poisson:", "--length-scale", "inf"),
+        ("simulate", "poisson:", "--profile", "baton-demo-cpu", "--max-queue-seconds", "nan"),
+        ("plan", "poisson:", "--slo-ttft-ms", "nan"),
+        ("top", "--interval", "nan"),
+        ("chat", "--temperature", "nan"),
+    ],
+)
+def test_what_is_no_finite_number_is_refused_by_its_flag(words: tuple[str, ...]) -> None:
+    result = baton(*words)
+    assert result.exit_code == 2
+    assert f"Invalid value for '{words[-2]}': {words[-1]} is not a finite number." in result.stderr
+
+
 def test_no_server_is_one_sentence() -> None:
     with answering(b"") as url:
         pass

@@ -99,6 +99,15 @@ async def test_every_attempt_is_there_and_the_header_has_the_last(model_folder: 
         assert 'baton_predicted_ttft_ratio_count{engine="0",model_name="tiny"} 1.0' in metrics
 
 
+async def test_an_id_may_have_slashes(model_folder: Path) -> None:
+    async with running_gateway(model_folder) as gateway:
+        await gateway.pair()
+        body = {"messages": HI, "request_id": "team/a/7"}
+        await gateway.client.post(CHAT, json=body)
+        for written in ("team/a/7", "team%2Fa%2F7"):
+            assert (await explained(gateway, written))["id"] == "team/a/7"
+
+
 async def test_several_prompts_are_told_apart(model_folder: Path) -> None:
     async with running_gateway(model_folder) as gateway:
         await gateway.pair()

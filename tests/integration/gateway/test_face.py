@@ -154,7 +154,9 @@ async def test_a_page_may_read_errors_too(
     assert failed.headers["x-request-id"]
     for answer in (refused, failed):
         assert answer.headers["access-control-allow-origin"] == "*"
-        assert "x-request-id" in answer.headers["access-control-expose-headers"]
+        shown = answer.headers["access-control-expose-headers"].split(", ")
+        assert {"x-request-id", "x-baton-placement", "x-baton-reason"} <= {*shown}
+        assert {"x-ratelimit-remaining-tokens", "x-ratelimit-reset-requests"} <= {*shown}
 
 
 async def test_only_named_pages_may_call(model_folder: Path) -> None:

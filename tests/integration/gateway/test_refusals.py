@@ -1,5 +1,6 @@
 """Requests that cannot be served as written: 400 or 404 with the field, never a 500."""
 
+import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -61,8 +62,11 @@ async def test_only_json_is_read(served: GatewayUnderTest) -> None:
     body = b'{"messages": [{"role": "user", "content": "hi"}], "n": 0}'
     for kind in ({}, {"content-type": "text/plain"}):
         check(await served.client.post(CHAT, content=body, headers=kind), 400, None)
-    charset = {"content-type": "Application/JSON; charset=utf-8"}
+    charset = {"content-type": "Application/JSON; charset=utf-8", "content-encoding": "identity"}
     check(await served.client.post(CHAT, content=body, headers=charset), 400, "n")
+    packed = {"content-type": "application/json", "content-encoding": "gzip"}
+    answer = await served.client.post(CHAT, content=gzip.compress(body), headers=packed)
+    check(answer, 400, "Content-Encoding")
 
 
 async def test_a_body_beyond_the_limit_is_413(served: GatewayUnderTest) -> None:
@@ -84,6 +88,15 @@ async def test_unknown_paths_and_methods_have_the_error_object_too(
     response = await served.client.get(CHAT)
     check(response, 405, None, "MethodNotAllowedError")
     assert response.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize("path", ["/health", "/v1/models", "/metrics", "/ui/"])
+async def test_what_can_be_got_can_be_asked_for_its_head(
+    served: GatewayUnderTest, path: str
+) -> None:
+    head, whole = await served.client.head(path), await served.client.get(path)
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    assert head.headers.get("content-type") == whole.headers.get("content-type")
 
 
 @pytest.mark.parametrize(

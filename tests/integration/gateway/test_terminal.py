@@ -36,7 +36,7 @@ def environment(url: object, key: str = "one") -> dict[str, str]:
 
 
 async def baton(
-    *words: str, env: dict[str, str], sent: str | None = None
+    *words: str, env: dict[str, str], sent: str | bytes = ""
 ) -> tuple[int | None, str, str]:
     """Exit code, stdout and stderr."""
     process = await asyncio.create_subprocess_exec(
@@ -47,7 +47,7 @@ async def baton(
         env=env,
     )
     async with asyncio.timeout(30):
-        out, err = await process.communicate((sent or "").encode())
+        out, err = await process.communicate(sent.encode() if isinstance(sent, str) else sent)
     return process.returncode, out.decode(), err.decode()
 
 
@@ -75,9 +75,13 @@ async def test_what_is_wrong_is_one_sentence(served: GatewayUnderTest) -> None:
         assert err.startswith("Error: ")
         assert sentence in err
         assert err.count("\n") == 1
-    code, _, err = await baton("chat", env=environment(url), sent=" \n")
-    assert code == 2
-    assert "nothing came through the pipe" in err
+    for sent, sentence in (
+        (b" \n", "nothing came through the pipe"),
+        (b"\xffhi", "what came through the pipe is not UTF-8 text"),
+    ):
+        code, _, err = await baton("chat", env=environment(url), sent=sent)
+        assert code == 2
+        assert sentence in err
 
 
 async def test_an_answer_that_breaks_off_ends_with_an_error(served: GatewayUnderTest) -> None:

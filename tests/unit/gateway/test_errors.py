@@ -45,5 +45,9 @@ def test_the_body_names_the_field() -> None:
 
 
 def test_our_own_faults_tell_nothing_of_our_insides() -> None:
-    for kind in (InternalError, UnavailableError, TransferError):
+    for kind in (InternalError, UnavailableError, TransferError, RefusedError):
         assert "secret" not in reply_to(kind("secret 10.0.0.1")).message
+
+
+def test_a_worker_that_refuses_has_not_gone_away() -> None:
+    assert "has no room for it" in reply_to(RefusedError("too many blocks are held")).message

@@ -69,6 +69,24 @@ async def test_a_bad_grammar_is_refused_in_the_librarys_words(
 
 
 @pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"type": "thing"}, "Invalid type: thing"),
+        (
+            {"type": "string", "pattern": "("},
+            "regex parse error:\n    (\n    ^\nerror: unclosed group",
+        ),
+    ],
+)
+async def test_a_bad_schema_is_refused_without_the_grammar_that_it_was_put_into(
+    checker: GrammarChecker, schema: dict[str, object], words: str
+) -> None:
+    error = await refusal(checker, json_of(schema))
+    said = "the grammar cannot be used: failed to compile JSON schema: "
+    assert str(error) == said + words
+
+
+@pytest.mark.parametrize(
     "text",
     [
         'start: "' + "x" * LONGEST + '"',

@@ -38,6 +38,22 @@ def prepared(asked: GenerationRequest) -> None:
 
 
 @pytest.mark.parametrize(
+    ("stop", "words"),
+    [
+        (["a"] * 65, "stop: at most 64 strings, not 65"),
+        ("a" * 4097, "stop: at most 4096 characters each, not 4097"),
+        (["b", "a" * 5000], "stop: at most 4096 characters each, not 5000"),
+    ],
+)
+def test_too_many_or_too_long_stop_strings_are_refused_with_the_bound(
+    stop: Any, words: str
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        chat(stop=stop)
+    assert str(caught.value) == words
+
+
+@pytest.mark.parametrize(
     ("fields", "param"),
     [
         ({"stop": ""}, "stop"),

@@ -187,6 +187,16 @@ def test_stream_options_need_a_stream(options: Any) -> None:
     assert refused_chat(stream_options=options).param == "stream_options"
 
 
+def test_a_wrong_kind_of_value_is_told_without_the_names_of_our_classes() -> None:
+    error = refused_chat(stream=True, stream_options="yes")
+    assert str(error) == "stream_options: Input should be a valid dictionary"
+
+
+def test_a_body_may_begin_with_the_mark_of_its_encoding() -> None:
+    body = b'\xef\xbb\xbf{"messages": [{"role": "user", "content": "hi"}]}'
+    assert parse(ChatCompletionRequest, body).messages[0].content == "hi"
+
+
 def test_empty_stream_options_need_no_stream_and_ask_for_nothing() -> None:
     assert not chat(stream_options={}).includes_usage
     assert not chat(stream=True, stream_options={}).includes_usage

@@ -76,6 +76,33 @@ def test_a_folder_without_tokenizer_stops_the_start(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("tokenizer.json", "garbage"),
+        ("tokenizer.json", "{}"),
+        ("tokenizer_config.json", "[]"),
+        ("tokenizer_config.json", '{"eos_token": 5}'),
+    ],
+)
+def test_a_broken_tokenizer_stops_the_start_with_a_sentence(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    folder = make_tokenizer_folder(tmp_path)
+    (folder / name).write_text(content)
+    with pytest.raises(SettingsError, match=f"the tokenizer of {folder} cannot be loaded"):
+        load_tokenizer(folder)
+
+
+@pytest.mark.parametrize("content", ["[]", "5", "null", "{"])
+def test_a_broken_configuration_stops_the_start_with_a_sentence(
+    tokenizer: ChatTokenizer, tmp_path: Path, content: str
+) -> None:
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(SettingsError, match=r"config\.json"):
+        vocab_size_of(tmp_path, tokenizer.vocabulary)
+
+
+@pytest.mark.parametrize(
     ("template", "format"),
     [
         ("{% for m in messages %}{{ m.content }}{% endfor %}", ContentFormat.STRING),

@@ -40,7 +40,7 @@ def test_of_a_run_that_was_broken_off_the_share_is_at_most_that() -> None:
     cut = Outcome("all", 0.0, 10)
     verdict = verdict_of([GOOD, LATE, LATE, cut], 10, OBJECTIVES, 0.9)
     assert (verdict.good, verdict.whole, verdict.holds) == (0.8, False, False)
-    assert verdict.reason == "first tokens are late: 20.0% of the requests"
+    assert verdict.reason == "first tokens are late: at least 20.0% of the requests"
 
 
 def test_the_times_are_those_that_the_goal_is_within() -> None:
