@@ -29,11 +29,11 @@ from baton.core.room import Room
 from baton.core.sampling_params import SamplingParams
 from baton.core.worker_info import Role, WorkerInfo, WorkerLoad, WorkerState
 from baton.registry.memory import InMemoryRegistry
-from gateway.prompt_chain import Naming, PromptChain
-from gateway.refusals import Refusals
-from gateway.tokenizer import load_tokenizer
-from gateway.worker_client import WorkerClient
-from gateway.workers import Wanted, Workers
+from gateway.members.worker_client import WorkerClient
+from gateway.members.workers import Wanted, Workers
+from gateway.placing.refusals import Refusals
+from gateway.prefixes.prompt_chain import Naming, PromptChain
+from gateway.prompts.tokenizer import load_tokenizer
 
 TARGET = 1e-3  # seconds, p99 of a decision
 DEMO = Path(__file__).parent.parent / "baton" / "demo"

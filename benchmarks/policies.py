@@ -23,7 +23,7 @@ from baton.cluster.simulator.prompt import TracePrompt
 from baton.cluster.simulator.simulation import Cluster, simulate
 from baton.cluster.traces import Trace, load_trace
 from baton.core.kv_events import stride_of
-from gateway.policies import AUTO, POLICIES
+from gateway.placing.policies import AUTO, POLICIES
 
 LOADS = (0.3, 0.6, 0.9, 1.2, 1.5)
 FLOOR, SHARED = 0.98, 1.1  # of the best simple policy: everywhere, and where prefixes are shared

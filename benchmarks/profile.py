@@ -31,9 +31,9 @@ from benchmarks.load import first_model, measure
 from benchmarks.measures import Sample
 from benchmarks.processes import cluster
 from benchmarks.prompts import Shape, body
-from gateway.fit import Fit
-from gateway.speed_model import READING, WRITING
-from gateway.worker_client import WorkerClient
+from gateway.members.worker_client import WorkerClient
+from gateway.placing.fit import Fit
+from gateway.placing.speed_model import READING, WRITING
 
 SECRET = "profile"
 PROMPTS = (32, 128, 512, 1024, 2048, 3500)  # tokens

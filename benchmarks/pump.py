@@ -19,8 +19,8 @@ from baton.rpc import wire
 from baton.rpc.channel import open_channel
 from baton.v1 import decode_pb2, decode_pb2_grpc
 from gateway.__main__ import LOOP_FACTORY
-from gateway.head_limits import HeadLimits
-from gateway.http_protocol import protocol_with
+from gateway.http.head_limits import HeadLimits
+from gateway.http.http_protocol import protocol_with
 
 
 class Pump:

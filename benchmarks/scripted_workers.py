@@ -41,7 +41,7 @@ from baton.worker.worker_service import WorkerServicer
 from decode_worker.conversing import converse
 from decode_worker.outlet import Outlet
 from decode_worker.own_stream import OwnStream
-from gateway.tokenizer import load_tokenizer
+from gateway.prompts.tokenizer import load_tokenizer
 
 BLOCKS = 65_536
 LONGEST = 8192  # tokens

@@ -32,7 +32,7 @@ def run(settings: GatewaySettings) -> None:
     if settings.uvicorn_log_level is not None:
         logging.getLogger("uvicorn").setLevel(settings.uvicorn_log_level.upper())
     with without_collector():  # here, because its modules are most of the start
-        from gateway import request_log
+        from gateway.answers import request_log
         from gateway.server import serve
     if settings.enable_log_requests:  # whatever the level of the rest
         request_log.logger.setLevel(logging.INFO)

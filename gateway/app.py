@@ -3,14 +3,11 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from baton.core.errors import BatonError
-from gateway.auth import Authentication
-from gateway.body_way import BodyWay
-from gateway.cors import with_cors
 from gateway.endpoints.chat import ChatEndpoint
 from gateway.endpoints.completions import CompletionEndpoint
 from gateway.endpoints.messages import MessagesEndpoint
@@ -21,14 +18,18 @@ from gateway.endpoints.responses import ResponsesEndpoint
 from gateway.endpoints.status_page import StatusPageEndpoint
 from gateway.endpoints.tokenization import TokenizationEndpoint
 from gateway.errors import INTERNAL, reply_to, reply_to_status
-from gateway.http_metrics import HttpMetrics
-from gateway.middleware import with_middleware
-from gateway.openapi import describe
-from gateway.replies import error_reply
-from gateway.request_scope import RequestScope
+from gateway.http.application import Application
+from gateway.http.auth import Authentication
+from gateway.http.body_way import BodyWay
+from gateway.http.cors import with_cors
+from gateway.http.middleware import with_middleware
+from gateway.http.openapi import describe
+from gateway.http.replies import error_reply
+from gateway.http.request_scope import RequestScope
+from gateway.http.route import Route
 from gateway.root_path import RootPath
-from gateway.route import Route
 from gateway.settings import GatewaySettings
+from gateway.telemetry.http_metrics import HttpMetrics
 from gateway.tenants.roster import Roster
 from gateway.tenants.visit import Desk
 from gateway.translations.messages_error import COUNT_PATH, PATH
@@ -54,8 +55,8 @@ def make_app(
     status_page: StatusPageEndpoint | None,
     docs: bool = True,
     tokenizer_info: bool = False,
-) -> FastAPI:
-    app = FastAPI(
+) -> Application:
+    app = Application(
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
         docs_url="/docs" if docs else None,
@@ -114,7 +115,7 @@ def guarded(
     own middleware, the shorter way for bodies, CORS (so that a browser may read errors too), the
     request's id, the key.
     """
-    inner = Authentication(app, roster, desk)
+    inner = Authentication(app, roster, desk, assets.OPEN_PATHS)
     traced = frozenset({CHAT, COMPLETIONS, RESPONSES, PATH})
     scope = RequestScope(inner, metrics, tracer, traced, settings.served_names[0])
     whole = BodyWay(with_cors(scope, settings.cors))

@@ -20,10 +20,9 @@ from baton.registry.store import Directory
 from baton.rpc.server import make_server
 from baton.telemetry.metrics import TaskCollector, process_collector
 from baton.v1 import registry_pb2_grpc
+from gateway.answers.request_log import RequestLog
 from gateway.app import guarded, make_app
 from gateway.build_model import Shared, build_model, tokenizer_of
-from gateway.dealing import Dealer
-from gateway.doorway import Crowd, Doorway
 from gateway.endpoints.chat import ChatEndpoint
 from gateway.endpoints.completions import CompletionEndpoint
 from gateway.endpoints.messages import MessagesEndpoint
@@ -34,29 +33,30 @@ from gateway.endpoints.responses import ResponsesEndpoint
 from gateway.endpoints.status_page import StatusPageEndpoint
 from gateway.endpoints.tokenization import TokenizationEndpoint
 from gateway.gateway import Gateway
+from gateway.handles.remote_ticket import RemoteTickets
+from gateway.handles.resume_handle import ResumeHandles
+from gateway.http.doorway import Crowd, Doorway
 from gateway.intake import Intake
-from gateway.lineup import Identity, Lineup
-from gateway.metrics import GatewayMetrics
-from gateway.placement_record import PlacementHistory
-from gateway.policies import policy_of
-from gateway.priority_rule import PriorityRule
-from gateway.recent_requests import KEPT, RecentRequests
-from gateway.remote_ticket import RemoteTickets
-from gateway.request_log import RequestLog
-from gateway.resume_handle import ResumeHandles
-from gateway.served_models import ServedModels
+from gateway.members.workers import Workers
+from gateway.models.dealing import Dealer
+from gateway.models.lineup import Identity, Lineup
+from gateway.models.served_models import ServedModels
+from gateway.params.priority_rule import PriorityRule
+from gateway.placing.placement_record import PlacementHistory
+from gateway.placing.policies import policy_of
+from gateway.placing.wishes import Elsewhere
+from gateway.prompts.tokenizer import ChatTokenizer
 from gateway.settings import GatewaySettings
 from gateway.settings_check import PRIORITY
+from gateway.telemetry.metrics import GatewayMetrics
+from gateway.telemetry.recent_requests import KEPT, RecentRequests
 from gateway.tenants.roster import Roster
 from gateway.tenants.shared_tenants import SharedTenants
 from gateway.tenants.visit import Desk
-from gateway.tokenizer import ChatTokenizer
 from gateway.translations.response_desk import ResponseDesk
 from gateway.translations.response_store import ResponseStore
 from gateway.ui.board import Board
 from gateway.ui.feed import Feed
-from gateway.wishes import Elsewhere
-from gateway.workers import Workers
 
 if TYPE_CHECKING:
     from baton.telemetry.tracing import Tracer

@@ -10,41 +10,41 @@ from baton import __version__
 from baton.core.errors import SettingsError
 from baton.core.sampling_params import GrammarBackend, LogprobsMode
 from baton.images.image_rules import rules_of
-from gateway.assignment import Assignment
-from gateway.chat_answers import ChatAnswers
-from gateway.chat_prompt import ChatPrompts
-from gateway.content_format import named_format
-from gateway.delivery import Delivery
-from gateway.dispatch import Dispatcher
-from gateway.generation_config import load_defaults
+from gateway.answers.request_log import RequestLog
+from gateway.chat.chat_answers import ChatAnswers
+from gateway.chat.chat_prompt import ChatPrompts
+from gateway.handles.remote_desk import RemoteDesk
+from gateway.handles.remote_ticket import RemoteTickets
+from gateway.handles.resume_desk import ResumeDesk
+from gateway.handles.resume_handle import ResumeHandles
 from gateway.images.desk import ImageDesk
 from gateway.images.fetching import ImageFetcher
-from gateway.metrics import GatewayMetrics
+from gateway.members.assignment import Assignment
+from gateway.members.workers import Workers
 from gateway.model_names import ModelNames
-from gateway.output_planner import OutputPlanner
+from gateway.models.served_model import ServedModel
+from gateway.params.generation_config import load_defaults
+from gateway.params.output_planner import OutputPlanner
+from gateway.params.priority_rule import PriorityRule
+from gateway.params.sampling import RandomBits
+from gateway.params.token_wishes import SamplingRules
 from gateway.parsers.reasoning_formats import reasoning_format
 from gateway.parsers.tool_formats import tool_format
-from gateway.placement_record import PlacementHistory
+from gateway.placing.placement_record import PlacementHistory
+from gateway.placing.wishes import Elsewhere
 from gateway.preparation import Preparation
-from gateway.priority_rule import PriorityRule
-from gateway.queue import AdmissionQueue
-from gateway.recent_requests import RecentRequests
-from gateway.remote_desk import RemoteDesk
-from gateway.remote_ticket import RemoteTickets
-from gateway.rendering import RenderingRules
-from gateway.request_log import RequestLog
-from gateway.resume_desk import ResumeDesk
-from gateway.resume_handle import ResumeHandles
-from gateway.sampling import RandomBits
-from gateway.served_model import ServedModel
+from gateway.prompts.content_format import named_format
+from gateway.prompts.rendering import RenderingRules
+from gateway.prompts.tokenizer import ChatTokenizer, load_tokenizer, vocab_size_of
+from gateway.serving.delivery import Delivery
+from gateway.serving.dispatch import Dispatcher
+from gateway.serving.queue import AdmissionQueue
 from gateway.settings import GatewaySettings
 from gateway.structured.checking import GrammarChecker
 from gateway.structured.config import read_config
 from gateway.structured.desk import GrammarDesk
-from gateway.token_wishes import SamplingRules
-from gateway.tokenizer import ChatTokenizer, load_tokenizer, vocab_size_of
-from gateway.wishes import Elsewhere
-from gateway.workers import Workers
+from gateway.telemetry.metrics import GatewayMetrics
+from gateway.telemetry.recent_requests import RecentRequests
 
 
 @dataclass(frozen=True, slots=True)

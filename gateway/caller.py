@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from baton.core.errors import RequestError
-from gateway.auth import tenant_of, visit_of
-from gateway.objectives import NONE, Objectives, objectives_of
-from gateway.placement_record import PlacementRecord
-from gateway.request_scope import model_name_of, request_id_of, trace_of
-from gateway.request_trace import RequestTrace
+from gateway.http.auth import tenant_of, visit_of
+from gateway.http.request_scope import model_name_of, request_id_of, trace_of
+from gateway.placing.objectives import NONE, Objectives, objectives_of
+from gateway.placing.placement_record import PlacementRecord
+from gateway.telemetry.request_trace import RequestTrace
 from gateway.tenants.visit import Visit
 
 TIMEOUT_HEADER = "x-baton-timeout-ms"

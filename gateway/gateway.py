@@ -8,9 +8,9 @@ from starlette.types import ASGIApp
 
 from baton.core.errors import UnavailableError
 from baton.registry.commons import Commons
-from gateway.dealing import Dealer
-from gateway.doorway import Doorway
-from gateway.served_models import ServedModels
+from gateway.http.doorway import Doorway
+from gateway.models.dealing import Dealer
+from gateway.models.served_models import ServedModels
 from gateway.tenants.roster import Roster
 from gateway.ui.feed import Feed
 

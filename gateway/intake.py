@@ -7,15 +7,15 @@ from typing import TypeVar
 
 from starlette.requests import Request
 
-from gateway.auth import visit_of
-from gateway.body import json_body
-from gateway.priority_rule import PriorityRule
-from gateway.request_scope import adopt_model, adopt_request_id
+from gateway.http.auth import visit_of
+from gateway.http.body import json_body
+from gateway.http.request_scope import adopt_model, adopt_request_id
+from gateway.models.served_model import ServedModel
+from gateway.models.served_models import ServedModels
+from gateway.params.priority_rule import PriorityRule
 from gateway.schema.common import ModelRequest
 from gateway.schema.parse import parse, refuse_unknown
 from gateway.schema.routing_fields import RoutingFields
-from gateway.served_model import ServedModel
-from gateway.served_models import ServedModels
 
 R = TypeVar("R", bound=ModelRequest)
 T = TypeVar("T")

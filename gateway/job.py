@@ -8,14 +8,14 @@ from baton.core.handoff import Handoff
 from baton.core.prompt_images import ImageSpan, PromptImage, spans_of
 from baton.core.sampling_params import SamplingParams
 from gateway.admission.shares import Bill
-from gateway.objectives import NONE, Objectives
 from gateway.output.plan import PLAIN, OutputPlan
-from gateway.placement_record import PlacementRecord
-from gateway.told_so_far import NOTHING_TOLD, ToldSoFar
-from gateway.wishes import ANY, Wishes
+from gateway.output.told_so_far import NOTHING_TOLD, ToldSoFar
+from gateway.placing.objectives import NONE, Objectives
+from gateway.placing.placement_record import PlacementRecord
+from gateway.placing.wishes import ANY, Wishes
 
 if TYPE_CHECKING:
-    from gateway.request_trace import RequestTrace
+    from gateway.telemetry.request_trace import RequestTrace
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,19 +12,20 @@ from starlette.types import Receive
 from baton.core.errors import InternalError, RequestError
 from baton.core.handoff import new_id
 from baton.core.prompt_images import PromptImage
-from gateway.answer import AnswerHead, AnswerOptions
+from gateway.answers.answer import AnswerHead, AnswerOptions
 from gateway.caller import Caller
-from gateway.disconnect import until_disconnect
 from gateway.errors import RETRY_SOON, NoRoomError
-from gateway.generation_config import GenerationDefaults
+from gateway.handles.remote_desk import RemoteDesk
+from gateway.handles.resume_desk import ResumeDesk
+from gateway.http.disconnect import until_disconnect
 from gateway.job import Job
 from gateway.limits import Limits
+from gateway.members.workers import Workers
 from gateway.model_names import ModelNames
-from gateway.output_planner import OutputPlanner
-from gateway.priority_rule import PriorityRule
-from gateway.remote_desk import RemoteDesk
-from gateway.resume_desk import ResumeDesk
-from gateway.sampling import (
+from gateway.params.generation_config import GenerationDefaults
+from gateway.params.output_planner import OutputPlanner
+from gateway.params.priority_rule import PriorityRule
+from gateway.params.sampling import (
     PLAIN_RULES,
     RandomBits,
     check_greedy,
@@ -33,12 +34,11 @@ from gateway.sampling import (
     for_prompt,
     settle,
 )
+from gateway.params.token_wishes import SamplingRules
+from gateway.placing.wishes import Elsewhere
 from gateway.schema.common import GenerationRequest, ModelRequest
 from gateway.structured.desk import GrammarDesk, Wanted
-from gateway.token_wishes import SamplingRules
 from gateway.tool_use import NO_TOOLS, ToolUse
-from gateway.wishes import Elsewhere
-from gateway.workers import Workers
 
 IGNORED_HEADER = "x-baton-ignored"
 LONGEST_IGNORED = 1000  # characters of that header

@@ -17,11 +17,11 @@ from baton.core.errors import UnavailableError
 from baton.core.interrupts import Interrupts, still_running
 from baton.rpc.server import bind, stop
 from gateway.build import build
-from gateway.doorway import Doorway
 from gateway.gateway import Gateway
-from gateway.http_server import BACKLOG, HttpServer, listen, url_of
+from gateway.http.doorway import Doorway
+from gateway.http.http_server import BACKLOG, HttpServer, listen, url_of
+from gateway.http.unix_socket import unix_listener
 from gateway.settings import GatewaySettings
-from gateway.unix_socket import unix_listener
 
 if TYPE_CHECKING:
     from baton.telemetry.tracing import Tracer

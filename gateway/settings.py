@@ -13,10 +13,11 @@ from baton.rpc.tls_settings import ClusterTls
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
 from baton.telemetry.tracing_settings import TracingSettings
-from gateway.cors_settings import CorsSettings
-from gateway.head_limits import HeadLimits
+from gateway.http.cors_settings import CorsSettings
+from gateway.http.head_limits import HeadLimits
+from gateway.http.tls import TlsSettings
 from gateway.images.settings import ImageSettings
-from gateway.models_file import (
+from gateway.models.models_file import (
     OF_A_MODEL,
     Entry,
     as_text,
@@ -26,10 +27,9 @@ from gateway.models_file import (
     located,
     settings_for,
 )
-from gateway.policies import AUTO
-from gateway.policies import POLICIES as PLACEMENT_POLICIES
+from gateway.placing.policies import AUTO
+from gateway.placing.policies import POLICIES as PLACEMENT_POLICIES
 from gateway.settings_check import FCFS, HTTP, OWN_REGISTRY, POLICIES, check_values
-from gateway.tls import TlsSettings
 from gateway.translations.response_store_settings import ResponseStoreSettings
 
 UVICORN_LEVELS = ("critical", "error", "warning", "info", "debug")

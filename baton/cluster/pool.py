@@ -9,7 +9,7 @@ from baton.core.errors import SettingsError
 from baton.core.worker_info import Role
 from baton.settings import settings_of
 from baton.worker.settings import WorkerSettings
-from gateway.models_file import OF_A_MODEL as OF_A_GATEWAYS_MODEL
+from gateway.models.models_file import OF_A_MODEL as OF_A_GATEWAYS_MODEL
 
 # What a worker is told of its model, and how it computes it. The rest is for all workers of a cluster.
 OF_A_MODEL = (

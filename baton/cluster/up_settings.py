@@ -14,8 +14,8 @@ from baton.model_source import HubSettings, Part, resolve
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS
 from baton.worker.settings import WorkerSettings
-from gateway.models_file import OF_A_MODEL as GATEWAYS
-from gateway.models_file import (
+from gateway.models.models_file import OF_A_MODEL as GATEWAYS
+from gateway.models.models_file import (
     Entry,
     as_text,
     check_names,

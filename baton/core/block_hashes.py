@@ -9,6 +9,7 @@ import hashlib
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from baton.core.kv_events import key_of
 from baton.core.prompt_images import ImageSpan, block_salts
@@ -16,6 +17,7 @@ from baton.core.prompt_images import ImageSpan, block_salts
 HASH_BLOCK = 16  # tokens; every pool block is a multiple of it
 
 
+@lru_cache(maxsize=1024)
 def root_hash(fingerprint_digest: str, cache_salt: str, tenant: str) -> bytes:
     """Where a chain starts. Each part carries its length, so no two triples look alike."""
     state = hashlib.sha256()

@@ -2,19 +2,19 @@
 
 from fastapi import Request, Response
 
+from gateway.answers.completion_format import CompletionStream, completion_object
+from gateway.answers.request_log import logged
 from gateway.caller import caller_of
-from gateway.completion_format import CompletionStream, completion_object
-from gateway.detokenizer import Detokenizer
+from gateway.http.replies import JsonReply
 from gateway.intake import Intake
 from gateway.job import Job
 from gateway.json_text import to_json
 from gateway.limits import Limits, check_ids
-from gateway.replies import JsonReply
-from gateway.request_log import logged
+from gateway.models.served_model import ServedModel
+from gateway.prompts.detokenizer import Detokenizer
+from gateway.prompts.tokenizer import ChatTokenizer
+from gateway.prompts.truncation import kept_ids, kept_tokens
 from gateway.schema.completion import DEFAULT_MAX_TOKENS, CompletionRequest
-from gateway.served_model import ServedModel
-from gateway.tokenizer import ChatTokenizer
-from gateway.truncation import kept_ids, kept_tokens
 
 
 class CompletionEndpoint:

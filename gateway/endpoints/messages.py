@@ -11,9 +11,11 @@ from fastapi import Request, Response
 from baton.core.handoff import new_id
 from gateway.caller import caller_of
 from gateway.errors import ErrorReply
+from gateway.http.replies import JsonReply
+from gateway.http.sse import EventStream, named_event
 from gateway.intake import Intake
+from gateway.models.served_model import ServedModel
 from gateway.preparation import ignored_header
-from gateway.replies import JsonReply
 from gateway.schema.chat import ChatCompletionRequest
 from gateway.schema.foreign import foreign_keys
 from gateway.schema.messages import (
@@ -22,8 +24,6 @@ from gateway.schema.messages import (
     MessagesRequest,
 )
 from gateway.schema.parse import checked
-from gateway.served_model import ServedModel
-from gateway.sse import EventStream, named_event
 from gateway.translations.messages_answer import whole_message
 from gateway.translations.messages_error import anthropic_error
 from gateway.translations.messages_request import NAMES, chat_request, prompt_request

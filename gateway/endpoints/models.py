@@ -2,8 +2,8 @@
 
 from fastapi import Response
 
-from gateway.replies import JsonReply
-from gateway.served_models import ServedModels
+from gateway.http.replies import JsonReply
+from gateway.models.served_models import ServedModels
 
 
 class ModelsEndpoint:

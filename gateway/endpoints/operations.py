@@ -4,11 +4,11 @@ from fastapi import Response
 
 from baton import __version__
 from baton.telemetry.exposition import CONTENT_TYPE
-from gateway.doorway import Crowd
 from gateway.errors import RETRY_SOON, NoRoomError
-from gateway.metrics import GatewayMetrics
-from gateway.replies import JsonReply
-from gateway.served_models import ServedModels
+from gateway.http.doorway import Crowd
+from gateway.http.replies import JsonReply
+from gateway.models.served_models import ServedModels
+from gateway.telemetry.metrics import GatewayMetrics
 from gateway.ui.board import Board
 
 

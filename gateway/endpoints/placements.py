@@ -3,9 +3,9 @@
 from fastapi import Request, Response
 
 from baton.core.errors import NotFoundError
-from gateway.auth import tenant_of
-from gateway.placement_record import PlacementHistory
-from gateway.replies import JsonReply
+from gateway.http.auth import tenant_of
+from gateway.http.replies import JsonReply
+from gateway.placing.placement_record import PlacementHistory
 
 
 class PlacementsEndpoint:

@@ -11,17 +11,18 @@ from fastapi import Request, Response
 
 from baton.core.errors import RequestError
 from baton.core.handoff import new_id
-from gateway.auth import tenant_of
 from gateway.caller import Caller, caller_of
 from gateway.errors import ErrorReply
+from gateway.http.auth import tenant_of
+from gateway.http.replies import JsonReply
+from gateway.http.sse import EventStream, named_event
 from gateway.intake import Intake
 from gateway.preparation import ignored_header
-from gateway.replies import JsonReply
 from gateway.schema.chat import ChatCompletionRequest
 from gateway.schema.foreign import foreign_keys
 from gateway.schema.parse import checked
 from gateway.schema.responses import REFUSED_IN_RESPONSES, ResponsesRequest
-from gateway.sse import EventStream, named_event
+from gateway.serving.until import until_set
 from gateway.translations.passed_on import ignored
 from gateway.translations.reading import read
 from gateway.translations.response_desk import ResponseDesk
@@ -34,7 +35,6 @@ from gateway.translations.responses_request import (
 )
 from gateway.translations.responses_stream import ResponseStream
 from gateway.translations.told_as import told_as
-from gateway.until import until_set
 
 Chunks = AsyncGenerator[list[dict[str, Any]], None]
 

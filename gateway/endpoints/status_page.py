@@ -3,9 +3,9 @@
 from fastapi import Request, Response
 
 from baton.core.errors import NotFoundError
-from gateway.auth import tenant_of
-from gateway.replies import JsonReply
-from gateway.sse import EventStream
+from gateway.http.auth import tenant_of
+from gateway.http.replies import JsonReply
+from gateway.http.sse import EventStream
 from gateway.ui.assets import HEADERS, INDEX, load_assets
 from gateway.ui.board import Board
 from gateway.ui.feed import Feed

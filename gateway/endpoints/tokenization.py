@@ -6,13 +6,13 @@ from dataclasses import replace
 from fastapi import Request, Response
 from starlette.types import Receive
 
+from gateway.http.replies import JsonReply
 from gateway.intake import Intake
 from gateway.limits import Limits, check_ids
-from gateway.replies import JsonReply
+from gateway.models.served_model import ServedModel
+from gateway.models.served_models import ServedModels
+from gateway.prompts.truncation import kept_tokens
 from gateway.schema.tokenization import DetokenizeRequest, TokenizeRequest
-from gateway.served_model import ServedModel
-from gateway.served_models import ServedModels
-from gateway.truncation import kept_tokens
 
 ROOM = 16  # a text may be so many times longer than what the model takes, to learn how much
 

@@ -6,7 +6,6 @@ from operator import attrgetter
 
 from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import FinishReason, TokenRecord
-from gateway.detokenizer import Detokenizer
 from gateway.output.delta import Delta, StopReason, ToolCallDelta
 from gateway.output.plan import OutputPlan
 from gateway.output.prompt_tail import prompt_tail
@@ -14,7 +13,8 @@ from gateway.output.spans import Spans
 from gateway.output.stop_strings import StopStrings
 from gateway.output.tool_calls import ToolCalls
 from gateway.parsers.reasoning import ReasoningParser
-from gateway.vocabulary import Vocabulary
+from gateway.prompts.detokenizer import Detokenizer
+from gateway.prompts.vocabulary import Vocabulary
 
 _token_id = attrgetter("token_id")
 

@@ -7,7 +7,7 @@ from baton.core.token_record import TokenRecord
 from gateway.output.choice import Choice
 from gateway.output.delta import Delta
 from gateway.output.plan import OutputPlan
-from gateway.vocabulary import Vocabulary
+from gateway.prompts.vocabulary import Vocabulary
 
 
 class Output:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from gateway.parsers.reasoning import ReasoningFormat
 from gateway.parsers.tools import ToolFormat
+from gateway.prompts.vocabulary import Vocabulary
 from gateway.tool_use import NO_TOOLS, ToolMode, ToolUse
-from gateway.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gateway.vocabulary import Vocabulary
+from gateway.prompts.vocabulary import Vocabulary
 
 TAIL = 32  # tokens
 

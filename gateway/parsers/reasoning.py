@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from gateway.vocabulary import Vocabulary
+from gateway.prompts.vocabulary import Vocabulary
 
 
 class Parts(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from gateway.parsers.factory import AUTO, NONE, factory
 from gateway.parsers.reasoning import ReasoningFactory, ReasoningFormat
 from gateway.parsers.tagged_reasoning import TaggedReasoning, Tags
-from gateway.vocabulary import Vocabulary
+from gateway.prompts.vocabulary import Vocabulary
 
 GROUP = "baton.reasoning_parsers"
 FLAG = "--reasoning-parser"

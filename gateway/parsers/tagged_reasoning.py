@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 from gateway.parsers.reasoning import NOTHING, Parts
 from gateway.parsers.tag_search import TagSearch
-from gateway.vocabulary import Vocabulary
+from gateway.prompts.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, slots=True)

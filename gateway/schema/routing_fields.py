@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, field_validator
 
+from gateway.placing.wishes import Wishes
 from gateway.schema.transfer_params import read_wishes
-from gateway.wishes import Wishes
 
 INT64 = (1 << 63) - 1
 LONGEST_ID = 512  # characters; an id goes into every chunk of an answer and into a header

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.selector import Selector, read_selector
-from gateway.wishes import Mode, Wishes, wrong
+from gateway.placing.selector import Selector, read_selector
+from gateway.placing.wishes import ANY, Mode, Wishes, wrong
 
 MOST_AVOIDED = 256
 LONGEST_KEEP = 3600.0  # seconds
@@ -28,6 +28,8 @@ OURS = frozenset({"avoid", "decode_worker", "keep", "mode", "prefill_worker", "r
 
 def read_wishes(params: Mapping[str, Any]) -> Wishes:
     """Null is left out. Raises RequestError with the key's path."""
+    if not params:
+        return ANY
     said = {key: value for key, value in params.items() if value is not None}
     for key in said:
         if key in FOREIGN and said[key] is not False:

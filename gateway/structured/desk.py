@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from baton.core.errors import RequestError
 from baton.core.sampling_params import Grammar, GrammarBackend
 from gateway.output import OutputPlan
-from gateway.output_planner import OutputPlanner
+from gateway.params.output_planner import OutputPlanner
 from gateway.schema.structured_fields import StructuredFields
 from gateway.structured.checking import GrammarChecker
 from gateway.structured.config import StructuredConfig

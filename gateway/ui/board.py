@@ -3,8 +3,8 @@
 import time
 
 from baton import __version__
-from gateway.recent_requests import RecentRequests
-from gateway.served_models import ServedModels
+from gateway.models.served_models import ServedModels
+from gateway.telemetry.recent_requests import RecentRequests
 from gateway.ui.cluster_state import link_status, model_status, priority_status, worker_status
 from gateway.ui.throughput import Throughput
 

@@ -5,12 +5,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
-from gateway.link_traffic import LinkTotals
-from gateway.recent_requests import PriorityCount
-from gateway.served_model import ServedModel
-from gateway.speed_model import Speed
+from gateway.members.worker import Worker
+from gateway.models.served_model import ServedModel
+from gateway.placing.link_traffic import LinkTotals
+from gateway.placing.speed_model import Speed
+from gateway.telemetry.recent_requests import PriorityCount
 from gateway.ui.throughput import TokenRates
-from gateway.worker import Worker
 
 NO_RATES: Mapping[str, TokenRates] = {}
 

@@ -12,7 +12,7 @@ import httpx
 
 from baton.core.worker_info import Role
 from baton.worker.settings import WorkerSettings
-from gateway.tokenizer import load_tokenizer
+from gateway.prompts.tokenizer import load_tokenizer
 from kv_transfer.sender_events import SenderLimits
 from tests.support.gateway_cluster import SECRET, GatewayUnderTest, running_gateway
 from tests.support.gateway_reading import CHAT

@@ -6,7 +6,7 @@ from baton.core.block_hashes import next_hash, stride_keys
 from baton.core.kv_events import KvChange, key_of
 from baton.engine.block_pool import BlockPool
 from baton.engine.kv_log import KvLog
-from gateway.prefix_index import PrefixIndex
+from gateway.prefixes.prefix_index import PrefixIndex
 from tests.support.fake_slots import FakeSlots
 
 BLOCK = 16  # tokens, all of them the same number

@@ -18,11 +18,11 @@ from baton.rpc.server import bind
 from baton.rpc.tls_identity import TlsIdentity
 from gateway.build import build
 from gateway.gateway import Gateway
-from gateway.http_server import HttpServer, listen, url_of
-from gateway.served_model import ServedModel
+from gateway.http.http_server import HttpServer, listen, url_of
+from gateway.members.worker import Worker
+from gateway.models.served_model import ServedModel
+from gateway.prompts.tokenizer import load_tokenizer
 from gateway.settings import GatewaySettings
-from gateway.tokenizer import load_tokenizer
-from gateway.worker import Worker
 from tests.support.gateway_fake_workers import FakeWorker
 from tests.support.gateway_members import make_fingerprint
 

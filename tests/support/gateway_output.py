@@ -7,7 +7,7 @@ from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import FinishReason, TokenLogprobs, TokenRecord
 from gateway.output import ChoiceText, Delta, Output, OutputPlan, fold
 from gateway.parsers.tagged_reasoning import TaggedReasoning, Tags
-from gateway.vocabulary import Vocabulary
+from gateway.prompts.vocabulary import Vocabulary
 
 EOS = 256
 OTHER_EOS = 257

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.limits import Limits
-from gateway.rendering import Rendering, RenderingRules
+from gateway.prompts.rendering import Rendering, RenderingRules
+from gateway.prompts.tokenizer import ChatTokenizer
+from gateway.prompts.truncation import kept_tokens
 from gateway.schema.chat import ChatCompletionRequest
 from gateway.schema.message import Message
-from gateway.tokenizer import ChatTokenizer
-from gateway.truncation import kept_tokens
 
 LIMITS = Limits(max_model_len=100_000, vocab_size=512)
 HI = [Message.model_validate({"role": "user", "content": "hi"})]

@@ -11,19 +11,19 @@ from baton.core.worker_info import Role
 from baton.engine.hash_model import HashModelConfig
 from baton.registry.memory import InMemoryRegistry
 from baton.worker.settings import WorkerSettings
-from gateway.assignment import Assignment
-from gateway.dispatch import Dispatcher
+from gateway.handles.resume_handle import ResumeHandles
 from gateway.job import Job
-from gateway.metrics import GatewayMetrics
+from gateway.members.assignment import Assignment
+from gateway.members.workers import Workers
 from gateway.output import Output
 from gateway.output.plan import PLAIN
-from gateway.policies import policy_of
-from gateway.prompt_chain import PromptChain
-from gateway.queue import AdmissionQueue
+from gateway.placing.policies import policy_of
+from gateway.prefixes.prompt_chain import PromptChain
+from gateway.prompts.vocabulary import Vocabulary
 from gateway.reading import Reading
-from gateway.resume_handle import ResumeHandles
-from gateway.vocabulary import Vocabulary
-from gateway.workers import Workers
+from gateway.serving.dispatch import Dispatcher
+from gateway.serving.queue import AdmissionQueue
+from gateway.telemetry.metrics import GatewayMetrics
 from tests.support.engine_hash_model import HASH_MODEL
 from tests.support.worker_pair import Served, serving
 

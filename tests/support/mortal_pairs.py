@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from baton.core.worker_info import Role
-from gateway.tokenizer import ChatTokenizer
+from gateway.prompts.tokenizer import ChatTokenizer
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
 from tests.support.gateway_fake_workers import FakeWorker
 from tests.support.gateway_reading import events

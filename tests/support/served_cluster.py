@@ -14,7 +14,7 @@ from baton.engine.hash_model import HashModelConfig, HashRunner
 from baton.engine.plan import SliceResult, StepPlan
 from baton.registry.membership import Membership
 from baton.worker.settings import WorkerSettings
-from gateway.worker import Worker
+from gateway.members.worker import Worker
 from tests.support.engine_hash_model import HASH_MODEL, hash_runner
 from tests.support.gateway_cluster import SECRET, GatewayUnderTest, running_gateway
 from tests.support.worker_pair import BLOCKS, Served, serving

@@ -22,7 +22,7 @@ from baton.cluster.simulator.profile import read_profile
 from baton.cluster.simulator.simulation import Cluster
 from baton.cluster.trace_options import Cut, trace_options
 from baton.core.errors import SettingsError
-from gateway.policies import AUTO, POLICIES
+from gateway.placing.policies import AUTO, POLICIES
 
 _SECONDS = click.FloatRange(0.1, 30)
 

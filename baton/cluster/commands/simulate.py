@@ -13,7 +13,7 @@ from baton.cluster.simulator.simulation import Cluster
 from baton.cluster.simulator.simulation import simulate as run
 from baton.cluster.simulator.tenant import tenants_of
 from baton.cluster.trace_options import Cut, trace_options
-from gateway.policies import AUTO, POLICIES
+from gateway.placing.policies import AUTO, POLICIES
 
 
 @click.command("simulate")

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from baton.cluster.simulator.worker import SimulatedWorker
 from baton.core.kv_events import KvChange
 from baton.core.worker_info import WorkerLoad
-from gateway.worker_client import WorkerClient
+from gateway.members.worker_client import WorkerClient
 
 
 class SimulatedClient(WorkerClient):

@@ -5,7 +5,7 @@ import struct
 from collections.abc import Sequence
 
 from baton.cluster.traces import Piece
-from gateway.prompt_chain import Naming, PromptChain
+from gateway.prefixes.prompt_chain import Naming, PromptChain
 
 
 class TracePrompt(PromptChain):

@@ -10,13 +10,13 @@ from baton.cluster.simulator.prompt import TracePrompt
 from baton.cluster.simulator.worker import Lease, SimulatedWorker
 from baton.core.sampling_params import SamplingParams
 from gateway.admission.line import Turn
-from gateway.assignment import Assignment
 from gateway.errors import NoRoomError, OverloadedError, TooLateError
-from gateway.objectives import Objectives
-from gateway.queue import AdmissionQueue
-from gateway.refusals import Refusals
+from gateway.members.assignment import Assignment
+from gateway.members.workers import Wanted, Workers
+from gateway.placing.objectives import Objectives
+from gateway.placing.refusals import Refusals
+from gateway.serving.queue import AdmissionQueue
 from gateway.tenants.visit import Desk, Visit
-from gateway.workers import Wanted, Workers
 
 
 @dataclass(frozen=True, slots=True)

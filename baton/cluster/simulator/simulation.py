@@ -23,13 +23,13 @@ from baton.registry.commons import LocalCommons
 from baton.registry.memory import InMemoryRegistry
 from baton.telemetry.instruments import Instruments
 from gateway import metric_families
-from gateway import objectives as gateway_objectives
-from gateway.assignment import Assignment
-from gateway.policies import policy_of
-from gateway.queue import AdmissionQueue
+from gateway.members.assignment import Assignment
+from gateway.members.workers import Workers
+from gateway.placing import objectives as gateway_objectives
+from gateway.placing.policies import policy_of
+from gateway.serving.queue import AdmissionQueue
 from gateway.tenants.metrics import TenantMetrics, TenantNames
 from gateway.tenants.visit import Desk
-from gateway.workers import Workers
 
 SETTLED = 1.0  # seconds until the gateway has heard of every worker; then the trace begins
 

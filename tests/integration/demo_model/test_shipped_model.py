@@ -17,8 +17,8 @@ from demo_model.composer import dialogues_of
 from demo_model.encode import Encoder
 from demo_model.examine import SKILLS
 from demo_model.exchange import Dialogue
-from gateway.generation_config import load_defaults
-from gateway.tokenizer import load_tokenizer
+from gateway.params.generation_config import load_defaults
+from gateway.prompts.tokenizer import load_tokenizer
 from tests.support.engine_events import EventLog
 from tests.support.engine_running import running_engine
 from tests.support.engine_works import generate

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway import queue, refusals
-from gateway.tokenizer import ChatTokenizer, load_tokenizer
+from gateway.placing import refusals
+from gateway.prompts.tokenizer import ChatTokenizer, load_tokenizer
+from gateway.serving import queue
 from tests.support.gateway_answer import answering_pair
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
 from tests.support.gateway_tokenizer import CHATML, make_tokenizer_folder

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from baton import __version__
-from gateway.cors_settings import CorsSettings
-from gateway.tls import TlsSettings
+from gateway.http.cors_settings import CorsSettings
+from gateway.http.tls import TlsSettings
 from tests.support.certificates import make_certificate
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
 from tests.support.gateway_reading import CHAT, HI, TEXT, events

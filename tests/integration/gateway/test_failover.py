@@ -12,8 +12,8 @@ from baton.core.errors import (
 from baton.core.token_record import FinishReason
 from baton.core.worker_info import Role
 from baton.v1 import decode_pb2
-from gateway.tokenizer import ChatTokenizer
-from gateway.worker import Worker
+from gateway.members.worker import Worker
+from gateway.prompts.tokenizer import ChatTokenizer
 from tests.support.gateway_cluster import GatewayUnderTest
 from tests.support.gateway_fake_workers import RESERVED, decoded
 from tests.support.gateway_mortal_workers import FakeModel, MortalWorkers
@@ -199,8 +199,10 @@ async def test_several_prompts_go_on_each_by_itself(two_pairs: GatewayUnderTest)
 async def test_a_search_begins_again(
     two_pairs: GatewayUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.attempt.ADMITTED_SECONDS", 0.02)  # prefill tells nothing here
-    monkeypatch.setattr("gateway.dispatch.FINISH_SECONDS", 0.02)  # and does not end
+    monkeypatch.setattr(
+        "gateway.serving.attempt.ADMITTED_SECONDS", 0.02
+    )  # prefill tells nothing here
+    monkeypatch.setattr("gateway.serving.dispatch.FINISH_SECONDS", 0.02)  # and does not end
     beams: Sequence[Sequence[int]] = ([40, 41, 42], [40, 43, 44])
     model = FakeModel(dict(enumerate(beams)))
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from baton.v1 import decode_pb2
-from gateway.tokenizer import ChatTokenizer
+from gateway.prompts.tokenizer import ChatTokenizer
 from tests.support.gateway_cluster import GatewayUnderTest
 from tests.support.gateway_fake_workers import RESERVED, decoded
 from tests.support.gateway_mortal_workers import FakeModel, MortalWorkers

@@ -186,7 +186,7 @@ async def test_a_request_that_breaks_every_hand_off_is_given_up(
         yield RESERVED
         raise TransferError("stale")
 
-    monkeypatch.setattr("gateway.attempt.CAUSE_SECONDS", 0.02)  # prefill says nothing of it
+    monkeypatch.setattr("gateway.serving.attempt.CAUSE_SECONDS", 0.02)  # prefill says nothing of it
 
     async with running_gateway(model_folder, failover_timeout=0.5) as served:
         await served.pair()

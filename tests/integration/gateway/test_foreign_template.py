@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from baton.core.errors import RequestError
-from gateway import foreign_template
-from gateway.foreign_template import CHILD
-from gateway.rendering import RenderingRules
+from gateway.prompts import foreign_template
+from gateway.prompts.foreign_template import CHILD
+from gateway.prompts.rendering import RenderingRules
+from gateway.prompts.tokenizer import ChatTokenizer, load_tokenizer
 from gateway.schema.message import Message
-from gateway.tokenizer import ChatTokenizer, load_tokenizer
 from tests.support.gateway_rendering import HI, chat_prompt, chat_text
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from baton.v1 import decode_pb2
-from gateway import http_protocol
-from gateway.head_limits import HeadLimits
+from gateway.http import http_protocol
+from gateway.http.head_limits import HeadLimits
 from gateway.schema.routing_fields import LONGEST_ID
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
 from tests.support.gateway_fake_workers import RESERVED, decoded, prefilling, records

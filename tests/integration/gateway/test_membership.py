@@ -4,7 +4,7 @@ from pathlib import Path
 
 from baton import __version__
 from baton.core.worker_info import Role, WorkerState
-from gateway.speed_model import UNKNOWN
+from gateway.placing.speed_model import UNKNOWN
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
 from tests.support.gateway_members import make_load
 from tests.support.gateway_reading import CHAT, HI

@@ -189,7 +189,7 @@ async def test_where_nobody_has_room_it_ends_where_it_began(model_folder: Path) 
 async def test_what_is_refused_is_asked_for_again(
     model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.moves.PAUSE", 0.01)
+    monkeypatch.setattr("gateway.serving.moves.PAUSE", 0.01)
     async with served_cluster(model_folder) as cluster:
         expected = await undisturbed(cluster, BODY)
         async with following(cluster.gateway.client, BODY) as stream:

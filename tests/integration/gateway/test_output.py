@@ -10,7 +10,7 @@ import pytest
 from baton.core.token_record import FinishReason, PromptLogprobs, TokenLogprobs, TokenRecord
 from baton.rpc.wire import prompt_logprobs_to_pb
 from baton.v1 import decode_pb2, prefill_pb2
-from gateway.tokenizer import ChatTokenizer, load_tokenizer
+from gateway.prompts.tokenizer import ChatTokenizer, load_tokenizer
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
 from tests.support.gateway_fake_workers import (
     ADMITTED,

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from gateway.claims import Claim
-from gateway.link_model import UNKNOWN_LINK
-from gateway.speed_model import UNKNOWN
+from gateway.placing.claims import Claim
+from gateway.placing.link_model import UNKNOWN_LINK
+from gateway.placing.speed_model import UNKNOWN
 from tests.support.engine_hash_model import HASH_MODEL
 from tests.support.engine_works import prompt_of, sampled
 from tests.support.hash_answer import hash_answer

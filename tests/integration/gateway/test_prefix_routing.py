@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from baton.core.kv_events import KvChange
-from gateway.prompt_chain import PromptChain
+from gateway.prefixes.prompt_chain import PromptChain
 from tests.support.engine_hash_model import HASH_MODEL
 from tests.support.engine_works import prompt_of, sampled
 from tests.support.hash_answer import hash_answer
@@ -132,7 +132,7 @@ async def test_a_wrong_belief_is_noticed_by_the_request_that_it_misled_and_mende
             lambda: sample(cluster, "baton_prefix_resyncs_total", reason="drift") == 1
         )
         assert [r.name for r in caplog.records if r.name.startswith("gateway")] == [
-            "gateway.prefix_book"
+            "gateway.prefixes.prefix_book"
         ]
         blocks = cluster.served["p0"].worker.blocks
         true = frozenset(blocks.kv_change(None).stored)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from baton.core.worker_info import WorkerState
-from gateway import request_log
+from gateway.answers import request_log
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
 from tests.support.gateway_members import make_load
 from tests.support.gateway_reading import CHAT, HI, TEXT, events

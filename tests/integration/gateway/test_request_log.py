@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway import request_log
+from gateway.answers import request_log
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
 from tests.support.gateway_reading import CHAT, TEXT
 from tests.support.log_lines import log_lines

@@ -13,7 +13,7 @@ import pytest
 from baton.core.worker_info import Role
 from baton.engine.hash_model import HashModelConfig
 from baton.model_source import digest_of_files
-from gateway.tokenizer import load_tokenizer
+from gateway.prompts.tokenizer import load_tokenizer
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
 from tests.support.gateway_reading import CHAT, TEXT, events, read_chat
 from tests.support.gateway_tokenizer import CHATML, write_tokenizer

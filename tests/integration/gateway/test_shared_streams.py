@@ -10,8 +10,8 @@ from baton.core.errors import RefusedError
 from baton.core.worker_info import Role
 from baton.v1 import decode_pb2 as pb
 from baton.worker.desk import Desk
-from gateway import worker_client
-from gateway.conversation import Asked, Conversation
+from gateway.members import worker_client
+from gateway.members.conversation import Asked, Conversation
 from tests.support.gateway_reading import TEXT
 from tests.support.not_reading import not_reading
 from tests.support.served_cluster import ServedCluster, served_cluster

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from baton.v1 import decode_pb2
-from gateway.tls import TlsSettings
+from gateway.http.tls import TlsSettings
 from tests.support.certificates import make_certificate
 from tests.support.gateway_answer import answering_pair
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway

@@ -11,8 +11,8 @@ from baton.core.worker_info import Role
 from baton.rpc import wire
 from baton.v1 import worker_pb2, worker_pb2_grpc
 from baton.worker.settings import WorkerSettings
-from gateway.prefix_index import PrefixIndex
-from gateway.prompt_chain import Naming, PromptChain
+from gateway.prefixes.prefix_index import PrefixIndex
+from gateway.prefixes.prompt_chain import Naming, PromptChain
 from tests.support.engine_hash_model import HASH_MODEL
 from tests.support.engine_works import GREEDY, prompt_of
 from tests.support.worker_pair import Served, generate_request, serving

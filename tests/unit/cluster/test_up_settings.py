@@ -10,8 +10,8 @@ from baton.core.errors import SettingsError
 from baton.model_source import HubSettings
 from baton.settings import settings_of
 from baton.worker.settings import WorkerSettings
+from gateway.http.tls import TlsSettings
 from gateway.settings import GatewaySettings
-from gateway.tls import TlsSettings
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 
 from baton.cluster.supervisor import port_of
 from baton.cluster.welcome import welcome
+from gateway.http.tls import TlsSettings
 from gateway.settings import GatewaySettings
-from gateway.tls import TlsSettings
 
 
 def test_the_curl_can_be_pasted() -> None:

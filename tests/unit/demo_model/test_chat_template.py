@@ -9,8 +9,8 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from baton.cluster.demo_model import FOLDER
-from gateway.chat_template import parse_template
-from gateway.content_format import ContentFormat
+from gateway.prompts.chat_template import parse_template
+from gateway.prompts.content_format import ContentFormat
 
 TEMPLATE = Path(FOLDER, "chat_template.jinja").read_text("utf-8")
 QUESTION = {"role": "user", "content": "Hello"}

@@ -13,7 +13,7 @@ from demo_model.exchange import Dialogue, user
 from demo_model.export import export
 from demo_model.tokenizer import train_tokenizer
 from demo_model.trainer import Trainer
-from gateway.tokenizer import load_tokenizer
+from gateway.prompts.tokenizer import load_tokenizer
 from tests.support.demo_training import RECIPE, SHAPE
 
 

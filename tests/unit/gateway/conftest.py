@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from baton.grammars.tokens import load_tokens
-from gateway.tokenizer import ChatTokenizer, load_tokenizer
+from gateway.prompts.tokenizer import ChatTokenizer, load_tokenizer
 from tests.support.acceptance import Acceptance
 from tests.support.gateway_tokenizer import make_tokenizer_folder
 

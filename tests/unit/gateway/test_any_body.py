@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from baton.core.errors import RequestError
 from gateway.limits import Limits
-from gateway.rendering import RenderingRules
+from gateway.prompts.rendering import RenderingRules
+from gateway.prompts.tokenizer import ChatTokenizer
+from gateway.prompts.truncation import kept_tokens
 from gateway.schema.chat import ChatCompletionRequest
 from gateway.schema.completion import CompletionRequest
 from gateway.schema.parse import parse
 from gateway.schema.tokenization import DetokenizeRequest, TokenizeRequest
-from gateway.tokenizer import ChatTokenizer
-from gateway.truncation import kept_tokens
 
 LIMITS = Limits(max_model_len=1000, vocab_size=512)
 WORDS = st.sampled_from(

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from gateway.auth import bearer_of
+from gateway.http.auth import bearer_of
 from gateway.root_path import path_of, without
 from gateway.tenants.roster import Roster
 from gateway.tenants.tenant import DEFAULT, Known

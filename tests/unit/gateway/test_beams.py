@@ -7,10 +7,10 @@ import pytest
 
 from baton.core.errors import RequestError
 from baton.core.sampling_params import BeamSearch, SamplingParams
-from gateway.beams import MAX_BEAMS, with_beams
-from gateway.generation_config import GenerationDefaults
 from gateway.limits import Limits
-from gateway.sampling import resolve
+from gateway.params.beams import MAX_BEAMS, with_beams
+from gateway.params.generation_config import GenerationDefaults
+from gateway.params.sampling import resolve
 from gateway.schema.chat import ChatCompletionRequest
 from gateway.schema.parse import parse
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.body import ends_in_data_url
+from gateway.http.body import ends_in_data_url
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.body_way import BodyWay
-from gateway.sse import DONE, EventStream
+from gateway.http.body_way import BodyWay
+from gateway.http.sse import DONE, EventStream
 
 
 class Noting:

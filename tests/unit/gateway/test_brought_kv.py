@@ -6,8 +6,8 @@ import pytest
 
 from baton.core.errors import UnavailableError
 from baton.core.handoff import Handoff
-from gateway import brought_kv
-from gateway.brought_kv import awaited
+from gateway.serving import brought_kv
+from gateway.serving.brought_kv import awaited
 
 HANDOFF = Handoff("t", b"ticket", "h:1", "p")
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from jinja2 import TemplateError
 
 from baton.core.errors import RequestError, SettingsError
-from gateway.chat_template import ChatTemplates, parse_template
-from gateway.content_format import ContentFormat, named_format
-from gateway.rendering import RenderingRules
+from gateway.prompts.chat_template import ChatTemplates, parse_template
+from gateway.prompts.content_format import ContentFormat, named_format
+from gateway.prompts.rendering import RenderingRules
+from gateway.prompts.tokenizer import ChatTokenizer, load_tokenizer
 from gateway.schema.message import Message
-from gateway.tokenizer import ChatTokenizer, load_tokenizer
 from tests.support.gateway_rendering import HI, LIMITS, chat_prompt, chat_text, rendering_of
 from tests.support.gateway_tokenizer import (
     TURNS,

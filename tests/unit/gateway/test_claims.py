@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baton.core.room import Room
-from gateway.claims import Claim, Claims
+from gateway.placing.claims import Claim, Claims
 
 
 def test_what_was_asked_for_is_taken_until_the_answer_and_by_readings_from_then_on() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from baton.core.embeddings import embeddings_fingerprint
 from baton.core.worker_info import Role
-from gateway.compatibility import unusable
+from gateway.members.compatibility import unusable
 from tests.support.gateway_members import make_fingerprint, make_info
 
 A, B = make_fingerprint("a"), make_fingerprint("b")

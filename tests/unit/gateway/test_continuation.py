@@ -8,10 +8,10 @@ import pytest
 from baton.core.sampling_hash import row_key
 from baton.core.sampling_params import Grammar, SamplingParams
 from baton.core.token_record import FinishReason, TokenRecord
-from gateway.continuation import continued, whole
 from gateway.job import Job
 from gateway.output import Output, OutputPlan
-from gateway.token_log import TokenLog
+from gateway.serving.continuation import continued, whole
+from gateway.serving.token_log import TokenLog
 from tests.support.gateway_output import BYTES
 
 PROMPT = (1, 2, 3)

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 
-from baton.core.errors import RefusedError, UnavailableError
+from baton.core.errors import BatonError, RefusedError, UnavailableError
 from baton.rpc import wire
 from baton.v1 import decode_pb2 as pb
-from gateway.conversation import Asked, Conversation
+from gateway.members.conversation import Conversation
 
 
 class FakeStub:
@@ -67,10 +67,23 @@ async def opened(stub: FakeStub) -> Conversation:
     return conversation
 
 
-def asked(conversation: Conversation, name: str, heard: list[str]) -> Asked:
-    one = conversation.ask(pb.GenerateRequest(request_id=name), {"traceparent": "00-1"})
-    one.hear = lambda response: heard.append(name)
-    return one
+class Asking:
+    """Of the call `name`; what is heard goes to `heard`."""
+
+    def __init__(self, conversation: Conversation, name: str, heard: list[str]) -> None:
+        request = pb.GenerateRequest(request_id=name)
+        self.call = conversation.ask(request, {"traceparent": "00-1"})
+        self._last: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.call.tell(lambda response: heard.append(name), self._end)
+
+    async def until_last(self) -> None:
+        await asyncio.wait_for(self._last, 20)
+
+    def _end(self, error: BatonError | None) -> None:
+        if error is None:
+            self._last.set_result(None)
+        else:
+            self._last.set_exception(error)
 
 
 def tokens(call: int, last: bool = False, fault: pb.Fault | None = None) -> pb.ConverseResponse:
@@ -82,7 +95,7 @@ def tokens(call: int, last: bool = False, fault: pb.Fault | None = None) -> pb.C
 async def test_each_call_hears_its_own_until_its_last() -> None:
     stub, heard = FakeStub(), list[str]()
     conversation = await opened(stub)
-    one, two = asked(conversation, "one", heard), asked(conversation, "two", heard)
+    one, two = Asking(conversation, "one", heard), Asking(conversation, "two", heard)
     await settled()
     assert [want.ask.request.request_id for want in stub.wanted] == ["one", "two"]
     assert stub.wanted[0].ask.metadata == {"traceparent": "00-1"}
@@ -90,13 +103,13 @@ async def test_each_call_hears_its_own_until_its_last() -> None:
     stub.says.put_nowait(tokens(first))
     stub.says.put_nowait(tokens(second))
     stub.says.put_nowait(tokens(first, last=True))
-    await asyncio.wait_for(one.until_last(), 20)
+    await one.until_last()
     assert heard == ["one", "two", "one"]
     stub.says.put_nowait(tokens(first))  # nobody hears it, and nothing breaks
-    one.cancel()  # it is over
-    two.pause()
-    two.resume()
-    two.cancel()
+    one.call.cancel()  # it is over
+    two.call.pause()
+    two.call.resume()
+    two.call.cancel()
     stub.says.put_nowait(tokens(second))
     await settled()
     assert heard == ["one", "two", "one"]
@@ -110,31 +123,31 @@ async def test_each_call_hears_its_own_until_its_last() -> None:
 async def test_a_call_ends_with_the_workers_error_and_the_others_go_on() -> None:
     stub, heard = FakeStub(), list[str]()
     conversation = await opened(stub)
-    refused, other = asked(conversation, "refused", heard), asked(conversation, "other", heard)
+    refused, other = Asking(conversation, "refused", heard), Asking(conversation, "other", heard)
     fault = wire.fault_to_pb(RefusedError("no room"))
     stub.says.put_nowait(tokens(1, last=True, fault=fault))
     with pytest.raises(RefusedError, match="no room"):
-        await asyncio.wait_for(refused.until_last(), 20)
+        await refused.until_last()
     stub.says.put_nowait(tokens(2, last=True))
-    await asyncio.wait_for(other.until_last(), 20)
+    await other.until_last()
     await conversation.close()
 
 
 async def test_what_breaks_it_breaks_what_is_told_there_and_it_opens_again() -> None:
     stub, heard = FakeStub(), list[str]()
     conversation = await opened(stub)
-    lost, ended = asked(conversation, "lost", heard), asked(conversation, "ended", heard)
+    lost, ended = Asking(conversation, "lost", heard), Asking(conversation, "ended", heard)
     stub.says.put_nowait(tokens(2, last=True))
     stub.says.put_nowait(broken(grpc.StatusCode.UNAVAILABLE))
     with pytest.raises(UnavailableError):
-        await asyncio.wait_for(lost.until_last(), 20)
+        await lost.until_last()
     await ended.until_last()
     await stub.wanted_all()
     assert not conversation.is_open
     conversation.open()
     stub.says.put_nowait(pb.ConverseResponse())
     await settled()
-    asked(conversation, "new", heard)
+    Asking(conversation, "new", heard)
     await settled()
     assert stub.wanted[-1].ask.call == 3  # names are never used again
     await conversation.close()

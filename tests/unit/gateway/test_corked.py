@@ -2,7 +2,7 @@
 
 import asyncio
 
-from gateway.corked import Corked
+from gateway.http.corked import Corked
 
 
 class FakeTransport(asyncio.Transport):

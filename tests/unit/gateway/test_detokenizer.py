@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models
 
 from baton.core.errors import SettingsError
-from gateway.detokenizer import Detokenizer
-from gateway.tokenizer import ChatTokenizer
-from gateway.vocabulary import Vocabulary, read_vocabulary
+from gateway.prompts.detokenizer import Detokenizer
+from gateway.prompts.tokenizer import ChatTokenizer
+from gateway.prompts.vocabulary import Vocabulary, read_vocabulary
 
 BYTES = Vocabulary(tuple(bytes([value]) for value in range(256)))
 

@@ -7,8 +7,8 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from gateway.doorway import Doorway
-from gateway.replies import JsonReply
+from gateway.http.doorway import Doorway
+from gateway.http.replies import JsonReply
 
 
 class Inside:

@@ -4,8 +4,8 @@ import hashlib
 from collections import Counter
 
 from baton.core.worker_info import Role
-from gateway.candidate import Candidate
-from gateway.encode_choice import SLACK, choose
+from gateway.placing.candidate import Candidate
+from gateway.placing.encode_choice import SLACK, choose
 from tests.support.gateway_members import make_info
 
 DIGESTS = [hashlib.sha256(bytes([number])).digest() for number in range(200)]

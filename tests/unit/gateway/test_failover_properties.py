@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from baton.core.sampling_params import SamplingParams
-from gateway.continuation import Part, continued, whole
 from gateway.job import Job
 from gateway.output import ChoiceText, Delta, Output, OutputPlan, fold
-from gateway.token_log import TokenLog
+from gateway.serving.continuation import Part, continued, whole
+from gateway.serving.token_log import TokenLog
 from tests.support.gateway_mortal_workers import FakeModel
 from tests.support.gateway_output import BYTES
 

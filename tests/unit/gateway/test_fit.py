@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.fit import Fit, non_negative
-from gateway.typical import Typical
+from gateway.placing.fit import Fit, non_negative
+from gateway.placing.typical import Typical
 
 PRIOR = (1e-2, 2e-4, 2e-7)
 

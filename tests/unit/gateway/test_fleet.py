@@ -7,10 +7,10 @@ import pytest
 
 from baton.core.room import Room
 from baton.core.worker_info import Role
-from gateway.candidate import Candidate
-from gateway.fleet import _FIELDS, Columns, Fleet
-from gateway.placement import place, takers
-from gateway.scoring import Ask
+from gateway.placing.candidate import Candidate
+from gateway.placing.fleet import _FIELDS, Columns, Fleet
+from gateway.placing.placement import place, takers
+from gateway.placing.scoring import Ask
 from tests.support.gateway_members import make_fingerprint, make_info, make_load
 
 KINDS = (make_fingerprint("a"), make_fingerprint("b"))

@@ -6,11 +6,11 @@ from typing import Any
 
 from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import TokenLogprobs, TokenRecord
-from gateway.answer import AnswerHead, AnswerOptions, PromptAnswer
-from gateway.chat_format import ChatStream, chat_object
-from gateway.completion_format import CompletionStream, completion_object
+from gateway.answers.answer import AnswerHead, AnswerOptions, PromptAnswer
+from gateway.answers.chat_format import ChatStream, chat_object
+from gateway.answers.completion_format import CompletionStream, completion_object
+from gateway.answers.logprobs import TokenNames
 from gateway.job import Job
-from gateway.logprobs import TokenNames
 from gateway.output import (
     ChoiceText,
     Delta,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from baton.core.errors import SettingsError
-from gateway.generation_config import NAME, GenerationDefaults, load_defaults
+from gateway.params.generation_config import NAME, GenerationDefaults, load_defaults
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 
 from baton.core.errors import SettingsError
 from baton.core.worker_info import Role, WorkerInfo
-from gateway.dealing import Dealer
-from gateway.lineup import Identity, Lineup
+from gateway.models.dealing import Dealer
+from gateway.models.lineup import Identity, Lineup
 from tests.support.gateway_members import make_fingerprint, make_info
 
 BASE = Identity("base", "t", files="base files")

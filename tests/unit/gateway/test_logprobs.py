@@ -4,8 +4,8 @@ import math
 from typing import Any
 
 from baton.core.token_record import TokenLogprobs, TokenRecord
-from gateway.logprobs import CompletionLogprobs, TokenNames, chat_logprobs, prompt_logprobs
-from gateway.vocabulary import Vocabulary
+from gateway.answers.logprobs import CompletionLogprobs, TokenNames, chat_logprobs, prompt_logprobs
+from gateway.prompts.vocabulary import Vocabulary
 
 HALF, REST = "😀".encode()[:2], "😀".encode()[2:]
 VOCABULARY = Vocabulary((b"a", HALF, REST, b" b", b""), {4: b"<eos>"})

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from baton.core.errors import UnavailableError
-from gateway.merge import AT_A_TIME, Streams, all_of, merged
+from gateway.serving.merge import AT_A_TIME, Streams, all_of, merged
 
 
 async def numbers(count: int) -> AsyncGenerator[int, None]:

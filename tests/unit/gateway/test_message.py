@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.content_format import ContentFormat
-from gateway.rendering import template_entry
+from gateway.prompts.content_format import ContentFormat
+from gateway.prompts.rendering import template_entry
 from gateway.schema.chat import ChatCompletionRequest
 from gateway.schema.message import CalledFunction, Message
 

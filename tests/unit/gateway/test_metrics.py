@@ -9,12 +9,12 @@ import pytest
 
 from baton.core.errors import UnavailableError
 from baton.core.sampling_params import BeamSearch, SamplingParams
-from gateway import job_meter
 from gateway.job import Job
-from gateway.job_meter import JobMeter
-from gateway.metrics import GatewayMetrics
 from gateway.output import Delta
-from gateway.request_metrics import RESULTS
+from gateway.telemetry import job_meter
+from gateway.telemetry.job_meter import JobMeter
+from gateway.telemetry.metrics import GatewayMetrics
+from gateway.telemetry.request_metrics import RESULTS
 from gateway.tenants.metrics import MOST_NAMES, TenantNames
 
 JOB = Job("r", (1, 2, 3), SamplingParams(max_tokens=9, seed=0, n=2))

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from baton.core.errors import SettingsError
-from gateway.middleware import with_middleware
+from gateway.http.middleware import with_middleware
 
 HERE = __name__
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from baton.core.errors import SettingsError
-from gateway.models_file import as_text
+from gateway.models.models_file import as_text
 from gateway.settings import GatewaySettings
 
 GOOD = """

@@ -5,8 +5,8 @@ import math
 import pytest
 
 from baton.core.errors import RequestError
-from gateway.objectives import NONE, Objectives, objectives_of
-from gateway.scoring import Terms
+from gateway.placing.objectives import NONE, Objectives, objectives_of
+from gateway.placing.scoring import Terms
 
 
 def test_headers_are_milliseconds_and_llm_ds_names_mean_the_same() -> None:

@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 
 from baton.core.errors import RequestError
-from gateway.generation_config import GenerationDefaults
 from gateway.limits import Limits
 from gateway.output import OutputPlan
-from gateway.output_planner import OutputPlanner
-from gateway.sampling import resolve
+from gateway.params.generation_config import GenerationDefaults
+from gateway.params.output_planner import OutputPlanner
+from gateway.params.sampling import resolve
+from gateway.params.token_wishes import SamplingRules
 from gateway.schema.chat import ChatCompletionRequest
 from gateway.schema.common import GenerationRequest
 from gateway.schema.completion import CompletionRequest
 from gateway.schema.parse import parse
-from gateway.token_wishes import SamplingRules
 from tests.support.gateway_output import EOS, TAGGED
 
 PLANNER = OutputPlanner(TAGGED, primary_eos=EOS)

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import FinishReason, TokenLogprobs, TokenRecord
-from gateway.answer import AnswerHead, AnswerOptions, PromptAnswer
-from gateway.chat_format import ChatStream, chat_object
+from gateway.answers.answer import AnswerHead, AnswerOptions, PromptAnswer
+from gateway.answers.chat_format import ChatStream, chat_object
+from gateway.answers.logprobs import TokenNames, chat_logprobs
 from gateway.job import Job
 from gateway.json_text import to_json
-from gateway.logprobs import TokenNames, chat_logprobs
 from gateway.output import ChoiceText, Delta, Output, OutputPlan, fold
 from gateway.output.interval import Interval
+from gateway.output.told_so_far import NOTHING_TOLD, Behind
 from gateway.parsers.reasoning_formats import reasoning_format
 from gateway.parsers.tool_formats import tool_format
-from gateway.told_so_far import NOTHING_TOLD, Behind
 from gateway.tool_use import ToolMode, ToolUse
 from tests.support.gateway_output import EOS, TAGGED, ids_of
 

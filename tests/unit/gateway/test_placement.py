@@ -10,12 +10,12 @@ import pytest
 
 from baton.core.room import Room
 from baton.core.worker_info import Role, WorkerState
-from gateway.candidate import Candidate
-from gateway.fleet import Columns
-from gateway.link_model import Link
-from gateway.objectives import Objectives
-from gateway.placement import Alone, Decision, Pair, Reason, place, refuge
-from gateway.scoring import (
+from gateway.placing.candidate import Candidate
+from gateway.placing.fleet import Columns
+from gateway.placing.link_model import Link
+from gateway.placing.objectives import Objectives
+from gateway.placing.placement import Alone, Decision, Pair, Reason, place, refuge
+from gateway.placing.scoring import (
     Ask,
     Terms,
     alone_scores,
@@ -24,7 +24,7 @@ from gateway.scoring import (
     transfer_scores,
     writing_scores,
 )
-from gateway.speed_model import Speed
+from gateway.placing.speed_model import Speed
 from tests.support.gateway_members import make_fingerprint, make_info, make_load
 
 P, D = Role.PREFILL, Role.DECODE

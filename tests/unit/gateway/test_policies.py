@@ -4,10 +4,10 @@ import random
 from collections import Counter
 
 from baton.core.worker_info import Role, WorkerState
-from gateway.candidate import Candidate
-from gateway.placement import Alone, Decision, Pair
-from gateway.policies import PrefixAware, policy_of
-from gateway.scoring import Ask
+from gateway.placing.candidate import Candidate
+from gateway.placing.placement import Alone, Decision, Pair
+from gateway.placing.policies import PrefixAware, policy_of
+from gateway.placing.scoring import Ask
 from tests.support.gateway_members import make_fingerprint, make_info, make_load
 
 P, D = Role.PREFILL, Role.DECODE

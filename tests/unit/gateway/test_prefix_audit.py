@@ -1,8 +1,8 @@
 """Predictions are judged once every event before the admission was heard."""
 
 from baton.core.kv_events import KvChange
-from gateway.prefix_audit import Drift, Expectation, PrefixAudit
-from gateway.prefix_index import PrefixIndex
+from gateway.prefixes.prefix_audit import Drift, Expectation, PrefixAudit
+from gateway.prefixes.prefix_index import PrefixIndex
 
 KEYS = [10, 20, 30, 40]
 S = 128

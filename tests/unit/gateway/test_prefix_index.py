@@ -11,7 +11,7 @@ from hypothesis.stateful import (
 )
 
 from baton.core.kv_events import KvChange
-from gateway.prefix_index import PrefixIndex
+from gateway.prefixes.prefix_index import PrefixIndex
 from tests.support.cache_follower import CachingWorker, Prompt, keys_of, settle
 
 CHAIN = [10, 20, 30, 40, 50]

@@ -1,8 +1,8 @@
 """Where a prefill worker may get the beginning of a prompt from, decided from readings alone."""
 
 from baton.core.worker_info import Role, WorkerState
-from gateway.candidate import Candidate
-from gateway.prefix_source import Holder, Source, prefix_source
+from gateway.placing.candidate import Candidate
+from gateway.prefixes.prefix_source import Holder, Source, prefix_source
 from tests.support.gateway_members import make_fingerprint, make_info, make_load
 
 P, D = Role.PREFILL, Role.DECODE

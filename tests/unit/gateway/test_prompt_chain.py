@@ -5,7 +5,7 @@ import pytest
 from baton.core.block_hashes import Hashing
 from baton.core.fingerprint import Fingerprint
 from baton.core.kv_events import key_of, stride_of
-from gateway.prompt_chain import Naming, PromptChain
+from gateway.prefixes.prompt_chain import Naming, PromptChain
 from tests.support.gateway_members import make_fingerprint
 
 TOKENS = tuple(range(1000, 1900))

@@ -10,7 +10,7 @@ from baton.core.aging import OLDEST_EVERY
 from baton.core.errors import UnavailableError
 from gateway.admission.line import Turn
 from gateway.errors import OverloadedError, TooLateError
-from gateway.queue import MOST_LANES, AdmissionQueue
+from gateway.serving.queue import MOST_LANES, AdmissionQueue
 
 
 class Rooms:

@@ -8,11 +8,11 @@ import pytest
 from baton.core.errors import SettingsError
 from baton.core.token_record import FinishReason
 from gateway.output import ChoiceText, OutputPlan
-from gateway.output_planner import OutputPlanner
+from gateway.params.output_planner import OutputPlanner
 from gateway.parsers import factory
 from gateway.parsers.reasoning import ReasoningFormat
 from gateway.parsers.reasoning_formats import CHANNELS, detected, reasoning_format
-from gateway.vocabulary import Vocabulary
+from gateway.prompts.vocabulary import Vocabulary
 from tests.support.gateway_output import (
     BYTES,
     EOS,

@@ -11,19 +11,19 @@ from baton.core.worker_info import Role
 from gateway.admission.shares import Bill
 from gateway.call_events import Transferred
 from gateway.errors import INTERNAL, OverloadedError, TooLateError
-from gateway.forecast import Forecast
 from gateway.job import Job
-from gateway.learned import Learned
-from gateway.placement import Decision, Option, Pair
+from gateway.placing.forecast import Forecast
+from gateway.placing.learned import Learned
+from gateway.placing.placement import Decision, Option, Pair
+from gateway.placing.scoring import Terms
 from gateway.reading import Reading
-from gateway.recent_requests import (
+from gateway.telemetry.recent_requests import (
     MOST_OPEN_SHOWN,
     MOST_SHOWN,
     PriorityCount,
     RecentRequests,
 )
-from gateway.scoring import Terms
-from gateway.trail import MOST_STEPS, Phase, Trail
+from gateway.telemetry.trail import MOST_STEPS, Phase, Trail
 from tests.support.gateway_members import make_info
 
 TERMS = Terms(

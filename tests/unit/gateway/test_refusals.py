@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from gateway.refusals import DOUBTED_FOR, FORGOTTEN_AFTER, Refusals
+from gateway.placing.refusals import DOUBTED_FOR, FORGOTTEN_AFTER, Refusals
 
 
 class FakeWorker:

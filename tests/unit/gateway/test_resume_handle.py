@@ -5,8 +5,8 @@ import base64
 import pytest
 
 from baton.core.errors import RequestError
-from gateway.resume_handle import Begun, ResumeHandles, digest_of
-from gateway.told_so_far import ToldSoFar
+from gateway.handles.resume_handle import Begun, ResumeHandles, digest_of
+from gateway.output.told_so_far import ToldSoFar
 
 BEGUN = Begun("r-1", "model", digest_of("x"), -5, (3, 1, 4, 1, 5), ToldSoFar(7, 2, (1, 0)))
 

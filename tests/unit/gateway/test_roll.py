@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gateway.roll import Roll
+from gateway.members.roll import Roll
 from tests.support.worker_infos import worker_info
 
 BEGUN = worker_info("decode-0", "one")

@@ -8,9 +8,9 @@ import pytest
 
 from baton.core.errors import RequestError, SettingsError
 from baton.core.sampling_params import SamplingParams
-from gateway.generation_config import GenerationDefaults, defaults_from, load_defaults
 from gateway.limits import Limits
-from gateway.sampling import check_prompt, check_wanted, resolve
+from gateway.params.generation_config import GenerationDefaults, defaults_from, load_defaults
+from gateway.params.sampling import check_prompt, check_wanted, resolve
 from gateway.schema.chat import ChatCompletionRequest
 
 LIMITS = Limits(max_model_len=100, vocab_size=50)

@@ -7,16 +7,16 @@ import pytest
 
 from baton.core.errors import RequestError, SettingsError
 from baton.core.sampling_params import LogprobsMode, ProcessorCall, SamplingParams
-from gateway.generation_config import GenerationDefaults
 from gateway.limits import Limits
-from gateway.sampling import PLAIN_RULES, resolve, settle
+from gateway.params.generation_config import GenerationDefaults
+from gateway.params.sampling import PLAIN_RULES, resolve, settle
+from gateway.params.token_wishes import SamplingRules, logprobs_count
+from gateway.prompts.tokenizer import ChatTokenizer
 from gateway.schema.chat import ChatCompletionRequest
 from gateway.schema.common import GenerationRequest
 from gateway.schema.completion import CompletionRequest
 from gateway.schema.parse import parse
 from gateway.settings import GatewaySettings
-from gateway.token_wishes import SamplingRules, logprobs_count
-from gateway.tokenizer import ChatTokenizer
 
 LIMITS = Limits(max_model_len=100, vocab_size=50)
 

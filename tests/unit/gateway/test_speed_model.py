@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from baton.core.step_totals import StepSums, StepTotals, pairs_of
-from gateway.learned import Learned
-from gateway.link_model import LinkModels
-from gateway.speed_model import UNKNOWN, Speed
+from gateway.placing.learned import Learned
+from gateway.placing.link_model import LinkModels
+from gateway.placing.speed_model import UNKNOWN, Speed
 
 TRUE = Speed(5e-3, 1e-4, 1e-7, 8e-3, 5e-5, 2e-9, chunk=1024.0)
 

@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Scope
 
 from baton.core.errors import UnavailableError
-from gateway.sse import DONE, EventStream, data_of, named_event
+from gateway.http.sse import DONE, EventStream, data_of, named_event
 
 SCOPE: Scope = {"type": "http", "state": {"request_id": "r"}}
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from baton.core.token_record import FinishReason, TokenRecord
 from gateway.output import OutputPlan
 from gateway.output.stop_strings import StopStrings
-from gateway.vocabulary import Vocabulary
+from gateway.prompts.vocabulary import Vocabulary
 from tests.support.gateway_output import (
     EOS,
     MARKS,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from baton.core.errors import SettingsError
-from gateway.tls import TlsSettings
+from gateway.http.tls import TlsSettings
 from tests.support.certificates import Certificate, make_certificate
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from baton.core.errors import InternalError
 from baton.core.token_record import FinishReason, TokenLogprobs, TokenRecord
-from gateway.token_log import TokenLog
+from gateway.serving.token_log import TokenLog
 
 PROMPT = 10
 

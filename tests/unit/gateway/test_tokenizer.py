@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from baton.core.errors import RequestError, SettingsError
-from gateway.chat_template import ChatTemplates, parse_template
-from gateway.content_format import ContentFormat
 from gateway.limits import Limits
-from gateway.rendering import template_entry
+from gateway.prompts.chat_template import ChatTemplates, parse_template
+from gateway.prompts.content_format import ContentFormat
+from gateway.prompts.rendering import template_entry
+from gateway.prompts.tokenizer import LONG_TEXT, ChatTokenizer, load_tokenizer, vocab_size_of
 from gateway.schema.message import Message
-from gateway.tokenizer import LONG_TEXT, ChatTokenizer, load_tokenizer, vocab_size_of
 from tests.support.gateway_rendering import chat_prompt
 from tests.support.gateway_tokenizer import (
     END_OF_TURN,

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from baton.core.errors import RequestError
 from gateway.limits import Limits
+from gateway.prompts.tokenizer import ChatTokenizer
+from gateway.prompts.truncation import kept_text, kept_tokens
 from gateway.schema.template_fields import PromptFields
-from gateway.tokenizer import ChatTokenizer
-from gateway.truncation import kept_text, kept_tokens
 from tests.support.gateway_rendering import HI, chat_prompt
 
 LIMITS = Limits(max_model_len=100, vocab_size=512)

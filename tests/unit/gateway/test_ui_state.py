@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from baton.core.step_totals import StepSums, StepTotals
-from gateway import link_traffic
-from gateway.link_traffic import LinkTraffic
+from gateway.placing import link_traffic
+from gateway.placing.link_traffic import LinkTraffic
 from gateway.ui.changes import Changes
 from gateway.ui.throughput import Throughput, TokenRates
 

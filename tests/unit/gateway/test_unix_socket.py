@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from baton.core.errors import SettingsError
-from gateway.http_server import url_of
-from gateway.unix_socket import unix_listener
+from gateway.http.http_server import url_of
+from gateway.http.unix_socket import unix_listener
 
 
 def test_the_file_is_there_while_it_listens_and_gone_afterwards(tmp_path: Path) -> None:

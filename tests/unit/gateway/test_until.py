@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from gateway.until import until_set
+from gateway.serving.until import until_set
 
 
 class FakeSource:

@@ -6,10 +6,10 @@ import pytest
 
 from baton.core.errors import RequestError
 from baton.core.worker_info import Role, WorkerInfo
-from gateway.candidate import Candidate
+from gateway.placing.candidate import Candidate
+from gateway.placing.selector import Selector
+from gateway.placing.wishes import ANY, Mode, Wishes
 from gateway.schema.transfer_params import read_wishes
-from gateway.selector import Selector
-from gateway.wishes import ANY, Mode, Wishes
 from tests.support.gateway_members import make_fingerprint, make_info, make_load
 
 P, D = Role.PREFILL, Role.DECODE

@@ -9,10 +9,10 @@ import pytest
 from baton.core.errors import UnavailableError
 from baton.core.kv_events import KvChange
 from baton.core.worker_info import Role, WorkerLoad
-from gateway.fleet import Fleet
-from gateway.learned import Learned
-from gateway.worker import Worker
-from gateway.worker_client import WorkerClient
+from gateway.members.worker import Worker
+from gateway.members.worker_client import WorkerClient
+from gateway.placing.fleet import Fleet
+from gateway.placing.learned import Learned
 from tests.support.gateway_members import make_info, make_load
 
 
@@ -67,7 +67,7 @@ async def test_an_outage_of_a_worker_is_one_line_and_its_end_another(
     await until(True)
     await worker.close()
     assert client.streams == 5
-    told = [r.getMessage() for r in caplog.records if r.name == "gateway.worker"]
+    told = [r.getMessage() for r in caplog.records if r.name == "gateway.members.worker"]
     assert told == ["lost touch with d0: ping timeout", "in touch with d0 again"]
 
 

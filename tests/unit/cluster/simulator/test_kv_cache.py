@@ -5,7 +5,7 @@ import random
 import pytest
 
 from baton.cluster.simulator.kv_cache import Holding, KvCache
-from gateway.prefix_index import PrefixIndex
+from gateway.prefixes.prefix_index import PrefixIndex
 
 
 def used(cache: KvCache, keys: list[int], strides: int) -> int:

@@ -10,7 +10,7 @@ from baton.cluster.simulator.prompt import TracePrompt
 from baton.cluster.simulator.simulation import Cluster, simulate
 from baton.cluster.traces import Piece, Trace, TraceRequest, load_trace
 from baton.core.errors import SettingsError
-from gateway.policies import POLICIES
+from gateway.placing.policies import POLICIES
 
 PROFILE = read_profile("llama-8b-h100")
 SMALL = Cluster(1, 2, PROFILE)

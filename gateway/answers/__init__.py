@@ -1,0 +1,1 @@
+"""Answers as JSON: whole objects, and the chunks of a stream."""

@@ -1,0 +1,1 @@
+"""What the chat endpoint and its neighbours ask of one model."""

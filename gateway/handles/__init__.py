@@ -1,0 +1,1 @@
+"""What clients and other routers are given to come back with: signed, for a time."""

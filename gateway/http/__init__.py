@@ -1,0 +1,1 @@
+"""The outside of the gateway: connections, bodies, headers, streams of events."""

@@ -1,0 +1,1 @@
+"""What a request says of its answer -> what workers are asked for."""

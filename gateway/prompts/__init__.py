@@ -1,0 +1,1 @@
+"""Messages and texts into tokens, and tokens back into text."""
