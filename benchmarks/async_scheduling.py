@@ -22,14 +22,14 @@ from baton.cluster.model_presets import PRESETS
 from baton.cluster.model_weights import SHAPES, save_random_weights
 from baton.core.block_hashes import Hashing
 from baton.core.sampling_params import SamplingParams
-from baton.engine.block_pool import BlockPool
+from baton.engine.blocks.block_pool import BlockPool
 from baton.engine.config import OFF, ON, EngineConfig
 from baton.engine.engine import Engine
-from baton.engine.host_cores import available_cores
 from baton.engine.limits import Limits
+from baton.engine.machine.host_cores import available_cores
 from baton.engine.plan import Drawn, SliceResult
-from baton.engine.scheduler import Scheduler
-from baton.engine.torch_runner import load_torch_runner
+from baton.engine.runners.torch_runner import load_torch_runner
+from baton.engine.scheduling.scheduler import Scheduler
 from baton.engine.work import EngineEvent, Mode, TokensDrawn, Work, WorkDone, WorkFailed
 from benchmarks.measures import ratio_of
 

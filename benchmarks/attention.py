@@ -17,8 +17,8 @@ from torch import Tensor
 from baton.engine.attention.backend import AttentionBackend, AttentionRule
 from baton.engine.attention.cpu_kernel import CpuKernel
 from baton.engine.attention.torch_reference import TorchReference
-from baton.engine.host_cores import available_cores
 from baton.engine.kernel_build import LEVELS, default_recipe, load_kernels
+from baton.engine.machine.host_cores import available_cores
 from baton.engine.plan import Slice, StepPlan
 from benchmarks.measures import ratio_of
 

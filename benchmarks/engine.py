@@ -21,15 +21,15 @@ from baton.cluster.model_presets import PRESETS
 from baton.cluster.model_weights import SHAPES, save_random_weights
 from baton.core.sampling_params import SamplingParams
 from baton.engine.attention.choice import choose_attention
-from baton.engine.attention.paged_tensor import TORCH_DTYPES
-from baton.engine.checkpoint import Checkpoint, load_checkpoint
+from baton.engine.blocks.kv_pool import KvPool
+from baton.engine.blocks.paged_tensor import TORCH_DTYPES
 from baton.engine.config import EngineConfig
-from baton.engine.grammar_masks import GrammarMasks
-from baton.engine.host_cores import available_cores
-from baton.engine.kv_pool import KvPool
+from baton.engine.loading.checkpoint import Checkpoint, load_checkpoint
+from baton.engine.machine.host_cores import available_cores
 from baton.engine.modules.screened_head import MOST_ROWS, screened_head_of
 from baton.engine.plan import Draw, Runner, Slice, StepPlan
-from baton.engine.torch_runner import TorchRunner, replace_modules
+from baton.engine.runners.torch_runner import TorchRunner, replace_modules
+from baton.engine.sampling.grammar_masks import GrammarMasks
 from benchmarks.measures import ratio_of
 
 BLOCK = 16  # tokens

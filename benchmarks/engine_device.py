@@ -16,15 +16,15 @@ from transformers import LlamaConfig, PreTrainedConfig
 
 from baton.cluster.model_presets import PRESETS
 from baton.cluster.model_weights import SHAPES, save_random_weights
-from baton.engine.attention.paged_tensor import TORCH_DTYPES
-from baton.engine.checkpoint import Checkpoint, load_checkpoint
+from baton.engine.blocks.device_pool import DevicePool
+from baton.engine.blocks.paged_tensor import TORCH_DTYPES
 from baton.engine.config import EngineConfig
-from baton.engine.decode_graphs import CudaRecorder
-from baton.engine.device import choose_device
 from baton.engine.device_engine import attention_for
-from baton.engine.device_pool import DevicePool
-from baton.engine.device_runner import DeviceRunner, MakeRecorder
-from baton.engine.grammar_masks import GrammarMasks
+from baton.engine.loading.checkpoint import Checkpoint, load_checkpoint
+from baton.engine.machine.device import choose_device
+from baton.engine.runners.decode_graphs import CudaRecorder
+from baton.engine.runners.device_runner import DeviceRunner, MakeRecorder
+from baton.engine.sampling.grammar_masks import GrammarMasks
 from benchmarks.engine import BLOCK, Case, Weights, step_time, timed, weights_of
 from benchmarks.measures import ratio_of
 

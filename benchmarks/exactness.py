@@ -15,12 +15,12 @@ import torch
 from baton.cluster.model_presets import PRESETS
 from baton.cluster.model_weights import SHAPES, save_random_weights
 from baton.engine.attention.choice import MakeAttention, choose_attention
-from baton.engine.checkpoint import Checkpoint, load_checkpoint
 from baton.engine.config import EngineConfig
-from baton.engine.grammar_masks import GrammarMasks
-from baton.engine.host_cores import available_cores
-from baton.engine.paged_trial import paged_logits, random_sequences
-from baton.engine.torch_runner import TorchRunner, replace_modules
+from baton.engine.loading.checkpoint import Checkpoint, load_checkpoint
+from baton.engine.loading.paged_trial import paged_logits, random_sequences
+from baton.engine.machine.host_cores import available_cores
+from baton.engine.runners.torch_runner import TorchRunner, replace_modules
+from baton.engine.sampling.grammar_masks import GrammarMasks
 from benchmarks.engine import BLOCK, CASES, shared_pool, step_time
 from benchmarks.measures import ratio_of
 

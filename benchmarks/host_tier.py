@@ -19,8 +19,8 @@ import click
 
 from baton.cluster.http_stream import ServerError, request
 from baton.core.layout import LayoutDescriptor
-from baton.engine.host_blocks import HostBlocks
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.host_blocks import HostBlocks
+from baton.engine.blocks.kv_pool import KvPool
 from benchmarks.load import first_model, measure
 from benchmarks.measures import Ratio, ratio_of
 from benchmarks.prefix_cache import OUTPUT, PATIENCE, checked

@@ -25,8 +25,8 @@ from PIL import Image
 
 from baton.core.prompt_images import ImageSpan, PromptImage, image_digest
 from baton.engine.config import EngineConfig
-from baton.engine.host_cores import available_cores
-from baton.engine.torch_runner import load_torch_runner
+from baton.engine.machine.host_cores import available_cores
+from baton.engine.runners.torch_runner import load_torch_runner
 from baton.images.image_rules import ImageRules, rules_of
 from baton.worker.images import Images
 from benchmarks.measures import ratio_of

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from baton.core.sampling_params import SamplingParams
-from baton.engine.drawing import Drawing, unsound
-from baton.engine.logits_plugins import LogitsPlugins
 from baton.engine.plan import Draw
+from baton.engine.sampling.drawing import Drawing, unsound
+from baton.engine.sampling.logits_plugins import LogitsPlugins
 from benchmarks.measures import ratio_of
 
 EOS = 151645

@@ -21,14 +21,14 @@ from baton.cluster.model_tokenizer import train_tokenizer
 from baton.cluster.model_weights import SHAPES, save_random_weights
 from baton.core.sampling_params import Grammar, SamplingParams
 from baton.engine.attention.choice import choose_attention
-from baton.engine.checkpoint import load_checkpoint
+from baton.engine.blocks.kv_pool import KvPool
 from baton.engine.config import EngineConfig
-from baton.engine.grammar_masks import GrammarMasks
-from baton.engine.kv_pool import KvPool
-from baton.engine.packed_linear import pack_linears
+from baton.engine.loading.checkpoint import load_checkpoint
+from baton.engine.modules.packed_linear import pack_linears
 from baton.engine.packing import packs_linears
 from baton.engine.plan import Draw, Slice, StepPlan
-from baton.engine.torch_runner import TorchRunner
+from baton.engine.runners.torch_runner import TorchRunner
+from baton.engine.sampling.grammar_masks import GrammarMasks
 from baton.grammars.compiled import compile_grammar
 from baton.grammars.tokens import grammar_tokens
 from benchmarks.measures import ratio_of

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from baton.core.fingerprint import PROTOCOL_VERSION, Fingerprint
 from baton.core.layout import LayoutDescriptor
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.kv_pool import KvPool
 from kv_transfer.memory import Run, runs_of
 
 SMALL = LayoutDescriptor(  # of the preset `small`

@@ -14,7 +14,7 @@ import threading
 import time
 
 from baton.core.token_record import TokenRecord
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.kv_pool import KvPool
 from baton.rpc.server import bind, make_server, stop
 from baton.v1 import kv_transfer_pb2_grpc as pb_grpc
 from benchmarks.transfer_memory import (

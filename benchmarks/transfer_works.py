@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.kv_pool import KvPool
 from benchmarks.transfer_memory import PLAIN_LOOPS, receive_plainly
 from kv_transfer.memory import Run
 from kv_transfer.stream_copy import best_copy, copy_in_python

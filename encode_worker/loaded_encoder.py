@@ -11,8 +11,8 @@ from baton.core.errors import SettingsError
 from baton.core.extras import needing
 from baton.core.fingerprint import Fingerprint
 from baton.core.worker_info import WorkerInfo
-from baton.engine.device_name import CUDA, device_name
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.kv_pool import KvPool
+from baton.engine.machine.device_name import CUDA, device_name
 from baton.v1 import encode_pb2_grpc
 from baton.worker.settings import WorkerSettings
 from encode_worker.encoding import Encoder

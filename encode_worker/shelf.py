@@ -8,8 +8,8 @@ from torch import Tensor
 from baton.core.embeddings import block_names, blocks_of
 from baton.core.errors import RefusedError
 from baton.core.prompt_images import PromptImage
-from baton.engine.block_pool import BlockPool
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.block_pool import BlockPool
+from baton.engine.blocks.kv_pool import KvPool
 from baton.engine.vision.embedding_blocks import EmbeddingBlocks
 
 

@@ -9,7 +9,7 @@ from baton.cluster.planner.size import Size
 from baton.cluster.pool import KEYS, Pool, check_pool, pools_of
 from baton.cluster.ray.settings import RaySettings
 from baton.core.errors import SettingsError
-from baton.engine.core_board import MAX_WORKERS
+from baton.engine.machine.core_board import MAX_WORKERS
 from baton.model_source import HubSettings, Part, resolve
 from baton.settings import nested, setting
 from baton.telemetry.logs import FORMATS, LEVELS

@@ -6,10 +6,10 @@ from pathlib import Path
 from baton.core.errors import SettingsError
 from baton.core.extras import needing
 from baton.engine.config import EngineConfig
-from baton.engine.device_name import CPU, CUDA, device_name
 from baton.engine.engine import Engine
-from baton.engine.hash_model import load_hash_runner
-from baton.engine.model_check import check_model, model_type_of
+from baton.engine.loading.model_check import check_model, model_type_of
+from baton.engine.machine.device_name import CPU, CUDA, device_name
+from baton.engine.runners.hash_model import load_hash_runner
 from baton.model_source.checkpoint_digest import HASH_MODEL
 
 
@@ -23,8 +23,8 @@ def build_engine(model: str, config: EngineConfig) -> Engine:
         return Engine(load_hash_runner(Path(model), config), config)
     # Here, because a hash model must run where there is no torch.
     with needing("worker", f"--model {model}: a worker needs PyTorch"):
-        from baton.engine.device import choose_device
-        from baton.engine.torch_runner import load_torch_runner
+        from baton.engine.machine.device import choose_device
+        from baton.engine.runners.torch_runner import load_torch_runner
     device = choose_device(config.device)
     check_model(model, replace(config, device=device.type))
     if device.type == CPU:

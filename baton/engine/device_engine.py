@@ -19,17 +19,17 @@ from baton.engine.attention.device_choice import (
     DeviceFacts,
     choose_on_device,
 )
-from baton.engine.checkpoint import Checkpoint, load_checkpoint
+from baton.engine.blocks.device_pool import DevicePool
+from baton.engine.blocks.device_storage import DeviceStorage
 from baton.engine.config import OFF, ON, EngineConfig
-from baton.engine.decode_graphs import CudaRecorder
-from baton.engine.device_memory import kv_cache_bytes, measured, worst_plan
-from baton.engine.device_pool import DevicePool
-from baton.engine.device_runner import DeviceRunner
-from baton.engine.device_storage import DeviceStorage
 from baton.engine.engine import Engine
-from baton.engine.grammar_masks import GrammarMasks
-from baton.engine.graph_sizes import graph_rows
+from baton.engine.loading.checkpoint import Checkpoint, load_checkpoint
+from baton.engine.machine.device_memory import kv_cache_bytes, measured, worst_plan
 from baton.engine.plan import Slice, StepPlan
+from baton.engine.runners.decode_graphs import CudaRecorder
+from baton.engine.runners.device_runner import DeviceRunner
+from baton.engine.runners.graph_sizes import graph_rows
+from baton.engine.sampling.grammar_masks import GrammarMasks
 
 logger = logging.getLogger(__name__)
 

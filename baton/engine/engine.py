@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 from baton.core.block_hashes import Hashing
 from baton.core.errors import InternalError, SettingsError
 from baton.core.kv_events import stride_of
-from baton.engine.block_pool import BlockPool
+from baton.engine.blocks.block_pool import BlockPool
+from baton.engine.blocks.kv_log import KvLog
+from baton.engine.blocks.kv_pool import KvPool
+from baton.engine.blocks.storage import BlockMemory, BlockSlots, HostStorage, Storage
 from baton.engine.config import OFF, ON, EngineConfig
-from baton.engine.core import Deliver, EngineCore
 from baton.engine.engine_loop import EngineLoop
-from baton.engine.flight import AtOnce, Launcher
-from baton.engine.kv_log import KvLog
-from baton.engine.kv_pool import KvPool
 from baton.engine.limits import check_work, limits_for, num_blocks_for, num_slots_for
 from baton.engine.plan import Runner
-from baton.engine.runner_thread import RunnerThread
-from baton.engine.scheduler import Scheduler
-from baton.engine.step_meter import StepMeter
-from baton.engine.storage import BlockMemory, BlockSlots, HostStorage, Storage
+from baton.engine.runners.runner_thread import RunnerThread
+from baton.engine.scheduling.core import Deliver, EngineCore
+from baton.engine.scheduling.flight import AtOnce, Launcher
+from baton.engine.scheduling.scheduler import Scheduler
+from baton.engine.scheduling.step_meter import StepMeter
 from baton.engine.work import EngineLoad, EventSink, GiveAwaySink, Mode, RoomSink, Work
 from baton.telemetry.distribution import Distribution
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from baton.core.errors import BatonError, InternalError, RefusedError, UnavailableError
-from baton.engine.core import Deliver, EngineCore
+from baton.engine.scheduling.core import Deliver, EngineCore
 from baton.engine.work import (
     ChoiceLent,
     EngineEvent,

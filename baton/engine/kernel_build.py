@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from baton.engine.host_cores import cpu_flags
+from baton.engine.machine.host_cores import cpu_flags
 from baton.native.library import NativeError, Source, Workshop, build, default_workshop, load
 
 SOURCES = Path(__file__).parent / "csrc"

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from baton.engine.host_cores import cpu_flags
 from baton.engine.kernel_build import default_recipe
+from baton.engine.machine.host_cores import cpu_flags
 from baton.model_source.weight_files import dtype_name, read_json, tensor_shapes
 
 SCREENED_FROM = 64 << 20  # bytes of an output layer: smaller ones stay in the processor's cache

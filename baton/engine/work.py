@@ -10,7 +10,7 @@ from baton.core.prompt_images import ImageSpan
 from baton.core.sampling_params import SamplingParams
 from baton.core.step_totals import NO_TOTALS, StepTotals
 from baton.core.token_record import PromptLogprobs, TokenRecord
-from baton.engine.host_tier import HostCounts
+from baton.engine.blocks.host_tier import HostCounts
 
 
 class Mode(Enum):

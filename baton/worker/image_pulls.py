@@ -12,8 +12,8 @@ from baton.core.errors import BatonError, SettingsError, TransferError, Unavaila
 from baton.core.fingerprint import Fingerprint
 from baton.core.handoff import Handoff
 from baton.core.prompt_images import PromptImage
-from baton.engine.block_pool import BlockPool
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.block_pool import BlockPool
+from baton.engine.blocks.kv_pool import KvPool
 from baton.telemetry.distribution import Observations
 from baton.telemetry.worker_families import TRANSFER_SECONDS
 from baton.worker.settings import WorkerSettings

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from baton.core.errors import BatonError, RefusedError
 from baton.core.handoff import PrefixSource
-from baton.engine.block_pool import BlockPool
+from baton.engine.blocks.block_pool import BlockPool
 from baton.worker.room import Room
 from kv_transfer.puller import Prefix, Puller
 from kv_transfer.pulling import Pulled

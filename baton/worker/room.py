@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from baton.core.errors import RefusedError
-from baton.engine.block_pool import BlockPool
-from baton.engine.reservation import Reservation
+from baton.engine.blocks.block_pool import BlockPool
+from baton.engine.blocks.reservation import Reservation
 
 
 @dataclass(frozen=True, slots=True)

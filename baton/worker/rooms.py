@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from baton.core.errors import BatonError
 from baton.core.room import Room
-from baton.engine.block_pool import BlockPool
+from baton.engine.blocks.block_pool import BlockPool
 from baton.engine.work import EngineLoad
 from baton.worker.bridge import EngineBridge
 from baton.worker.desk import Desk

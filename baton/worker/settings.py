@@ -7,10 +7,10 @@ from baton.core.labels import Labels, read_labels
 from baton.core.pattern import check_pattern
 from baton.engine.attention.device_choice import BACKENDS
 from baton.engine.config import AUTO, OFF, ON, EngineConfig
-from baton.engine.core_board import MAX_WORKERS
-from baton.engine.device_name import device_name
-from baton.engine.graph_sizes import graph_rows
-from baton.engine.host_cores import available_cores
+from baton.engine.machine.core_board import MAX_WORKERS
+from baton.engine.machine.device_name import device_name
+from baton.engine.machine.host_cores import available_cores
+from baton.engine.runners.graph_sizes import graph_rows
 from baton.model_source import HubSettings
 from baton.registry.redis_settings import RedisSettings
 from baton.rpc.tls_settings import ClusterTls

@@ -11,7 +11,7 @@ from baton.core.handoff import Handoff, PrefixSource, new_id
 from baton.core.kv_events import KvChange
 from baton.core.prompt_images import PromptImage
 from baton.core.worker_info import WorkerInfo, WorkerLoad, WorkerState
-from baton.engine.block_pool import BlockPool
+from baton.engine.blocks.block_pool import BlockPool
 from baton.engine.engine import Engine
 from baton.engine.work import EventSink, Work
 from baton.telemetry.metrics import WorkerCollector, WorkerReading

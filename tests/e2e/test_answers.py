@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from baton.core.sampling_params import BeamSearch, SamplingParams
-from baton.engine.hash_model import parse_hash_config
+from baton.engine.runners.hash_model import parse_hash_config
 from tests.support.beam_answer import hash_beams
 from tests.support.clients import Client, Completion
 from tests.support.cluster import RunningCluster, running_cluster

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from baton.core.sampling_params import SamplingParams
-from baton.engine.hash_model import parse_hash_config
+from baton.engine.runners.hash_model import parse_hash_config
 from tests.support.chaos import Asked, Crowd, End, drawn
 from tests.support.clients import Client
 from tests.support.cluster import RunningCluster, baton_up, running_cluster

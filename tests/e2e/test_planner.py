@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from baton.core.sampling_params import SamplingParams
-from baton.engine.hash_model import parse_hash_config
+from baton.engine.runners.hash_model import parse_hash_config
 from tests.support.baton_command import baton_process
 from tests.support.chaos import Asked, Crowd, End
 from tests.support.clients import Client

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from baton.core.sampling_params import SamplingParams
-from baton.engine.hash_model import parse_hash_config
+from baton.engine.runners.hash_model import parse_hash_config
 from tests.support.clients import Client
 from tests.support.cluster import running_cluster
 from tests.support.hash_answer import hash_answer

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from baton.engine.hash_model import parse_hash_config
+from baton.engine.runners.hash_model import parse_hash_config
 from tests.support.baton_command import Ran, baton_process
 from tests.support.chaos import Asked, Crowd, End, drawn
 from tests.support.clients import Client

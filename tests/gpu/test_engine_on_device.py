@@ -10,7 +10,7 @@ import torch
 
 from baton.core.errors import SettingsError
 from baton.core.sampling_params import SamplingParams
-from baton.engine.device import Fetched
+from baton.engine.machine.device import Fetched
 from baton.engine.plan import Draw, Slice, SliceResult, StepPlan
 from tests.support.gpu import gpu_config, gpu_engine, gpu_runner
 from tests.support.models import FAMILIES, VOCAB, make

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from baton.core.worker_info import Role
-from baton.engine.device_storage import DeviceStorage
+from baton.engine.blocks.device_storage import DeviceStorage
 from baton.engine.work import WorkDone
 from baton.worker.settings import WorkerSettings
 from tests.integration.worker.test_prefill_to_decode import both_idle, relay

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import FinishReason, TokenRecord
-from baton.engine.hash_candidates import candidates
-from baton.engine.hash_model import HashModelConfig, kv_entry, past_hash
+from baton.engine.runners.hash_candidates import candidates
+from baton.engine.runners.hash_model import HashModelConfig, kv_entry, past_hash
 
 Tokens = tuple[int, ...]
 Propose = Callable[[Tokens], list[tuple[int, float]]]  # prompt + answer -> (token, logprob)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from baton.core.block_hashes import next_hash, stride_keys
 from baton.core.kv_events import KvChange, key_of
-from baton.engine.block_pool import BlockPool
-from baton.engine.kv_log import KvLog
+from baton.engine.blocks.block_pool import BlockPool
+from baton.engine.blocks.kv_log import KvLog
 from gateway.prefixes.prefix_index import PrefixIndex
 from tests.support.fake_slots import FakeSlots
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from baton.core.sampling_params import SamplingParams
-from baton.engine.hash_model import HashModelConfig
+from baton.engine.runners.hash_model import HashModelConfig
 from tests.support.hash_answer import hash_answer
 
 LONGEST = 1990  # tokens of a prompt

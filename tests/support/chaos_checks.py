@@ -4,7 +4,7 @@ import random
 from collections.abc import Mapping
 from pathlib import Path
 
-from baton.engine.hash_model import HashModelConfig, parse_hash_config
+from baton.engine.runners.hash_model import HashModelConfig, parse_hash_config
 from tests.support.chaos import Crowd, End, drawn
 from tests.support.cluster import RunningCluster
 from tests.support.cluster_state import nothing_is_held

@@ -10,13 +10,13 @@ from torch import Tensor
 from baton.engine.attention.backend import AttentionBackend, AttentionRule, AttentionStep
 from baton.engine.attention.choice import MakeAttention
 from baton.engine.attention.torch_reference import TorchReference
-from baton.engine.checkpoint import Checkpoint, load_checkpoint
+from baton.engine.blocks.device_pool import DevicePool
 from baton.engine.config import EngineConfig
-from baton.engine.decode_graphs import EagerRecorder
-from baton.engine.device_pool import DevicePool
-from baton.engine.device_runner import DeviceRunner
-from baton.engine.grammar_masks import GrammarMasks
+from baton.engine.loading.checkpoint import Checkpoint, load_checkpoint
 from baton.engine.plan import StepPlan
+from baton.engine.runners.decode_graphs import EagerRecorder
+from baton.engine.runners.device_runner import DeviceRunner
+from baton.engine.sampling.grammar_masks import GrammarMasks
 
 CPU = torch.device("cpu")
 

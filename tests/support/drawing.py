@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from baton.core.sampling_params import SamplingParams
-from baton.engine.drawing import Drawing, Outcome, unsound
-from baton.engine.logits_plugins import LogitsPlugins
 from baton.engine.plan import Draw, Drawn
+from baton.engine.sampling.drawing import Drawing, Outcome, unsound
+from baton.engine.sampling.logits_plugins import LogitsPlugins
 
 EOS = (2, 5)
 VOCAB = 12

@@ -10,15 +10,15 @@ from baton.core.errors import BatonError, InternalError
 from baton.core.layout import LayoutDescriptor
 from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import TokenRecord
-from baton.engine.block_pool import BlockPool
-from baton.engine.core import EngineCore
-from baton.engine.flight import AtOnce, Launcher
-from baton.engine.hash_model import HashModelConfig
-from baton.engine.host_blocks import HostBlocks
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.block_pool import BlockPool
+from baton.engine.blocks.host_blocks import HostBlocks
+from baton.engine.blocks.kv_pool import KvPool
 from baton.engine.limits import Limits, check_work
 from baton.engine.plan import SliceResult, StepPlan
-from baton.engine.scheduler import Scheduler
+from baton.engine.runners.hash_model import HashModelConfig
+from baton.engine.scheduling.core import EngineCore
+from baton.engine.scheduling.flight import AtOnce, Launcher
+from baton.engine.scheduling.scheduler import Scheduler
 from baton.engine.work import BlocksLent, EngineEvent, TokensDrawn, Work, WorkDone
 from tests.support.engine_device import FakeDevice
 from tests.support.engine_hash_model import HASH_MODEL, hash_runner

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from baton.core.fingerprint import PROTOCOL_VERSION, Fingerprint
-from baton.engine.hash_model import DTYPE, HashModelConfig, HashRunner
+from baton.engine.runners.hash_model import DTYPE, HashModelConfig, HashRunner
 
 # An end-of-sequence token every 97 tokens on average: long answers, some of which end early.
 HASH_MODEL = HashModelConfig(

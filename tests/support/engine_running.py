@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from baton.core.errors import BatonError
+from baton.engine.blocks.storage import Storage
 from baton.engine.config import EngineConfig
 from baton.engine.engine import Engine
-from baton.engine.hash_model import HashModelConfig, HashRunner
 from baton.engine.plan import Runner, SliceResult, StepPlan
-from baton.engine.storage import Storage
+from baton.engine.runners.hash_model import HashModelConfig, HashRunner
 from tests.support.engine_events import PATIENCE
 from tests.support.engine_hash_model import HASH_MODEL, hash_runner
 

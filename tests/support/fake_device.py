@@ -5,9 +5,9 @@ own, and reach others through slots alone.
 from collections.abc import Sequence
 
 from baton.core.layout import LayoutDescriptor
-from baton.engine.host_blocks import HostBlocks
-from baton.engine.kv_pool import KvPool
-from baton.engine.storage import BlockMemory, BlockSlots
+from baton.engine.blocks.host_blocks import HostBlocks
+from baton.engine.blocks.kv_pool import KvPool
+from baton.engine.blocks.storage import BlockMemory, BlockSlots
 
 
 class FakeDevicePool(KvPool):

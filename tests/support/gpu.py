@@ -7,14 +7,14 @@ from pathlib import Path
 import torch
 
 from baton.engine.attention.choice import MakeAttention
-from baton.engine.checkpoint import load_checkpoint
+from baton.engine.blocks.device_pool import DevicePool
 from baton.engine.config import EngineConfig
-from baton.engine.decode_graphs import CudaRecorder
 from baton.engine.device_engine import attention_for, build_device_engine
-from baton.engine.device_pool import DevicePool
-from baton.engine.device_runner import DeviceRunner
 from baton.engine.engine import Engine
-from baton.engine.grammar_masks import GrammarMasks
+from baton.engine.loading.checkpoint import load_checkpoint
+from baton.engine.runners.decode_graphs import CudaRecorder
+from baton.engine.runners.device_runner import DeviceRunner
+from baton.engine.sampling.grammar_masks import GrammarMasks
 
 GPU = torch.device("cuda", 0)
 

@@ -2,14 +2,14 @@
 
 from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import FinishReason, PromptLogprobs, TokenRecord
-from baton.engine.hash_model import (
+from baton.engine.plan import Draw, Drawn
+from baton.engine.runners.hash_model import (
     HashModelConfig,
     kv_entry,
     next_token,
     past_hash,
     pseudo_logprobs,
 )
-from baton.engine.plan import Draw, Drawn
 
 Answer = tuple[TokenRecord, ...]  # of one choice, by position
 

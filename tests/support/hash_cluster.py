@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from baton.core.handoff import new_id
 from baton.core.sampling_params import SamplingParams
 from baton.core.worker_info import Role
-from baton.engine.hash_model import HashModelConfig
+from baton.engine.runners.hash_model import HashModelConfig
 from baton.registry.memory import InMemoryRegistry
 from baton.worker.settings import WorkerSettings
 from gateway.handles.resume_handle import ResumeHandles

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from baton.engine.host_cores import cpu_flags
 from baton.engine.kernel_build import LEVELS, Recipe, default_recipe, load_kernels
+from baton.engine.machine.host_cores import cpu_flags
 from tests.support.programs import needed
 
 # The levels of instructions, and the matrix unit's path with the unit written out in software.

@@ -6,7 +6,7 @@ Its argument is the data plane that will be used.
 import asyncio
 import sys
 
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.kv_pool import KvPool
 from tests.support.kv_pair import LAYOUT, NUM_BLOCKS, sending_side
 from tests.support.kv_planes import nixl_only
 

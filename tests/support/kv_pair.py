@@ -12,7 +12,7 @@ from baton.core.fingerprint import PROTOCOL_VERSION, Fingerprint
 from baton.core.handoff import Handoff, new_id, new_ticket
 from baton.core.layout import LayoutDescriptor
 from baton.core.token_record import TokenRecord
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.kv_pool import KvPool
 from baton.rpc.channel import open_channel
 from baton.rpc.server import bind, make_server
 from baton.v1 import kv_transfer_pb2 as pb

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from baton.core.sampling_params import SamplingParams
-from baton.engine.attention.paged_tensor import TORCH_DTYPES
+from baton.engine.blocks.paged_tensor import TORCH_DTYPES
 from baton.engine.config import AUTO, EngineConfig
 from baton.engine.engine import Engine
-from baton.engine.torch_runner import load_torch_runner
+from baton.engine.runners.torch_runner import load_torch_runner
 from baton.engine.work import Admitted, WorkDone
 from tests.support.engine_events import EventLog
 from tests.support.engine_running import running_engine

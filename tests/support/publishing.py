@@ -1,7 +1,7 @@
 """One block published by itself."""
 
-from baton.engine.block_books import Published
-from baton.engine.block_pool import BlockPool
+from baton.engine.blocks.block_books import Published
+from baton.engine.blocks.block_pool import BlockPool
 
 
 def publish_one(

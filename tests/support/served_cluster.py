@@ -10,8 +10,8 @@ from typing import Any
 
 from baton.core.errors import BatonError
 from baton.core.worker_info import Role
-from baton.engine.hash_model import HashModelConfig, HashRunner
 from baton.engine.plan import SliceResult, StepPlan
+from baton.engine.runners.hash_model import HashModelConfig, HashRunner
 from baton.registry.membership import Membership
 from baton.worker.settings import WorkerSettings
 from gateway.members.worker import Worker

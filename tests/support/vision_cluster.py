@@ -13,7 +13,7 @@ import httpx
 
 from baton.core.worker_info import Role, WorkerInfo
 from baton.engine.config import EngineConfig
-from baton.engine.torch_runner import load_torch_runner
+from baton.engine.runners.torch_runner import load_torch_runner
 from baton.registry.membership import Membership
 from baton.worker.settings import WorkerSettings
 from tests.support.encode_worker import ServedEncoder, serving_encoder

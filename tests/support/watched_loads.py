@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from baton.core.worker_info import WorkerLoad
-from baton.engine.block_pool import BlockPool
+from baton.engine.blocks.block_pool import BlockPool
 from baton.worker.load import LoadBoard
 from baton.worker.news import news
 

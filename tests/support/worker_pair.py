@@ -13,10 +13,10 @@ from baton.core.handoff import Handoff, new_id, new_ticket
 from baton.core.sampling_params import SamplingParams
 from baton.core.token_record import TokenRecord
 from baton.core.worker_info import Role, WorkerInfo, WorkerLoad
+from baton.engine.blocks.storage import Storage
 from baton.engine.engine import Engine
-from baton.engine.hash_model import HashModelConfig
 from baton.engine.plan import Runner
-from baton.engine.storage import Storage
+from baton.engine.runners.hash_model import HashModelConfig
 from baton.rpc import wire
 from baton.rpc.channel import open_channel
 from baton.rpc.server import bind, make_server

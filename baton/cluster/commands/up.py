@@ -23,10 +23,10 @@ from baton.cluster.up_settings import UpSettings
 from baton.core.address import join_address
 from baton.core.errors import SettingsError
 from baton.core.interrupts import Interrupts
-from baton.engine.core_board import shared_page
-from baton.engine.host_cores import available_cores
-from baton.engine.model_check import check_model, model_reads_images
-from baton.engine.visible_gpus import visible_gpus
+from baton.engine.loading.model_check import check_model, model_reads_images
+from baton.engine.machine.core_board import shared_page
+from baton.engine.machine.host_cores import available_cores
+from baton.engine.machine.visible_gpus import visible_gpus
 from baton.settings import SettingsCommand, options
 
 _TO_END = 10.0  # seconds that a process gets beyond what its requests get

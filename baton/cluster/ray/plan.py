@@ -6,7 +6,7 @@ from baton.cluster.launch_plan import LaunchPlan
 from baton.cluster.ray.placing import Resources
 from baton.cluster.up_settings import UpSettings
 from baton.core.worker_info import Role
-from baton.engine.device_name import CUDA, device_name
+from baton.engine.machine.device_name import CUDA, device_name
 from baton.worker.settings import WorkerSettings
 
 

@@ -19,7 +19,7 @@ import ray.util
 from baton.core.errors import SettingsError
 from baton.core.interrupts import Interrupts
 from baton.core.worker_info import Role
-from baton.engine.host_cores import available_cores
+from baton.engine.machine.host_cores import available_cores
 from baton.worker.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from baton.core.errors import InternalError
-from baton.engine.device import HostTurns, sent
+from baton.engine.machine.device import HostTurns, sent
 from baton.engine.plan import Slice, StepPlan
 
 SPLIT = (

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from baton.engine.attention.backend import AttentionRule
 from baton.engine.attention.device_inputs import DecodeBuffers, square, step_slots
-from baton.engine.device import sent
+from baton.engine.machine.device import sent
 from baton.engine.plan import StepPlan
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from baton.engine.host_cores import cpu_flags
+from baton.engine.machine.host_cores import cpu_flags
 from baton.engine.modules.kernels import Kernels, Matrix, floats_of
 from baton.engine.modules.quantised import dequantised, quantised
 

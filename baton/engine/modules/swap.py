@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from baton.engine.kv_shape import KvShape
-from baton.engine.linear_check import difference
 from baton.engine.modules.decoder_layer import KernelDecoderLayer
 from baton.engine.modules.kernels import DTYPES, Kernels
 from baton.engine.modules.layer_check import ROWS, LayerCall, difference_from, record_calls
@@ -21,6 +20,7 @@ from baton.engine.modules.layer_parts import (
     parts_of,
 )
 from baton.engine.modules.linear import KernelLinear, PackedEmbedding
+from baton.engine.modules.linear_check import difference
 from baton.engine.modules.norm import KernelNorm, kernel_norm
 from baton.engine.modules.quantised import round_weights
 from baton.engine.modules.workspace import LayerSizes, Workspace

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from baton.core.embeddings import BLOCK_TOKENS
-from baton.engine.attention.paged_tensor import TORCH_DTYPES
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.kv_pool import KvPool
+from baton.engine.blocks.paged_tensor import TORCH_DTYPES
 
 
 class EmbeddingBlocks:

@@ -14,15 +14,15 @@ from baton.core.embeddings import embeddings_fingerprint
 from baton.core.errors import SettingsError
 from baton.core.fingerprint import PROTOCOL_VERSION, Fingerprint
 from baton.core.layout import DTYPE_BYTES, LayoutDescriptor
-from baton.engine.attention.paged_tensor import TORCH_DTYPES
-from baton.engine.checkpoint import (
+from baton.engine.blocks.paged_tensor import TORCH_DTYPES
+from baton.engine.kv_shape import MODEL_ERRORS
+from baton.engine.loading.checkpoint import (
     checked_config,
     digest_of_checkpoint,
     eos_token_ids,
     name_of_dtype,
 )
-from baton.engine.families import reads_images
-from baton.engine.kv_shape import MODEL_ERRORS
+from baton.engine.loading.families import reads_images
 from baton.engine.vision.encoder import ImageEncoder
 from baton.model_source import revision_of
 from baton.model_source.checkpoint_digest import digest_of_tokenizer

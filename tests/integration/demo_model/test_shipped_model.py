@@ -11,7 +11,7 @@ from baton.cluster.demo_model import FOLDER
 from baton.core.sampling_params import GREEDY_BELOW, SamplingParams
 from baton.engine.config import EngineConfig
 from baton.engine.engine import Engine
-from baton.engine.torch_runner import load_torch_runner
+from baton.engine.runners.torch_runner import load_torch_runner
 from baton.engine.work import WorkDone
 from demo_model.composer import dialogues_of
 from demo_model.encode import Encoder

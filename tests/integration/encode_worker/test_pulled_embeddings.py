@@ -14,7 +14,7 @@ from baton.core.errors import RefusedError, RequestError, TransferError
 from baton.core.handoff import Handoff, new_id, new_ticket
 from baton.core.prompt_images import PromptImage
 from baton.engine.config import EngineConfig
-from baton.engine.torch_runner import TorchRunner, load_torch_runner
+from baton.engine.runners.torch_runner import TorchRunner, load_torch_runner
 from baton.images.image_rules import rules_of
 from baton.rpc import wire
 from baton.rpc.errors import from_rpc_error

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from baton.core.worker_info import Role
-from baton.engine.hash_model import HashModelConfig
+from baton.engine.runners.hash_model import HashModelConfig
 from baton.model_source import digest_of_files
 from gateway.prompts.tokenizer import load_tokenizer
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.kv_pool import KvPool
 from tests.support.kv_pair import LAYOUT, NUM_BLOCKS
 from tests.support.kv_residue import mapped_pools, our_threads
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from baton.core.errors import TransferError
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.kv_pool import KvPool
 from kv_transfer import set_aside
 from kv_transfer.pulling import Pulled
 from kv_transfer.transports.base import CANARY_BYTES, Exporter

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from baton.core.errors import TransferError
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.kv_pool import KvPool
 from baton.v1 import kv_transfer_pb2 as pb
 from kv_transfer import checksums, peers
 from tests.support.kv_damage import Damage, DamagingExporter, wrap_readers

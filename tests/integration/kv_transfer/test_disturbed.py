@@ -8,7 +8,7 @@ import pytest
 
 from baton.core.errors import RefusedError, TransferError, UnavailableError
 from baton.core.handoff import Epoch, Handoff
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.kv_pool import KvPool
 from baton.v1 import kv_transfer_pb2 as pb
 from kv_transfer.pulling import Pulled
 from kv_transfer.sender_events import AnswerConfirm, ClosePull, Outcome, SenderLimits

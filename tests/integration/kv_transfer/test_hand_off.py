@@ -10,7 +10,7 @@ import pytest
 
 from baton.core.errors import RefusedError, TransferError, UnavailableError
 from baton.core.handoff import Epoch, Handoff, new_ticket
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.kv_pool import KvPool
 from baton.rpc.wire import epoch_to_pb
 from baton.v1 import kv_transfer_pb2 as pb
 from kv_transfer.sender_events import SenderLimits

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from baton.core.errors import TransferError, UnavailableError
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.kv_pool import KvPool
 from kv_transfer.puller import PullLimits
 from kv_transfer.pulling import Pulled
 from kv_transfer.receiver_events import ReceiverLimits

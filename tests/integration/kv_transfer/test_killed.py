@@ -8,7 +8,7 @@ import pytest
 
 from baton.core.errors import TransferError, UnavailableError
 from baton.core.handoff import Handoff
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.kv_pool import KvPool
 from tests.support.kv_pair import receiving_side, until
 from tests.support.kv_planes import usable
 from tests.support.kv_residue import mapped_pools, our_threads

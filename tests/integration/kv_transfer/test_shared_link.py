@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.kv_pool import KvPool
 from kv_transfer import pulling
 from kv_transfer.memory import Run
 from kv_transfer.stream_copy import Stop, copy_in_python

@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 
 from baton.core.errors import TransferError, UnavailableError
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.kv_pool import KvPool
 from kv_transfer.memory import Memory, Run, runs_of
 from kv_transfer.transports import grpc_export, mapping, nixl_read, tcp_read
 from kv_transfer.transports.base import Endpoint, Exporter, LinkLimits, Reader

@@ -12,7 +12,7 @@ from baton.core.sampling_params import BeamSearch, LogprobsMode, SamplingParams
 from baton.core.token_record import TokenRecord
 from baton.engine.config import EngineConfig
 from baton.engine.engine import Engine
-from baton.engine.torch_runner import load_torch_runner
+from baton.engine.runners.torch_runner import load_torch_runner
 from baton.engine.work import WorkDone
 from tests.support.beam_answer import Found, Tokens
 from tests.support.beam_oracle import BeamOracle, assert_found

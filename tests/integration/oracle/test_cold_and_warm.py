@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from baton.engine.config import EngineConfig
-from baton.engine.torch_runner import load_torch_runner
+from baton.engine.runners.torch_runner import load_torch_runner
 from tests.support.hugging_face import Oracle
 from tests.support.models import make
 from tests.support.oracle import (

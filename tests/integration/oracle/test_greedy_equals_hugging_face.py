@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from baton.engine.blocks.device_storage import DeviceStorage
 from baton.engine.config import ON, EngineConfig
-from baton.engine.device_storage import DeviceStorage
-from baton.engine.torch_runner import load_torch_runner
+from baton.engine.runners.torch_runner import load_torch_runner
 from tests.support.device_runs import CPU, device_runner
 from tests.support.engine_events import EventLog
 from tests.support.engine_running import running_engine

@@ -9,7 +9,7 @@ import pytest
 from baton.core.sampling_params import SamplingParams
 from baton.core.worker_info import Role
 from baton.engine.config import EngineConfig
-from baton.engine.torch_runner import load_torch_runner
+from baton.engine.runners.torch_runner import load_torch_runner
 from tests.support.hugging_face import Comparison, Oracle
 from tests.support.models import make
 from tests.support.oracle import say

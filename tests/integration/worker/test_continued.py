@@ -13,7 +13,7 @@ from baton.core.sampling_params import Grammar, SamplingParams
 from baton.core.token_record import TokenRecord
 from baton.core.worker_info import Role
 from baton.engine.config import EngineConfig
-from baton.engine.torch_runner import load_torch_runner
+from baton.engine.runners.torch_runner import load_torch_runner
 from baton.rpc import wire
 from gateway.structured.json_schema import JsonOptions, json_grammar
 from tests.support.engine_hash_model import HASH_MODEL

@@ -15,7 +15,7 @@ from baton.core.sampling_params import BeamSearch, Grammar, SamplingParams
 from baton.core.token_record import TokenRecord
 from baton.core.worker_info import Role, WorkerState
 from baton.engine.config import EngineConfig
-from baton.engine.torch_runner import load_torch_runner
+from baton.engine.runners.torch_runner import load_torch_runner
 from baton.rpc.errors import from_rpc_error
 from baton.v1 import kv_transfer_pb2_grpc as pb_grpc
 from baton.worker.drain import drain

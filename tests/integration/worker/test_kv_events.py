@@ -108,7 +108,7 @@ async def test_what_goes_to_host_memory_is_told_with_its_place() -> None:
 async def test_a_reader_whom_events_have_overtaken_gets_a_snapshot(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("baton.engine.kv_log.KvLog.__init__.__defaults__", (1, 4))
+    monkeypatch.setattr("baton.engine.blocks.kv_log.KvLog.__init__.__defaults__", (1, 4))
     async with serving(Role.DECODE) as served:
         watch = Watch(served)
         await watch.until_heard()

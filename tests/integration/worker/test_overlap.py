@@ -8,8 +8,8 @@ import pytest
 
 from baton.core.errors import BatonError
 from baton.core.worker_info import Role
-from baton.engine.hash_model import HashRunner
 from baton.engine.plan import SliceResult, StepPlan
+from baton.engine.runners.hash_model import HashRunner
 from baton.worker.settings import WorkerSettings
 from kv_transfer.memory import Memory, Run
 from kv_transfer.transports.base import Reader

@@ -15,7 +15,7 @@ from baton.core.sampling_params import LogprobsMode, ProcessorCall, SamplingPara
 from baton.core.token_record import FinishReason, PromptLogprobs, TokenRecord
 from baton.core.worker_info import Role
 from baton.engine.config import EngineConfig
-from baton.engine.torch_runner import load_torch_runner
+from baton.engine.runners.torch_runner import load_torch_runner
 from baton.rpc import wire
 from baton.rpc.errors import from_rpc_error
 from tests.support.engine_hash_model import HASH_MODEL

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from baton.core.worker_info import Role
-from baton.engine.device_storage import DeviceStorage
-from baton.engine.torch_runner import load_torch_runner
+from baton.engine.blocks.device_storage import DeviceStorage
+from baton.engine.runners.torch_runner import load_torch_runner
 from baton.engine.work import WorkDone
 from baton.worker.settings import WorkerSettings
 from kv_transfer import staging

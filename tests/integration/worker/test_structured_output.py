@@ -13,7 +13,7 @@ from baton.core.errors import RequestError
 from baton.core.sampling_params import Grammar, SamplingParams
 from baton.core.token_record import FinishReason, TokenRecord
 from baton.engine.config import EngineConfig
-from baton.engine.torch_runner import load_torch_runner
+from baton.engine.runners.torch_runner import load_torch_runner
 from baton.engine.work import WorkDone
 from baton.grammars.tokens import load_tokens
 from baton.rpc.errors import from_rpc_error

@@ -11,7 +11,7 @@ from baton.cluster.launch_plan import LaunchPlan
 from baton.cluster.up_settings import UpSettings
 from baton.core.errors import SettingsError
 from baton.core.worker_info import Role
-from baton.engine.visible_gpus import visible_gpus
+from baton.engine.machine.visible_gpus import visible_gpus
 from baton.registry.redis_settings import RedisSettings
 from baton.worker.settings import WorkerSettings
 from gateway.settings import GatewaySettings

@@ -25,6 +25,6 @@ def test_any_other_error_is_itself() -> None:
 
 def test_a_worker_without_pytorch_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
-    monkeypatch.setitem(sys.modules, "baton.engine.torch_runner", None)
+    monkeypatch.setitem(sys.modules, "baton.engine.runners.torch_runner", None)
     with pytest.raises(SettingsError, match=f"--model {tmp_path}: a worker needs PyTorch"):
         build_engine(str(tmp_path), EngineConfig())

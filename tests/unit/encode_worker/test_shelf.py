@@ -12,7 +12,7 @@ from torch import Tensor
 from baton.core.embeddings import embeddings_layout
 from baton.core.errors import RefusedError, RequestError
 from baton.core.prompt_images import ImageSpan, PromptImage
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.kv_pool import KvPool
 from baton.engine.vision.embedding_blocks import EmbeddingBlocks
 from encode_worker.encoding import Encoding
 from encode_worker.shelf import Shelf

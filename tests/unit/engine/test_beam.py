@@ -8,8 +8,17 @@ from hypothesis import strategies as st
 
 from baton.core.sampling_params import BeamSearch, SamplingParams
 from baton.core.token_record import FinishReason, TokenLogprobs
-from baton.engine.beam import Beam, Rules, Search, advance, answers, is_over, records, score
 from baton.engine.plan import Drawn
+from baton.engine.scheduling.beam import (
+    Beam,
+    Rules,
+    Search,
+    advance,
+    answers,
+    is_over,
+    records,
+    score,
+)
 from tests.support.beam_answer import Tokens, beam_search
 
 EOS = 3

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from baton.core.errors import InternalError
-from baton.engine.block_pool import BlockPool
-from baton.engine.reservation import Reservation
+from baton.engine.blocks.block_pool import BlockPool
+from baton.engine.blocks.reservation import Reservation
 
 
 def allocated(pool: BlockPool, count: int) -> tuple[int, ...]:

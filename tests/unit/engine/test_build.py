@@ -8,7 +8,7 @@ import pytest
 from baton.core.errors import SettingsError
 from baton.engine.build import build_engine
 from baton.engine.config import EngineConfig
-from baton.engine.model_check import check_model
+from baton.engine.loading.model_check import check_model
 
 pytestmark = pytest.mark.unit
 
@@ -17,7 +17,9 @@ def test_a_worker_without_torch_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
-    monkeypatch.setitem(sys.modules, "baton.engine.torch_runner", None)  # as if not importable
+    monkeypatch.setitem(
+        sys.modules, "baton.engine.runners.torch_runner", None
+    )  # as if not importable
     with pytest.raises(SettingsError, match=r"baton-serving\[worker\]"):
         build_engine(str(tmp_path), EngineConfig())
 
@@ -36,7 +38,7 @@ def test_memory_is_counted_before_weights_are_loaded(
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     (tmp_path / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
     check_model(str(tmp_path), EngineConfig(kv_cache_memory_bytes=1))
-    monkeypatch.setattr("baton.engine.model_check.available_memory", lambda: 1 << 30)
+    monkeypatch.setattr("baton.engine.loading.model_check.available_memory", lambda: 1 << 30)
     with pytest.raises(SettingsError, match="3 workers need"):
         check_model(str(tmp_path), EngineConfig(), num_workers=3)
     with pytest.raises(SettingsError, match="a worker needs"):
@@ -45,7 +47,7 @@ def test_memory_is_counted_before_weights_are_loaded(
 
 def test_a_hash_model_has_nothing_to_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "baton_hash"}')
-    monkeypatch.setattr("baton.engine.model_check.available_memory", lambda: 0)
+    monkeypatch.setattr("baton.engine.loading.model_check.available_memory", lambda: 0)
     check_model(str(tmp_path), EngineConfig())
 
 
@@ -66,7 +68,7 @@ def test_what_lies_on_a_device_is_not_counted_as_host_memory(
 ) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     (tmp_path / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
-    monkeypatch.setattr("baton.engine.model_check.available_memory", lambda: 1 << 30)
+    monkeypatch.setattr("baton.engine.loading.model_check.available_memory", lambda: 1 << 30)
     check_model(str(tmp_path), EngineConfig(device="cuda"))
     with pytest.raises(SettingsError, match="a worker needs"):
         check_model(str(tmp_path), EngineConfig(device="auto"))

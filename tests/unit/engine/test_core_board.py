@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from baton.core.errors import SettingsError
-from baton.engine.core_board import (
+from baton.engine.machine.core_board import (
     CALM,
     LONGEST_STEP,
     CoreBoard,

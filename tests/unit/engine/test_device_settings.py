@@ -9,10 +9,16 @@ import pytest
 from baton.core.errors import SettingsError
 from baton.core.sampling_params import SamplingParams
 from baton.engine.attention.device_choice import DeviceFacts, choose_on_device
-from baton.engine.device_memory import DeviceUse, kv_cache_bytes, measured, worst_plan
-from baton.engine.device_name import DeviceName, device_name
-from baton.engine.graph_sizes import GraphSize, graph_contexts, graph_for, graph_rows, padded
+from baton.engine.machine.device_memory import DeviceUse, kv_cache_bytes, measured, worst_plan
+from baton.engine.machine.device_name import DeviceName, device_name
 from baton.engine.plan import Draw, Slice, StepPlan
+from baton.engine.runners.graph_sizes import (
+    GraphSize,
+    graph_contexts,
+    graph_for,
+    graph_rows,
+    padded,
+)
 
 GIB = 1 << 30
 USE = DeviceUse(80 * GIB, 79 * GIB, 60 * GIB, held=17 * GIB, peak=20 * GIB, graphs=GIB)

@@ -17,8 +17,8 @@ from baton.core.errors import (
 )
 from baton.core.sampling_params import SamplingParams
 from baton.engine.engine import Engine
-from baton.engine.hash_model import HashRunner
 from baton.engine.plan import SliceResult, StepPlan
+from baton.engine.runners.hash_model import HashRunner
 from baton.engine.work import Admitted, EngineEvent, Mode, TokensDrawn, Work, WorkDone, WorkFailed
 from tests.support.engine_events import PATIENCE, EventLog
 from tests.support.engine_hash_model import HASH_MODEL, hash_runner

@@ -4,8 +4,8 @@ import threading
 from collections.abc import Callable
 from typing import cast
 
-from baton.engine.core import EngineCore
 from baton.engine.engine_loop import EngineLoop
+from baton.engine.scheduling.core import EngineCore
 from baton.engine.work import Work
 from tests.support.engine_events import PATIENCE, EventLog
 from tests.support.engine_works import generate, prompt_of

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from baton.engine.families import is_known, kind_refused, reads_images, rope_refused
+from baton.engine.loading.families import is_known, kind_refused, reads_images, rope_refused
 
 KINDS: dict[str, tuple[dict[str, Any], str]] = {
     "mixtral": ({"num_local_experts": 8, "num_experts_per_tok": 2}, "mixture of experts"),

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from baton.core.room import ABOVE_ALL
-from baton.engine.reservation import Reservation
+from baton.engine.blocks.reservation import Reservation
 from baton.engine.work import Work
 from tests.support.engine_bench import Bench, assert_answers, bench
 from tests.support.engine_works import generate, prefill, prompt_of, sampled

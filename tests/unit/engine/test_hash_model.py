@@ -10,11 +10,11 @@ import pytest
 from baton.core.errors import InternalError, RequestError, SettingsError
 from baton.core.sampling_params import Grammar, SamplingParams
 from baton.core.token_record import FinishReason
+from baton.engine.blocks.kv_pool import KvPool
 from baton.engine.build import build_engine
 from baton.engine.config import EngineConfig
-from baton.engine.hash_model import HashRunner, kv_entry, load_hash_runner
-from baton.engine.kv_pool import KvPool
 from baton.engine.plan import Draw, Slice, SliceResult, StepPlan
+from baton.engine.runners.hash_model import HashRunner, kv_entry, load_hash_runner
 from tests.support.engine_hash_model import HASH_MODEL, hash_runner, write_hash_model
 from tests.support.engine_works import GREEDY, prompt_of, sampled
 from tests.support.hash_answer import hash_answer

@@ -4,8 +4,8 @@ import pytest
 
 from baton.core.errors import SettingsError
 from baton.core.layout import LayoutDescriptor
-from baton.engine.host_blocks import HostBlocks
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.host_blocks import HostBlocks
+from baton.engine.blocks.kv_pool import KvPool
 
 LAYOUT = LayoutDescriptor(num_layers=1, num_kv_heads=1, head_dim=8, block_size=16, dtype="uint8")
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from baton.engine.block_books import Published
-from baton.engine.block_pool import BlockPool
+from baton.engine.blocks.block_books import Published
+from baton.engine.blocks.block_pool import BlockPool
 from tests.support.fake_slots import FakeSlots
 from tests.support.publishing import publish_one
 

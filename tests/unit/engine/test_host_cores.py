@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from baton.engine.host_cores import available_cores, cpu_flags, cpu_vendor
+from baton.engine.machine.host_cores import available_cores, cpu_flags, cpu_vendor
 
 OURS = len(os.sched_getaffinity(0))
 

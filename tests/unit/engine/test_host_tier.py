@@ -3,7 +3,7 @@
 import pytest
 
 from baton.core.errors import InternalError
-from baton.engine.host_tier import HostTier, Kept
+from baton.engine.blocks.host_tier import HostTier, Kept
 
 
 def nowhere(name: bytes) -> bool:

@@ -1,7 +1,7 @@
 """The cache's own account of what it gained and lost."""
 
 from baton.core.kv_events import KvChange, key_of
-from baton.engine.kv_log import KvLog, Tier, coalesced
+from baton.engine.blocks.kv_log import KvLog, Tier, coalesced
 
 A, B = b"name of a prefix", b"another one"
 

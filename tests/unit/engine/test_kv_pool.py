@@ -7,7 +7,7 @@ import pytest
 
 from baton.core.errors import SettingsError
 from baton.core.layout import LayoutDescriptor
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.kv_pool import KvPool
 from kv_transfer.memory import Memory
 
 LAYOUT = LayoutDescriptor(num_layers=1, num_kv_heads=1, head_dim=8, block_size=16, dtype="uint8")

@@ -8,8 +8,8 @@ import pytest
 
 from baton.core.errors import SettingsError
 from baton.engine import packing
-from baton.engine.host_memory import available_memory
-from baton.engine.memory_check import ALLOWANCE, check_memory
+from baton.engine.loading.memory_check import ALLOWANCE, check_memory
+from baton.engine.machine.host_memory import available_memory
 from baton.model_source.weight_files import INDEX, weight_bytes, weight_files
 from tests.support.programs import needed
 

@@ -15,8 +15,8 @@ from hypothesis.stateful import (
 
 from baton.core.errors import InternalError
 from baton.core.kv_events import key_of
-from baton.engine.block_books import Published
-from baton.engine.block_pool import KEPT_SHARE, BlockPool
+from baton.engine.blocks.block_books import Published
+from baton.engine.blocks.block_pool import KEPT_SHARE, BlockPool
 from tests.support.fake_slots import FakeSlots
 from tests.support.publishing import publish_one
 

@@ -8,10 +8,10 @@ import pytest
 
 from baton.core.errors import BatonError, InternalError
 from baton.engine.config import ON
-from baton.engine.flight import AtOnce
-from baton.engine.hash_model import HashRunner
 from baton.engine.plan import SliceResult, StepPlan
-from baton.engine.runner_thread import RunnerThread
+from baton.engine.runners.hash_model import HashRunner
+from baton.engine.runners.runner_thread import RunnerThread
+from baton.engine.scheduling.flight import AtOnce
 from baton.engine.work import ChoiceLent, EngineEvent, TokensDrawn, WorkDone, WorkFailed
 from tests.support.engine_events import PATIENCE, EventLog
 from tests.support.engine_hash_model import HASH_MODEL, hash_runner

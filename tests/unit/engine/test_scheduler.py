@@ -6,7 +6,7 @@ import pytest
 
 from baton.core.errors import InternalError
 from baton.core.token_record import FinishReason
-from baton.engine.draft import Draft
+from baton.engine.scheduling.draft import Draft
 from baton.engine.sequence import Sequence, SequenceState
 from baton.engine.work import TokensDrawn, WorkFailed
 from tests.support.engine_bench import assert_answers, bench, lent

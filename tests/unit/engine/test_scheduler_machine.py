@@ -22,8 +22,8 @@ from hypothesis.stateful import (
 from baton.core.errors import RefusedError
 from baton.core.sampling_params import BeamSearch, SamplingParams
 from baton.core.token_record import TokenRecord
+from baton.engine.blocks.reservation import Reservation
 from baton.engine.plan import Slice
-from baton.engine.reservation import Reservation
 from baton.engine.sequence import Sequence, SequenceState
 from baton.engine.work import (
     Admitted,

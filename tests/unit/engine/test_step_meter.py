@@ -2,7 +2,7 @@
 
 from baton.core.step_totals import NO_STEPS, StepSums, pairs_of
 from baton.engine.plan import Slice, StepPlan
-from baton.engine.step_meter import StepMeter
+from baton.engine.scheduling.step_meter import StepMeter
 
 
 def piece(start: int, count: int) -> Slice:

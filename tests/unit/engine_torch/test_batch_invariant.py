@@ -11,17 +11,18 @@ import torch
 from baton.core.errors import SettingsError
 from baton.core.sampling_params import LogprobsMode, SamplingParams
 from baton.core.token_record import TokenRecord
-from baton.engine import invariance_check, torch_runner
 from baton.engine.attention.torch_reference import TorchReference
 from baton.engine.build import build_engine
-from baton.engine.checkpoint import load_checkpoint
 from baton.engine.config import EngineConfig
-from baton.engine.drafter import Drafter
 from baton.engine.engine import Engine
-from baton.engine.invariance_check import check_batch_invariance
 from baton.engine.kernel_build import KernelError
-from baton.engine.numeric_class import check_parts
-from baton.engine.torch_runner import TorchRunner, load_torch_runner
+from baton.engine.loading import invariance_check
+from baton.engine.loading.checkpoint import load_checkpoint
+from baton.engine.loading.invariance_check import check_batch_invariance
+from baton.engine.runners import torch_runner
+from baton.engine.runners.numeric_class import check_parts
+from baton.engine.runners.torch_runner import TorchRunner, load_torch_runner
+from baton.engine.scheduling.drafter import Drafter
 from baton.engine.work import Mode, PromptScored, Work, WorkDone
 from tests.support.engine_events import EventLog
 from tests.support.engine_running import running_engine
@@ -203,7 +204,7 @@ def test_without_kernels_there_is_no_such_worker(
     def fail(*_: object) -> None:
         raise KernelError("there is no C++ compiler")
 
-    monkeypatch.setattr("baton.engine.numeric_class.load_kernels", fail)
+    monkeypatch.setattr("baton.engine.runners.numeric_class.load_kernels", fail)
     with pytest.raises(SettingsError, match=r"--batch-invariant needs the C\+\+ kernels: there is"):
         load_torch_runner(str(llama), EngineConfig(batch_invariant=True))
 

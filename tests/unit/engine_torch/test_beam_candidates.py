@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from baton.core.sampling_params import BeamSearch, LogprobsMode, SamplingParams
-from baton.engine.beam_candidates import beam_candidates
 from baton.engine.plan import Draw
+from baton.engine.sampling.beam_candidates import beam_candidates
 
 
 def draw(n: int = 2, **changes: Any) -> Draw:

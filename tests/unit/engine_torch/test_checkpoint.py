@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from baton.core.errors import SettingsError
 from baton.core.layout import LayoutDescriptor
-from baton.engine.checkpoint import load_checkpoint
+from baton.engine.loading.checkpoint import load_checkpoint
 from baton.model_source.checkpoint_digest import MAX_SAMPLES, SAMPLE_BYTES, digest_of_model
 from tests.support.models import FAMILIES, VOCAB, make, make_llama
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from baton.engine.attention.paged_tensor import TORCH_DTYPES
-from baton.engine.checkpoint import Checkpoint, load_checkpoint
+from baton.engine.blocks.paged_tensor import TORCH_DTYPES
 from baton.engine.kernel_build import default_recipe
 from baton.engine.kv_shape import call_model
+from baton.engine.loading.checkpoint import Checkpoint, load_checkpoint
 from baton.engine.modules.decoder_stack import DecoderStack, decoder_stack
 from baton.engine.modules.kernels import Kernels
 from baton.engine.modules.layer_check import ProbeStep

@@ -5,10 +5,10 @@ import torch
 
 from baton.core.errors import SettingsError
 from baton.core.layout import LayoutDescriptor
-from baton.engine.device import choose_device
-from baton.engine.device_pool import DevicePool
-from baton.engine.device_storage import DeviceStorage
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.device_pool import DevicePool
+from baton.engine.blocks.device_storage import DeviceStorage
+from baton.engine.blocks.kv_pool import KvPool
+from baton.engine.machine.device import choose_device
 
 CPU = torch.device("cpu")
 LAYOUT = LayoutDescriptor(num_layers=2, num_kv_heads=3, head_dim=4, block_size=16, dtype="bfloat16")
@@ -75,7 +75,7 @@ def test_what_the_pool_gives_up_is_kept_in_slots(pool: DevicePool) -> None:
 def test_a_stage_that_the_host_cannot_hold_says_what_to_lower(
     pool: DevicePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("baton.engine.kv_pool.available_memory", lambda: 0)
+    monkeypatch.setattr("baton.engine.blocks.kv_pool.available_memory", lambda: 0)
 
     with pytest.raises(SettingsError, match="lower --max-model-len"):
         pool.stage(3)

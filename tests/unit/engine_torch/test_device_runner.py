@@ -13,17 +13,17 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from baton.core.errors import InternalError
 from baton.core.sampling_params import SamplingParams
-from baton.engine import device
 from baton.engine.attention.backend import AttentionRule
 from baton.engine.attention.device_inputs import DecodeBuffers
 from baton.engine.attention.torch_reference import TorchReference
+from baton.engine.blocks.device_pool import DevicePool
+from baton.engine.blocks.kv_pool import KvPool
 from baton.engine.config import EngineConfig
-from baton.engine.device import Fetched
-from baton.engine.device_pool import DevicePool
-from baton.engine.device_runner import DeviceRunner
-from baton.engine.kv_pool import KvPool
+from baton.engine.machine import device
+from baton.engine.machine.device import Fetched
 from baton.engine.plan import Draw, Drawn, Misled, Slice, SliceResult, StepPlan
-from baton.engine.torch_runner import TorchRunner, load_torch_runner
+from baton.engine.runners.device_runner import DeviceRunner
+from baton.engine.runners.torch_runner import TorchRunner, load_torch_runner
 from tests.support.device_runs import device_pool, device_runner
 from tests.support.models import VOCAB
 from tests.support.no_sync import NoHostSync
@@ -211,7 +211,7 @@ def test_what_followed_a_token_that_was_not_the_one_is_misled(
     plain: TorchRunner, runner: DeviceRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The device looks at the best token alone, which only the greedy row always draws."""
-    monkeypatch.setattr("baton.engine.device_sampler.FIRST_LOOK", 1)
+    monkeypatch.setattr("baton.engine.sampling.device_sampler.FIRST_LOOK", 1)
     warm = tuple(replace(WARM, temperature=3.0, top_k=40, seed=seed) for seed in range(7))
     runner.run(prompts((GREEDY, *warm)))
     plain.run(prompts((GREEDY, *warm)))
@@ -352,8 +352,8 @@ def poison_first_sequence(runner: DeviceRunner) -> None:
 def test_a_draw_that_is_not_certain_is_made_on_the_host(
     plain: TorchRunner, runner: DeviceRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("baton.engine.device_sampler.FEW", 1)
-    monkeypatch.setattr("baton.engine.device_sampler.FIRST_LOOK", 2)
+    monkeypatch.setattr("baton.engine.sampling.device_sampler.FEW", 1)
+    monkeypatch.setattr("baton.engine.sampling.device_sampler.FIRST_LOOK", 2)
 
     assert ids(runner.run(prompts())) == ids(plain.run(prompts()))
 

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from baton.core.sampling_params import SamplingParams
-from baton.engine import device_sampler, sampler
-from baton.engine.device_sampler import first_look
 from baton.engine.plan import Draw
+from baton.engine.sampling import device_sampler, sampler
+from baton.engine.sampling.device_sampler import first_look
 from tests.support.no_sync import HostWaits, NoHostSync
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from baton.core.errors import BatonError, InternalError, RequestError
 from baton.core.sampling_params import Grammar, LogprobsMode
-from baton.engine.drawing import Drawing
-from baton.engine.logits_rules import LogitsRules
 from baton.engine.plan import Draw, Drawn
+from baton.engine.sampling.drawing import Drawing
+from baton.engine.sampling.logits_rules import LogitsRules
 from tests.support.drawing import EOS, PROMPT, VOCAB, draw, outcomes, plugins, rising
 from tests.support.reference_sampler import (
     reference_distribution,

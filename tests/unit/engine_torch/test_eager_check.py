@@ -12,9 +12,9 @@ from transformers import AutoModelForCausalLM, Cohere2ForCausalLM, PreTrainedMod
 
 from baton.core.errors import SettingsError
 from baton.engine.attention import hugging_face
-from baton.engine.checkpoint import load_checkpoint
-from baton.engine.eager_check import check_against_eager
 from baton.engine.kv_shape import KvShape, kv_shape
+from baton.engine.loading.checkpoint import load_checkpoint
+from baton.engine.loading.eager_check import check_against_eager
 from tests.support.models import OTHERS, VOCAB, make
 
 EQUAL = [name for name in OTHERS if name not in ("StableLm", "Bloom")]
@@ -77,7 +77,7 @@ def test_a_known_family_is_not_tried(llama: Path, monkeypatch: pytest.MonkeyPatc
     def never(model: PreTrainedModel, shape: KvShape) -> None:
         raise AssertionError("it was tried")
 
-    monkeypatch.setattr("baton.engine.checkpoint.check_against_eager", never)
+    monkeypatch.setattr("baton.engine.loading.checkpoint.check_against_eager", never)
     load_checkpoint(str(llama), "auto")
 
 

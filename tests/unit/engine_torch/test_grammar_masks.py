@@ -13,8 +13,8 @@ from tokenizers import Tokenizer
 
 from baton.core.errors import BatonError, RequestError
 from baton.core.sampling_params import SamplingParams
-from baton.engine.grammar_masks import COMPILED, STATES, GrammarMasks
 from baton.engine.plan import Draw
+from baton.engine.sampling.grammar_masks import COMPILED, STATES, GrammarMasks
 from baton.grammars.compiled import compile_grammar
 from baton.grammars.tokens import load_tokens
 from tests.support.grammars import (

@@ -9,12 +9,12 @@ import pytest
 from torch import nn
 
 from baton.core.errors import SettingsError
-from baton.engine.checkpoint import load_checkpoint
 from baton.engine.config import EngineConfig
-from baton.engine.model_check import check_model
+from baton.engine.loading.checkpoint import load_checkpoint
+from baton.engine.loading.model_check import check_model
 from baton.engine.modules.decoder_layer import KernelDecoderLayer
 from baton.engine.modules.linear import KernelLinear
-from baton.engine.torch_runner import load_torch_runner, replace_modules
+from baton.engine.runners.torch_runner import load_torch_runner, replace_modules
 from baton.engine.vision.tower import language_modules, tower_of
 from tests.support.models import make_vision
 from tests.support.programs import needed

@@ -10,17 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from baton.core.errors import SettingsError
-from baton.engine.attention.paged_tensor import TORCH_DTYPES
+from baton.engine.blocks.paged_tensor import TORCH_DTYPES
 from baton.engine.build import build_engine
-from baton.engine.checkpoint import load_checkpoint
 from baton.engine.config import EngineConfig
 from baton.engine.kernel_build import LEVELS, KernelError, default_recipe
+from baton.engine.loading.checkpoint import load_checkpoint
 from baton.engine.modules.kernels import Kernels
 from baton.engine.modules.linear import KernelLinear, PackedEmbedding
 from baton.engine.modules.packed_weight import PackedWeight
 from baton.engine.modules.quantised import dequantised, quantised, round_weights
 from baton.engine.modules.swap import swap_modules
-from baton.engine.torch_runner import load_torch_runner
+from baton.engine.runners.torch_runner import load_torch_runner
 from tests.support.kernels import kernels as library
 from tests.support.models import make
 
@@ -135,14 +135,16 @@ def test_without_kernels_there_is_no_such_worker(
     def fail(*_: object) -> None:
         raise KernelError("there is no C++ compiler")
 
-    monkeypatch.setattr("baton.engine.torch_runner.load_kernels", fail)
+    monkeypatch.setattr("baton.engine.runners.torch_runner.load_kernels", fail)
     folder = str(make("Llama", tmp_path / "model"))
     with pytest.raises(SettingsError, match=r"--quantization int8 needs the C\+\+ kernels: there"):
         load_torch_runner(folder, EngineConfig(quantization="int8"))
 
 
 def test_a_cuda_device_does_not_take_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("baton.engine.device.choose_device", lambda wanted: torch.device("cuda", 0))
+    monkeypatch.setattr(
+        "baton.engine.machine.device.choose_device", lambda wanted: torch.device("cuda", 0)
+    )
     folder = str(make("Llama", tmp_path / "model"))
     with pytest.raises(SettingsError, match=r"--quantization int8 .* take --device cpu"):
         build_engine(folder, EngineConfig(quantization="int8", device="cuda"))

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from baton.engine.attention.backend import AttentionStep
 from baton.engine.attention.cpu_kernel import CpuKernel
-from baton.engine.attention.paged_tensor import TORCH_DTYPES
-from baton.engine.checkpoint import Checkpoint, load_checkpoint
+from baton.engine.blocks.paged_tensor import TORCH_DTYPES
 from baton.engine.kernel_build import LEVELS, default_recipe
 from baton.engine.kv_shape import call_model
+from baton.engine.loading.checkpoint import Checkpoint, load_checkpoint
 from baton.engine.modules import packed_weight
 from baton.engine.modules.decoder_layer import KernelDecoderLayer
 from baton.engine.modules.kernels import Kernels

@@ -4,8 +4,8 @@ import pytest
 
 from baton.core.errors import RequestError, SettingsError
 from baton.core.sampling_params import ProcessorCall, SamplingParams
-from baton.engine.logits_plugins import LogitsPlugins
 from baton.engine.plan import Drawn
+from baton.engine.sampling.logits_plugins import LogitsPlugins
 from tests.support.drawing import PROCESSORS, PROMPT, draw, outcomes, plugins, rising, token
 
 

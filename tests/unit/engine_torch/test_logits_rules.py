@@ -8,8 +8,8 @@ from torch import Tensor
 
 from baton.core.errors import BatonError, RequestError
 from baton.core.sampling_params import Grammar
-from baton.engine.logits_rules import LogitsRules
 from baton.engine.plan import Draw, Drawn
+from baton.engine.sampling.logits_rules import LogitsRules
 from tests.support.drawing import EOS, PROMPT, VOCAB, draw, outcomes, plugins, rising, token
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
 from baton.engine import packing
-from baton.engine.packed_linear import PackedLinear, pack_linears
+from baton.engine.modules.packed_linear import PackedLinear, pack_linears
 from baton.engine.packing import copied_bytes, packs_linears
 from tests.support.models import FAMILIES, make
 

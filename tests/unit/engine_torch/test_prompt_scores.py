@@ -12,12 +12,12 @@ from transformers import AutoModelForCausalLM
 from baton.core.errors import InternalError
 from baton.core.sampling_params import LogprobsMode, SamplingParams
 from baton.core.token_record import TokenLogprobs
-from baton.engine import logits_parts
-from baton.engine.attention.paged_tensor import paged_tensor
+from baton.engine.blocks.kv_pool import KvPool
+from baton.engine.blocks.paged_tensor import paged_tensor
 from baton.engine.config import EngineConfig
-from baton.engine.kv_pool import KvPool
 from baton.engine.plan import Draw, Slice, SliceResult, StepPlan
-from baton.engine.torch_runner import TorchRunner, load_torch_runner
+from baton.engine.runners.torch_runner import TorchRunner, load_torch_runner
+from baton.engine.sampling import logits_parts
 from tests.support.models import VOCAB, make
 
 PROMPT = tuple(torch.randint(VOCAB, (40,), generator=torch.Generator().manual_seed(3)).tolist())

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from baton.engine.attention.cpu_kernel import CpuKernel
-from baton.engine.attention.paged_tensor import TORCH_DTYPES
-from baton.engine.checkpoint import Checkpoint, load_checkpoint
+from baton.engine.blocks.paged_tensor import TORCH_DTYPES
 from baton.engine.kernel_build import LEVELS, default_recipe
 from baton.engine.kv_shape import call_model
-from baton.engine.logits_parts import logits_in_parts
+from baton.engine.loading.checkpoint import Checkpoint, load_checkpoint
 from baton.engine.modules.kernels import Kernels
 from baton.engine.modules.swap import swap_modules
 from baton.engine.plan import Slice, StepPlan
+from baton.engine.sampling.logits_parts import logits_in_parts
 from tests.support.kernels import kernels as library
 from tests.support.models import FAMILIES, make
 

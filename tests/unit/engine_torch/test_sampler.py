@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from baton.core.sampling_params import SamplingParams
-from baton.engine import sampler
 from baton.engine.plan import Draw
+from baton.engine.sampling import sampler
 from tests.support.reference_sampler import reference_distribution, reference_sample
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from baton.core import sampling_hash
-from baton.engine import sampling_noise
+from baton.engine.sampling import sampling_noise
 
 EDGES = [0, 1, 2**31, 2**53, 2**62, 2**63 - 1, 2**63, 2**64 - 1, sampling_hash.GOLDEN]
 

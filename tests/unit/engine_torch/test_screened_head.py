@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from baton.core.sampling_params import SamplingParams
-from baton.engine import torch_runner
-from baton.engine.attention.paged_tensor import TORCH_DTYPES
-from baton.engine.checkpoint import load_checkpoint
+from baton.engine.blocks.kv_pool import KvPool
+from baton.engine.blocks.paged_tensor import TORCH_DTYPES
 from baton.engine.config import AUTO, OFF, EngineConfig
 from baton.engine.kernel_build import LEVELS, default_recipe
-from baton.engine.kv_pool import KvPool
+from baton.engine.loading.checkpoint import load_checkpoint
 from baton.engine.modules import screened_head
 from baton.engine.modules.kernels import Kernels
 from baton.engine.modules.linear import KernelLinear
@@ -31,6 +30,7 @@ from baton.engine.modules.screened_head import (
 )
 from baton.engine.modules.swap import swap_modules
 from baton.engine.plan import Draw, Slice, SliceResult, StepPlan
+from baton.engine.runners import torch_runner
 from tests.support.hugging_face import Oracle
 from tests.support.kernels import kernels as library
 from tests.support.models import make

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from baton.core.layout import LayoutDescriptor
 from baton.engine.attention.backend import AttentionRule
-from baton.engine.attention.paged_tensor import paged_tensor
 from baton.engine.attention.torch_reference import TorchReference
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.kv_pool import KvPool
+from baton.engine.blocks.paged_tensor import paged_tensor
 from baton.engine.plan import Slice, StepPlan
 
 LAYERS, KV_HEADS, HEADS, DIM, BLOCK = 2, 2, 6, 8, 16

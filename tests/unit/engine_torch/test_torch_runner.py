@@ -10,11 +10,11 @@ from transformers import AutoModelForCausalLM
 
 from baton.core.errors import InternalError
 from baton.core.sampling_params import SamplingParams
-from baton.engine.attention.paged_tensor import paged_tensor
+from baton.engine.blocks.kv_pool import KvPool
+from baton.engine.blocks.paged_tensor import paged_tensor
 from baton.engine.config import EngineConfig
-from baton.engine.kv_pool import KvPool
 from baton.engine.plan import Draw, Runner, Slice, SliceResult, StepPlan
-from baton.engine.torch_runner import TorchRunner, load_torch_runner
+from baton.engine.runners.torch_runner import TorchRunner, load_torch_runner
 from tests.support.models import VOCAB
 
 GREEDY = SamplingParams(max_tokens=8, seed=0, temperature=0.0)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.kv_pool import KvPool
 from kv_transfer.checksums import checksums_of, wrong_blocks
 from tests.support.kv_pair import LAYOUT
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from baton.core.errors import TransferError, UnavailableError
-from baton.engine.kv_pool import KvPool
+from baton.engine.blocks.kv_pool import KvPool
 from kv_transfer.memory import Run
 from kv_transfer.staging import Landing, Lending, StagedReader
 from tests.support.kv_pair import LAYOUT

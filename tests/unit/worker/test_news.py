@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from baton.core.kv_events import KvChange, key_of
-from baton.engine.block_pool import BlockPool
+from baton.engine.blocks.block_pool import BlockPool
 from baton.worker import news as module
 from baton.worker.load import LoadBoard
 from baton.worker.news import news

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from baton.core.errors import RefusedError
-from baton.engine.block_pool import BlockPool
+from baton.engine.blocks.block_pool import BlockPool
 from baton.worker.room import Room
 
 

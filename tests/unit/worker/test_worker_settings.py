@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from baton.core.errors import SettingsError
-from baton.engine.host_cores import available_cores
+from baton.engine.machine.host_cores import available_cores
 from baton.registry.redis_settings import RedisSettings
 from baton.worker.settings import WorkerSettings
 

@@ -1,0 +1,1 @@
+"""A checkpoint's folder -> a model that was tried."""

@@ -1,0 +1,1 @@
+"""Logits -> tokens, with all that a request says of them."""
