@@ -7,7 +7,9 @@ CLIENTS := $(VENV)-clients
 # Named first, so that later steps keep this build. A GPU machine: make install TORCH=torch
 TORCH ?= torch==2.13.0
 ARGS ?=
-PYTEST := $(BIN)/python -m pytest -m "not long"
+# Without bytecode each process that a test starts compiles all that it imports, and pytest every test.
+PYTHON_OF_TESTS := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python
+PYTEST := $(PYTHON_OF_TESTS) -m pytest -m "not long"
 FAST := -n 2 --dist loadfile tests/unit tests/integration
 BUF_MACHINE := $(if $(filter aarch64 arm64,$(shell uname -m)),aarch64,x64)
 BUF := $(VENV)/buf/node_modules/@bufbuild/buf-linux-$(BUF_MACHINE)/bin/buf
@@ -22,10 +24,10 @@ test-fast: $(VENV)/.dev           ## unit and integration only
 	$(PYTEST) $(FAST) $(ARGS)
 
 test-long: $(VENV)/.dev clients   ## full counts: chaos, fuzzing, oracle over all families
-	$(BIN)/python -m pytest -m long $(ARGS)
+	$(PYTHON_OF_TESTS) -m pytest -m long $(ARGS)
 
 chaos: $(VENV)/.dev              ## kill the workers of a real model; prints how many tokens changed
-	$(BIN)/python -m pytest -m long -q tests/e2e/test_real_model_chaos.py $(ARGS)
+	$(PYTHON_OF_TESTS) -m pytest -m long -q tests/e2e/test_real_model_chaos.py $(ARGS)
 
 demo-model: $(VENV)/.dev          ## train the model in baton/demo again; ended, it goes on where it was
 	$(BIN)/python -m demo_model train $(ARGS)

@@ -14,6 +14,7 @@ from baton.core.errors import BatonError, InternalError, UnavailableError
 from baton.rpc import wire
 from baton.telemetry.request_context import apart
 from baton.v1 import decode_pb2 as pb
+from decode_worker import portion
 from decode_worker.outlet import Outlet
 from decode_worker.voice import Voice
 
@@ -79,9 +80,21 @@ class Conversation:
             await self._roused.wait()
             await asyncio.sleep(0)  # what else comes in this turn goes along: the end of an answer
             self._roused.clear()
-            due, self._due = self._due, {}
-            if due:
-                yield pb.ConverseResponse(told=[voice.take() for voice in due])
+            if self._due:
+                yield pb.ConverseResponse(told=self._take())
+
+    def _take(self) -> list[pb.Told]:
+        """What is due, as far as one message may go; the rest is due for the next one."""
+        due, self._due = self._due, {}
+        taken, room = [], portion.MOST
+        for voice in due:
+            if room > 0:
+                told, size = voice.take(room)
+                taken.append(told)
+                room -= size
+            if voice.has_news:
+                self._rouse(voice)
+        return taken
 
     async def _answer(self, ask: pb.Ask, voice: Voice) -> None:
         """Until its last word is on its way."""

@@ -1,10 +1,13 @@
 """One work's events, from the engine's sink to the stream of the call that asked for it."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator
 
 from baton.engine.work import EngineEvent, WorkDone, WorkFailed
 from baton.v1 import decode_pb2 as pb
+from decode_worker import portion
+from decode_worker.portion import take_portion
 from decode_worker.responses import responses_of
 
 
@@ -15,7 +18,7 @@ class OwnStream:
 
     def __init__(self) -> None:
         self._said: list[pb.GenerateResponse] = []
-        self._events: list[EngineEvent] = []
+        self._events: deque[EngineEvent] = deque()
         self._news = asyncio.Event()
 
     def say(self, response: pb.GenerateResponse) -> None:
@@ -31,13 +34,15 @@ class OwnStream:
             await self._news.wait()
             self._news.clear()
             said, self._said = self._said, []
-            events, self._events = self._events, []
+            events, self._events = self._events, deque()
             for response in said:
                 yield response
-            for response in responses_of(events):
-                yield response
-            if events and ended(events[-1]):
-                return
+            while events:
+                taken, _ = take_portion(events, portion.MOST)
+                for response in responses_of(taken):
+                    yield response
+                if ended(taken[-1]):
+                    return
 
 
 def ended(event: EngineEvent) -> bool:

@@ -1,10 +1,12 @@
 """What one answer has to say on a stream of many."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable
 
 from baton.engine.work import EngineEvent, WorkDone, WorkFailed
 from baton.v1 import decode_pb2 as pb
+from decode_worker.portion import take_portion
 from decode_worker.responses import responses_of
 
 
@@ -15,8 +17,7 @@ class Voice:
         self.call = call
         self.paused = False  # what comes is kept
         self._rouse = rouse
-        self._said: list[pb.GenerateResponse] = []
-        self._events: list[EngineEvent] = []  # behind them
+        self._waiting: deque[pb.GenerateResponse | EngineEvent] = deque()
         self._done: WorkDone | WorkFailed | None = None
         self._written = asyncio.Event()  # all that the engine has
         self._ended = False
@@ -24,8 +25,7 @@ class Voice:
         self._told = asyncio.Event()
 
     def say(self, response: pb.GenerateResponse) -> None:
-        self._fold()
-        self._said.append(response)
+        self._waiting.append(response)
         self._have_news()
 
     def put(self, event: EngineEvent) -> None:
@@ -33,7 +33,7 @@ class Voice:
             self._done = event
             self._written.set()
         else:
-            self._events.append(event)
+            self._waiting.append(event)
             self._have_news()
 
     async def own(self) -> AsyncGenerator[pb.GenerateResponse, None]:
@@ -55,22 +55,34 @@ class Voice:
 
     @property
     def has_news(self) -> bool:
-        return bool(self._said or self._events or self._ended)
+        return bool(self._waiting) or (self._ended and not self._told.is_set())
 
-    def take(self) -> pb.Told:
-        """All that there is to tell now."""
-        self._fold()
-        said, self._said = self._said, []
-        if self._ended:
+    def take(self, most: int) -> tuple[pb.Told, int]:
+        """What there is to tell, until it is `most` token ids or more; and how many those are. Asked for
+        while it has news.
+        """
+        taken, size = take_portion(self._waiting, most) if self._waiting else ([], 0)
+        last = self._ended and not self._waiting
+        if last:
             self._told.set()
-        return pb.Told(call=self.call, events=said, last=self._ended, fault=self._fault)
-
-    def _fold(self) -> None:
-        """Events become responses late, so that those of one moment are one."""
-        if self._events:
-            self._said.extend(responses_of(self._events))
-            self._events.clear()
+        fault = self._fault if last else None
+        return pb.Told(call=self.call, events=_responses(taken), last=last, fault=fault), size
 
     def _have_news(self) -> None:
         if not self.paused:
             self._rouse(self)
+
+
+def _responses(
+    taken: list[pb.GenerateResponse | EngineEvent],
+) -> Iterable[pb.GenerateResponse]:
+    """Events become responses late, so that those of one moment are one."""
+    responses: list[pb.GenerateResponse] = []
+    events: list[EngineEvent] = []
+    for one in taken:
+        if isinstance(one, pb.GenerateResponse):
+            responses += (*responses_of(events), one)
+            events = []
+        else:
+            events.append(one)
+    return [*responses, *responses_of(events)] if responses else responses_of(events)

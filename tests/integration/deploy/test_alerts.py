@@ -14,6 +14,7 @@ from tests.support.prometheus_rules import FILES, FOLDER, ROOT, alerts, rules
 CASES: dict[str, dict[str, Any]] = yaml.safe_load(
     (Path(__file__).parent / "alert_cases.yaml").read_text("utf-8")
 )
+HOMES = tuple(path for path in FILES if alerts(path))
 
 
 def promtool(*words: str) -> str:
@@ -49,16 +50,15 @@ def test_every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not()
         assert {kind.split()[0] for kind in cases} == {"fires", "quiet"}, name
 
 
-def test_alerts_fire_when_they_should_and_only_then(tmp_path: Path) -> None:
+@pytest.mark.parametrize("home", HOMES, ids=lambda path: path.stem)
+def test_alerts_fire_when_they_should_and_only_then(home: Path, tmp_path: Path) -> None:
+    """A file at a time, with what is recorded for it: each case runs all rules that are loaded."""
     tests = [
-        _unit_test(name, kind, case)
-        for name, cases in CASES.items()
-        for kind, case in cases.items()
+        _unit_test(name, kind, case) for name in alerts(home) for kind, case in CASES[name].items()
     ]
+    loaded = [str(path) for path in FILES if path == home or path not in HOMES]
     file = tmp_path / "alerts.yml"
-    file.write_text(
-        yaml.safe_dump({"rule_files": [str(path) for path in FILES], "tests": tests}), "utf-8"
-    )
+    file.write_text(yaml.safe_dump({"rule_files": loaded, "tests": tests}), "utf-8")
     promtool("test", "rules", str(file))
 
 

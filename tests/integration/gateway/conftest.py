@@ -2,6 +2,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from gateway.placing import refusals
 from gateway.prompts.tokenizer import ChatTokenizer, load_tokenizer
@@ -25,6 +26,15 @@ async def served(model_folder: Path) -> AsyncIterator[GatewayUnderTest]:
     async with running_gateway(model_folder) as gateway:
         await answering_pair(gateway)
         yield gateway
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def refusing(model_folder: Path) -> AsyncIterator[GatewayUnderTest]:
+    """The same, one for all tests of a file in which no worker is to hear of anything."""
+    async with running_gateway(model_folder) as gateway:
+        await answering_pair(gateway)
+        yield gateway
+        assert all(not worker.calls.all for worker in gateway.workers)
 
 
 @pytest.fixture(scope="session")

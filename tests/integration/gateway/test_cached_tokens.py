@@ -121,6 +121,8 @@ async def test_the_last_try_counts(model_folder: Path) -> None:
         async def counting(request: Any) -> AsyncIterator[prefill_pb2.PrefillResponse]:
             admitted = prefill_pb2.PrefillAdmitted(num_cached_tokens=request.attempt)
             yield prefill_pb2.PrefillResponse(admitted=admitted)
+            if request.attempt == 1:
+                await asyncio.Event().wait()  # a try that gave a token would be the one that counts
             async for response in prefilling([5])(request):
                 if not response.HasField("admitted"):
                     yield response

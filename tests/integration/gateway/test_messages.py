@@ -109,10 +109,11 @@ IMAGE = {"type": "image", "source": {"type": "url", "url": "http://x"}}
         ({"messages": [{"role": "user", "content": "word " * 5000}]}, "messages"),
     ],
 )
+@pytest.mark.asyncio(loop_scope="module")
 async def test_what_cannot_act_is_refused_by_its_own_name(
-    served: GatewayUnderTest, fields: dict[str, Any], name: str
+    refusing: GatewayUnderTest, fields: dict[str, Any], name: str
 ) -> None:
-    answer = await served.client.post(PATH, json=BODY | fields)
+    answer = await refusing.client.post(PATH, json=BODY | fields)
     assert answer.status_code == 400, answer.text
     body = answer.json()
     assert body["type"] == "error"

@@ -6,14 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tests.support.gateway_answer import answering_pair
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
 from tests.support.gateway_reading import CHAT, HI, TEXT
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-@pytest.fixture
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def served(model_folder: Path) -> AsyncIterator[GatewayUnderTest]:
+    """One for all: no worker hears of anything that is refused."""
     async with running_gateway(model_folder, max_body_bytes=100_000) as gateway:
         await gateway.pair()
         yield gateway

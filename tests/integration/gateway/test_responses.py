@@ -238,12 +238,13 @@ async def test_a_broken_stream_ends_with_a_failed_response(impatient: GatewayUnd
         ({"input": "word " * 5000}, "input"),
     ],
 )
+@pytest.mark.asyncio(loop_scope="module")
 async def test_what_cannot_act_is_refused_by_its_own_name(
-    served: GatewayUnderTest, fields: dict[str, Any], param: str
+    refusing: GatewayUnderTest, fields: dict[str, Any], param: str
 ) -> None:
     for stream in (False, True) if "stream_options" not in fields else (False,):
         body = {"input": "hi", **fields, "stream": stream}
-        answer = await served.client.post(PATH, json=body)
+        answer = await refusing.client.post(PATH, json=body)
         assert answer.status_code == 400, answer.text
         error = answer.json()["error"]
         assert error["param"] == param
@@ -251,8 +252,9 @@ async def test_what_cannot_act_is_refused_by_its_own_name(
 
 
 @pytest.mark.parametrize("number", ["NaN", "1e999", "-Infinity"])
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_number_that_json_cannot_say_is_refused(
-    served: GatewayUnderTest, number: str
+    refusing: GatewayUnderTest, number: str
 ) -> None:
     tool = f'{{"type":"function","name":"f","parameters":{{"a":[{number}]}}}}'
     block = f'{{"type":"tool_use","id":"t","name":"f","input":{{"a":{number}}}}}'
@@ -262,7 +264,7 @@ async def test_a_number_that_json_cannot_say_is_refused(
         ("/v1/messages", f'{{"max_tokens":1,"messages":[{message}]}}'),
     ):
         headers = {"Content-Type": "application/json"}
-        answer = await served.client.post(path, content=body, headers=headers)
+        answer = await refusing.client.post(path, content=body, headers=headers)
         assert answer.status_code == 400
         assert "finite" in answer.json()["error"]["message"]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tests.support.gateway_cluster import GatewayUnderTest, running_gateway
 from tests.support.gateway_reading import CHAT, HI, TEXT
@@ -28,26 +29,37 @@ WRONG: list[dict[str, Any]] = [
 ]
 
 
+CONFIG = {"disable_any_whitespace": True}
+
+
 @pytest.fixture
 async def served(model_folder: Path) -> AsyncIterator[GatewayUnderTest]:
-    config = {"disable_any_whitespace": True}
-    async with running_gateway(model_folder, structured_outputs_config=config) as gateway:
+    async with running_gateway(model_folder, structured_outputs_config=CONFIG) as gateway:
+        await gateway.pair()
+        yield gateway
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def refusing(model_folder: Path) -> AsyncIterator[GatewayUnderTest]:
+    """One for all: no worker hears of anything that is refused."""
+    async with running_gateway(model_folder, structured_outputs_config=CONFIG) as gateway:
         await gateway.pair()
         yield gateway
 
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("fields", WRONG, ids=json.dumps)
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_constraint_that_nothing_could_follow_is_400_with_its_name(
-    served: GatewayUnderTest, fields: dict[str, Any], stream: bool
+    refusing: GatewayUnderTest, fields: dict[str, Any], stream: bool
 ) -> None:
     for path, body in ((CHAT, {"messages": HI}), (TEXT, {"prompt": "hi"})):
-        response = await served.client.post(path, json={**body, **fields, "stream": stream})
+        response = await refusing.client.post(path, json={**body, **fields, "stream": stream})
 
         assert response.status_code == 400, response.text
         error = response.json()["error"]
         assert (error["type"], error["param"]) == ("BadRequestError", next(iter(fields)))
-    assert all(not worker.calls.all for worker in served.workers)
+    assert all(not worker.calls.all for worker in refusing.workers)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from baton.engine.work import TokensDrawn, WorkDone, WorkFailed
 from baton.rpc import wire
 from baton.telemetry.request_context import begin_request, current_request
 from baton.v1 import decode_pb2 as pb
+from decode_worker import portion
 from decode_worker.conversation import Conversation
 from decode_worker.conversing import converse
 from decode_worker.outlet import Outlet
@@ -176,6 +177,27 @@ async def test_a_call_that_is_paused_holds_up_nobody() -> None:
         asking.conversation.pause(1)  # it is over: nothing happens
         asking.conversation.resume(1)
         asking.conversation.cancel(1)
+
+
+async def test_what_was_kept_for_long_is_told_in_portions_and_the_last_word_with_the_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(portion, "MOST", 4)
+    async with Asking("slow", "slower") as asking:
+        for call, name in enumerate(("slow", "slower"), 1):
+            asking.conversation.pause(call)
+            for position in range(5):
+                asking.outlet(name).put(drawn(position))
+            asking.outlet(name).put(WorkDone())
+        await asking.writer.until(lambda: sorted(asking.writer.ended) == ["slow", "slower"])
+        asking.conversation.resume(1)
+        asking.conversation.resume(2)
+        told = [await asking.next() for _ in range(3)]
+        assert [[(one.call, positions(one), one.last) for one in many] for many in told] == [
+            [(1, [0, 1, 2, 3], False)],
+            [(1, [4], True), (2, [0, 1], False)],
+            [(2, [2, 3, 4], True)],
+        ]
 
 
 async def test_a_cancelled_call_is_dropped_and_nothing_more_is_told_of_it() -> None:

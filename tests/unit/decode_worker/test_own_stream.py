@@ -5,10 +5,11 @@ import asyncio
 import pytest
 
 from baton.core.errors import UnavailableError
-from baton.core.token_record import TokenRecord
+from baton.core.token_record import TokenLogprobs, TokenRecord
 from baton.engine.work import Admitted, ChoiceLeft, TokensDrawn, WorkDone, WorkFailed
 from baton.rpc import wire
 from baton.v1 import decode_pb2 as pb
+from decode_worker import portion
 from decode_worker.own_stream import OwnStream
 
 
@@ -46,6 +47,19 @@ async def test_what_came_meanwhile_is_one_response() -> None:
     outlet.put(WorkDone())
     assert said(await anext(told)) == records(2, 3)
     assert [response async for response in told] == []
+
+
+async def test_what_waited_for_long_is_told_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(portion, "MOST", 6)
+    outlet, top = OwnStream(), ((7, -0.5), (8, -1.0))
+    scored = tuple(TokenRecord(0, p, 7, logprobs=TokenLogprobs(-0.5, 1, top)) for p in range(3))
+    for record in scored:
+        outlet.put(TokensDrawn((record,)))
+    for position in range(3, 7):
+        outlet.put(drawn(position))
+    outlet.put(WorkDone())
+    told = [said(response) async for response in outlet.own()]
+    assert told == [scored[:2], scored[2:] + records(3, 4, 5), records(6)]
 
 
 async def test_order_is_kept() -> None:

@@ -6,8 +6,10 @@ import os
 import platform
 import subprocess
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from click.testing import CliRunner
@@ -70,22 +72,34 @@ def test_a_second_start_builds_nothing(trivial: Recipe) -> None:
     assert {path.suffix for path in trivial.cache.iterdir()} == {".so", ".lock"}
 
 
-def test_processes_that_start_side_by_side_build_once(recipe: Recipe) -> None:
+def test_processes_that_start_side_by_side_build_once(trivial: Recipe) -> None:
     program = (
-        "import os, sys; from dataclasses import replace; from pathlib import Path\n"
-        "from baton.engine.kernel_build import Recipe, build_kernels\n"
+        "import sys; from pathlib import Path\n"
+        "from baton.engine import kernel_build as kb\n"
+        "cache, compiler, sources = sys.argv[1:]\n"
+        "kb.SOURCES = Path(sources)\n"
+        "print('ready', flush=True)\n"
         "sys.stdin.read()\n"
-        "build_kernels(Recipe(Path(sys.argv[1]), 'portable', (sys.argv[2],)), print)\n"
+        "kb.build_kernels(kb.Recipe(Path(cache), 'portable', (compiler,)), print)\n"
     )
-    words = [sys.executable, "-c", program, str(recipe.cache), recipe.compiler[0]]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    children = [subprocess.Popen(words, **pipes) for _ in range(3)]  # type: ignore[call-overload]
-
-    said = [child.communicate(timeout=50)[0] for child in children]
+    paths = [trivial.cache, trivial.compiler[0], kernel_build.SOURCES]
+    words = [sys.executable, "-c", program, *map(str, paths)]
+    with ExitStack() as stack:
+        children = [
+            stack.enter_context(subprocess.Popen(words, stdin=PIPE, stdout=PIPE, text=True))
+            for _ in range(3)
+        ]
+        for child in children:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "ready\n"
+        for child in children:
+            assert child.stdin is not None
+            child.stdin.close()
+        said = [child.stdout.read() for child in children if child.stdout is not None]
 
     assert [child.returncode for child in children] == [0, 0, 0]
     assert sum("building" in words for words in said) == 1
-    assert len(libraries(recipe)) == 1
+    assert len(libraries(trivial)) == 1
 
 
 @pytest.mark.parametrize("damage", ["cut short", "empty", "one byte", "another's"])
