@@ -93,6 +93,8 @@ class Wishes:
                 raise wrong(key, _nobody(pin, elsewhere()))
         prefills = self._named("prefill_worker", self.prefill, Role.PREFILL, infos)
         decodes = self._named("decode_worker", self.decode, Role.DECODE, infos)
+        if self.mode is Mode.DISAGGREGATED and infos and all(i.role is Role.DECODE for i in infos):
+            raise wrong("mode", "disaggregated needs a prefill worker, and this cluster has none")
         kinds = {info.fingerprint.digest() for info in decodes}
         if (
             self.prefill

@@ -131,6 +131,15 @@ def test_wishes_leave_whoever_fits_them(params: Any, workers: set[str]) -> None:
     assert left(wishes) == workers
 
 
+def test_disaggregated_is_refused_where_nobody_but_decode_workers_has_ever_been() -> None:
+    wishes = read_wishes({"mode": "disaggregated"})
+    with pytest.raises(RequestError, match="needs a prefill worker") as caught:
+        wishes.check([info for info in CLUSTER if info.role is D])
+    assert caught.value.param == "kv_transfer_params.mode"
+    for known in (CLUSTER, []):  # one that is away is waited for, and so is a cluster that starts
+        wishes.check(known)
+
+
 def test_a_prefill_worker_that_is_named_is_a_pair_and_so_is_disaggregated() -> None:
     assert Wishes().may_be_alone
     assert Wishes(mode=Mode.AGGREGATED).may_be_alone
