@@ -316,7 +316,7 @@ class GatewaySettings:
 
     @property
     def served_names(self) -> tuple[str, ...]:
-        return self.served_model_name or (self.model,)
+        return tuple(dict.fromkeys(self.served_model_name)) or (self.model,)
 
     @property
     def model_folder(self) -> Path:

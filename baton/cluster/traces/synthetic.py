@@ -55,6 +55,8 @@ KINDS: dict[str, dict[str, Word]] = {
     },
 }
 
+MOST = 10_000_000  # requests of a trace; they are all made before the first is sent
+
 Values = dict[str, float]
 
 
@@ -62,6 +64,11 @@ def make_trace(spec: str, seed: int) -> Trace:
     """Raises SettingsError with what is wrong in it. Equal seeds make equal traces."""
     kind, _, text = spec.partition(":")
     values = _values(kind, text)
+    expected = values["rate"] * values["seconds"] * values.get("peak", 1) * values.get("turns", 1)
+    if expected > MOST:
+        raise SettingsError(
+            f"{spec} makes more than {MOST:,} requests: fewer seconds or a lower rate"
+        )
     requests = sorted(_MAKERS[kind](values, random.Random(f"{kind}/{seed}")), key=lambda r: r.at)
     if not requests:
         raise SettingsError(f"{spec} makes no request at all: more seconds or a higher rate")

@@ -70,6 +70,9 @@ def test_a_turn_begins_with_all_that_was_said() -> None:
         ("poisson:rate=inf", "must be a number"),
         ("poisson:rate=nan", "must be a number"),
         ("poisson:rate=0.001,seconds=1", "makes no request at all"),
+        ("poisson:rate=1e9,seconds=1e9", "makes more than 10,000,000 requests"),
+        ("bursts:rate=1e5,peak=10,seconds=11", "makes more than 10,000,000 requests"),
+        ("multi-turn:rate=1e5,turns=10,seconds=11", "makes more than 10,000,000 requests"),
     ],
 )
 def test_what_is_wrong_is_told(spec: str, told: str) -> None:

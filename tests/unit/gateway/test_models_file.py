@@ -42,6 +42,10 @@ def test_each_entry_is_a_model_with_the_flags_of_the_gateway(tmp_path: Path) -> 
     assert (third.served_names, third.hub.revision) == (("org/c",), "main")
 
 
+def test_a_name_that_is_given_twice_is_one() -> None:
+    assert GatewaySettings(model="/a", served_model_name=("x", "y", "x")).served_names == ("x", "y")
+
+
 def test_without_a_model_of_the_flags_the_file_has_them_all(tmp_path: Path) -> None:
     settings = told(tmp_path, GOOD, model="", max_logprobs=3).with_first()
     settings.check()
