@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import grpc
 
-from baton.core.errors import BatonError, InternalError
+from baton.core.errors import BatonError, InternalError, UnavailableError
 from baton.core.room import Room
 from baton.rpc import wire
 from baton.rpc.errors import from_rpc_error
@@ -29,13 +29,12 @@ from gateway.call_events import (
     Transferred,
     Vacated,
 )
-from gateway.members.conversation import Asked
+from gateway.members.conversation import Asked, Ended
 
 logger = logging.getLogger(__name__)
 
 M = TypeVar("M")
 Hear = Callable[[CallEvent], None]
-Ended = Callable[[BatonError | None], None]
 
 
 class Call(Protocol):
@@ -195,6 +194,11 @@ class StreamCall(Generic[M]):
                     await self._reads.wait()
         except BatonError as error:
             last = error
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is None or task.cancelling():
+                raise
+            # By gRPC, of a call on a channel that is closed under it.
+            last = UnavailableError("the connection to the worker was closed")
         except Exception:  # the top of a task: whoever hears must hear of it
             logger.exception("reading what a worker tells failed")
             last = InternalError("an answer of a worker could not be read")
