@@ -228,6 +228,24 @@ def test_what_is_chosen_is_the_best_of_all_pairs(slo: Objectives) -> None:
         assert chosen.options[0].terms.score == pytest.approx(best, abs=1e-5)
 
 
+@pytest.mark.parametrize("num_doubted", [1, 3, 10, 25])
+def test_whichever_links_are_doubted_the_best_of_the_other_pairs_is_found(num_doubted: int) -> None:
+    """Also where just the best ones are."""
+    draw = random.Random(num_doubted)
+    for number in range(50):
+        crowd, ask = drawn(draw, Objectives())
+        readers, writers = ([c for c in crowd if c.prefills is reads] for reads in (True, False))
+        pairs = [(p, d) for p in readers for d in writers]
+        pairs.sort(key=lambda pair: terms_of(ask, *pair).score)
+        doubted = pairs[:num_doubted] if number % 2 else draw.sample(pairs, num_doubted)
+        links = frozenset((p.instance_id, d.instance_id) for p, d in doubted)
+        ask = replace(ask, doubted_links=links, may_be_alone=False)
+        chosen = place(crowd, ask)
+        assert chosen is not None
+        best = min(terms_of(ask, *pair).score for pair in pairs)
+        assert chosen.options[0].terms.score == pytest.approx(best, abs=1e-5)
+
+
 def test_with_links_that_differ_it_costs_at_most_what_they_differ_by() -> None:
     draw = random.Random(2)
     for _ in range(100):
