@@ -17,7 +17,7 @@ from gateway.errors import INTERNAL, ErrorReply
 from gateway.http.replies import error_reply
 from gateway.placing.placement_record import HEADER as PLACEMENT_HEADER
 from gateway.root_path import path_of
-from gateway.schema.routing_fields import LONGEST_ID, PRINTABLE
+from gateway.schema.routing_fields import LONGEST_ID
 from gateway.telemetry.http_metrics import HttpMetrics
 from gateway.telemetry.request_trace import MODEL, NAME, RequestTrace
 
@@ -27,11 +27,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 HEADER = "x-request-id"
-WRONG_ID = ErrorReply(
-    400,
-    "BadRequestError",
-    f"X-Request-Id must be printable ASCII of at most {LONGEST_ID} characters.",
-    "X-Request-Id",
+LONG_ID = ErrorReply(
+    400, "BadRequestError", f"X-Request-Id is longer than {LONGEST_ID} characters.", "X-Request-Id"
 )
 
 
@@ -62,8 +59,8 @@ class RequestScope:
             await self._app(scope, receive, send)
             return
         asked = Headers(scope=scope).get(HEADER, "")
-        wrong = len(asked) > LONGEST_ID or (asked != "" and not PRINTABLE.fullmatch(asked))
-        request_id = asked if asked and not wrong else new_id()
+        long = len(asked) > LONGEST_ID
+        request_id = asked if asked and not long else new_id()
         state = scope.setdefault("state", {})
         state |= {"request_id": request_id, "request_id_given": request_id == asked}
         came = time.monotonic()
@@ -86,7 +83,7 @@ class RequestScope:
             await send(message)
 
         try:
-            app = error_reply(WRONG_ID, scope) if wrong else self._app
+            app = error_reply(LONG_ID, scope) if long else self._app
             await app(scope, receive, send_with_id)
         except ClientDisconnect:
             logger.info("the client went away")

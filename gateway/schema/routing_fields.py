@@ -10,7 +10,7 @@ from gateway.schema.transfer_params import read_wishes
 
 INT64 = (1 << 63) - 1
 LONGEST_ID = 512  # characters; an id goes into every chunk of an answer and into a header
-PRINTABLE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
+_PRINTABLE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
 
 class RoutingFields(BaseModel):
@@ -36,7 +36,7 @@ class RoutingFields(BaseModel):
     @field_validator("request_id")
     @classmethod
     def _fits_a_header(cls, request_id: str | None) -> str | None:
-        if request_id is not None and not PRINTABLE.fullmatch(request_id):
+        if request_id is not None and not _PRINTABLE.fullmatch(request_id):
             raise ValueError("must be printable ASCII, without spaces around it")
         return request_id
 

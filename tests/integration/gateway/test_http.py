@@ -177,13 +177,6 @@ async def test_a_request_id_may_not_be_endless(served: GatewayUnderTest) -> None
     assert answer.headers["x-request-id"] != longest + "i"
 
 
-async def test_a_request_id_is_printable_ascii_as_in_a_body(served: GatewayUnderTest) -> None:
-    for odd in (b"caf\xe9", b"a\tb"):
-        answer = await served.client.get("/v1/models", headers={b"X-Request-Id": odd})
-        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "X-Request-Id")
-        assert answer.headers["x-request-id"].isalnum()
-
-
 async def test_a_slash_behind_a_path_is_as_good_as_none(served: GatewayUnderTest) -> None:
     await served.pair()
     assert (await served.client.get("/v1/models/")).json()["object"] == "list"
