@@ -24,6 +24,7 @@ from baton.engine.kv_shape import call_model, kv_shape
 from baton.engine.loading.checkpoint import Checkpoint, load_checkpoint
 from baton.engine.loading.invariance_check import check_batch_invariance
 from baton.engine.machine.core_board import cores_for
+from baton.engine.machine.thread_team import release_team
 from baton.engine.modules.decoder_stack import decoder_stack
 from baton.engine.modules.kernels import Kernels
 from baton.engine.modules.packed_linear import pack_linears
@@ -73,7 +74,9 @@ def load_torch_runner(model: str, config: EngineConfig) -> "TorchRunner":
     masks = GrammarMasks(Path(model), checkpoint.vocab_size, checkpoint.eos_token_ids)
     images = image_encoder(checkpoint.model, Path(model), config.threads)
     release_heap()
-    return TorchRunner(checkpoint, config, make_attention, masks, numeric_class, images)
+    runner = TorchRunner(checkpoint, config, make_attention, masks, numeric_class, images)
+    release_team()  # this thread computed to check the modules; another one will run the steps
+    return runner
 
 
 def image_encoder(network: PreTrainedModel, folder: Path, threads: int) -> "ImageEncoder | None":

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from baton.core.errors import InternalError, RequestError, SettingsError
 from baton.core.prompt_images import PromptImage
+from baton.engine.machine.thread_team import release_team
 from baton.images.errors import ImageError
 from baton.images.image_file import decode
 from baton.images.image_rules import ImageRules, rules_of
@@ -53,6 +54,7 @@ class ImageEncoder:
                 read["pixel_values"], grid, return_dict=True
             ).pooler_output
         embeddings: Tensor = features[0].contiguous()
+        release_team()  # steps may be computed on another thread of this process
         return embeddings
 
     def _rules_for(self, image: PromptImage) -> ImageRules:
