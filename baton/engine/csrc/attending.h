@@ -1,6 +1,8 @@
 // How a step's attention is shared among threads: which task is whose, and what is put together at the end.
 #pragma once
 
+#include <list>
+
 #include "attention.h"
 
 namespace {
@@ -74,28 +76,39 @@ std::vector<Piece> pieces_of(const Step& step, const Attention& attention, const
     return pieces;
 }
 
-// Attention of one layer. Made by one thread, then `share`d by all of a parallel region.
-template <class N, class Unit, class Precision>
+// Who does what where layers have that window: the same in all of them.
+template <class Work>
+struct Shares {
+    const int window, together;
+    int num_partials = 0;
+    const std::vector<Task> tasks;
+    const std::vector<Piece> pieces;
+
+    Shares(const Step& step, const Layer& layer)
+        : window(layer.window), together(rows_together(step)),
+          tasks(tasks_of(step, layer, together, num_partials)),
+          pieces(pieces_of(step, Work{step, layer, nullptr, together}, tasks)) {}
+};
+
+// Attention of one layer, which all threads of a parallel region share.
+template <class Work>
 class Attending {
 public:
-    Attending(const Step& step, const Layer& layer)
-        : together(rows_together(step)), tasks(tasks_of(step, layer, together, num_partials)),
-          attention{step, layer, nullptr, together}, pieces(pieces_of(step, attention, tasks)) {
-        static thread_local std::vector<float> partials;  // kept: fresh pages would cost more
-        const size_t size = attention.sums_size * num_partials * step.num_kv_heads;
-        if (partials.size() < size) partials.resize(size);
-        attention.partials = partials.data();
-    }
+    Attending(const Step& step, const Layer& layer, const Shares<Work>& shares, float* partials)
+        : shares(shares), attention{step, layer, partials, shares.together} {}
 
     // All threads leave when all is done.
     void share() const {
+        const std::vector<Task>& tasks = shares.tasks;
         const int heads = attention.step.num_kv_heads, all = (int)tasks.size() * heads;
         if (attention.step.slots) write();
-        [[maybe_unused]] typename Unit::Setup setup;
+        [[maybe_unused]] typename Work::Setup setup;
 #pragma omp for schedule(dynamic)
-        for (size_t i = 0; i < pieces.size(); i++)
-            attention.attend(tasks[pieces[i].task], pieces[i].head, pieces[i].heads);
-        if (num_partials) {
+        for (size_t i = 0; i < shares.pieces.size(); i++) {
+            const Piece& piece = shares.pieces[i];
+            attention.attend(tasks[piece.task], piece.head, piece.heads);
+        }
+        if (shares.num_partials) {
 #pragma omp for schedule(dynamic)
             for (int i = 0; i < all; i++)
                 if (tasks[i / heads].num_partials > 1) attention.merge(tasks[i / heads], i % heads);
@@ -109,11 +122,38 @@ public:
     }
 
 private:
-    int num_partials = 0;
-    const int together;
-    const std::vector<Task> tasks;
-    Attention<N, Unit, Precision> attention;
-    const std::vector<Piece> pieces;
+    const Shares<Work>& shares;
+    const Work attention;
+};
+
+// Attention of a step's layers, one after the other. Made by one thread.
+template <class Work>
+class AttendingLayers {
+public:
+    AttendingLayers(const Step& step, const Layer* layers, int count) {
+        static thread_local std::vector<float> partials;  // kept: fresh pages would cost more
+        for (int i = 0; i < count; i++) shares_of(step, layers[i]);
+        size_t most = 0;
+        for (const Shares<Work>& one : shares) most = std::max(most, (size_t)one.num_partials);
+        const Work first{step, layers[0], nullptr, shares.front().together};
+        const size_t size = first.sums_size * most * step.num_kv_heads;
+        if (partials.size() < size) partials.resize(size);
+        each.reserve(count);
+        for (int i = 0; i < count; i++)
+            each.emplace_back(step, layers[i], shares_of(step, layers[i]), partials.data());
+    }
+
+    const Attending<Work>& operator[](int i) const { return each[i]; }
+
+private:
+    const Shares<Work>& shares_of(const Step& step, const Layer& layer) {
+        for (const Shares<Work>& one : shares)
+            if (one.window == layer.window) return one;
+        return shares.emplace_back(step, layer);
+    }
+
+    std::list<Shares<Work>> shares;
+    std::vector<Attending<Work>> each;
 };
 
 #if defined(BATON_TILES)
@@ -123,9 +163,9 @@ typedef Vectors<Pairs> Halves;
 #endif
 
 // What attends to keys and values of each kind.
-template <class N> struct AttendingTo { typedef Attending<N, Vectors<Floats>, Fine> Kind; };
+template <class N> struct AttendingTo { typedef AttendingLayers<Attention<N, Vectors<Floats>, Fine>> Kind; };
 #if defined(BATON_TILES) || defined(__AVX512BF16__)
-template <> struct AttendingTo<BFloat16> { typedef Attending<BFloat16, Halves, Coarse> Kind; };
+template <> struct AttendingTo<BFloat16> { typedef AttendingLayers<Attention<BFloat16, Halves, Coarse>> Kind; };
 #endif
 
 }  // namespace

@@ -21,6 +21,7 @@ struct Task {
 template <class N, class Unit, class Precision>
 struct Attention {
     typedef typename N::T T;
+    typedef typename Unit::Setup Setup;  // what each thread makes before it attends
     static constexpr int PACK = Unit::PACK;
     const Step& step;
     const Layer& layer;

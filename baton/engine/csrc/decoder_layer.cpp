@@ -88,6 +88,7 @@ struct Decoder {
     const DecoderBatch& batch;
     Claims* claims;  // of each part
     const bool gates;  // GATE_UP gates as well, and GATE is left out
+    const Matrix* next;  // what is multiplied by after this layer; null: nobody knows
     const int dim = layer.head_dim;
     const size_t hidden = layer.hidden, inner = layer.inner;
     const size_t wide = (size_t)layer.heads * dim;                       // numbers of a row's queries
@@ -123,12 +124,13 @@ struct Decoder {
         matmul<N>(matrix, {from, (T*)to, stride, to_stride, batch.rows}, behind(part), claims[part]);
     }
 
-    // What is multiplied by after that part of this layer.
+    // What is multiplied by after that part.
     const Matrix* behind(int part) const {
         switch (part) {
             case QKV: return &layer.out;
             case OUT: return &layer.gate_up;
             case GATE_UP: return &layer.down;
+            case DOWN: return next;
         }
         return nullptr;
     }
@@ -236,22 +238,26 @@ template <class N>
 void run_parts(const DecoderLayer& layer, const DecoderBatch& batch, int from, int to) {
     Claims claims[END];
     const bool gates = from <= GATE_UP && to > GATE && layer.inner % PANEL == 0;
-    Decoder<N> decoder{layer, batch, claims, gates};
+    Decoder<N> decoder{layer, batch, claims, gates, nullptr};
 #pragma omp parallel num_threads(batch.threads)
     for (int part = from; part < to; part++) decoder.run(part);
 }
 
-// The whole layer, attention as well, in one go.
+// Whole layers, attention as well, one after the other in one go: what one writes the next one reads.
 template <class N>
-void run_layer(const DecoderLayer& layer, const DecoderBatch& batch, const Step& step,
-    const Layer& attention) {
-    Claims claims[END];
-    Decoder<N> decoder{layer, batch, claims, layer.inner % PANEL == 0};
-    const typename AttendingTo<N>::Kind attending(step, attention);
+void run_layers(const DecoderLayer* const* layers, const Layer* attentions, int count,
+    const DecoderBatch& batch, const Step& step) {
+    DecoderBatch turns[2] = {batch, batch};
+    turns[1].states = batch.output, turns[1].output = const_cast<void*>(batch.states);
+    std::vector<Claims> claims((size_t)count * END);
+    const typename AttendingTo<N>::Kind attending(step, attentions, count);
 #pragma omp parallel num_threads(batch.threads)
-    {
+    for (int i = 0; i < count; i++) {
+        const DecoderLayer& layer = *layers[i];
+        const Matrix* next = i + 1 < count ? &layers[i + 1]->qkv : nullptr;
+        Decoder<N> decoder{layer, turns[i % 2], &claims[i * END], layer.inner % PANEL == 0, next};
         for (int part = NORM; part < OUT; part++) decoder.run(part);
-        attending.share();
+        attending[i].share();
         for (int part = OUT; part < END; part++) decoder.run(part);
     }
 }
@@ -283,12 +289,15 @@ void baton_decoder_layer(const DecoderLayer* layer, const DecoderBatch* batch, i
     if (layer->dtype == 2) run_parts<Float16>(*layer, *batch, from, to);
 }
 
-// All of it. `attention` reads the batch's queries, keys and values and writes what was attended.
-void baton_whole_layer(const DecoderLayer* layer, const DecoderBatch* batch, const Step* step,
-    const Layer* attention) {
-    if (layer->dtype == 0) run_layer<Float32>(*layer, *batch, *step, *attention);
-    if (layer->dtype == 1) run_layer<BFloat16>(*layer, *batch, *step, *attention);
-    if (layer->dtype == 2) run_layer<Float16>(*layer, *batch, *step, *attention);
+// `count` layers one after the other, and the attention of each, which reads the batch's queries, keys and
+// values and writes what was attended. The first one reads `states` and writes `output`, the next one the other
+// way round, and so on: both are written to.
+void baton_layers(const DecoderLayer* const* layers, const Layer* attentions, int count,
+    const DecoderBatch* batch, const Step* step) {
+    const int dtype = layers[0]->dtype;
+    if (dtype == 0) run_layers<Float32>(layers, attentions, count, *batch, *step);
+    if (dtype == 1) run_layers<BFloat16>(layers, attentions, count, *batch, *step);
+    if (dtype == 2) run_layers<Float16>(layers, attentions, count, *batch, *step);
 }
 
 // to [rows][outputs] = from [rows][inputs] times the matrix.

@@ -11,16 +11,16 @@ namespace {
 
 template <class N>
 void attend(const Step& step, const Layer& layer) {
-    const typename AttendingTo<N>::Kind attending(step, layer);
+    const typename AttendingTo<N>::Kind attending(step, &layer, 1);
 #pragma omp parallel num_threads(step.threads)
-    attending.share();
+    attending[0].share();
 }
 
 template <class N>
 void write(const Step& step, const Layer& layer) {
-    const typename AttendingTo<N>::Kind attending(step, layer);
+    const typename AttendingTo<N>::Kind attending(step, &layer, 1);
 #pragma omp parallel num_threads(step.threads)
-    attending.write();
+    attending[0].write();
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
-"""A decoder layer in C++: one call a layer where attention is C++ as well, else two around it."""
+"""A decoder layer in C++: one call a layer where attention is C++ as well, else two around it. Several of
+them may be called in one go, see `layer_run`.
+"""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +12,9 @@ from baton.engine.attention.backend import AttentionRule, AttentionStep
 from baton.engine.attention.cpu_kernel import CpuKernelStep
 from baton.engine.modules import kernels as k
 from baton.engine.modules.layer_parts import LayerParts
+from baton.engine.modules.layer_run import LayerRun, Member
 from baton.engine.modules.packed_weight import PackedWeight
-from baton.engine.modules.rows_read import Call, RowsRead, can_part
+from baton.engine.modules.rows_read import Call, RowsRead, can_part, pays_to_part
 from baton.engine.modules.workspace import Space, Workspace, split_heads
 
 
@@ -32,8 +35,8 @@ class KernelDecoderLayer(nn.Module):
     ) -> None:
         super().__init__()
         self._tell_as(original)
-        self._run, self._run_whole = kernels.decoder_layer, kernels.whole_layer
-        self._number, self._rule, self._workspace = number, rule, workspace
+        self._kernels, self._run = kernels, kernels.decoder_layer
+        self._number, self._rule, self.workspace = number, rule, workspace
         self._qkv = _packed(kernels, parts.qkv)
         self._out = _packed(kernels, (parts.out,))
         self._gate_up = _packed(kernels, parts.gate_up)
@@ -48,6 +51,19 @@ class KernelDecoderLayer(nn.Module):
             k.DTYPES[parts.out.weight.dtype],
             parts.residual,
         )
+        self._alone = LayerRun([self.member], workspace, kernels)
+
+    @property
+    def member(self) -> Member:
+        """What a run of several layers calls instead."""
+        return Member(self._layer, self._number, self._rule)
+
+    def run_with(self, others: Sequence["KernelDecoderLayer"]) -> LayerRun | None:
+        """Of this layer and those behind it; None where one of them hands on in other memory."""
+        if any(other.workspace is not self.workspace for other in others):
+            return None
+        members = [self.member, *(other.member for other in others)]
+        return LayerRun(members, self.workspace, self._kernels)
 
     def _tell_as(self, original: nn.Module) -> None:
         """What models ask their layers for: plain values, such as the kind of their attention."""
@@ -57,7 +73,7 @@ class KernelDecoderLayer(nn.Module):
 
     def stand_last(self, kernels: k.Kernels) -> None:
         """No layer comes after it: from now on what nobody reads is not computed."""
-        sizes = self._workspace.sizes
+        sizes = self.workspace.sizes
         if can_part(sizes):
             self._rows_read = RowsRead(
                 self._layer, self._qkv, kernels, sizes, self._number, self._rule
@@ -77,23 +93,19 @@ class KernelDecoderLayer(nn.Module):
         `rows_read` are those that somebody will read if this is the last layer.
         """
         states = hidden_states.contiguous()
-        output = torch.empty_like(states)
         cos, sin = position_embeddings[0].contiguous(), position_embeddings[1].contiguous()
+        rows = states.shape[1]
+        if self.goes_in_one_go(attention_step, rows) and not self.parts(len(rows_read), rows):
+            return self._alone.run(states, cos, sin, attention_step, 1)
+        output = torch.empty_like(states)
         self._layer.rotary = cos.shape[-1]
-        space = self._workspace.of(states.shape[1])
-        batch = space.batch
-        batch.states, batch.output = states.data_ptr(), output.data_ptr()
-        batch.cos, batch.sin = cos.data_ptr(), sin.data_ptr()
-        batch.threads = torch.get_num_threads()
-        if self._qkv.takes_matrix_units(states.shape[1]):
+        space = self.workspace.of(rows)
+        batch = space.batch_of(states, output, cos, sin)
+        if self._rows_read is not None and self.goes_in_one_go(attention_step, rows):
+            call = Call(states[0], cos[0], sin[0], space, attention_step, rows_read)
+            return self._rows_read.run(call)[None]
+        if self._qkv.takes_matrix_units(rows):
             self._on_matrix_units(states, output, space, attention_step)
-            return output
-        if isinstance(attention_step, CpuKernelStep):
-            if self._rows_read is not None:
-                call = Call(states[0], cos[0], sin[0], space, attention_step, rows_read)
-                if call.few_rows:
-                    return self._rows_read.run(call)[None]
-            self._in_one_go(space, attention_step)
             return output
         self._run(self._layer, batch, k.NORM, k.ATTENTION)
         attended = attention_step.forward(
@@ -103,13 +115,13 @@ class KernelDecoderLayer(nn.Module):
         self._run(self._layer, batch, k.ATTENTION, k.END)
         return output
 
-    def _in_one_go(self, space: Space, attention_step: CpuKernelStep) -> None:
-        batch = space.batch
-        batch.attended = space.attended.data_ptr()
-        told = attention_step.told(
-            self._number, space.query, space.key, space.value, space.attended, self._rule
-        )
-        self._run_whole(self._layer, batch, *told)
+    def goes_in_one_go(self, step: AttentionStep, rows: int) -> TypeGuard[CpuKernelStep]:
+        """Whether so many rows are computed without a stop, attention as well."""
+        return isinstance(step, CpuKernelStep) and not self._qkv.takes_matrix_units(rows)
+
+    def parts(self, read: int, rows: int) -> bool:
+        """Whether as few as are read are parted from the others."""
+        return self._rows_read is not None and pays_to_part(read, rows)
 
     def _on_matrix_units(
         self, states: Tensor, output: Tensor, space: Space, attention_step: AttentionStep
@@ -121,7 +133,7 @@ class KernelDecoderLayer(nn.Module):
         qkv = self._qkv.multiply(space.normed if layer.input.weight else states[0])
         batch.qkv = qkv.data_ptr()
         run(layer, batch, k.ROTARY, k.ATTENTION)
-        heads = split_heads(qkv.view_as(space.qkv), self._workspace.sizes)
+        heads = split_heads(qkv.view_as(space.qkv), self.workspace.sizes)
         attended = attention_step.forward(self._number, *heads, self._rule)
         projected = self._out.multiply(attended.flatten(1))
         batch.projected = projected.data_ptr()

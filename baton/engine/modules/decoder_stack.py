@@ -13,6 +13,7 @@ from baton.engine.attention.backend import AttentionStep
 from baton.engine.kv_shape import MODEL_ERRORS, call_model
 from baton.engine.modules.decoder_layer import KernelDecoderLayer
 from baton.engine.modules.layer_check import ProbeStep
+from baton.engine.modules.layer_run import LayerRun
 from baton.engine.modules.norm import KernelNorm
 from baton.engine.modules.rotary_table import RotaryTable, changes
 
@@ -30,6 +31,7 @@ class DecoderStack:
     layers: tuple[KernelDecoderLayer, ...]
     norm: KernelNorm
     head: nn.Module
+    run: LayerRun | None  # all layers; None: they do not hand on in the same memory
 
     def logits(
         self, tokens: Tensor, positions: Tensor, rows: Tensor, step: AttentionStep
@@ -39,9 +41,16 @@ class DecoderStack:
         `positions` are [tokens]; `rows` ascend.
         """
         states: Tensor = self.embedding(tokens[None])
-        angles = self.rotary.of(positions)
-        for layer in self.layers:
-            states = layer(states, position_embeddings=angles, attention_step=step, rows_read=rows)
+        cos, sin = (one.contiguous() for one in self.rotary.of(positions))
+        left = self.layers
+        if self.run is not None and left[0].goes_in_one_go(step, len(tokens)):
+            left = left[-1:] if left[-1].parts(len(rows), len(tokens)) else ()
+            if count := len(self.layers) - len(left):
+                states = self.run.run(states, cos, sin, step, count)
+        for layer in left:
+            states = layer(
+                states, position_embeddings=(cos, sin), attention_step=step, rows_read=rows
+            )
         if len(rows) < len(tokens):
             states = states[:, rows]
         logits: Tensor = self.head(self.norm(states))
@@ -68,7 +77,7 @@ def _built(model: Any, length: int) -> DecoderStack | None:
     if set(parts) != _PARTS or changes(parts["rotary_emb"]):
         return None
     layers, norm = tuple(parts["layers"].children()), parts["norm"]
-    if not all(isinstance(layer, KernelDecoderLayer) for layer in layers):
+    if not layers or not all(isinstance(layer, KernelDecoderLayer) for layer in layers):
         return None
     if not isinstance(norm, KernelNorm):  # which computes each row by itself
         return None
@@ -78,7 +87,8 @@ def _built(model: Any, length: int) -> DecoderStack | None:
             return None
     except MODEL_ERRORS:  # it is asked in another way, such as by the kind of a layer
         return None
-    return DecoderStack(parts["embed_tokens"], rotary, layers, norm, head)
+    run = layers[0].run_with(layers[1:])
+    return DecoderStack(parts["embed_tokens"], rotary, layers, norm, head, run)
 
 
 def _says_the_same(

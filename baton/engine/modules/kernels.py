@@ -2,6 +2,7 @@
 
 import ctypes
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -63,6 +64,11 @@ NORM, QKV, ROTARY, OUT, ADD_AND_NORM, GATE_UP, GATE, DOWN, ADD = range(9)
 ATTENTION, END = OUT, ADD + 1
 
 
+def addresses_of(layers: Sequence[DecoderLayer]) -> "ctypes.Array[Any]":
+    """As `Kernels.layers` takes them."""
+    return (ctypes.POINTER(DecoderLayer) * len(layers))(*map(ctypes.pointer, layers))
+
+
 class Kernels:
     """What `kernel_build` loads, with types.
 
@@ -79,10 +85,13 @@ class Kernels:
         structures = (ctypes.POINTER(DecoderLayer), ctypes.POINTER(DecoderBatch))
         self.decoder_layer.argtypes = (*structures, ctypes.c_int, ctypes.c_int)
         self.decoder_layer.restype = None
-        self.whole_layer = library.baton_whole_layer
-        attention = (ctypes.POINTER(KernelStep), ctypes.POINTER(KernelLayer))
-        self.whole_layer.argtypes = (*structures, *attention)
-        self.whole_layer.restype = None
+        self.layers = library.baton_layers
+        layers = ctypes.POINTER(structures[0])
+        self.layers.argtypes = (
+            *(layers, ctypes.POINTER(KernelLayer), ctypes.c_int),
+            *(structures[1], ctypes.POINTER(KernelStep)),
+        )
+        self.layers.restype = None
         self.screens = Screens(library)
         self._linear = library.baton_linear
         self._norm = library.baton_norm

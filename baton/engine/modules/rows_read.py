@@ -28,10 +28,10 @@ class Call:
     step: CpuKernelStep
     rows_read: Tensor
 
-    @property
-    def few_rows(self) -> bool:
-        """Whether it pays to part them from the others: not where most are read, as in decode."""
-        return 2 * len(self.rows_read) <= len(self.states)
+
+def pays_to_part(read: int, rows: int) -> bool:
+    """So many from the others: not where most are read, as in decode."""
+    return 2 * read <= rows
 
 
 class RowsRead:
@@ -46,7 +46,7 @@ class RowsRead:
         number: int,
         rule: AttentionRule,
     ) -> None:
-        self._run, self._run_whole = kernels.decoder_layer, kernels.whole_layer
+        self._run, self._run_layers = kernels.decoder_layer, kernels.layers
         self._sizes, self._number, self._rule = sizes, number, rule
         self._workspace = Workspace(sizes)
         queries = sizes.heads * sizes.head_dim
@@ -56,6 +56,7 @@ class RowsRead:
         self._rest = k.DecoderLayer.from_buffer_copy(layer)
         self._rest.qkv = _part(qkv, 0, queries)
         self._rest.key, self._rest.kv_heads = k.NO_NORM, 0
+        self._rest_alone = k.addresses_of([self._rest])
 
     def run(self, call: Call) -> Tensor:
         """[rows, hidden]: 0 where nobody reads."""
@@ -84,8 +85,8 @@ class RowsRead:
         batch.threads = call.space.batch.threads
         query = _heads(space.qkv, len(output), self._sizes.heads)
         step = call.step.of_rows(call.rows_read.tolist())
-        told = step.told(self._number, query, query, query, space.attended, self._rule)
-        self._run_whole(self._rest, batch, *told)
+        told, layer = step.told(self._number, query, query, query, space.attended, self._rule)
+        self._run_layers(self._rest_alone, layer, 1, batch, told)
         return output
 
 

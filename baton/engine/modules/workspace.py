@@ -39,6 +39,14 @@ class Space:
             rows=rows,
         )
 
+    def batch_of(self, states: Tensor, output: Tensor, cos: Tensor, sin: Tensor) -> DecoderBatch:
+        """Good until the next call. `attended` is left as it was."""
+        batch = self.batch
+        batch.states, batch.output = states.data_ptr(), output.data_ptr()
+        batch.cos, batch.sin = cos.data_ptr(), sin.data_ptr()
+        batch.threads = torch.get_num_threads()
+        return batch
+
 
 class Workspace:
     """One for all layers of these sizes; used by one step at a time."""
