@@ -24,8 +24,10 @@ class KvPool:
         self._canary_offset = _whole_pages(num_blocks * layout.block_bytes)
         self._size = self._canary_offset + mmap.PAGESIZE
         self._fd = _committed_memfd(self._size)
-        # Not mapped page by page ahead, which would take a second per GiB: the memory is ours already.
-        self._map = mmap.mmap(self._fd, self._size, flags=mmap.MAP_SHARED)
+        # All pages at once, 0.2 to 0.4 s per GiB: as the first prompts come to them, it would be they that
+        # wait, `small` for 14,000 pages of 512 tokens.
+        flags = mmap.MAP_SHARED | mmap.MAP_POPULATE
+        self._map = mmap.mmap(self._fd, self._size, flags=flags)
         self._view = memoryview(self._map)
         self._view[self._canary_offset :] = os.urandom(mmap.PAGESIZE)
         self._zeros = bytes(layout.block_bytes)
