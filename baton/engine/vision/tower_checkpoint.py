@@ -23,6 +23,7 @@ from baton.engine.loading.checkpoint import (
     name_of_dtype,
 )
 from baton.engine.loading.families import reads_images
+from baton.engine.machine.thread_team import release_team
 from baton.engine.vision.encoder import ImageEncoder
 from baton.model_source import revision_of
 from baton.model_source.checkpoint_digest import digest_of_tokenizer
@@ -67,6 +68,7 @@ def load_tower(folder: Path, dtype: str, threads: int) -> TowerCheckpoint:
         rope_digest="",
     )
     elements = sum(weight.numel() for weight in weights.values())
+    release_team()  # another thread will encode
     return TowerCheckpoint(
         encoder=encoder,
         fingerprint=embeddings_fingerprint(model, encoder.width),
