@@ -10,7 +10,7 @@ from baton.engine.config import EngineConfig
 from baton.engine.plan import Runner
 from baton.engine.work import Mode, Work
 
-MIXED_ON_CPU = 96  # tokens of prompts: about one decode step's time more
+MIXED_ON_CPU = 64  # tokens of prompts: one to two decode steps' time more
 MIXED_WITH = 16  # answers, up to which a step reads no more of prompts than is set
 
 
