@@ -93,7 +93,7 @@ class WorkerSettings:
     max_mixed_prompt_tokens: int | None = setting(
         None,
         "Tokens of prompts in a step that also writes up to 16 answers (beyond that in proportion), "
-        "which wait for it: less is a steadier stream, more a sooner first token (default: 64; on a "
+        "which wait for it: less is a steadier stream, more a sooner first token (default: 80; on a "
         "CUDA device --max-num-batched-tokens).",
         size=True,
     )
