@@ -10,7 +10,7 @@ from baton.engine.config import EngineConfig
 from baton.engine.plan import Runner
 from baton.engine.work import Mode, Work
 
-MIXED_ON_CPU = 80  # tokens of prompts: one to two decode steps' time more, five for each of 16 answers
+MIXED_ON_CPU = 80  # tokens of prompts, five for each answer: one to two decode steps more
 MIXED_WITH = 16  # answers, up to which a step reads no more of prompts than is set
 
 
