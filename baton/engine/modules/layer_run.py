@@ -2,6 +2,7 @@
 threads stay together from the first one to the last.
 """
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,7 +32,8 @@ class LayerRun:
         self._run = kernels.layers
         self._layers = k.addresses_of([member.layer for member in members])
         self._attentions = (KernelLayer * len(members))()
-        self._space: Space | None = None  # to which they point
+        # To which they point; not kept: that of the longest step may be large.
+        self._space: weakref.ref[Space] | None = None
 
     def run(
         self, states: Tensor, cos: Tensor, sin: Tensor, step: CpuKernelStep, count: int
@@ -55,8 +57,8 @@ class LayerRun:
         heads = (space.query, space.key, space.value, space.attended)
         first, *others = self._members
         told, self._attentions[0] = step.told(first.number, *heads, first.rule)
-        if space is not self._space:
-            self._space = space
+        if self._space is None or self._space() is not space:
+            self._space = weakref.ref(space)
             for place, member in enumerate(others, 1):
                 _, self._attentions[place] = step.told(member.number, *heads, member.rule)
         return told

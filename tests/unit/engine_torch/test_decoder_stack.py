@@ -1,7 +1,7 @@
 """A model called part after part says the bits that its class says, or is not called so."""
 
 import os
-from functools import partial
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from baton.engine.attention.cpu_kernel import CpuKernel, CpuKernelStep
 from baton.engine.blocks.paged_tensor import TORCH_DTYPES
 from baton.engine.kernel_build import LEVELS, default_recipe
 from baton.engine.kv_shape import call_model
@@ -20,13 +19,11 @@ from baton.engine.modules.layer_check import ProbeStep
 from baton.engine.modules.rotary_table import RotaryTable
 from baton.engine.modules.swap import swap_modules
 from baton.engine.modules.workspace import Workspace
-from baton.engine.plan import Slice, StepPlan
 from tests.support.kernels import kernels as library
 from tests.support.models import FAMILIES, make
+from tests.support.paged_rows import PagedRows
 
 PLAIN = {"Llama", "Mistral", "Qwen2", "Qwen3"}  # nothing stands around their layers
-
-
 BEST = default_recipe(os.environ).level
 
 
@@ -60,43 +57,17 @@ def test_it_says_the_bits_that_the_models_class_says(
             assert torch.equal(stack.logits(tokens, positions, rows, ProbeStep()), expected)
 
 
-def prepared(kernel: CpuKernel, pasts: tuple[int, int], counts: tuple[int, int]) -> CpuKernelStep:
-    blocks = ((9, 2, 0, 1, 7, 3, 8), (4, 6))
-    slices = (
-        Slice((1,) * count, past, mine, ())
-        for past, count, mine in zip(pasts, counts, blocks, strict=True)
-    )
-    return kernel.prepare(StepPlan(tuple(slices)))
-
-
-def paged(checkpoint: Checkpoint, built: Any, say: Any, read: list[int]) -> tuple[Tensor, Tensor]:
-    """What `say` says of a second step's rows, and the pool behind it."""
-    shape = checkpoint.kv_shape
-    size = (10, shape.num_layers, 2, shape.num_kv_heads, 16, shape.head_dim)
-    pool = torch.zeros(size, dtype=checkpoint.model.dtype)
-    kernel = CpuKernel(pool, built)
-    with torch.inference_mode():
-        for pasts, counts, rows in (((0, 0), (60, 20), [0]), ((60, 20), (37, 5), read)):
-            generator = torch.Generator().manual_seed(sum(counts))
-            tokens = torch.randint(900, (sum(counts),), generator=generator)
-            positions = torch.cat(
-                [torch.arange(past, past + n) for past, n in zip(pasts, counts, strict=True)]
-            )
-            step = prepared(kernel, pasts, counts)
-            said = say(tokens, positions, torch.tensor(rows, dtype=torch.int64), step)
-    return said, pool
-
-
 def check_in_one_go(checkpoint: Checkpoint, built: Any) -> None:
     stack = stack_of(checkpoint)
     assert stack is not None
     assert stack.run is not None
-    by_class = partial(call_model, checkpoint.model)
-    for read in ([36, 41], [], list(range(42))):  # few, so that the last layer parts them; all
-        expected, expected_pool = paged(checkpoint, built, by_class, read)
-        logits, pool = paged(checkpoint, built, stack.logits, read)
-        assert torch.equal(logits, expected)
-        assert torch.equal(pool, expected_pool)
+    for read in ([36, 41], [], None):  # few, so that the last layer parts them; none; all
+        by_class, in_one_go = (
+            PagedRows(checkpoint, built),
+            PagedRows(checkpoint, built, stack.logits),
+        )
+        assert torch.equal(in_one_go.logits(read), by_class.logits(read))
+        assert torch.equal(in_one_go.pool, by_class.pool)
 
 
 @pytest.mark.parametrize("dtype", TORCH_DTYPES)
@@ -110,6 +81,19 @@ def test_all_layers_in_one_go_say_what_they_say_one_by_one(
 @pytest.mark.parametrize("level", LEVELS)
 def test_in_one_go_with_every_kind_of_instructions(tmp_path: Path, level: str) -> None:
     check_in_one_go(swapped(tmp_path, "Mistral", "bfloat16", level), library(level))
+
+
+def test_the_memory_of_a_long_step_is_not_kept(tmp_path: Path) -> None:
+    checkpoint = swapped(tmp_path, "Llama", "float32")
+    base: Any = checkpoint.model.base_model
+    workspace = base.layers[0].workspace
+    stack = stack_of(checkpoint)
+    assert stack is not None
+    for say in (stack.logits, None):  # all layers together, and one by one
+        PagedRows(checkpoint, library(BEST), say).logits([])
+        space = weakref.ref(workspace.of(43))
+        workspace.of(1)
+        assert space() is None
 
 
 def test_layers_that_hand_on_in_other_memory_are_called_one_by_one(tmp_path: Path) -> None:
