@@ -19,6 +19,7 @@ from baton.core.errors import SettingsError
 from baton.core.handoff import new_id
 from baton.core.interrupts import Interrupts
 from baton.core.worker_info import Role, WorkerInfo
+from baton.engine.machine.thread_team import wait_briefly
 from baton.model_source import Part, digest_of_files, resolve
 from baton.registry.choice import Member, member_in_redis
 from baton.registry.membership import Membership
@@ -74,6 +75,7 @@ def be_worker_with(
     load: Load, role: Role, roles: Collection[Role], settings: WorkerSettings
 ) -> NoReturn:
     """Likewise, whatever it computes. `roles`: those that it can have."""
+    wait_briefly(os.environ)
     try:
         _log_as(role, settings)
         code = run(settings, role, load, roles)

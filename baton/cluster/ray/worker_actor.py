@@ -20,6 +20,7 @@ from baton.core.errors import SettingsError
 from baton.core.interrupts import Interrupts
 from baton.core.worker_info import Role
 from baton.engine.machine.host_cores import available_cores
+from baton.engine.machine.thread_team import wait_briefly
 from baton.worker.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class WorkerActor:
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         # Before anybody imports torch; Ray has set it to what it thinks an actor may use.
         os.environ["OMP_NUM_THREADS"] = str(settings.threads or available_cores())
+        wait_briefly(os.environ)
         self._role = Role(role)
         self._node = ray.util.get_node_ip_address()
         self._settings = replace(settings, host=self._node)

@@ -4,6 +4,7 @@
 #include <list>
 
 #include "attention.h"
+#include "rounds.h"
 
 namespace {
 
@@ -90,38 +91,52 @@ struct Shares {
           pieces(pieces_of(step, Work{step, layer, nullptr, together}, tasks)) {}
 };
 
-// Attention of one layer, which all threads of a parallel region share.
+// Attention of one layer, which the threads of a parallel region share.
 template <class Work>
 class Attending {
 public:
     Attending(const Step& step, const Layer& layer, const Shares<Work>& shares, float* partials)
         : shares(shares), attention{step, layer, partials, shares.together} {}
 
-    // All threads leave when all is done.
-    void share() const {
-        const std::vector<Task>& tasks = shares.tasks;
-        const int heads = attention.step.num_kv_heads, all = (int)tasks.size() * heads;
-        if (attention.step.slots) write();
-        [[maybe_unused]] typename Work::Setup setup;
-#pragma omp for schedule(dynamic)
-        for (size_t i = 0; i < shares.pieces.size(); i++) {
-            const Piece& piece = shares.pieces[i];
-            attention.attend(tasks[piece.task], piece.head, piece.heads);
-        }
-        if (shares.num_partials) {
-#pragma omp for schedule(dynamic)
-            for (int i = 0; i < all; i++)
-                if (tasks[i / heads].num_partials > 1) attention.merge(tasks[i / heads], i % heads);
-        }
+    static constexpr int ROUNDS = 3;  // at most
+
+    void expect(Rounds& rounds) const {
+        rounds.expect_each(attention.step.num_rows);
+        rounds.expect(shares.pieces.size(), 1);
+        if (shares.num_partials) rounds.expect(merges(), 1);
     }
 
-    // Keys and values into the pool; all threads leave when all are there.
-    void write() const {
-#pragma omp for schedule(static)
-        for (int row = 0; row < attention.step.num_rows; row++) attention.write(row);
+    // By each thread of a region.
+    void share(Hand& hand) const {
+        if (attention.step.slots) write(hand);
+        [[maybe_unused]] typename Work::Setup setup;
+        hand.share(shares.pieces.size(), 1, false, [&](const Job& job) {
+            const Piece& piece = shares.pieces[job.number];
+            attention.attend(shares.tasks[piece.task], piece.head, piece.heads,
+                [&](auto write) { job.write(0, write); });
+        });
+        if (shares.num_partials) merge(hand);
+    }
+
+    // Keys and values into the pool.
+    void write(Hand& hand) const {
+        hand.share_each(attention.step.num_rows,
+            [&](int row, auto write) { write([&] { attention.write(row); }); });
     }
 
 private:
+    int merges() const { return (int)shares.tasks.size() * attention.step.num_kv_heads; }
+
+    void merge(Hand& hand) const {
+        const int heads = attention.step.num_kv_heads;
+        hand.share(merges(), 1, false, [&](const Job& job) {
+            const Task& task = shares.tasks[job.number / heads];
+            const auto write = [&](auto what) { job.write(0, what); };
+            if (task.num_partials > 1) attention.merge(task, job.number % heads, write);
+            else write([] {});
+        });
+    }
+
     const Shares<Work>& shares;
     const Work attention;
 };
@@ -143,7 +158,13 @@ public:
             each.emplace_back(step, layers[i], shares_of(step, layers[i]), partials.data());
     }
 
+    static constexpr int ROUNDS = Attending<Work>::ROUNDS;  // of a layer, at most
+
     const Attending<Work>& operator[](int i) const { return each[i]; }
+    // Of all layers.
+    void expect(Rounds& rounds) const {
+        for (const Attending<Work>& one : each) one.expect(rounds);
+    }
 
 private:
     const Shares<Work>& shares_of(const Step& step, const Layer& layer) {

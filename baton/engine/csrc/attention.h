@@ -92,8 +92,9 @@ struct Attention {
     }
 
     // Of `heads` KV heads from `head` on, which go through the context side by side: in the pool what
-    // they read of a block stands in a row.
-    void attend(const Task& task, int head, int heads) const {
+    // they read of a block stands in a row. `write` is called with what writes the sums.
+    template <class Write>
+    void attend(const Task& task, int head, int heads, Write write) const {
         static thread_local Room room;
         const int padded = rounded(queries, Unit::ROWS);
         const size_t sums = Sums::size(padded, columns);
@@ -117,7 +118,9 @@ struct Attention {
             for (int i = 0; into == part && i < heads; i++)
                 one_of(desk, i, total).sums.add(one_of(desk, i, part).sums, desk.count, columns);
         }
-        for (int i = 0; i < heads; i++) keep(one_of(desk, i, total));
+        write([&] {
+            for (int i = 0; i < heads; i++) keep(one_of(desk, i, total));
+        });
     }
 
     void add(const Desk& desk, int unit) const {
@@ -287,11 +290,17 @@ struct Attention {
         }
     }
 
-    void merge(const Task& task, int head) const {
-        Sums total = partial(task.partial, head);
+    // Of a task's parts the sums, which stay as they are.
+    template <class Write>
+    void merge(const Task& task, int head, Write write) const {
+        static thread_local Room room;
+        room.reserve(sums_size + 32);
+        Sums total(room.take(sums_size), queries, columns);
+        const float* first = partial(task.partial, head).out;
+        std::copy(first, first + sums_size, total.out);
         for (int other = 1; other < task.num_partials; other++)
             total.add(partial(task.partial + other, head), task.rows * group, columns);
-        finish(task, head, total);
+        write([&] { finish(task, head, total); });
     }
 
     void finish(const Task& task, int head, const Sums& sums) const {

@@ -49,7 +49,9 @@ namespace {
 
 enum Part { NORM, QKV, ROTARY, OUT, ADD_AND_NORM, GATE_UP, GATE, DOWN, ADD, END };
 
-constexpr int COLUMNS = 512;  // of a row that one thread gates: a multiple of VL
+constexpr int COLUMNS = 512;  // of a row that are gated together: a multiple of VL
+
+int columns_of(int inner) { return (inner + COLUMNS - 1) / COLUMNS; }
 
 template <class N>
 void normalise(const Norm& norm, float* x) {
@@ -62,15 +64,14 @@ void normalise(const Norm& norm, float* x) {
 }
 
 template <class N>
-void norm_rows(const Norm& norm, const typename N::T* from, typename N::T* to, int rows) {
-#pragma omp for schedule(static)
-    for (int row = 0; row < rows; row++) {
+void norm_rows(const Norm& norm, const typename N::T* from, typename N::T* to, int rows, Hand& hand) {
+    hand.share_each(rows, [&](int row, auto write) {
         thread_local std::vector<float> x;
         x.resize(whole(norm.size));
         read_row<N>(from + (size_t)row * norm.size, norm.size, x.data());
         normalise<N>(norm, x.data());
-        write_row<N>(x.data(), norm.size, to + (size_t)row * norm.size);
-    }
+        write([&] { write_row<N>(x.data(), norm.size, to + (size_t)row * norm.size); });
+    });
 }
 
 inline vf activated(int kind, vf x) {
@@ -86,7 +87,7 @@ struct Decoder {
     typedef typename N::T T;
     const DecoderLayer& layer;
     const DecoderBatch& batch;
-    Claims* claims;  // of each part
+    Hand& hand;
     const bool gates;  // GATE_UP gates as well, and GATE is left out
     const Matrix* next;  // what is multiplied by after this layer; null: nobody knows
     const int dim = layer.head_dim;
@@ -116,12 +117,12 @@ struct Decoder {
     const T* after() const { return (const T*)(layer.mlp.weight ? batch.normed : batch.output); }
 
     void before() const {
-        norm_rows<N>(layer.input, (const T*)batch.states, (T*)batch.normed, batch.rows);
+        norm_rows<N>(layer.input, (const T*)batch.states, (T*)batch.normed, batch.rows, hand);
     }
 
     void product(int part, const Matrix& matrix, const T* from, size_t stride, void* to,
         size_t to_stride) const {
-        matmul<N>(matrix, {from, (T*)to, stride, to_stride, batch.rows}, behind(part), claims[part]);
+        matmul<N>(matrix, {from, (T*)to, stride, to_stride, batch.rows}, behind(part), hand);
     }
 
     // What is multiplied by after that part.
@@ -138,17 +139,21 @@ struct Decoder {
     // Queries and keys in place: normed by the head or as a whole, then turned by their position.
     void turn() const {
         const int rotary = layer.rotary;
-#pragma omp for schedule(static)
-        for (int row = 0; row < batch.rows; row++) {
+        const size_t keys = (size_t)layer.kv_heads * dim;
+        hand.share_each(batch.rows, [&](int row, auto write) {
             thread_local std::vector<float> room;
-            room.resize(whole(std::max(wide, (size_t)layer.kv_heads * dim)) + 2 * whole(rotary));
+            thread_local std::vector<T> turned;
+            room.resize(whole(std::max(wide, keys)) + 2 * whole(rotary));
+            turned.resize(wide + keys);
             float *cos = room.data(), *sin = cos + whole(rotary), *x = sin + whole(rotary);
             read_row<N>((const T*)batch.cos + (size_t)row * rotary, rotary, cos);
             read_row<N>((const T*)batch.sin + (size_t)row * rotary, rotary, sin);
-            T* query = (T*)batch.qkv + row * qkv_row;
-            turn_heads(layer.query, query, layer.heads, cos, sin, x);
-            turn_heads(layer.key, query + wide, layer.kv_heads, cos, sin, x);
-        }
+            T* states = (T*)batch.qkv + row * qkv_row;
+            std::copy(states, states + turned.size(), turned.data());
+            turn_heads(layer.query, turned.data(), layer.heads, cos, sin, x);
+            turn_heads(layer.key, turned.data() + wide, layer.kv_heads, cos, sin, x);
+            write([&] { std::copy(turned.begin(), turned.end(), states); });
+        });
     }
 
     void turn_heads(const Norm& norm, T* states, int heads, const float* cos, const float* sin,
@@ -172,38 +177,43 @@ struct Decoder {
     }
 
     void gate() const {
-        const int parts = (inner + COLUMNS - 1) / COLUMNS;
-#pragma omp for schedule(static)
-        for (int task = 0; task < batch.rows * parts; task++) {
-            size_t row = task / parts, from = task % parts * COLUMNS;
+        const int parts = columns_of(inner);
+        hand.share_each(batch.rows * parts, [&](int part, auto write) {
+            size_t row = part / parts, from = part % parts * COLUMNS;
             int count = std::min((size_t)COLUMNS, inner - from);
             const T* gates = (const T*)batch.gate_up + row * 2 * inner + from;
             float x[COLUMNS], up[COLUMNS];
             read_row<N>(gates, count, x);
             read_row<N>(gates + inner, count, up);
             for (int i = 0; i < count; i += VL) store(x + i, gated(load(x + i), load(up + i)));
-            write_row<N>(x, count, (T*)batch.gated + row * inner + from);
-        }
+            write([&] { write_row<N>(x, count, (T*)batch.gated + row * inner + from); });
+        });
     }
 
     // A panel of gates and the one of what they let through, one after the other: neither is written.
     void gated_product() const {
         const Matrix& matrix = layer.gate_up;
         const int panels = panels_of(matrix) / 2;
-        const Matrix* then = &layer.down;
-        share_panels<N>(matrix, panels, batch.rows, then, claims[GATE_UP], [&](int panel, const char* ask) {
-            alignas(64) float gate[ROWS * PANEL], up[ROWS * PANEL];
-            for (int row = 0; row < batch.rows; row += ROWS) {
-                const int some = std::min(ROWS, batch.rows - row);
-                const T* from = after() + row * hidden;
-                const char* next = row + ROWS < batch.rows ? panel_at<N>(matrix, panel) : ask;
-                sum_panel<N>(matrix, panel, from, hidden, some, panel_at<N>(matrix, panel + panels), gate);
-                sum_panel<N>(matrix, panel + panels, from, hidden, some, next, up);
-                T* to = (T*)batch.gated + row * inner + panel * PANEL;
-                for (int r = 0; r < some; r++, to += inner)
-                    for (int i = 0; i < PANEL; i += VL)
-                        N::put(to + i, gated(load(gate + r * PANEL + i), load(up + r * PANEL + i)));
-            }
+        share_panels<N>(matrix, panels, batch.rows, parts_of(batch.rows), &layer.down, hand,
+            [&](const Job& job, const char* ask) {
+                for (int part = 0; part < job.parts(); part++)
+                    if (job.is_open(part)) gate_part(job, panels, part, ask);
+            });
+    }
+
+    void gate_part(const Job& job, int panels, int part, const char* ask) const {
+        alignas(64) float gate[ROWS * PANEL], up[ROWS * PANEL];
+        const Matrix& matrix = layer.gate_up;
+        const int panel = job.number, row = part * ROWS, some = std::min(ROWS, batch.rows - row);
+        const T* from = after() + row * hidden;
+        const char* next = row + ROWS < batch.rows ? panel_at<N>(matrix, panel) : ask;
+        sum_panel<N>(matrix, panel, from, hidden, some, panel_at<N>(matrix, panel + panels), gate);
+        sum_panel<N>(matrix, panel + panels, from, hidden, some, next, up);
+        for (int i = 0; i < some * PANEL; i += VL) store(gate + i, gated(load(gate + i), load(up + i)));
+        job.write(part, [&] {
+            T* to = (T*)batch.gated + row * inner + panel * PANEL;
+            for (int r = 0; r < some; r++, to += inner)
+                for (int i = 0; i < PANEL; i += VL) N::put(to + i, load(gate + r * PANEL + i));
         });
     }
 
@@ -213,8 +223,8 @@ struct Decoder {
 
     // output = states + what was projected; then what the MLP reads, if a norm stands before it.
     void add(const T* states, const Norm& norm, const Norm* next) const {
-#pragma omp for schedule(static)
-        for (int row = 0; row < batch.rows; row++) {
+        const bool norms = next && next->weight;
+        hand.share_each(batch.rows, [&](int row, auto write) {
             thread_local std::vector<float> room;
             room.resize(2 * whole(hidden));
             float *x = room.data(), *more = x + whole(hidden);
@@ -225,40 +235,58 @@ struct Decoder {
                 vf added = load(more + i);
                 if (layer.residual != 1.f) added = rounded<N>(added * layer.residual);
                 store(x + i, rounded<N>(load(x + i) + added));
+                if (norms) store(more + i, load(x + i));
             }
-            write_row<N>(x, hidden, (T*)batch.output + row * hidden);
-            if (!next || !next->weight) continue;
-            normalise<N>(*next, x);
-            write_row<N>(x, hidden, (T*)batch.normed + row * hidden);
-        }
+            if (norms) normalise<N>(*next, more);
+            write([&] {
+                write_row<N>(x, hidden, (T*)batch.output + row * hidden);
+                if (norms) write_row<N>(more, hidden, (T*)batch.normed + row * hidden);
+            });
+        });
     }
 };
 
+void expect_rounds(Rounds& rounds, const DecoderLayer& layer, int rows) {
+    for (const Matrix* matrix : {&layer.qkv, &layer.out, &layer.gate_up, &layer.down})
+        expect_product(rounds, *matrix, rows);
+    rounds.expect_each((size_t)rows * columns_of(layer.inner));
+}
+
 template <class N>
 void run_parts(const DecoderLayer& layer, const DecoderBatch& batch, int from, int to) {
-    Claims claims[END];
     const bool gates = from <= GATE_UP && to > GATE && layer.inner % PANEL == 0;
-    Decoder<N> decoder{layer, batch, claims, gates, nullptr};
+    Rounds rounds(END);
+    expect_rounds(rounds, layer, batch.rows);
 #pragma omp parallel num_threads(batch.threads)
-    for (int part = from; part < to; part++) decoder.run(part);
+    {
+        Hand hand(rounds);
+        Decoder<N> decoder{layer, batch, hand, gates, nullptr};
+        for (int part = from; part < to; part++) decoder.run(part);
+    }
 }
 
 // Whole layers, attention as well, one after the other in one go: what one writes the next one reads.
 template <class N>
 void run_layers(const DecoderLayer* const* layers, const Layer* attentions, int count,
     const DecoderBatch& batch, const Step& step) {
+    typedef typename AttendingTo<N>::Kind Kind;
     DecoderBatch turns[2] = {batch, batch};
     turns[1].states = batch.output, turns[1].output = const_cast<void*>(batch.states);
-    std::vector<Claims> claims((size_t)count * END);
-    const typename AttendingTo<N>::Kind attending(step, attentions, count);
+    const Kind attending(step, attentions, count);
+    Rounds rounds(count * (END + Kind::ROUNDS));
+    attending.expect(rounds);
+    for (int i = 0; i < count; i++) expect_rounds(rounds, *layers[i], batch.rows);
 #pragma omp parallel num_threads(batch.threads)
-    for (int i = 0; i < count; i++) {
-        const DecoderLayer& layer = *layers[i];
-        const Matrix* next = i + 1 < count ? &layers[i + 1]->qkv : nullptr;
-        Decoder<N> decoder{layer, turns[i % 2], &claims[i * END], layer.inner % PANEL == 0, next};
-        for (int part = NORM; part < OUT; part++) decoder.run(part);
-        attending[i].share();
-        for (int part = OUT; part < END; part++) decoder.run(part);
+    {
+        Hand hand(rounds);
+        for (int i = 0; i < count; i++) {
+            const DecoderLayer& layer = *layers[i];
+            const Matrix* next = i + 1 < count ? &layers[i + 1]->qkv : nullptr;
+            Decoder<N> decoder{layer, turns[i % 2], hand, layer.inner % PANEL == 0, next};
+            for (int part = NORM; part < OUT; part++) decoder.run(part);
+            attending[i].share(hand);
+            for (int part = OUT; part < END; part++) decoder.run(part);
+        }
     }
 }
 
@@ -266,16 +294,25 @@ template <class N>
 void run_linear(const Matrix& matrix, const void* from, void* to, int rows, int threads) {
     typedef typename N::T T;
     const size_t inputs = matrix.inputs, outputs = matrix.outputs;
-    Claims claims;
+    Rounds rounds(1);
+    expect_product(rounds, matrix, rows);
 #pragma omp parallel num_threads(threads)
-    matmul<N>(matrix, {(const T*)from, (T*)to, inputs, outputs, rows}, nullptr, claims);
+    {
+        Hand hand(rounds);
+        matmul<N>(matrix, {(const T*)from, (T*)to, inputs, outputs, rows}, nullptr, hand);
+    }
 }
 
 template <class N>
 void run_norm(const Norm& norm, const void* from, void* to, int rows, int threads) {
     typedef typename N::T T;
+    Rounds rounds(1);
+    rounds.expect_each(rows);
 #pragma omp parallel num_threads(threads)
-    norm_rows<N>(norm, (const T*)from, (T*)to, rows);
+    {
+        Hand hand(rounds);
+        norm_rows<N>(norm, (const T*)from, (T*)to, rows, hand);
+    }
 }
 
 }  // namespace

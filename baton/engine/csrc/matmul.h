@@ -11,7 +11,7 @@
 
 #include <type_traits>
 
-#include "claims.h"
+#include "rounds.h"
 #include "rows.h"
 
 constexpr int PANEL = 64;      // outputs
@@ -259,42 +259,48 @@ void sum_panel(const Matrix& matrix, int panel, const typename N::T* a, size_t s
     }
 }
 
+// Rows whose sums are held at once are a part of a panel's job.
+inline int parts_of(int rows) { return (rows + ROWS - 1) / ROWS; }
+
 template <class N>
-void write_panel(const Matrix& matrix, int panel, const Rows<typename N::T>& rows, const char* then) {
+void write_panel(const Matrix& matrix, const Job& job, const Rows<typename N::T>& rows, const char* then) {
     alignas(64) float sums[ROWS * PANEL];
-    const int first = panel * PANEL, count = std::min(PANEL, matrix.outputs - first);
-    for (int row = 0; row < rows.count; row += ROWS) {
-        const int some = std::min(ROWS, rows.count - row);
+    const int panel = job.number, first = panel * PANEL, count = std::min(PANEL, matrix.outputs - first);
+    for (int part = 0; part < job.parts(); part++) {
+        if (!job.is_open(part)) continue;
+        const int row = part * ROWS, some = std::min(ROWS, rows.count - row);
         const char* next = row + ROWS < rows.count ? panel_at<N>(matrix, panel) : then;
         sum_panel<N>(matrix, panel, rows.from + row * rows.stride, rows.stride, some, next, sums);
-        for (int r = 0; r < some; r++)
-            write_row<N>(sums + r * PANEL, count, rows.to + (row + r) * rows.to_stride + first);
+        job.write(part, [&] {
+            for (int r = 0; r < some; r++)
+                write_row<N>(sums + r * PANEL, count, rows.to + (row + r) * rows.to_stride + first);
+        });
     }
 }
 
-// Panels among the threads of a parallel region, which all leave when all is done. `claims` are of this
-// product alone. `work` gets the number of a panel and what to ask for at its end. Where reading takes the
-// time that is the panel which the thread will have next, or the beginning of `then`, which is multiplied by
-// next (null: none). Of many rows a panel takes long, and is left to whoever is free first.
+// Panels among the threads of a parallel region, each a job of `parts` parts. `work` gets it and what to ask
+// for at its end. Where reading takes the time that is the panel which the thread will have next, or the
+// beginning of `then`, which is multiplied by next (null: none). Of many rows a panel takes long, and is left
+// to whoever is free first.
 template <class N, class Work>
-void share_panels(const Matrix& matrix, int panels, int rows, const Matrix* then, Claims& claims,
+void share_panels(const Matrix& matrix, int panels, int rows, int parts, const Matrix* then, Hand& hand,
     Work work) {
-    const bool early = rows <= FEW_ROWS;
-    for (int panel = Claims::first(), next; panel < panels; panel = next) {
-        if (early) next = claims.next();
-        const int likely = early ? next : panel + 1;
-        const char* ask = panel_at<N>(matrix, panel);  // there already
-        if (likely < panels) ask = panel_at<N>(matrix, likely);
-        else if (then && Claims::first() < panels_of(*then)) ask = panel_at<N>(*then, Claims::first());
-        work(panel, ask);
-        if (!early) next = claims.next();
-    }
-#pragma omp barrier
+    hand.share(panels * parts, parts, rows <= FEW_ROWS, [&](const Job& job) {
+        const char* ask = panel_at<N>(matrix, job.number);  // there already
+        if (job.next < panels) ask = panel_at<N>(matrix, job.next);
+        else if (then && hand.first() < panels_of(*then)) ask = panel_at<N>(*then, hand.first());
+        work(job, ask);
+    });
 }
 
 // to[r][..] = from[r] times the matrix.
 template <class N>
-void matmul(const Matrix& matrix, const Rows<typename N::T>& rows, const Matrix* then, Claims& claims) {
-    share_panels<N>(matrix, panels_of(matrix), rows.count, then, claims,
-        [&](int panel, const char* ask) { write_panel<N>(matrix, panel, rows, ask); });
+void matmul(const Matrix& matrix, const Rows<typename N::T>& rows, const Matrix* then, Hand& hand) {
+    share_panels<N>(matrix, panels_of(matrix), rows.count, parts_of(rows.count), then, hand,
+        [&](const Job& job, const char* ask) { write_panel<N>(matrix, job, rows, ask); });
+}
+
+inline void expect_product(Rounds& rounds, const Matrix& matrix, int rows) {
+    const size_t parts = parts_of(rows);
+    rounds.expect(panels_of(matrix) * parts, parts);
 }

@@ -12,15 +12,25 @@ namespace {
 template <class N>
 void attend(const Step& step, const Layer& layer) {
     const typename AttendingTo<N>::Kind attending(step, &layer, 1);
+    Rounds rounds(attending.ROUNDS);
+    attending.expect(rounds);
 #pragma omp parallel num_threads(step.threads)
-    attending[0].share();
+    {
+        Hand hand(rounds);
+        attending[0].share(hand);
+    }
 }
 
 template <class N>
 void write(const Step& step, const Layer& layer) {
     const typename AttendingTo<N>::Kind attending(step, &layer, 1);
+    Rounds rounds(1);
+    attending.expect(rounds);
 #pragma omp parallel num_threads(step.threads)
-    attending[0].write();
+    {
+        Hand hand(rounds);
+        attending[0].write(hand);
+    }
 }
 
 }  // namespace

@@ -45,12 +45,13 @@ struct Screening {
     std::vector<int8_t> halves;     // [rows][2][stride]
     std::vector<float> uppers;      // [rows][groups], of a group the largest
     std::vector<Best> best;         // [threads][rows], of the lower bounds
-    std::vector<std::pair<int, int>> wanted;  // (row, group)
-    bool beyond = false;
+    std::vector<std::vector<int>> chosen;  // [rows], the groups
+    std::vector<char> beyond;              // [rows], whether it asks for more than there is to know
+    std::vector<std::pair<int, int>> wanted;  // (row, group) of all
 
     Screening(const Screen& screen, const T* from, T* to, const int32_t* ranks, int rows, int threads)
         : screen(screen), from(from), to(to), rows(rows), states(rows), halves(rows * 2 * stride),
-          uppers((size_t)rows * panels * GROUPS) {
+          uppers((size_t)rows * panels * GROUPS), chosen(rows), beyond(rows) {
         for (int i = 0; i < threads * rows; i++) best.emplace_back(ranks[i % rows]);
     }
 
@@ -62,24 +63,45 @@ struct Screening {
         return true;
     }
 
-    void bound_panel(int panel, const char* ask) {
+    // Three rounds, and one of what is computed.
+    static constexpr int ROUNDS = 4;
+
+    void expect(Rounds& rounds) const {
+        rounds.expect((size_t)panels * rows, rows);
+        rounds.expect_each(rows);
+        rounds.expect_each(most());
+    }
+
+    // By each thread of a region.
+    void share(Hand& hand) {
+        share_panels<Bytes>(screen.rough, panels, rows, rows, nullptr, hand,
+            [&](const Job& job, const char* ask) { bound_panel(job, ask, hand.first()); });
+        hand.share_each(rows, [&](int row, auto write) { choose(row, hand.threads(), write); });
+        hand.share_each(1, [&](int, auto write) { collect(write); });
+        if (few())
+            hand.share_each(wanted.size(), [&](int number, auto write) { compute(number, write); });
+    }
+
+    void bound_panel(const Job& job, const char* ask, int thread) {
         alignas(64) float sums[ROWS * PANEL];
-        multiply<Bytes, uint8_t>(screen.rough, panel, halves.data(), stride, 2 * rows, ask, sums);
+        multiply<Bytes, uint8_t>(screen.rough, job.number, halves.data(), stride, 2 * rows, ask, sums);
+        for (int row = 0; row < rows; row++)
+            job.write(row, [&] { bound_row(job.number, row, sums + 2 * row * PANEL, best[thread * rows + row]); });
+    }
+
+    void bound_row(int panel, int row, const float* sums, Best& mine) {
         const size_t first = (size_t)panel * PANEL;
         const int count = std::min<size_t>(PANEL, outputs - first);
-        for (int r = 0; r < rows; r++) {
-            Best& mine = best[omp_get_thread_num() * rows + r];
-            std::fill_n(to + r * outputs + first, count, nothing());
-            for (int group = 0; group < GROUPS; group++) {
-                const int column = group * VL;
-                vf upper, lower;
-                bound(screen, states[r], sums + 2 * r * PANEL, column, first + column, upper, lower);
-                upper = between(upper, 0, count - column, -INFINITY);
-                lower = between(lower, 0, count - column, -INFINITY);
-                uppers[((size_t)r * panels + panel) * GROUPS + group] = lanes_max(upper);
-                if (lanes_max(lower) > mine.least())
-                    for (int i = 0; i < VL; i++) mine.add(lower[i]);
-            }
+        std::fill_n(to + row * outputs + first, count, nothing());
+        for (int group = 0; group < GROUPS; group++) {
+            const int column = group * VL;
+            vf upper, lower;
+            bound(screen, states[row], sums, column, first + column, upper, lower);
+            upper = between(upper, 0, count - column, -INFINITY);
+            lower = between(lower, 0, count - column, -INFINITY);
+            uppers[((size_t)row * panels + panel) * GROUPS + group] = lanes_max(upper);
+            if (lanes_max(lower) > mine.least())
+                for (int i = 0; i < VL; i++) mine.add(lower[i]);
         }
     }
 
@@ -91,22 +113,37 @@ struct Screening {
 
     // Rounding never turns two numbers round, but it can make them equal: bounds are rounded as well, and what
     // is so close that a division by a temperature could make it equal counts too.
-    void choose(int threads) {
+    template <class Write>
+    void choose(int row, int threads, Write write) {
         const int groups = panels * GROUPS;
-        for (int r = 0; r < rows; r++) {
-            for (int t = 1; t < threads; t++) best[r].add(best[t * rows + r]);
-            const float last = best[r].least();
-            const float least = rounded<N>(splat(last - std::fabs(last) * 0x1p-20f))[0];
-            const float* upper = uppers.data() + (size_t)r * groups;
-            if (!std::isfinite(least)) beyond = true;  // of what the dtype can say
-            const float nearly = least - std::fabs(least) * 0x1p-6f - 0x1p-20f;  // asked first: it is quick
-            for (int group = 0; group < groups; group++)
-                if (upper[group] >= nearly && rounded<N>(splat(upper[group]))[0] >= least)
-                    wanted.emplace_back(r, group);
-        }
+        Best all = best[row];
+        for (int t = 1; t < threads; t++) all.add(best[t * rows + row]);
+        const float last = all.least();
+        const float least = rounded<N>(splat(last - std::fabs(last) * 0x1p-20f))[0];
+        const float* upper = uppers.data() + (size_t)row * groups;
+        const float nearly = least - std::fabs(least) * 0x1p-6f - 0x1p-20f;  // asked first: it is quick
+        std::vector<int> found;
+        for (int group = 0; group < groups; group++)
+            if (upper[group] >= nearly && rounded<N>(splat(upper[group]))[0] >= least)
+                found.push_back(group);
+        write([&] {
+            chosen[row].swap(found);
+            beyond[row] = !std::isfinite(least);  // of what the dtype can say
+        });
     }
 
-    bool few() const { return !beyond && wanted.size() <= (size_t)panels * GROUPS / SHARE; }
+    template <class Write>
+    void collect(Write write) {
+        std::vector<std::pair<int, int>> all;
+        for (int row = 0; row < rows; row++)
+            for (int group : chosen[row]) all.emplace_back(row, group);
+        write([&] { wanted.swap(all); });
+    }
+
+    size_t most() const { return (size_t)panels * GROUPS / SHARE; }
+    bool few() const {
+        return wanted.size() <= most() && std::count(beyond.begin(), beyond.end(), 0) == rows;
+    }
 
     // Where the weights of a group begin; those of its next step lie a panel's width behind.
     const T* weights(int group) const {
@@ -115,7 +152,8 @@ struct Screening {
     }
 
     // One of those that are wanted; memory is asked for the one behind it.
-    void compute(size_t number) const {
+    template <class Write>
+    void compute(size_t number, Write write) const {
         const auto [row, group] = wanted[number];
         const T* w = weights(group);
         const T* then = weights(wanted[std::min(number + 1, wanted.size() - 1)].second);
@@ -128,7 +166,8 @@ struct Screening {
             add_tile<N, 1, 1>(a + s * TOGETHER<N>, inputs, w + s * step, count, Nothing(), sums);
         }
         const size_t first = (size_t)group * VL;
-        write_row<N>(sums, std::min<size_t>(VL, outputs - first), to + row * outputs + first);
+        T* place = to + row * outputs + first;
+        write([&] { write_row<N>(sums, std::min<size_t>(VL, outputs - first), place); });
     }
 };
 
@@ -138,16 +177,12 @@ int run_screened(const Screen& screen, const void* from, void* to, const int32_t
     typedef typename N::T T;
     Screening<N> screening(screen, (const T*)from, (T*)to, ranks, rows, threads);
     if (!screening.read()) return -1;
-    Claims claims;
+    Rounds rounds(screening.ROUNDS);
+    screening.expect(rounds);
 #pragma omp parallel num_threads(threads)
     {
-        share_panels<Bytes>(screen.rough, screening.panels, rows, nullptr, claims,
-            [&](int panel, const char* ask) { screening.bound_panel(panel, ask); });
-#pragma omp single
-        screening.choose(threads);
-        if (screening.few())
-#pragma omp for schedule(static)
-            for (size_t i = 0; i < screening.wanted.size(); i++) screening.compute(i);
+        Hand hand(rounds);
+        screening.share(hand);
     }
     return screening.few() ? screening.wanted.size() : -1;
 }
