@@ -98,7 +98,7 @@ public:
     Attending(const Step& step, const Layer& layer, const Shares<Work>& shares, float* partials)
         : shares(shares), attention{step, layer, partials, shares.together} {}
 
-    static constexpr int ROUNDS = 3;  // at most
+    static constexpr int ROUNDS = 3;  // at most, that of `write` as well
 
     void expect(Rounds& rounds) const {
         rounds.expect_each(attention.step.num_rows);
@@ -106,9 +106,8 @@ public:
         if (shares.num_partials) rounds.expect(merges(), 1);
     }
 
-    // By each thread of a region.
+    // By each thread of a region. Keys and values are in the pool.
     void share(Hand& hand) const {
-        if (attention.step.slots) write(hand);
         [[maybe_unused]] typename Work::Setup setup;
         hand.share(shares.pieces.size(), 1, false, [&](const Job& job) {
             const Piece& piece = shares.pieces[job.number];
@@ -118,10 +117,14 @@ public:
         if (shares.num_partials) merge(hand);
     }
 
-    // Keys and values into the pool.
+    // Keys and values into the pool, unless they are there.
     void write(Hand& hand) const {
-        hand.share_each(attention.step.num_rows,
-            [&](int row, auto write) { write([&] { attention.write(row); }); });
+        if (attention.step.slots)
+            hand.share_each(attention.step.num_rows,
+                [&](int row, auto write) { write([&] { attention.write(row); }); });
+    }
+    void write_row(int row) const {
+        if (attention.step.slots) attention.write(row);
     }
 
 private:

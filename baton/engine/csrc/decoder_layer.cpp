@@ -89,7 +89,7 @@ struct Decoder {
     const DecoderBatch& batch;
     Hand& hand;
     const bool gates;  // GATE_UP gates as well, and GATE is left out
-    const Matrix* next;  // what is multiplied by after this layer; null: nobody knows
+    const DecoderLayer* next;  // which comes after this one in the same go; null: none
     const int dim = layer.head_dim;
     const size_t hidden = layer.hidden, inner = layer.inner;
     const size_t wide = (size_t)layer.heads * dim;                       // numbers of a row's queries
@@ -99,7 +99,7 @@ struct Decoder {
         switch (part) {
             case NORM: if (layer.input.weight) before(); break;
             case QKV: return product(QKV, layer.qkv, normed(), hidden, batch.qkv, qkv_row);
-            case ROTARY: return turn();
+            case ROTARY: return turn([](int) {});
             case OUT:
                 return product(OUT, layer.out, (const T*)batch.attended, wide, batch.projected, hidden);
             case ADD_AND_NORM: return add((const T*)batch.states, layer.attended, &layer.mlp);
@@ -109,7 +109,8 @@ struct Decoder {
             case GATE: if (!gates) gate(); break;
             case DOWN:
                 return product(DOWN, layer.down, (const T*)batch.gated, inner, batch.projected, hidden);
-            case ADD: return add((const T*)batch.output, layer.added, nullptr);
+            case ADD:
+                return add((const T*)batch.output, layer.added, next ? &next->input : nullptr);
         }
     }
 
@@ -131,13 +132,15 @@ struct Decoder {
             case QKV: return &layer.out;
             case OUT: return &layer.gate_up;
             case GATE_UP: return &layer.down;
-            case DOWN: return next;
+            case DOWN: return next ? &next->qkv : nullptr;
         }
         return nullptr;
     }
 
-    // Queries and keys in place: normed by the head or as a whole, then turned by their position.
-    void turn() const {
+    // Queries and keys in place: normed by the head or as a whole, then turned by their position. `then` is
+    // called with each row that has been written, once.
+    template <class Then>
+    void turn(Then then) const {
         const int rotary = layer.rotary;
         const size_t keys = (size_t)layer.kv_heads * dim;
         hand.share_each(batch.rows, [&](int row, auto write) {
@@ -152,7 +155,10 @@ struct Decoder {
             std::copy(states, states + turned.size(), turned.data());
             turn_heads(layer.query, turned.data(), layer.heads, cos, sin, x);
             turn_heads(layer.key, turned.data() + wide, layer.kv_heads, cos, sin, x);
-            write([&] { std::copy(turned.begin(), turned.end(), states); });
+            write([&] {
+                std::copy(turned.begin(), turned.end(), states);
+                then(row);
+            });
         });
     }
 
@@ -221,7 +227,7 @@ struct Decoder {
         return rounded<N>(activated(layer.activation, rounded<N>(gate))) * rounded<N>(up);
     }
 
-    // output = states + what was projected; then what the MLP reads, if a norm stands before it.
+    // output = states + what was projected; then what is read next, if a norm stands before it.
     void add(const T* states, const Norm& norm, const Norm* next) const {
         const bool norms = next && next->weight;
         hand.share_each(batch.rows, [&](int row, auto write) {
@@ -281,9 +287,11 @@ void run_layers(const DecoderLayer* const* layers, const Layer* attentions, int 
         Hand hand(rounds);
         for (int i = 0; i < count; i++) {
             const DecoderLayer& layer = *layers[i];
-            const Matrix* next = i + 1 < count ? &layers[i + 1]->qkv : nullptr;
+            const DecoderLayer* next = i + 1 < count ? layers[i + 1] : nullptr;
             Decoder<N> decoder{layer, turns[i % 2], hand, layer.inner % PANEL == 0, next};
-            for (int part = NORM; part < OUT; part++) decoder.run(part);
+            if (i == 0) decoder.run(NORM);  // of the others whoever wrote the row has normed it
+            decoder.run(QKV);
+            decoder.turn([&](int row) { attending[i].write_row(row); });
             attending[i].share(hand);
             for (int part = OUT; part < END; part++) decoder.run(part);
         }

@@ -17,6 +17,7 @@ void attend(const Step& step, const Layer& layer) {
 #pragma omp parallel num_threads(step.threads)
     {
         Hand hand(rounds);
+        attending[0].write(hand);
         attending[0].share(hand);
     }
 }

@@ -176,11 +176,11 @@ public:
         Round& round = rounds[number];
         Sheet sheet(rounds.all_marks(), rounds.writing(number++), parts, together);
         const int firsts = std::min({team, sheet.jobs, MOST_FIRSTS});
-        uint64_t longest = 0;
+        uint64_t now = ticks(), longest = 0;
         const auto run = [&](int job, int next) {
-            const uint64_t start = ticks();
             work(Job{sheet, job, std::min(next, sheet.jobs)});
-            longest = std::max(longest, ticks() - start);
+            const uint64_t before = std::exchange(now, ticks());
+            longest = std::max(longest, now - before);
         };
         const auto another = [&] { return firsts < sheet.jobs ? firsts + round.next() : firsts; };
         int job = me < firsts && round.begin(me) ? me : another();
@@ -193,7 +193,7 @@ public:
             if (round.begin(first)) run(first, sheet.jobs);
         round.add(sheet.taken());
         if (longest) patience = 2 * longest + LEAST_PATIENCE;
-        for (const uint64_t start = ticks(); !round.is_over(parts); rest()) {
+        for (const uint64_t start = now; !round.is_over(parts); rest()) {
             if (ticks() - start < patience) continue;
             for (int late = 0; late < sheet.jobs && !round.is_over(parts); late++)
                 if (sheet.is_open(late)) run(late, sheet.jobs);
@@ -202,11 +202,11 @@ public:
         }
     }
 
-    // The same of parts of little work each: jobs are several of them, as many as leave each thread its turns.
-    // `work` gets the number of a part, and what writes it.
+    // The same of parts of little work each: jobs are several of them, one for each thread, or more where there
+    // are many. `work` gets the number of a part, and what writes it.
     template <class Work>
     void share_each(int parts, Work work) {
-        const int together = std::max(1, parts / (team * SHARE));
+        const int turns = parts > team * MANY ? TURNS : 1, together = (parts + team * turns - 1) / (team * turns);
         share(parts, together, false, [&](const Job& job) {
             for (int part = 0; part < job.parts(); part++)
                 if (job.is_open(part))
@@ -216,7 +216,7 @@ public:
 
 private:
     static constexpr int MOST_FIRSTS = 64;
-    static constexpr int SHARE = 4;                    // jobs of a thread, of parts of little work
+    static constexpr int MANY = 16, TURNS = 4;         // parts of little work; jobs of a thread
     static constexpr uint64_t LEAST_PATIENCE = 20000;  // ticks: some microseconds
 
     static bool all_written(const Sheet& sheet) {

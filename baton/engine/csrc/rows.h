@@ -22,7 +22,7 @@ template <>
 inline vf rounded<Float32>(vf x) { return x; }
 
 template <>
-inline vf rounded<BFloat16>(vf x) { return (vf)(BFloat16::rounded(x) & (int32_t)0xffff0000); }
+inline vf rounded<BFloat16>(vf x) { return BFloat16::kept(x); }
 
 // What `to` holds behind `count`, up to a whole vector, is 0.
 template <class N>

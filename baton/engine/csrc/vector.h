@@ -126,8 +126,16 @@ struct BFloat16 {
         vi bits = (vi)x;
         return x == x ? bits + 0x7fff + ((bits >> 16) & 1) : vi{} + 0x7fc00000;
     }
+#if defined(__AVX512BF16__)  // of what is not normal, and of no size that matters, these make 0
+    static __m256i halves(vf x) { return (__m256i)_mm512_cvtneps_pbh((__m512)x); }
+    static vf kept(vf x) { return (vf)((vi)_mm512_cvtepu16_epi32(halves(x)) << 16); }
+#else
+    static vf kept(vf x) { return (vf)(rounded(x) & (int32_t)0xffff0000); }
+#endif
     static void put(T* p, vf x) {
-#if defined(__AVX512F__)
+#if defined(__AVX512BF16__)
+        _mm256_storeu_si256((__m256i*)p, halves(x));
+#elif defined(__AVX512F__)
         _mm256_storeu_si256((__m256i*)p, _mm512_cvtepi32_epi16((__m512i)(rounded(x) >> 16)));
 #else
         vh h = __builtin_convertvector(rounded(x) >> 16, vh);

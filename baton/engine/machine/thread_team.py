@@ -4,8 +4,9 @@ import ctypes
 from collections.abc import MutableMapping
 
 _SOFT = 1  # `omp_pause_soft` of OpenMP 5.0: threads go, what was set stays
-# Turns that libgomp waits awake before it sleeps: some 20 us.
-_TURNS = "1000"
+# Turns that libgomp waits awake before it sleeps: some 100 us, which covers what stands between the parts of a
+# step, but not what stands between two steps.
+_TURNS = "4000"
 
 
 def wait_briefly(environ: MutableMapping[str, str]) -> None:
