@@ -30,7 +30,8 @@ class RotaryTable:
         """Cosines and sines, [1, tokens, rotary] each; `positions` are int64 [tokens]."""
         if int(positions.max()) >= self._length:
             return self._asked(positions)
-        return self._cos[positions][None], self._sin[positions][None]
+        cos, sin = (one.index_select(0, positions) for one in (self._cos, self._sin))
+        return cos[None], sin[None]
 
     def is_true(self) -> bool:
         """Whether the module says the same bits, however many positions it is asked for at once."""

@@ -17,6 +17,7 @@ from baton.engine.sampling.sampling_noise import complement, gumbel, mantissa, s
 
 FIRST_LOOK = 1024  # candidates sorted before a whole row is
 CHUNK = 1 << 18  # logits hashed at a time: their temporaries stay in the processor's cache
+PART = 512  # logits whose largest is found before its place is
 SLACK = 1.0001  # far above the rounding of float32, far below what would add candidates
 
 
@@ -62,7 +63,20 @@ def _rows_of(logits: Tensor, rows: list[int]) -> Tensor:
 
 
 def _argmax(logits: Tensor, draws: Sequence[Draw]) -> Tensor:
-    return logits.argmax(dim=-1)
+    """Of equal ones the first. On a CPU torch finds the largest value ten times sooner than its place, so
+    that is looked for in the part that has it.
+    """
+    width = logits.shape[1]
+    parts = width // PART
+    if logits.device.type != "cpu" or parts < 2:
+        return logits.argmax(dim=-1)
+    most = logits[:, : parts * PART].unflatten(1, (parts, PART)).amax(dim=-1)
+    rest = logits[:, parts * PART :]
+    if rest.shape[1]:
+        most = torch.cat((most, rest.amax(dim=-1, keepdim=True)), dim=1)
+    first = most.argmax(dim=-1, keepdim=True) * PART
+    places = (first + torch.arange(PART)).clamp_(max=width - 1)
+    return first[:, 0] + logits.gather(1, places).argmax(dim=-1)
 
 
 def _draw_plain(logits: Tensor, draws: Sequence[Draw]) -> Tensor:

@@ -133,6 +133,16 @@ def test_greedy_takes_the_lowest_id_of_equal_best_logits() -> None:
     assert sampler.sample(logits, [draw(0.9e-5)]) == [1]
 
 
+@pytest.mark.parametrize("width", [1, sampler.PART, 3 * sampler.PART, 3 * sampler.PART + 5])
+def test_greedy_takes_the_lowest_id_wherever_the_best_logits_stand(width: int) -> None:
+    places = {0, 1, width // 2, width - sampler.PART, width - 2, width - 1}
+    for first in sorted(place for place in places if 0 <= place < width):
+        logits = torch.full((2, width), -torch.inf)
+        logits[0, first] = logits[0, -1] = -7.0
+        logits[1, first:] = 3.0
+        assert sampler.sample(logits, [draw(0.0)] * 2) == [first, first]
+
+
 def test_top_k_keeps_all_tokens_equal_to_the_last_one() -> None:
     logits = torch.tensor([[1.0, 2.0, 1.0, 1.0, 0.0]])
 
