@@ -13,7 +13,7 @@ from baton.core.errors import InternalError
 from baton.engine.attention.backend import AttentionRule
 from baton.engine.plan import Slice, StepPlan
 
-_NOBODY_ATTENDS = AttentionRule(1.0)
+NOBODY_ATTENDS = AttentionRule(1.0)
 _DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 
 
@@ -118,7 +118,7 @@ class CpuKernelStep:
     def write(self, layer: int, key: Tensor, value: Tensor) -> None:
         """Keys and values of all rows into the pool, which `forward` does as well. As there."""
         key, value = _dense(key), _dense(value)
-        self._calls.write(*self.told(layer, key, key, value, key, _NOBODY_ATTENDS))
+        self._calls.write(*self.told(layer, key, key, value, key, NOBODY_ATTENDS))
 
     def of_rows(self, rows: Sequence[int]) -> "CpuKernelStep":
         """The same step for these of its rows, in this order: their keys and values are in the pool by
@@ -145,14 +145,21 @@ class CpuKernelStep:
         The numbers of a head lie side by side.
         """
         self._step.num_heads = query.shape[1]
-        return self._step, KernelLayer(
-            *(states.data_ptr() for states in (query, key, value, output)),
-            *(stride for states in (query, key, value) for stride in states.stride()[:2]),
-            layer,
-            rule.window or 0,
-            rule.scaling,
-            rule.softcap or 0.0,
-        )
+        return self._step, kernel_layer(layer, query, key, value, output, rule)
+
+
+def kernel_layer(
+    layer: int, query: Tensor, key: Tensor, value: Tensor, output: Tensor, rule: AttentionRule
+) -> KernelLayer:
+    """See `CpuKernelStep.told`."""
+    return KernelLayer(
+        *(states.data_ptr() for states in (query, key, value, output)),
+        *(stride for states in (query, key, value) for stride in states.stride()[:2]),
+        layer,
+        rule.window or 0,
+        rule.scaling,
+        rule.softcap or 0.0,
+    )
 
 
 def _tables(pool: Tensor, slices: Sequence[Slice]) -> _Tables:

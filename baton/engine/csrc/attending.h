@@ -144,14 +144,23 @@ private:
     const Work attention;
 };
 
+// Memory of a thread for partial sums, kept: fresh pages would cost more. `which`: of two that are in use at once.
+std::vector<float>& kept_partials(int which) {
+    static thread_local std::vector<float> partials[2];
+    return partials[which];
+}
+
 // Attention of a step's layers, one after the other. Made by one thread.
-template <class Work>
+template <class Does>
 class AttendingLayers {
 public:
-    AttendingLayers(const Step& step, const Layer* layers, int count) {
-        static thread_local std::vector<float> partials;  // kept: fresh pages would cost more
+    typedef Does Work;
+
+    AttendingLayers(
+        const Step& step, const Layer* layers, int count, std::vector<float>& partials = kept_partials(0)) {
         for (int i = 0; i < count; i++) shares_of(step, layers[i]);
         size_t most = 0;
+        if (!count) return;
         for (const Shares<Work>& one : shares) most = std::max(most, (size_t)one.num_partials);
         const Work first{step, layers[0], nullptr, shares.front().together};
         const size_t size = first.sums_size * most * step.num_kv_heads;

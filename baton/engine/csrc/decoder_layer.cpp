@@ -43,6 +43,22 @@ struct DecoderBatch {
     int32_t rows, threads;
 };
 
+// What comes behind some layers, of those rows alone that are read.
+struct Ending {
+    // A layer more in two parts, the first of which makes keys and values of all rows and the other the rest of
+    // those that are read, in `batch`, whose states and rotary positions are taken from where they stand. Null:
+    // there is no such layer.
+    const DecoderLayer *keys, *rest;
+    const Layer *written, *attention;  // of the two
+    const Step* step;                  // of the rows that are read
+    const DecoderBatch* batch;         // [count], all of it
+    const int64_t* rows;               // [count], which are read
+    int32_t count;
+    const Norm* norm;     // null: the ending is over
+    const Matrix* head;   // null: it is over behind the norm
+    void *normed, *logits;  // [count][hidden], [count][outputs]
+};
+
 }  // extern "C"
 
 namespace {
@@ -63,12 +79,13 @@ void normalise(const Norm& norm, float* x) {
     }
 }
 
-template <class N>
-void norm_rows(const Norm& norm, const typename N::T* from, typename N::T* to, int rows, Hand& hand) {
+// `from` says where a row stands.
+template <class N, class From>
+void norm_rows(const Norm& norm, From from, typename N::T* to, int rows, Hand& hand) {
     hand.share_each(rows, [&](int row, auto write) {
         thread_local std::vector<float> x;
         x.resize(whole(norm.size));
-        read_row<N>(from + (size_t)row * norm.size, norm.size, x.data());
+        read_row<N>(from(row), norm.size, x.data());
         normalise<N>(norm, x.data());
         write([&] { write_row<N>(x.data(), norm.size, to + (size_t)row * norm.size); });
     });
@@ -89,7 +106,8 @@ struct Decoder {
     const DecoderBatch& batch;
     Hand& hand;
     const bool gates;  // GATE_UP gates as well, and GATE is left out
-    const DecoderLayer* next;  // which comes after this one in the same go; null: none
+    const Norm* behind;   // stands before what comes after this layer in the same go; null: none does
+    const Matrix* then;   // which is multiplied by after this layer; null: nobody knows
     const int dim = layer.head_dim;
     const size_t hidden = layer.hidden, inner = layer.inner;
     const size_t wide = (size_t)layer.heads * dim;                       // numbers of a row's queries
@@ -105,34 +123,35 @@ struct Decoder {
             case ADD_AND_NORM: return add((const T*)batch.states, layer.attended, &layer.mlp);
             case GATE_UP:
                 if (gates) return gated_product();
-                return product(GATE_UP, layer.gate_up, after(), hidden, batch.gate_up, 2 * inner);
+                return product(GATE_UP, layer.gate_up, mlp_reads(), hidden, batch.gate_up, 2 * inner);
             case GATE: if (!gates) gate(); break;
             case DOWN:
                 return product(DOWN, layer.down, (const T*)batch.gated, inner, batch.projected, hidden);
             case ADD:
-                return add((const T*)batch.output, layer.added, next ? &next->input : nullptr);
+                return add((const T*)batch.output, layer.added, behind);
         }
     }
 
     const T* normed() const { return (const T*)(layer.input.weight ? batch.normed : batch.states); }
-    const T* after() const { return (const T*)(layer.mlp.weight ? batch.normed : batch.output); }
+    const T* mlp_reads() const { return (const T*)(layer.mlp.weight ? batch.normed : batch.output); }
 
     void before() const {
-        norm_rows<N>(layer.input, (const T*)batch.states, (T*)batch.normed, batch.rows, hand);
+        const auto from = [&](int row) { return (const T*)batch.states + row * hidden; };
+        norm_rows<N>(layer.input, from, (T*)batch.normed, batch.rows, hand);
     }
 
     void product(int part, const Matrix& matrix, const T* from, size_t stride, void* to,
         size_t to_stride) const {
-        matmul<N>(matrix, {from, (T*)to, stride, to_stride, batch.rows}, behind(part), hand);
+        matmul<N>(matrix, {from, (T*)to, stride, to_stride, batch.rows}, after(part), hand);
     }
 
     // What is multiplied by after that part.
-    const Matrix* behind(int part) const {
+    const Matrix* after(int part) const {
         switch (part) {
             case QKV: return &layer.out;
             case OUT: return &layer.gate_up;
             case GATE_UP: return &layer.down;
-            case DOWN: return next ? &next->qkv : nullptr;
+            case DOWN: return then;
         }
         return nullptr;
     }
@@ -211,7 +230,7 @@ struct Decoder {
         alignas(64) float gate[ROWS * PANEL], up[ROWS * PANEL];
         const Matrix& matrix = layer.gate_up;
         const int panel = job.number, row = part * ROWS, some = std::min(ROWS, batch.rows - row);
-        const T* from = after() + row * hidden;
+        const T* from = mlp_reads() + row * hidden;
         const char* next = row + ROWS < batch.rows ? panel_at<N>(matrix, panel) : ask;
         sum_panel<N>(matrix, panel, from, hidden, some, panel_at<N>(matrix, panel + panels), gate);
         sum_panel<N>(matrix, panel + panels, from, hidden, some, next, up);
@@ -266,35 +285,115 @@ void run_parts(const DecoderLayer& layer, const DecoderBatch& batch, int from, i
 #pragma omp parallel num_threads(batch.threads)
     {
         Hand hand(rounds);
-        Decoder<N> decoder{layer, batch, hand, gates, nullptr};
+        Decoder<N> decoder{layer, batch, hand, gates, nullptr, nullptr};
         for (int part = from; part < to; part++) decoder.run(part);
     }
 }
 
 // Whole layers, attention as well, one after the other in one go: what one writes the next one reads.
 template <class N>
-void run_layers(const DecoderLayer* const* layers, const Layer* attentions, int count,
-    const DecoderBatch& batch, const Step& step) {
+struct Layers {
+    typedef typename N::T T;
     typedef typename AttendingTo<N>::Kind Kind;
-    DecoderBatch turns[2] = {batch, batch};
-    turns[1].states = batch.output, turns[1].output = const_cast<void*>(batch.states);
-    const Kind attending(step, attentions, count);
-    Rounds rounds(count * (END + Kind::ROUNDS));
-    attending.expect(rounds);
-    for (int i = 0; i < count; i++) expect_rounds(rounds, *layers[i], batch.rows);
-#pragma omp parallel num_threads(batch.threads)
-    {
-        Hand hand(rounds);
+    const DecoderLayer* const* layers;
+    const int count;
+    const Ending& ending;
+    const DecoderBatch turns[2];  // of every other layer
+    const Step& step;
+    const Kind attending, ending_attending;
+
+    Layers(const DecoderLayer* const* layers, const Layer* attentions, int count, const DecoderBatch& batch,
+        const Step& step, const Ending& ending)
+        : layers(layers), count(count), ending(ending), turns{batch, turned(batch)},
+          step(step), attending(step, attentions, count),
+          ending_attending(*ending.step, ending.attention, ending.keys ? 1 : 0, kept_partials(1)) {}
+
+    static DecoderBatch turned(DecoderBatch batch) {
+        const void* states = batch.states;
+        batch.states = batch.output, batch.output = const_cast<void*>(states);
+        return batch;
+    }
+
+    const DecoderBatch& last() const { return turns[count % 2]; }  // whose states come out of the layers
+
+    int rounds() const { return (count + 3) * (END + Kind::ROUNDS); }
+
+    void expect(Rounds& rounds) const {
+        attending.expect(rounds);
+        ending_attending.expect(rounds);
+        for (int i = 0; i < count; i++) expect_rounds(rounds, *layers[i], last().rows);
+        if (ending.keys) {
+            expect_rounds(rounds, *ending.keys, last().rows);
+            expect_rounds(rounds, *ending.rest, ending.count);
+        }
+        rounds.expect_each(ending.count);
+        if (ending.head) expect_product(rounds, *ending.head, ending.count);
+    }
+
+    // By each thread of a region.
+    void run(Hand& hand) const {
         for (int i = 0; i < count; i++) {
-            const DecoderLayer& layer = *layers[i];
-            const DecoderLayer* next = i + 1 < count ? layers[i + 1] : nullptr;
-            Decoder<N> decoder{layer, turns[i % 2], hand, layer.inner % PANEL == 0, next};
+            const DecoderLayer* next = i + 1 < count ? layers[i + 1] : ending.keys;
+            const Decoder<N> decoder{*layers[i], turns[i % 2], hand, layers[i]->inner % PANEL == 0,
+                next ? &next->input : nullptr, next ? &next->qkv : ending.head};
             if (i == 0) decoder.run(NORM);  // of the others whoever wrote the row has normed it
             decoder.run(QKV);
             decoder.turn([&](int row) { attending[i].write_row(row); });
             attending[i].share(hand);
             for (int part = OUT; part < END; part++) decoder.run(part);
         }
+        if (ending.keys) part_layer(hand);
+        if (ending.norm) head(hand);
+    }
+
+    void part_layer(Hand& hand) const {
+        const Decoder<N> keys{*ending.keys, last(), hand, false, nullptr, &ending.rest->qkv};
+        const typename Kind::Work writing{step, *ending.written, nullptr, 1};
+        if (!count) keys.run(NORM);
+        keys.run(QKV);
+        keys.turn([&](int row) { writing.write(row); });
+        const DecoderBatch &all = last(), &read = *ending.batch;
+        const int hidden = ending.rest->hidden, rotary = ending.rest->rotary;
+        hand.share_each(ending.count, [&](int i, auto write) {
+            write([&] {
+                take(all.states, read.states, i, hidden);
+                take(all.cos, read.cos, i, rotary);
+                take(all.sin, read.sin, i, rotary);
+            });
+        });
+        const Decoder<N> rest{*ending.rest, read, hand, ending.rest->inner % PANEL == 0, nullptr, ending.head};
+        for (int part = NORM; part < OUT; part++) rest.run(part);
+        ending_attending[0].share(hand);
+        for (int part = OUT; part < END; part++) rest.run(part);
+    }
+
+    void take(const void* from, const void* to, int i, size_t count) const {
+        const T* row = (const T*)from + ending.rows[i] * count;
+        std::copy(row, row + count, (T*)const_cast<void*>(to) + i * count);
+    }
+
+    void head(Hand& hand) const {
+        const size_t size = ending.norm->size;
+        const T* states = (const T*)(ending.keys ? ending.batch->output : last().states);
+        const auto row = [&](int i) { return states + (ending.keys ? i : ending.rows[i]) * size; };
+        norm_rows<N>(*ending.norm, row, (T*)ending.normed, ending.count, hand);
+        if (!ending.head) return;
+        const size_t outputs = ending.head->outputs;
+        matmul<N>(*ending.head, {(const T*)ending.normed, (T*)ending.logits, size, outputs, ending.count},
+            nullptr, hand);
+    }
+};
+
+template <class N>
+void run_layers(const DecoderLayer* const* layers, const Layer* attentions, int count,
+    const DecoderBatch& batch, const Step& step, const Ending& ending) {
+    const Layers<N> all(layers, attentions, count, batch, step, ending);
+    Rounds rounds(all.rounds());
+    all.expect(rounds);
+#pragma omp parallel num_threads(batch.threads)
+    {
+        Hand hand(rounds);
+        all.run(hand);
     }
 }
 
@@ -319,7 +418,8 @@ void run_norm(const Norm& norm, const void* from, void* to, int rows, int thread
 #pragma omp parallel num_threads(threads)
     {
         Hand hand(rounds);
-        norm_rows<N>(norm, (const T*)from, (T*)to, rows, hand);
+        const auto row_at = [&](int row) { return (const T*)from + (size_t)row * norm.size; };
+        norm_rows<N>(norm, row_at, (T*)to, rows, hand);
     }
 }
 
@@ -336,13 +436,12 @@ void baton_decoder_layer(const DecoderLayer* layer, const DecoderBatch* batch, i
 
 // `count` layers one after the other, and the attention of each, which reads the batch's queries, keys and
 // values and writes what was attended. The first one reads `states` and writes `output`, the next one the other
-// way round, and so on: both are written to.
+// way round, and so on: both are written to. Then the ending.
 void baton_layers(const DecoderLayer* const* layers, const Layer* attentions, int count,
-    const DecoderBatch* batch, const Step* step) {
-    const int dtype = layers[0]->dtype;
-    if (dtype == 0) run_layers<Float32>(layers, attentions, count, *batch, *step);
-    if (dtype == 1) run_layers<BFloat16>(layers, attentions, count, *batch, *step);
-    if (dtype == 2) run_layers<Float16>(layers, attentions, count, *batch, *step);
+    const DecoderBatch* batch, const Step* step, const Ending* ending, int dtype) {
+    if (dtype == 0) run_layers<Float32>(layers, attentions, count, *batch, *step, *ending);
+    if (dtype == 1) run_layers<BFloat16>(layers, attentions, count, *batch, *step, *ending);
+    if (dtype == 2) run_layers<Float16>(layers, attentions, count, *batch, *step, *ending);
 }
 
 // to [rows][outputs] = from [rows][inputs] times the matrix.

@@ -14,7 +14,7 @@ from baton.engine.modules import kernels as k
 from baton.engine.modules.layer_parts import LayerParts
 from baton.engine.modules.layer_run import LayerRun, Member
 from baton.engine.modules.packed_weight import PackedWeight
-from baton.engine.modules.rows_read import Call, RowsRead, can_part, pays_to_part
+from baton.engine.modules.rows_read import RowsRead, can_part, pays_to_part
 from baton.engine.modules.workspace import Space, Workspace, split_heads
 
 
@@ -71,13 +71,11 @@ class KernelDecoderLayer(nn.Module):
             if isinstance(value, (str, int, float)) and name not in vars(self):
                 setattr(self, name, value)
 
-    def stand_last(self, kernels: k.Kernels) -> None:
+    def stand_last(self) -> None:
         """No layer comes after it: from now on what nobody reads is not computed."""
         sizes = self.workspace.sizes
         if can_part(sizes):
-            self._rows_read = RowsRead(
-                self._layer, self._qkv, kernels, sizes, self._number, self._rule
-            )
+            self._rows_read = RowsRead(self._layer, self._qkv, sizes, self._number, self._rule)
 
     def forward(
         self,
@@ -95,15 +93,14 @@ class KernelDecoderLayer(nn.Module):
         states = hidden_states.contiguous()
         cos, sin = position_embeddings[0].contiguous(), position_embeddings[1].contiguous()
         rows = states.shape[1]
-        if self.goes_in_one_go(attention_step, rows) and not self.parts(len(rows_read), rows):
+        if self.goes_in_one_go(attention_step, rows):
+            if self.parts(len(rows_read), rows):
+                return self._of_rows(states, cos, sin, attention_step, rows_read)
             return self._alone.run(states, cos, sin, attention_step, 1)
         output = torch.empty_like(states)
         self._layer.rotary = cos.shape[-1]
         space = self.workspace.of(rows)
         batch = space.batch_of(states, output, cos, sin)
-        if self._rows_read is not None and self.goes_in_one_go(attention_step, rows):
-            call = Call(states[0], cos[0], sin[0], space, attention_step, rows_read)
-            return self._rows_read.run(call)[None]
         if self._qkv.takes_matrix_units(rows):
             self._on_matrix_units(states, output, space, attention_step)
             return output
@@ -114,6 +111,26 @@ class KernelDecoderLayer(nn.Module):
         batch.attended = attended.data_ptr()
         self._run(self._layer, batch, k.ATTENTION, k.END)
         return output
+
+    def _of_rows(
+        self, states: Tensor, cos: Tensor, sin: Tensor, step: CpuKernelStep, rows: Tensor
+    ) -> Tensor:
+        """[1, tokens, hidden]: 0 where nobody reads."""
+        ending = k.Ending(rows=rows.data_ptr(), count=len(rows))
+        read = self.end(ending, states.shape[1], cos.shape[-1], step, rows)
+        self._alone.run(states, cos, sin, step, 0, ending)
+        output = torch.zeros_like(states)
+        output[0, rows] = read
+        return output
+
+    def end(
+        self, ending: k.Ending, tokens: int, rotary: int, step: CpuKernelStep, rows: Tensor
+    ) -> Tensor:
+        """[rows read, hidden], which layers of so many tokens that run with `ending` will write, this one
+        as well. Where it parts.
+        """
+        assert self._rows_read is not None
+        return self._rows_read.end(ending, self.workspace.of(tokens), rotary, step, rows)
 
     def goes_in_one_go(self, step: AttentionStep, rows: int) -> TypeGuard[CpuKernelStep]:
         """Whether so many rows are computed without a stop, attention as well."""

@@ -2,6 +2,7 @@
 every step, such as masks, rotary positions and objects for outputs.
 """
 
+import ctypes
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,15 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from baton.engine.attention.backend import AttentionStep
+from baton.engine.attention.cpu_kernel import CpuKernelStep
 from baton.engine.kv_shape import MODEL_ERRORS, call_model
+from baton.engine.modules import kernels as k
 from baton.engine.modules.decoder_layer import KernelDecoderLayer
 from baton.engine.modules.layer_check import ProbeStep
 from baton.engine.modules.layer_run import LayerRun
 from baton.engine.modules.norm import KernelNorm
 from baton.engine.modules.rotary_table import RotaryTable, changes
+from baton.engine.modules.screened_head import linear_of
 
 _PARTS = {"embed_tokens", "layers", "norm", "rotary_emb"}
 _CALLS = (
@@ -42,12 +46,9 @@ class DecoderStack:
         """
         states: Tensor = self.embedding(tokens[None])
         cos, sin = (one.contiguous() for one in self.rotary.of(positions))
-        left = self.layers
-        if self.run is not None and left[0].goes_in_one_go(step, len(tokens)):
-            left = left[-1:] if left[-1].parts(len(rows), len(tokens)) else ()
-            if count := len(self.layers) - len(left):
-                states = self.run.run(states, cos, sin, step, count)
-        for layer in left:
+        if self.run is not None and self.layers[0].goes_in_one_go(step, len(tokens)):
+            return self._in_one_go(self.run, states, cos, sin, rows, step)
+        for layer in self.layers:
             states = layer(
                 states, position_embeddings=(cos, sin), attention_step=step, rows_read=rows
             )
@@ -55,6 +56,37 @@ class DecoderStack:
             states = states[:, rows]
         logits: Tensor = self.head(self.norm(states))
         return logits[0]
+
+    def _in_one_go(
+        self,
+        run: LayerRun,
+        states: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        rows: Tensor,
+        step: CpuKernelStep,
+    ) -> Tensor:
+        """All of it in one call, unless the output layer is more than a product."""
+        _, tokens, hidden = states.shape
+        count, last = len(self.layers), self.layers[-1]
+        normed = states.new_empty(len(rows), hidden)
+        ending = k.Ending(
+            rows=rows.data_ptr(),
+            count=len(rows),
+            norm=ctypes.pointer(self.norm.norm),
+            normed=normed.data_ptr(),
+        )
+        if last.parts(len(rows), tokens):
+            count -= 1
+            last.end(ending, tokens, cos.shape[-1], step, rows)
+        linear = linear_of(self.head, len(rows))
+        logits = states.new_empty(len(rows), linear.out_features if linear else 0)
+        if linear is not None:
+            ending.head, ending.logits = ctypes.pointer(linear.packed.matrix), logits.data_ptr()
+        run.run(states, cos, sin, step, count, ending)
+        if linear is None:
+            logits = self.head(normed[None])[0]
+        return logits
 
 
 def decoder_stack(model: PreTrainedModel, vocab_size: int, length: int) -> DecoderStack | None:

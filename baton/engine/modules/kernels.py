@@ -59,6 +59,24 @@ class DecoderBatch(ctypes.Structure):
     )
 
 
+class Ending(ctypes.Structure):
+    """What comes behind layers, of `count` rows that are read: a last layer in two parts, the model's norm
+    and its output layer. Null pointers for what does not; `step` is never null.
+    """
+
+    _fields_ = (
+        *_fields(ctypes.POINTER(DecoderLayer), "keys rest"),
+        *_fields(ctypes.POINTER(KernelLayer), "written attention"),
+        ("step", ctypes.POINTER(KernelStep)),
+        ("batch", ctypes.POINTER(DecoderBatch)),
+        ("rows", ctypes.c_void_p),
+        ("count", ctypes.c_int32),
+        ("norm", ctypes.POINTER(Norm)),
+        ("head", ctypes.POINTER(Matrix)),
+        *_fields(ctypes.c_void_p, "normed logits"),
+    )
+
+
 # Parts of a decoder layer, in their order; attention stands between ROTARY and OUT.
 NORM, QKV, ROTARY, OUT, ADD_AND_NORM, GATE_UP, GATE, DOWN, ADD = range(9)
 ATTENTION, END = OUT, ADD + 1
@@ -89,7 +107,7 @@ class Kernels:
         layers = ctypes.POINTER(structures[0])
         self.layers.argtypes = (
             *(layers, ctypes.POINTER(KernelLayer), ctypes.c_int),
-            *(structures[1], ctypes.POINTER(KernelStep)),
+            *(structures[1], ctypes.POINTER(KernelStep), ctypes.POINTER(Ending), ctypes.c_int),
         )
         self.layers.restype = None
         self.screens = Screens(library)

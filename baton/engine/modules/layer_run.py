@@ -2,6 +2,7 @@
 threads stay together from the first one to the last.
 """
 
+import ctypes
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,18 +30,24 @@ class LayerRun:
 
     def __init__(self, members: Sequence[Member], workspace: Workspace, kernels: k.Kernels) -> None:
         self._members, self._workspace = tuple(members), workspace
-        self._run = kernels.layers
+        self._run, self._kind = kernels.layers, members[0].layer.dtype
         self._layers = k.addresses_of([member.layer for member in members])
         self._attentions = (KernelLayer * len(members))()
         # To which they point; not kept: that of the longest step may be large.
         self._space: weakref.ref[Space] | None = None
 
     def run(
-        self, states: Tensor, cos: Tensor, sin: Tensor, step: CpuKernelStep, count: int
+        self,
+        states: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        step: CpuKernelStep,
+        count: int,
+        ending: k.Ending | None = None,
     ) -> Tensor:
         """[1, rows, hidden], as `states`, behind the first `count` layers; [1, rows, rotary] the others.
 
-        All are contiguous. More than one layer write to `states` as well.
+        All are contiguous. More than one layer write to `states` as well. Then comes the ending.
         """
         output = torch.empty_like(states)
         space = self._workspace.of(states.shape[1])
@@ -49,7 +56,10 @@ class LayerRun:
         for member in self._members[:count]:
             member.layer.rotary = cos.shape[-1]
         told = self._told(space, step)
-        self._run(self._layers, self._attentions, count, batch, told)
+        ending = ending or k.Ending()
+        if not ending.step:
+            ending.step = ctypes.pointer(told)
+        self._run(self._layers, self._attentions, count, batch, told, ending, self._kind)
         return output if count % 2 else states
 
     def _told(self, space: Space, step: CpuKernelStep) -> KernelStep:

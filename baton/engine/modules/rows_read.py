@@ -3,30 +3,15 @@ the pool, and those few alone attend and are computed further. Their bits are th
 """
 
 import ctypes
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from baton.engine.attention.backend import AttentionRule
-from baton.engine.attention.cpu_kernel import CpuKernelStep
+from baton.engine.attention.cpu_kernel import NOBODY_ATTENDS, CpuKernelStep, kernel_layer
 from baton.engine.modules import kernels as k
 from baton.engine.modules.packed_weight import PANEL, PackedWeight
 from baton.engine.modules.workspace import LayerSizes, Space, Workspace
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What the layer was called with: `states` [rows, hidden], `cos` and `sin` [rows, rotary], to which
-    the batch of `space` points, and which rows are read, int64.
-    """
-
-    states: Tensor
-    cos: Tensor
-    sin: Tensor
-    space: Space
-    step: CpuKernelStep
-    rows_read: Tensor
 
 
 def pays_to_part(read: int, rows: int) -> bool:
@@ -41,14 +26,13 @@ class RowsRead:
         self,
         layer: k.DecoderLayer,
         qkv: PackedWeight,
-        kernels: k.Kernels,
         sizes: LayerSizes,
         number: int,
         rule: AttentionRule,
     ) -> None:
-        self._run, self._run_layers = kernels.decoder_layer, kernels.layers
         self._sizes, self._number, self._rule = sizes, number, rule
         self._workspace = Workspace(sizes)
+        self._taken: _Taken | None = None
         queries = sizes.heads * sizes.head_dim
         self._keys = k.DecoderLayer.from_buffer_copy(layer)
         self._keys.qkv = _part(qkv, queries, qkv.outputs)
@@ -56,38 +40,50 @@ class RowsRead:
         self._rest = k.DecoderLayer.from_buffer_copy(layer)
         self._rest.qkv = _part(qkv, 0, queries)
         self._rest.key, self._rest.kv_heads = k.NO_NORM, 0
-        self._rest_alone = k.addresses_of([self._rest])
 
-    def run(self, call: Call) -> Tensor:
-        """[rows, hidden]: 0 where nobody reads."""
-        self._write_keys(call)
-        output = torch.zeros_like(call.states)
-        if len(call.rows_read):
-            output[call.rows_read] = self._rest_of(call)
-        return output
+    def end(
+        self, ending: k.Ending, space: Space, rotary: int, step: CpuKernelStep, rows: Tensor
+    ) -> Tensor:
+        """[rows read, hidden], which layers that run with `ending` will write: good until the next call.
 
-    def _write_keys(self, call: Call) -> None:
-        self._keys.rotary = call.cos.shape[-1]
-        self._run(self._keys, call.space.batch, k.NORM, k.ATTENTION)
+        `space` is that of all rows; `rows` are int64, those that are read, to which `ending` points.
+        """
+        self._keys.rotary = self._rest.rotary = rotary
+        ending.keys, ending.rest = ctypes.pointer(self._keys), ctypes.pointer(self._rest)
         heads = self._sizes.kv_heads
-        states = _heads(call.space.qkv, len(call.states), 2 * heads)
-        call.step.write(self._number, states[:, :heads], states[:, heads:])
+        states = _heads(space.qkv, space.batch.rows, 2 * heads)
+        keys, values = states[:, :heads], states[:, heads:]
+        written = kernel_layer(self._number, keys, keys, values, keys, NOBODY_ATTENDS)
+        taken = self._taken_of(len(rows), rotary)
+        query = _heads(taken.space.qkv, len(rows), self._sizes.heads)
+        taken.step = step.of_rows(rows.tolist())
+        told, attention = taken.step.told(
+            self._number, query, query, query, taken.space.attended, self._rule
+        )
+        ending.written, ending.attention = ctypes.pointer(written), ctypes.pointer(attention)
+        ending.step, ending.batch = ctypes.pointer(told), ctypes.pointer(taken.space.batch)
+        return taken.output
 
-    def _rest_of(self, call: Call) -> Tensor:
-        """[rows read, hidden]."""
-        given = [each[call.rows_read] for each in (call.states, call.cos, call.sin)]
-        output = torch.empty_like(given[0])
-        self._rest.rotary = call.cos.shape[-1]
-        space = self._workspace.of(len(output))
-        batch = space.batch
-        batch.states, batch.cos, batch.sin = (each.data_ptr() for each in given)
-        batch.attended, batch.output = space.attended.data_ptr(), output.data_ptr()
-        batch.threads = call.space.batch.threads
-        query = _heads(space.qkv, len(output), self._sizes.heads)
-        step = call.step.of_rows(call.rows_read.tolist())
-        told, layer = step.told(self._number, query, query, query, space.attended, self._rule)
-        self._run_layers(self._rest_alone, layer, 1, batch, told)
-        return output
+    def _taken_of(self, rows: int, rotary: int) -> "_Taken":
+        space = self._workspace.of(rows)
+        if self._taken is None or self._taken.space is not space:
+            self._taken = _Taken(space, self._sizes, rotary)
+        return self._taken
+
+
+class _Taken:
+    """Memory of the rows that are read, where they are computed further; `space` points to it."""
+
+    def __init__(self, space: Space, sizes: LayerSizes, rotary: int) -> None:
+        rows = space.batch.rows
+        self.space = space
+        self.states = torch.empty(rows, sizes.hidden, dtype=sizes.dtype)
+        self.output = torch.empty_like(self.states)
+        self.cos = torch.empty(rows, rotary, dtype=sizes.dtype)
+        self.sin = torch.empty_like(self.cos)
+        self.step: CpuKernelStep | None = None  # to whose tables the kernel is pointed
+        space.batch_of(self.states, self.output, self.cos, self.sin)
+        space.batch.attended = space.attended.data_ptr()
 
 
 def can_part(sizes: LayerSizes) -> bool:

@@ -81,32 +81,50 @@ class ScreenedHead(nn.Module):
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.weight, self.bias = linear.weight, linear.bias
-        self._linear, self._screen = linear, screen
+        self.linear, self._screen = linear, screen
         self.ranks: Sequence[int] = ()
         self._rest = self._next_rest = 0  # steps in which the screen is not asked
 
     def forward(self, states: Tensor) -> Tensor:
         """[..., inputs] -> [..., outputs]."""
-        ranks, self.ranks = self.ranks, ()
         rows = states.numel() // self.in_features
-        if 0 < len(ranks) == rows <= MOST_ROWS:
+        if not self.is_whole(rows):
+            ranks, self.ranks = self.ranks, ()
             found = self._best(states.reshape(rows, self.in_features), ranks)
             if found is not None:
                 return found.view(*states.shape[:-1], self.out_features)
-        output: Tensor = self._linear(states)
+        output: Tensor = self.linear(states)
         return output
+
+    def is_whole(self, rows: int) -> bool:
+        """Whether the next call, of so many rows, is one of the layer itself. Asked once for each that is."""
+        if not 0 < len(self.ranks) == rows <= MOST_ROWS:
+            self.ranks = ()
+            return True
+        if self._rest:
+            self._rest, self.ranks = self._rest - 1, ()
+            return True
+        return False
 
     def _best(self, states: Tensor, ranks: Sequence[int]) -> Tensor | None:
         """Where too many logits may be among the best, the work was in vain: it rests, longer each time."""
-        if self._rest:
-            self._rest -= 1
-            return None
         found = self._screen.best(states, ranks)
         if found is None:
             self._rest = self._next_rest = min(2 * self._next_rest + 1, LONGEST_REST)
         else:
             self._next_rest = 0
         return found
+
+
+def linear_of(head: nn.Module, rows: int) -> KernelLinear | None:
+    """What the next call, of so many rows, comes to, if it is a product by the kernel and no more."""
+    if isinstance(head, ScreenedHead):
+        if not head.is_whole(rows):
+            return None
+        head = head.linear
+    if isinstance(head, KernelLinear) and not head.packed.takes_matrix_units(rows):
+        return head
+    return None
 
 
 def screen_head(model: PreTrainedModel, kernels: Kernels, vocab_size: int) -> None:

@@ -88,7 +88,7 @@ def _swap_layers(model: PreTrainedModel, shape: KvShape, kernels: Kernels) -> in
             continue
         layers[place] = stand_in
         if place == list(runs[0])[-1]:  # they were called in this order
-            stand_in.stand_last(kernels)
+            stand_in.stand_last()
     for reason, count in reasons.items():
         logger.warning(
             "%d of %d decoder layers (%s) are not replaced as a whole: %s",

@@ -70,11 +70,11 @@ def _argmax(logits: Tensor, draws: Sequence[Draw]) -> Tensor:
     parts = width // PART
     if logits.device.type != "cpu" or parts < 2:
         return logits.argmax(dim=-1)
-    most = logits[:, : parts * PART].unflatten(1, (parts, PART)).amax(dim=-1)
+    most = logits[:, : parts * PART].view(len(logits), parts, PART).amax(dim=-1)
     rest = logits[:, parts * PART :]
     if rest.shape[1]:
         most = torch.cat((most, rest.amax(dim=-1, keepdim=True)), dim=1)
-    first = most.argmax(dim=-1, keepdim=True) * PART
+    first: Tensor = most.argmax(dim=-1, keepdim=True) * PART
     places = (first + torch.arange(PART)).clamp_(max=width - 1)
     return first[:, 0] + logits.gather(1, places).argmax(dim=-1)
 

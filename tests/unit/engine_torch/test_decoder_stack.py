@@ -61,7 +61,8 @@ def check_in_one_go(checkpoint: Checkpoint, built: Any) -> None:
     stack = stack_of(checkpoint)
     assert stack is not None
     assert stack.run is not None
-    for read in ([36, 41], [], None):  # few, so that the last layer parts them; none; all
+    # Few, so that the last layer parts them; none; most of them; all.
+    for read in ([36, 41], [], [*range(5, 43)], None):
         by_class, in_one_go = (
             PagedRows(checkpoint, built),
             PagedRows(checkpoint, built, stack.logits),
