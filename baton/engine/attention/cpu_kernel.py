@@ -50,12 +50,6 @@ class _Tables:
     slots: Tensor  # int64, one per row
 
 
-@dataclass(frozen=True, slots=True)
-class _Calls:
-    attend: "ctypes._FuncPointer"
-    write: "ctypes._FuncPointer"
-
-
 class CpuKernel:
     """`pool` is `[block][layer][K|V][kv_head][block_size][head_dim]`, shared with other readers.
 
@@ -67,10 +61,9 @@ class CpuKernel:
         self._pool = pool
         self._prepare = kernels.baton_prepare
         self._prepare.argtypes = [ctypes.POINTER(KernelStep)]
-        self._calls = _Calls(kernels.baton_attend, kernels.baton_write)
-        for call in (self._calls.attend, self._calls.write):
-            call.argtypes = [ctypes.POINTER(KernelStep), ctypes.POINTER(KernelLayer)]
-            call.restype = None
+        self._attend = kernels.baton_attend
+        self._attend.argtypes = [ctypes.POINTER(KernelStep), ctypes.POINTER(KernelLayer)]
+        self._attend.restype = None
 
     def prepare(self, plan: StepPlan) -> "CpuKernelStep":
         """Raises InternalError where a block table is too short or names no block."""
@@ -98,12 +91,12 @@ class CpuKernel:
                 f"block table {piece.blocks} of {num_blocks} blocks does not hold the positions "
                 f"up to {piece.start + len(piece.tokens)}"
             )
-        return CpuKernelStep(self._calls, step, tables)
+        return CpuKernelStep(self._attend, step, tables)
 
 
 class CpuKernelStep:
-    def __init__(self, calls: "_Calls", step: KernelStep, tables: _Tables) -> None:
-        self._calls = calls
+    def __init__(self, attend: "ctypes._FuncPointer", step: KernelStep, tables: _Tables) -> None:
+        self._attend = attend
         self._step = step
         self._tables = tables  # its memory is read by every call
 
@@ -112,13 +105,8 @@ class CpuKernelStep:
     ) -> Tensor:
         query, key, value = _dense(query), _dense(key), _dense(value)
         output = torch.empty(query.shape, dtype=query.dtype)
-        self._calls.attend(*self.told(layer, query, key, value, output, rule))
+        self._attend(*self.told(layer, query, key, value, output, rule))
         return output
-
-    def write(self, layer: int, key: Tensor, value: Tensor) -> None:
-        """Keys and values of all rows into the pool, which `forward` does as well. As there."""
-        key, value = _dense(key), _dense(value)
-        self._calls.write(*self.told(layer, key, key, value, key, NOBODY_ATTENDS))
 
     def of_rows(self, rows: Sequence[int]) -> "CpuKernelStep":
         """The same step for these of its rows, in this order: their keys and values are in the pool by
@@ -128,7 +116,7 @@ class CpuKernelStep:
         step = KernelStep.from_buffer_copy(self._step)
         step.slices, step.slots = ctypes.addressof(tables.slices), None
         step.num_slices, step.num_rows = len(tables.slices), len(rows)
-        return CpuKernelStep(self._calls, step, tables)
+        return CpuKernelStep(self._attend, step, tables)
 
     def told(
         self,

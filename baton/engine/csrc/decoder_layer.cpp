@@ -105,9 +105,9 @@ struct Decoder {
     const DecoderLayer& layer;
     const DecoderBatch& batch;
     Hand& hand;
-    const bool gates;  // GATE_UP gates as well, and GATE is left out
-    const Norm* behind;   // stands before what comes after this layer in the same go; null: none does
-    const Matrix* then;   // which is multiplied by after this layer; null: nobody knows
+    const bool gates;    // GATE_UP gates as well, and GATE is left out
+    const Norm* behind;  // stands before what comes after this layer in the same go; null: none does
+    const Matrix* then;  // which is multiplied by after this layer; null: nobody knows
     const int dim = layer.head_dim;
     const size_t hidden = layer.hidden, inner = layer.inner;
     const size_t wide = (size_t)layer.heads * dim;                       // numbers of a row's queries
@@ -127,8 +127,7 @@ struct Decoder {
             case GATE: if (!gates) gate(); break;
             case DOWN:
                 return product(DOWN, layer.down, (const T*)batch.gated, inner, batch.projected, hidden);
-            case ADD:
-                return add((const T*)batch.output, layer.added, behind);
+            case ADD: return add((const T*)batch.output, layer.added, behind);
         }
     }
 

@@ -22,18 +22,6 @@ void attend(const Step& step, const Layer& layer) {
     }
 }
 
-template <class N>
-void write(const Step& step, const Layer& layer) {
-    const typename AttendingTo<N>::Kind attending(step, &layer, 1);
-    Rounds rounds(1);
-    attending.expect(rounds);
-#pragma omp parallel num_threads(step.threads)
-    {
-        Hand hand(rounds);
-        attending[0].write(hand);
-    }
-}
-
 }  // namespace
 
 extern "C" {
@@ -62,13 +50,6 @@ void baton_attend(const Step* step, const Layer* layer) {
     if (step->dtype == 0) attend<Float32>(*step, *layer);
     if (step->dtype == 1) attend<BFloat16>(*step, *layer);
     if (step->dtype == 2) attend<Float16>(*step, *layer);
-}
-
-// Keys and values alone: nobody attends.
-void baton_write(const Step* step, const Layer* layer) {
-    if (step->dtype == 0) write<Float32>(*step, *layer);
-    if (step->dtype == 1) write<BFloat16>(*step, *layer);
-    if (step->dtype == 2) write<Float16>(*step, *layer);
 }
 
 }  // extern "C"

@@ -1,6 +1,8 @@
 """Who computes only now and then keeps none of OpenMP's threads: only the thread of the steps does."""
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +11,7 @@ from pathlib import Path
 import torch
 
 from baton.engine.config import EngineConfig
-from baton.engine.machine.thread_team import release_team
+from baton.engine.machine.thread_team import release_team, wait_briefly
 from baton.engine.runners.torch_runner import load_torch_runner
 
 PATIENCE = 20.0  # seconds
@@ -59,3 +61,19 @@ def test_a_team_comes_back_when_it_is_needed_again() -> None:
         values = torch.rand(1 << 20)
         expected = values.sin()
         assert torch.equal(thread.submit(values.sin).result(), expected)
+
+
+def test_threads_wait_briefly_unless_somebody_said_how_long() -> None:
+    environ: dict[str, str] = {}
+    wait_briefly(environ)
+    assert int(environ["GOMP_SPINCOUNT"]) > 0
+    theirs = {"GOMP_SPINCOUNT": "7"}
+    wait_briefly(theirs)
+    assert theirs == {"GOMP_SPINCOUNT": "7"}
+
+
+def test_a_worker_can_still_say_so_when_its_process_begins() -> None:
+    """libgomp reads it once, when torch is imported."""
+    names = ", ".join(f"{role}_worker.__main__" for role in ("prefill", "decode", "encode"))
+    program = f"import sys, {names}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=PATIENCE)
